@@ -1,0 +1,145 @@
+"""Settings of a nightly run: one YAML file, checked whole before any work starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pigeon_rec.errors import ConfigError
+
+__all__ = [
+    "GateConfig",
+    "GenerationConfig",
+    "NightlyConfig",
+    "PlanConfig",
+    "RecommenderConfig",
+    "RetrievalConfig",
+    "load_config",
+]
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RecommenderConfig(_Settings):
+    """The RecBole model that proposes candidates where no candidate file is given."""
+
+    model: str = "BPR"
+    epochs: Positive = 12
+    embedding_size: Positive = 48
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.01
+    top_k: Positive = 20
+
+
+class RetrievalConfig(_Settings):
+    """Which interacted items become a user's history for one reference.
+
+    The score of an interacted item is `relevance_weight * cosine(item, reference) +
+    recency_weight * 0.5 ** (age_in_days / half_life_days)`.
+    """
+
+    history_length: Positive = 5
+    relevance_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    recency_weight: Annotated[float, Field(ge=0.0)] = 0.2
+    half_life_days: Annotated[float, Field(gt=0.0)] = 30.0
+
+
+class PlanConfig(_Settings):
+    """How many personalised pictures one night may make, and for whom."""
+
+    max_assets: Positive = 800
+    max_assets_per_user: Positive = 2
+    min_interactions: Positive = 5
+    shards: Positive = 4
+
+
+class GenerationConfig(_Settings):
+    """How one personalised picture is drawn; part of its `asset_key`."""
+
+    history_mask_ratio: Fraction = 0.2
+    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.3, 0.6)
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    top_k: Positive = 50
+    diffusion_steps: Positive = 8
+    guidance_scale: Annotated[float, Field(ge=1.0)] = 1.0
+    image_format: Literal["png", "webp"] = "png"
+
+
+class GateConfig(_Settings):
+    """Below or above these values a picture is recorded as rejected and never served."""
+
+    min_text_score: float = 0.0
+    min_pixel_std: Annotated[float, Field(ge=0.0)] = 6.0
+    max_reference_similarity: Annotated[float, Field(gt=0.0)] = 0.995
+
+
+class NightlyConfig(_Settings):
+    """Everything one night needs; every field has a working default.
+
+    Attributes:
+        catalogue: `bundled`, or the path of an `items.parquet`.
+        interactions: `bundled`, or a RecBole `.inter` or a parquet file.
+        candidates: `recbole` to train `recommender`, or a parquet of `user_id, item_id, score`.
+        work_dir: Folder of runs, caches and the warehouse.
+        model: Name of a bundled model or the folder of a saved one.
+        scenario: Instruction template (`pigeon_rec/data/prompts/<scenario>.yaml`).
+        seed: Root of all randomness; same seed, same bytes.
+        batch_size: Assets generated together; changes speed only, never the result.
+        threads: CPU threads of one generating process; 0 leaves torch's own choice.
+    """
+
+    catalogue: str = "bundled"
+    interactions: str = "bundled"
+    candidates: str = "recbole"
+    work_dir: Path = Path("var")
+    model: str = "sticker-64"
+    scenario: str = "sticker"
+    seed: int = 0
+    batch_size: Positive = 32
+    threads: Annotated[int, Field(ge=0)] = 0
+    recommender: RecommenderConfig = RecommenderConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    plan: PlanConfig = PlanConfig()
+    generation: GenerationConfig = GenerationConfig()
+    gate: GateConfig = GateConfig()
+
+
+def load_config(path: Path | None) -> NightlyConfig:
+    """Reads and checks a nightly YAML file; `None` gives the defaults.
+
+    Raises:
+        ConfigError: The file is missing or no YAML mapping, a key is unknown, or a value is
+            out of range; the message names the field, the value received and what is allowed.
+    """
+    if path is None:
+        return NightlyConfig()
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration: {error.strerror}",
+            where=str(path),
+            remedy="Give the path of a YAML file, or leave --config out for the defaults",
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError("the configuration is no valid YAML", where=f"{path}: {error}") from error
+    if not isinstance(raw, dict | None):
+        raise ConfigError("the configuration must be a mapping of settings", where=str(path))
+    try:
+        return NightlyConfig.model_validate(raw or {})
+    except ValidationError as error:
+        raise ConfigError(
+            "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']} (received {e['input']!r})"
+                for e in error.errors()
+            ),
+            where=str(path),
+            remedy="See the fields of pigeon_rec.config.NightlyConfig",
+        ) from error
