@@ -16,6 +16,7 @@ __all__ = [
     "NightlyConfig",
     "PlanConfig",
     "RecommenderConfig",
+    "ReportConfig",
     "RetrievalConfig",
     "load_config",
 ]
@@ -73,11 +74,24 @@ class GenerationConfig(_Settings):
 
 
 class GateConfig(_Settings):
-    """Below or above these values a picture is recorded as rejected and never served."""
+    """Below or above these values a picture is recorded as rejected and never served.
+
+    `min_reference_difference` is the mean absolute difference from the reference over the inked
+    pixels, in levels (0 to 255).
+    """
 
     min_text_score: float = 0.0
     min_pixel_std: Annotated[float, Field(ge=0.0)] = 6.0
+    max_unsafe_score: Fraction = 0.5
     max_reference_similarity: Annotated[float, Field(gt=0.0)] = 0.995
+    min_reference_difference: Annotated[float, Field(ge=0.0)] = 2.0
+
+
+class ReportConfig(_Settings):
+    """How much of a night its gallery page shows; the rest is counted."""
+
+    max_users: Positive = 60
+    max_assets_per_user: Positive = 2
 
 
 class NightlyConfig(_Settings):
@@ -109,6 +123,7 @@ class NightlyConfig(_Settings):
     plan: PlanConfig = PlanConfig()
     generation: GenerationConfig = GenerationConfig()
     gate: GateConfig = GateConfig()
+    report: ReportConfig = ReportConfig()
 
 
 def load_config(path: Path | None) -> NightlyConfig:

@@ -1,0 +1,49 @@
+"""Scores, selection and the quality gate of generated pictures.
+
+This package's root needs numpy only; the encoder that gives the embeddings brings torch and is
+imported from its own module.
+"""
+
+from __future__ import annotations
+
+from pigeon_rec.scoring.gate import REASONS, Reason, Rejection, SafetyChecker, judge
+from pigeon_rec.scoring.metrics import (
+    clip_text_score,
+    history_similarity,
+    pixel_std,
+    reference_pixel_difference,
+    reference_similarity,
+    row_cosine,
+)
+from pigeon_rec.scoring.selection import (
+    TARGET_WEIGHT,
+    Choice,
+    PreferencePair,
+    choose_candidates,
+    choose_preference_pairs,
+    combine_scores,
+    select,
+    strip_padding,
+)
+
+__all__ = [
+    "REASONS",
+    "TARGET_WEIGHT",
+    "Choice",
+    "PreferencePair",
+    "Reason",
+    "Rejection",
+    "SafetyChecker",
+    "choose_candidates",
+    "choose_preference_pairs",
+    "clip_text_score",
+    "combine_scores",
+    "history_similarity",
+    "judge",
+    "pixel_std",
+    "reference_pixel_difference",
+    "reference_similarity",
+    "row_cosine",
+    "select",
+    "strip_padding",
+]

@@ -1,0 +1,139 @@
+"""Selection against a plain-loop reading of the published rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from pigeon_rec.scoring import (
+    choose_candidates,
+    choose_preference_pairs,
+    combine_scores,
+    select,
+    strip_padding,
+)
+
+Floats = NDArray[np.float64]
+
+# Few distinct values, so that ties are the rule and not the exception.
+TIED = st.sampled_from([0.0, 0.25, 0.5, 0.75])
+SHAPES = st.tuples(*[st.integers(1, 4)] * 4)
+
+
+@st.composite
+def score_pairs(draw: st.DrawFn) -> tuple[Floats, Floats]:
+    shape = draw(SHAPES)
+    arrays = hnp.arrays(np.float64, shape, elements=TIED)
+    return draw(arrays), draw(arrays)
+
+
+def _first_max(values: list[float]) -> int:
+    return values.index(max(values))
+
+
+def _plain(scores: Floats, lowest: bool = False) -> list[tuple[int, int, int, float]]:
+    """(ratio, sequence, image, score) per sample, written as the rule is told."""
+    picks = []
+    for sample in scores.tolist():
+        tops = []
+        for sequences in sample:
+            images = [_first_max(images) for images in sequences]
+            values = [images[i] for images, i in zip(sequences, images, strict=True)]
+            s = _first_max(values)
+            tops.append((s, images[s], values[s]))
+        values = [-top[2] if lowest else top[2] for top in tops]
+        ratio = _first_max(values)
+        picks.append((ratio, *tops[ratio]))
+    return picks
+
+
+def _rows(choice: object) -> list[tuple[int, int, int, float]]:
+    fields = ("ratio", "sequence", "image", "score")
+    return list(zip(*(getattr(choice, field).tolist() for field in fields), strict=True))
+
+
+@given(score_pairs())
+def test_choice_follows_the_rule(pair: tuple[Floats, Floats]) -> None:
+    target, history = pair
+    choice = choose_candidates(target, history)
+    assert _rows(choice) == _plain(0.5 * target + 0.5 * history)
+    assert choice.ratio.dtype == np.int64
+
+
+@given(score_pairs())
+def test_preference_pairs_follow_the_rule(pair: tuple[Floats, Floats]) -> None:
+    history, _ = pair
+    preference = choose_preference_pairs(history)
+    assert _rows(preference.chosen) == _plain(history)
+    assert _rows(preference.rejected) == _plain(history, lowest=True)
+
+
+@given(score_pairs(), st.floats(0.0, 1.0))
+def test_no_other_ratio_scores_higher(pair: tuple[Floats, Floats], weight: float) -> None:
+    target, history = (scores[:, :, 0, 0] for scores in pair)
+    combined = combine_scores(target, history, weight)
+    picked = np.take_along_axis(combined, select(target, history, weight)[:, None], axis=1)
+    assert np.all(picked >= combined)
+
+
+@given(score_pairs())
+def test_samples_do_not_see_each_other(pair: tuple[Floats, Floats]) -> None:
+    target, history = (scores[:, :, 0, 0] for scores in pair)
+    alone = [select(t[None], h[None])[0] for t, h in zip(target, history, strict=True)]
+    assert select(target, history).tolist() == alone
+
+
+def test_the_weight_moves_the_choice_from_history_to_target() -> None:
+    target, history = [[0.9, 0.1]], [[0.1, 0.8]]
+    assert [select(target, history, w)[0] for w in (0.0, 0.5, 1.0)] == [1, 0, 0]
+
+
+def test_the_first_ratio_wins_a_tie() -> None:
+    assert select([[0.2, 0.4, 0.3]], [[0.4, 0.2, 0.3]]).tolist() == [0]
+
+
+def test_a_candidate_without_a_score_never_wins_nor_becomes_the_disliked_one() -> None:
+    scores = np.array([[np.nan, -0.5, -0.4], [np.nan, np.nan, np.nan]])
+    assert select(scores, scores).tolist() == [2, 0]
+    pair = choose_preference_pairs(scores[:, :, None, None])
+    assert pair.chosen.ratio.tolist() == [2, 0]
+    assert pair.rejected.ratio.tolist() == [1, 0]
+
+
+def test_single_precision_is_kept() -> None:
+    scores = np.ones((1, 2, 1, 1), np.float32)
+    assert choose_candidates(scores, scores).score.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("target", "history", "message"),
+    [
+        (np.ones((2, 3)), np.ones((2, 2)), "differ in shape"),
+        (np.ones(3), np.ones(3), r"must be \[samples, ratios\]"),
+        (np.ones((2, 0)), np.ones((2, 0)), "no candidate"),
+    ],
+)
+def test_unusable_scores_are_refused(target: Floats, history: Floats, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        select(target, history)
+
+
+def test_a_weight_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"in \[0, 1\], received 1.5"):
+        select([[1.0]], [[1.0]], 1.5)
+
+
+def test_preference_needs_all_four_axes() -> None:
+    with pytest.raises(ValueError, match="sequences, images"):
+        choose_preference_pairs(np.ones((2, 3)))
+
+
+@given(st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=4), min_size=1, max_size=5))
+def test_only_trailing_padding_is_cut(rows: list[list[int]]) -> None:
+    for row, cut in zip(rows, strip_padding(rows, 2), strict=True):
+        assert row == cut.tolist() + [2] * (4 - len(cut))
+        assert cut.size == 0 or cut[-1] != 2
