@@ -1,0 +1,111 @@
+# Everything a developer or a build machine runs. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+DATE ?= 2026-06-01
+WORK_DIR ?= var
+CONFIG ?=
+ACCELERATOR_SLOTS ?= 1
+
+# Python 3.11, by whatever name it has here.
+PYTHON ?= $(shell for p in python3 python3.11 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+
+VENV := .venv
+VENV_AIRFLOW := .venv-airflow
+# A stamp carries the checksum of what it installed: the same files never install twice, a changed file installs again.
+checksum = $(shell cat $(1) | cksum | cut -d' ' -f1)
+PRODUCT := $(VENV)/.product-$(call checksum,requirements/product.txt pyproject.toml)
+DEV := $(VENV)/.dev-$(call checksum,requirements/product.txt requirements/dev.txt pyproject.toml)
+AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
+
+# Twice quiet: errors only.
+PIP := -m pip install -qq --disable-pip-version-check
+
+export AIRFLOW_HOME := $(CURDIR)/.airflow
+export AIRFLOW__CORE__DAGS_FOLDER := $(CURDIR)/dags
+export AIRFLOW__CORE__LOAD_EXAMPLES := false
+export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED := false
+export PIGEON_PYTHON := $(CURDIR)/$(VENV)/bin/python
+export PIGEON_WORK_DIR := $(abspath $(WORK_DIR))
+export PIGEON_CONFIG := $(if $(CONFIG),$(abspath $(CONFIG)))
+
+GALLERY := $(WORK_DIR)/runs/$(DATE)/gallery.html
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sort \
+		| awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  nightly, report and gallery take DATE=YYYY-MM-DD (default $(DATE)), WORK_DIR= and CONFIG="
+
+.PHONY: nightly
+nightly: $(PRODUCT) $(AIRFLOW) ## run one night through Airflow, then show its rows and its gallery
+	@mkdir -p $(AIRFLOW_HOME)
+	@echo "Preparing Airflow's metadata (SQLite) ..."
+	@$(VENV_AIRFLOW)/bin/airflow db migrate > $(AIRFLOW_HOME)/setup.log 2>&1 \
+		|| { tail -n 40 $(AIRFLOW_HOME)/setup.log; exit 1; }
+	@$(VENV_AIRFLOW)/bin/airflow pools set pigeon_accelerator $(ACCELERATOR_SLOTS) \
+		"Tasks that draw pictures at the same time" >> $(AIRFLOW_HOME)/setup.log 2>&1 \
+		|| { tail -n 40 $(AIRFLOW_HOME)/setup.log; exit 1; }
+	@echo "Running pigeon_nightly for $(DATE) (full log: .airflow/nightly.log) ..."
+	@$(VENV_AIRFLOW)/bin/airflow dags test pigeon_nightly $(DATE) 2>&1 \
+		| tee $(AIRFLOW_HOME)/nightly.log | sed -unf dags/console.sed \
+		|| { tail -n 60 $(AIRFLOW_HOME)/nightly.log; echo "The night of $(DATE) failed."; exit 1; }
+	@echo
+	@$(VENV)/bin/pigeon-rec sql night --work-dir $(WORK_DIR)
+	@$(VENV)/bin/pigeon-rec sql best_assets --work-dir $(WORK_DIR)
+	@echo "Gallery: $(GALLERY)"
+
+.PHONY: test
+test: $(DEV) $(AIRFLOW) ## run the whole suite, a real Airflow run included
+	$(VENV)/bin/python -m pytest
+
+.PHONY: check
+check: $(DEV) ## lint, types and the quick tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest -m "not slow and not gpu"
+
+.PHONY: stickers
+stickers: $(DEV) ## rebuild the bundled sticker catalogue and its simulated users (needs npm)
+	$(VENV)/bin/python -m pigeon_rec.data.build_stickers
+	$(VENV)/bin/python -m pigeon_rec.data.simulate
+
+.PHONY: gallery
+gallery: $(PRODUCT) ## draw the gallery of one night again
+	@$(VENV)/bin/pigeon-rec nightly report --date $(DATE) --work-dir $(WORK_DIR) \
+		$(if $(CONFIG),--config $(CONFIG))
+	@echo "Gallery: $(GALLERY)"
+
+.PHONY: setup
+setup: $(DEV) $(AIRFLOW) ## create both environments and nothing else
+
+.PHONY: clean
+clean: ## remove the nights and Airflow's metadata; environments stay
+	rm -rf $(WORK_DIR) .airflow
+
+# torch goes first and alone: pip then keeps the build (CPU or accelerator) that this machine gets for it.
+$(PRODUCT):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed; name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing the product into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python $(PIP) $$(grep '^torch==' requirements/product.txt)
+	@$(VENV)/bin/python $(PIP) -r requirements/product.txt
+	@$(VENV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.product-* && touch $@
+
+$(DEV): $(PRODUCT)
+	@echo "Installing test tools into $(VENV) ..."
+	@$(VENV)/bin/python $(PIP) -r requirements/dev.txt
+	@rm -f $(VENV)/.dev-* && touch $@
+
+$(AIRFLOW):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed; name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing Airflow into $(VENV_AIRFLOW) ..."
+	@$(PYTHON) -m venv $(VENV_AIRFLOW)
+	@$(VENV_AIRFLOW)/bin/python $(PIP) -r requirements/airflow.txt
+	@rm -f $(VENV_AIRFLOW)/.airflow-* && touch $@
