@@ -1,0 +1,1 @@
+"""Catalogues, interactions, sequences, instruction templates and the bundled stickers."""
