@@ -77,14 +77,15 @@ class GateConfig(_Settings):
     """Below or above these values a picture is recorded as rejected and never served.
 
     `min_reference_difference` is the mean absolute difference from the reference over the inked
-    pixels, in levels (0 to 255).
+    pixels, in levels (0 to 255). Its default lies between a reference stored with loss (JPEG at
+    quality 90: 2 to 9) and the two most alike drawings of one concept (10).
     """
 
     min_text_score: float = 0.0
     min_pixel_std: Annotated[float, Field(ge=0.0)] = 6.0
     max_unsafe_score: Fraction = 0.5
     max_reference_similarity: Annotated[float, Field(gt=0.0)] = 0.995
-    min_reference_difference: Annotated[float, Field(ge=0.0)] = 2.0
+    min_reference_difference: Annotated[float, Field(ge=0.0)] = 4.0
 
 
 class ReportConfig(_Settings):

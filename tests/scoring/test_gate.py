@@ -90,7 +90,7 @@ def test_copy_in_pixels() -> None:
     assert rejection is not None
     assert rejection.reason == "copy_of_reference"
     assert "pixel difference" in rejection.detail
-    assert rejection.detail.endswith("below the limit 2.00")
+    assert rejection.detail.endswith("below the limit 4.00")
 
 
 @pytest.mark.parametrize("score", ["text_score", "reference_score"])
