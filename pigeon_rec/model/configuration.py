@@ -1,0 +1,193 @@
+"""Sizes and switches of every Pigeon part; one `PigeonConfig` describes a whole model.
+
+`sticker-64` and the published 7B model are two values of the same classes (bundled values live in
+`pigeon_rec/training/configs`). Settings named `published` choose the released code's behaviour
+where it falls short of its paper (arXiv 2410.14170); the default is the mended one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "AdapterConfig",
+    "AutoencoderConfig",
+    "DecoderConfig",
+    "LanguageModelConfig",
+    "MaskGeneratorConfig",
+    "PigeonConfig",
+    "RendererConfig",
+    "VisualTokenizerConfig",
+]
+
+Positive = Annotated[int, Field(ge=1)]
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class _Sizes(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VisualTokenizerConfig(_Sizes):
+    """Image to code ids (LaVIT's dynamic visual tokenizer).
+
+    Attributes:
+        keep: `dynamic` lets the token predictor drop patches; `all` keeps the full patch grid, so
+            that the place of a code in the list is its place in the picture.
+    """
+
+    image_size: Positive = 64
+    patch_size: Positive = 8
+    width: Positive = 192
+    encoder_layers: Positive = 4
+    heads: Positive = 6
+    merger_layers: Positive = 1
+    mlp_ratio: Annotated[float, Field(gt=0.0)] = 4.0
+    code_dim: Positive = 16
+    codebook_size: Positive = 2048
+    keep: Literal["all", "dynamic"] = "all"
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.patch_size
+
+    @property
+    def patches(self) -> int:
+        """Patches of one image."""
+        return self.grid**2
+
+    @model_validator(mode="after")
+    def _divides(self) -> VisualTokenizerConfig:
+        if self.image_size % self.patch_size or self.width % self.heads:
+            raise ValueError(
+                f"patch_size {self.patch_size} must divide image_size {self.image_size}, "
+                f"and heads {self.heads} must divide width {self.width}"
+            )
+        return self
+
+
+class DecoderConfig(_Sizes):
+    """Codes to prompt embeddings (LaVIT's tokenizer decoder).
+
+    Attributes:
+        projections: Widths of the prompt projections; their sum is the prompt width.
+        pooled: Whether an attention pool makes a pooled embedding (the high-resolution variant);
+            its width is the last projection's.
+        preview_patch: Patch size of a linear pixel head, for training and quick looks; 0 for none.
+    """
+
+    code_dim: Positive = 16
+    width: Positive = 192
+    layers: Positive = 4
+    heads: Positive = 6
+    mlp_ratio: Annotated[float, Field(gt=0.0)] = 4.0
+    queries: Positive = 64
+    output_width: Positive = 192
+    projections: tuple[Positive, ...] = (64, 128)
+    pooled: bool = True
+    preview_patch: Annotated[int, Field(ge=0)] = 8
+
+    @property
+    def prompt_width(self) -> int:
+        """Width of one prompt embedding."""
+        return sum(self.projections)
+
+
+class MaskGeneratorConfig(_Sizes):
+    """Scores history and target tokens and keeps the relevant ones (paper section 3.2).
+
+    Attributes:
+        feedforward: Width of the encoder layer's feed-forward part (2048 in the published code).
+        max_position: Most positions one image can hold.
+        published: Keep decisions overwrite ids and the target is drawn by 1 - p without
+            renormalising, as the published code does.
+    """
+
+    layers: Positive = 1
+    heads: Positive = 4
+    feedforward: Positive = 512
+    max_position: Positive = 256
+    dropout: Dropout = 0.2
+    published: bool = False
+
+
+class AdapterConfig(_Sizes):
+    """Reference prompt embeddings to language-model embeddings.
+
+    Attributes:
+        reference_tokens: 1 is the published mean over all queries; otherwise the queries are laid
+            out as a square and averaged over equal tiles, one token a tile.
+    """
+
+    hidden: Positive = 256
+    dropout: Dropout = 0.1
+    reference_tokens: Positive = 64
+
+
+class LanguageModelConfig(_Sizes):
+    """The personalisation module's `LlamaForCausalLM`."""
+
+    text_vocabulary: Positive = 2048
+    hidden: Positive = 256
+    layers: Positive = 5
+    heads: Positive = 4
+    intermediate: Positive = 704
+    max_text_tokens: Positive = 24
+    tie_embeddings: bool = True
+
+
+class AutoencoderConfig(_Sizes):
+    """Pixels to latents: `AutoencoderKL` behind a lossless pixel-unshuffle by `patch`."""
+
+    patch: Positive = 4
+    latent_channels: Positive = 8
+    channels: tuple[Positive, ...] = (128,)
+    layers_per_block: Positive = 1
+    norm_groups: Positive = 16
+
+
+class RendererConfig(_Sizes):
+    """Prompt embeddings to latents by diffusion: `UNet2DConditionModel` and a scheduler.
+
+    Attributes:
+        grid_channels: Channels of the prompt grid concatenated to the noisy latents; 0 leaves
+            cross-attention as the only way in (as the published SDXL does).
+    """
+
+    channels: tuple[Positive, ...] = (128, 192)
+    layers_per_block: Positive = 1
+    head_width: Positive = 32
+    norm_groups: Positive = 16
+    grid_channels: Annotated[int, Field(ge=0)] = 16
+    train_timesteps: Positive = 1000
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
+
+
+class PigeonConfig(_Sizes):
+    """A whole Pigeon model."""
+
+    name: str = "sticker-64"
+    tokenizer: VisualTokenizerConfig = VisualTokenizerConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    mask_generator: MaskGeneratorConfig = MaskGeneratorConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    language_model: LanguageModelConfig = LanguageModelConfig()
+    autoencoder: AutoencoderConfig = AutoencoderConfig()
+    renderer: RendererConfig = RendererConfig()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> PigeonConfig:
+        if self.tokenizer.code_dim != self.decoder.code_dim:
+            raise ValueError(
+                f"decoder.code_dim {self.decoder.code_dim} must equal "
+                f"tokenizer.code_dim {self.tokenizer.code_dim}"
+            )
+        tiles, queries = self.adapter.reference_tokens, self.decoder.queries
+        if queries % tiles or round(queries**0.5) % round(tiles**0.5):
+            raise ValueError(
+                f"adapter.reference_tokens {tiles} must tile decoder.queries {queries} evenly"
+            )
+        return self

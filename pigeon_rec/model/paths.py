@@ -1,0 +1,28 @@
+"""Where models live: bundled names and folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pigeon_rec.errors import ModelError
+
+__all__ = ["model_folder"]
+
+_BUNDLED = Path(__file__).parent / "weights"
+
+
+def model_folder(name_or_path: str | Path) -> Path:
+    """The folder of a bundled model's name, or of a saved model's path.
+
+    Raises:
+        ModelError: There is neither; the message lists the bundled names.
+    """
+    for folder in (_BUNDLED / str(name_or_path), Path(name_or_path)):
+        if (folder / "config.json").is_file():
+            return folder
+    names = sorted(p.parent.name for p in _BUNDLED.glob("*/config.json"))
+    raise ModelError(
+        f"there is no model {str(name_or_path)!r}",
+        where=str(name_or_path),
+        remedy=f"Give a folder with a config.json, or one of the bundled models: {', '.join(names)}",
+    )

@@ -1,0 +1,220 @@
+"""The language model that writes a user's visual tokens (paper section 3.3).
+
+Instruction: task text, masked history codes, target text, reference tokens, response text, image
+start. Masked codes enter as zero embeddings; reference tokens come from the masked reference image
+through tokenizer decoder and adapter. The model then writes code ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from pigeon_rec.model.configuration import AdapterConfig, LanguageModelConfig, PigeonConfig
+from pigeon_rec.model.mask_generator import HISTORY, TARGET, MaskGenerator
+from pigeon_rec.model.tokenizer_decoder import DecoderOutput
+from pigeon_rec.model.visual_tokenizer import NO_CODE
+
+__all__ = ["Instruction", "InstructionTexts", "Personalisation", "ReferenceAdapter", "Vocabulary"]
+
+_REFERENCE = -2
+"""Place of a reference token among the ids."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Ids of one model: text, image start, image end, then the codes."""
+
+    text: int
+    codes: int
+
+    @property
+    def image_start(self) -> int:
+        return self.text
+
+    @property
+    def image_end(self) -> int:
+        return self.text + 1
+
+    @property
+    def first_code(self) -> int:
+        return self.text + 2
+
+    @property
+    def size(self) -> int:
+        return self.first_code + self.codes
+
+
+@dataclass(frozen=True)
+class InstructionTexts:
+    """Token ids of the text around the pictures.
+
+    Attributes:
+        prefix: int64 `[Lp]`, the same for every sample.
+        target: int64 `[B, Lt]`, padded.
+        target_mask: bool `[B, Lt]`.
+        response: int64 `[Lr]`, the same for every sample.
+    """
+
+    prefix: Tensor
+    target: Tensor
+    target_mask: Tensor
+    response: Tensor
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """Merged instructions, padded left.
+
+    Attributes:
+        ids: int64 `[B, M]`; -2 where a reference token stands.
+        gate: `[B, M]`, multiplies the embeddings: 0 for masked history codes.
+        attention: bool `[B, M]`, False at padding only (masked codes are attended to).
+    """
+
+    ids: Tensor
+    gate: Tensor
+    attention: Tensor
+
+    @property
+    def positions(self) -> Tensor:
+        """Rotary positions int64 `[B, M]`, 0 at the first real token."""
+        return (self.attention.long().cumsum(1) - 1).clamp(min=0)
+
+
+class ReferenceAdapter(nn.Module):
+    """Prompt embeddings of the reference to reference tokens (linear, linear, tanh)."""
+
+    def __init__(self, prompt_width: int, hidden: int, config: AdapterConfig) -> None:
+        super().__init__()
+        self.tokens = config.reference_tokens
+        self.encoder = nn.Linear(prompt_width, config.hidden)
+        self.decoder = nn.Linear(config.hidden, hidden)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, decoded: DecoderOutput) -> Tensor:
+        """`[B, reference_tokens, hidden]`; one token is the mean over all queries."""
+        x = self.dropout(self.encoder(_tile_means(decoded.prompt, self.tokens)))
+        return torch.as_tensor(self.dropout(torch.tanh(self.decoder(x))))
+
+
+def _tile_means(prompt: Tensor, tiles: int) -> Tensor:
+    """Means over the tiles of the query grid: `[B, Q, D]` -> `[B, tiles, D]`, row by row."""
+    side, across = round(prompt.shape[1] ** 0.5), round(tiles**0.5)
+    if side == across:
+        return prompt
+    grid = prompt.unflatten(1, (across, side // across, across, side // across))
+    return grid.mean((2, 4)).flatten(1, 2)
+
+
+class Personalisation(nn.Module):
+    """Language model, mask generator and reference adapter."""
+
+    def __init__(self, config: PigeonConfig) -> None:
+        super().__init__()
+        sizes = config.language_model
+        self.vocabulary = Vocabulary(sizes.text_vocabulary, config.tokenizer.codebook_size)
+        self.tokens_per_image = config.tokenizer.patches
+        self.fixed_length = config.tokenizer.keep == "all"
+        self.language_model = LlamaForCausalLM(_llama_config(sizes, self.vocabulary))
+        self.mask_generator = MaskGenerator(sizes.hidden, config.mask_generator)
+        self.adapter = ReferenceAdapter(config.decoder.prompt_width, sizes.hidden, config.adapter)
+
+    def token_embeddings(self, ids: Tensor) -> Tensor:
+        """Rows of the language model's table, `[..., hidden]`."""
+        return torch.as_tensor(self.language_model.get_input_embeddings()(ids))
+
+    def masks(
+        self,
+        history: Tensor,
+        reference: Tensor,
+        history_ratio: float,
+        reference_ratio: float,
+        gumbel: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Keep decisions for history and reference codes.
+
+        Args:
+            history: int64 code rows `[B, images, P]`, `NO_CODE` where there is none.
+            reference: int64 code rows `[B, P]`.
+            history_ratio: Share of history codes to mask.
+            reference_ratio: Share of reference codes to mask.
+            gumbel: Gumbel noise `[B, images * P + P]`.
+
+        Returns:
+            History keep `[B, images, P]` and reference keep `[B, P]`, 0/1, straight-through.
+        """
+        codes = torch.cat([history, reference.unsqueeze(1)], dim=1)  # [B, images + 1, P]
+        types = torch.full_like(codes, HISTORY)
+        types[:, -1] = TARGET
+        types = types.masked_fill(codes == NO_CODE, 0).flatten(1)
+        places = torch.arange(1, codes.shape[-1] + 1, device=codes.device).expand_as(codes)
+        places = places.flatten(1).masked_fill(types == 0, 0)
+        ids = (codes.flatten(1) + self.vocabulary.first_code).clamp(min=0)
+        scores = self.mask_generator(self.token_embeddings(ids), places, types)
+        kept_history = self.mask_generator.keep_history(scores, types, history_ratio, gumbel)
+        kept_reference = self.mask_generator.keep_target(scores, types, reference_ratio, gumbel)
+        split = history[0].numel()
+        return kept_history[:, :split].view(history.shape), kept_reference[:, split:]
+
+    def instruct(self, texts: InstructionTexts, history: Tensor, history_keep: Tensor) -> Instruction:
+        """Merges text, history codes and reference places into left-padded rows.
+
+        Args:
+            texts: Token ids around the pictures.
+            history: int64 code rows `[B, images, P]`, `NO_CODE` where there is none.
+            history_keep: `[B, images, P]`, 0 where masked.
+        """
+        batch, vocabulary = len(history), self.vocabulary
+        codes = history.flatten(1)
+        prefix = texts.prefix.expand(batch, -1)
+        reference = texts.prefix.new_full((batch, self.adapter.tokens), _REFERENCE)
+        tail = torch.cat([texts.response, texts.response.new_tensor([vocabulary.image_start])])
+        tail = tail.expand(batch, -1)
+        ids = torch.cat([prefix, codes + vocabulary.first_code, texts.target, reference, tail], 1)
+        present, all_of = codes != NO_CODE, torch.ones_like
+        attention = torch.cat(
+            [all_of(prefix).bool(), present, texts.target_mask, all_of(reference).bool(), all_of(tail).bool()],
+            dim=1,
+        )
+        keep = history_keep.flatten(1)
+        gate = torch.cat(
+            [
+                keep.new_ones(prefix.shape),
+                keep,
+                keep.new_ones(batch, ids.shape[1] - prefix.shape[1] - keep.shape[1]),
+            ],
+            dim=1,
+        )
+        order = attention.long().argsort(dim=1, stable=True)  # padding moves to the front
+        return Instruction(ids.gather(1, order), gate.gather(1, order), attention.gather(1, order))
+
+    def embed(self, instruction: Instruction, reference: Tensor) -> Tensor:
+        """Input embeddings `[B, M, hidden]`; `reference [B, reference_tokens, hidden]`."""
+        embeds = self.token_embeddings(instruction.ids.clamp(min=0))
+        embeds = embeds * instruction.gate.unsqueeze(-1).to(embeds.dtype)
+        places = (instruction.ids == _REFERENCE).unsqueeze(-1)
+        return embeds.masked_scatter(places, reference.to(embeds.dtype))
+
+    def code_logits(self, hidden: Tensor) -> Tensor:
+        """Scores of image end (column 0) and every code (columns 1...), `[..., 1 + codes]`."""
+        head = self.language_model.lm_head.weight[self.vocabulary.image_end :]
+        return hidden @ head.T.to(hidden.dtype)
+
+
+def _llama_config(sizes: LanguageModelConfig, vocabulary: Vocabulary) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=sizes.hidden,
+        intermediate_size=sizes.intermediate,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        max_position_embeddings=2048,
+        tie_word_embeddings=sizes.tie_embeddings,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )

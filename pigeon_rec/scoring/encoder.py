@@ -1,0 +1,154 @@
+"""A small CLIP-like encoder: images and texts into one space, to score and to retrieve with.
+
+Trained on the catalogue's artwork and captions with the symmetric contrastive loss of CLIP
+(arXiv 2103.00020, section 2.3); captions name the concept and, half the time, the style.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.paths import model_folder
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+
+__all__ = ["EncoderConfig", "ImageTextEncoder", "StickerEncoder", "load_encoder"]
+
+_BATCH = 256
+"""Images encoded at once; rows do not influence each other."""
+
+
+class EncoderConfig(BaseModel):
+    """Sizes of the scorer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int = 64
+    patch: int = 8
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+    text_vocabulary: int = 2048
+    text_length: int = 32
+    text_layers: int = 2
+    embedding: int = 128
+
+
+class ImageTextEncoder(nn.Module):
+    """Two towers; both outputs have unit length."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, patches = config.width, (config.image_size // config.patch) ** 2
+        self.patch_embed = nn.Conv2d(3, width, config.patch, config.patch)
+        self.image_position = nn.Parameter(torch.randn(1, patches, width) * 0.02)
+        self.image_layers = _tower(config, config.layers)
+        self.image_head = nn.Linear(width, config.embedding, bias=False)
+        self.word_embed = nn.Embedding(config.text_vocabulary, width)
+        self.text_position = nn.Parameter(torch.randn(1, config.text_length, width) * 0.02)
+        self.text_layers = _tower(config, config.text_layers)
+        self.text_head = nn.Linear(width, config.embedding, bias=False)
+        self.log_scale = nn.Parameter(torch.tensor(2.66))  # ln(1 / 0.07), CLIP's start
+
+    def image(self, pixels: Tensor) -> Tensor:
+        """Pixels `[B, 3, H, W]` in [-1, 1] -> `[B, embedding]`."""
+        x = self.patch_embed(pixels).flatten(2).transpose(1, 2) + self.image_position
+        return F.normalize(self.image_head(self.image_layers(x).mean(1)).float(), dim=-1)
+
+    def text(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Ids int64 `[B, L]` and bool mask -> `[B, embedding]`."""
+        x = self.word_embed(ids) + self.text_position[:, : ids.shape[1]]
+        x = self.text_layers(x, src_key_padding_mask=~mask) * mask.unsqueeze(-1)
+        mean = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        return F.normalize(self.text_head(mean).float(), dim=-1)
+
+
+def _tower(config: EncoderConfig, layers: int) -> nn.TransformerEncoder:
+    layer = nn.TransformerEncoderLayer(
+        config.width,
+        config.heads,
+        4 * config.width,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+    return nn.TransformerEncoder(
+        layer, layers, norm=nn.LayerNorm(config.width), enable_nested_tensor=False
+    )
+
+
+class StickerEncoder:
+    """The trained encoder behind numpy arrays, for retrieval, planning and scoring.
+
+    Attributes:
+        encoder_id: Changes with the weights; keys the embedding cache.
+    """
+
+    def __init__(self, module: ImageTextEncoder, text: TextTokenizer, encoder_id: str) -> None:
+        self.module = module.eval()
+        self.tokenizer = text
+        self.encoder_id = encoder_id
+
+    @torch.inference_mode()
+    def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 `[n, 64, 64, 3]` -> float32 `[n, d]`, rows of unit length."""
+        chunks = [
+            self.module.image(_pixels(images[start : start + _BATCH]))
+            for start in range(0, len(images), _BATCH)
+        ]
+        return _rows(chunks, self.module.config.embedding)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts -> float32 `[n, d]`, rows of unit length."""
+        length = self.module.config.text_length
+        chunks = [
+            self.module.text(*self.tokenizer.batch(texts[start : start + _BATCH], length))
+            for start in range(0, len(texts), _BATCH)
+        ]
+        return _rows(chunks, self.module.config.embedding)
+
+
+def _pixels(images: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def _rows(chunks: list[Tensor], width: int) -> NDArray[np.float32]:
+    if not chunks:
+        return np.zeros((0, width), dtype=np.float32)
+    return torch.cat(chunks).numpy().astype(np.float32)
+
+
+def load_encoder(name_or_path: str | Path) -> StickerEncoder:
+    """Loads the scorer that is saved with a model (`<model>/scorer`).
+
+    Raises:
+        ModelError: A file is missing, or the weights do not fit their configuration.
+    """
+    folder = model_folder(name_or_path) / "scorer"
+    weights = folder / "model.safetensors"
+    try:
+        config = EncoderConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
+        module = ImageTextEncoder(config)
+        module.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"the scorer cannot be loaded: {error}",
+            where=str(folder),
+            remedy="Restore the model folder, or train it with `pigeon-rec train scorer`",
+        ) from error
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    text = TextTokenizer.load(model_folder(name_or_path) / "tokenizer.json")
+    return StickerEncoder(module, text, f"scorer-{digest[:16]}")

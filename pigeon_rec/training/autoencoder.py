@@ -1,0 +1,48 @@
+"""Backbone recipe: the latent autoencoder of the image generator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.image_generator import LatentCodec
+from pigeon_rec.training.stickers import TrainingStickers, shifted, to_pixels
+from pigeon_rec.training.tokenizer import edge_loss
+
+__all__ = ["AutoencoderRecipe"]
+
+
+class AutoencoderRecipe:
+    """Rebuilds pixels from latents, with a small pull of the latents towards a unit Gaussian."""
+
+    def __init__(
+        self, config: PigeonConfig, stickers: TrainingStickers, kl_weight: float = 1e-4
+    ) -> None:
+        self.stickers = stickers
+        self.kl_weight = kl_weight
+        self.codec = LatentCodec(config.autoencoder)
+
+    def module(self) -> nn.Module:
+        return self.codec
+
+    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+        rows = random.integers(0, len(self.stickers), batch_size)
+        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=3))
+        posterior = self.codec.posterior(truth)
+        drawn = self.codec.decode(posterior.sample()).float()
+        pixel = F.l1_loss(drawn, truth) + F.mse_loss(drawn, truth)
+        edges = edge_loss(drawn, truth)
+        kl = posterior.kl().mean() / posterior.mean[0].numel()
+        return {
+            "loss": pixel + edges + self.kl_weight * kl,
+            "pixel": pixel,
+            "edges": edges,
+            "kl": kl,
+        }
+
+    def after_step(self, step: int) -> None:
+        """Nothing to do between steps."""

@@ -1,0 +1,34 @@
+"""The text tokenizer, learned once per training folder from titles, semantics and instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.stickers import TrainingStickers
+
+if TYPE_CHECKING:
+    from pigeon_rec.training.recipes import TrainingPlan
+
+__all__ = ["text_tokenizer"]
+
+
+def text_tokenizer(folder: Path, stickers: TrainingStickers, plan: TrainingPlan) -> TextTokenizer:
+    """Loads `folder/tokenizer.json`, or learns and saves it there."""
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        return TextTokenizer.load(path)
+    text = TextTokenizer.learn(_texts(stickers), plan.model.language_model.text_vocabulary)
+    folder.mkdir(parents=True, exist_ok=True)
+    text.save(path)
+    return text
+
+
+def _texts(stickers: TrainingStickers) -> Iterator[str]:
+    concepts = stickers.rows.unique("concept", keep="first", maintain_order=True)
+    yield from concepts["title"]
+    yield from concepts["semantics"]
+    yield from (f"sticker, {words}" for words in STYLE_DESCRIPTIONS.values())
