@@ -1,0 +1,3 @@
+"""The commands behind `pigeon-rec`; `pigeon_rec.cli` puts them together."""
+
+__all__: list[str] = []

@@ -1,0 +1,61 @@
+"""Everything the command line says: results and errors, for people or (`--json`) for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pigeon_rec.errors import PigeonError
+
+__all__ = ["as_table", "print_error", "print_json", "print_summary"]
+
+MAX_CELL = 60
+"""Characters of a table cell; longer values are cut with an ellipsis."""
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Prints one JSON object, on one line, to stdout."""
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_summary(title: str, summary: Mapping[str, Any]) -> None:
+    """Prints a step's summary as a heading and one aligned line per field."""
+    print(title)
+    width = max((len(key) for key in summary), default=0)
+    for key, value in summary.items():
+        print(f"  {key:<{width}}  {_cell(value)}")
+
+
+def print_error(error: Exception, *, as_json: bool) -> None:
+    """Tells an error: one JSON object on stdout, or `error: ...` on stderr."""
+    if as_json:
+        print_json({"error": _error_fields(error)})
+    else:
+        print(f"error: {error}", file=sys.stderr)
+
+
+def as_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Returns rows as text: a header, a rule, and columns aligned by their widest cell."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    lines = [columns, ["-" * width for width in widths], *cells]
+    return "\n".join(
+        "  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    text = "" if value is None else " ".join(str(value).split())
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+
+
+def _error_fields(error: Exception) -> dict[str, Any]:
+    if isinstance(error, PigeonError):
+        facts = {"what": error.what, "where": error.where, "remedy": error.remedy}
+        return {"kind": type(error).__name__, **facts, "retryable": error.retryable}
+    return {"kind": type(error).__name__, "what": str(error)}

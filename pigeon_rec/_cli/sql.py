@@ -1,0 +1,62 @@
+"""`pigeon-rec sql`: a query over the tables that readers are served from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from pigeon_rec._cli.options import AsJson, Config, WorkDir
+from pigeon_rec._cli.output import as_table, print_json
+from pigeon_rec.errors import ConfigError
+
+__all__ = ["sql"]
+
+Query = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUERY", help="SQL text, or the name of a saved query such as `best_assets`."
+    ),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param", "-p", metavar="NAME=VALUE", help="Value bound to $NAME in the query; repeatable."
+    ),
+]
+
+
+def sql(
+    query: Query,
+    param: Param = None,
+    config: Config = None,
+    work_dir: WorkDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the served tables; pictures are shown by their size."""
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.warehouse.query import query_serving
+
+    settings = night_settings(config, work_dir)
+    result = query_serving(settings.work_dir, query, _bindings(param or []))
+    rows = [[_shown(value) for value in row] for row in result.rows]
+    if as_json:
+        print_json({"columns": list(result.columns), "rows": rows})
+    else:
+        print(as_table(result.columns, rows))
+
+
+def _bindings(params: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in params]
+    for name, equals, _ in pairs:
+        if not (name and equals):
+            raise ConfigError(
+                f"a parameter needs a name and a value, received {name!r}",
+                where="--param",
+                remedy="Write it as --param user_id=u1",
+            )
+    return {name: value for name, _, value in pairs}
+
+
+def _shown(value: object) -> Any:
+    return f"<{len(value)} bytes>" if isinstance(value, bytes | bytearray) else value

@@ -1,0 +1,80 @@
+"""The command `pigeon-rec`: the only part of the product that prints.
+
+Nothing heavy is imported here or by the modules of the commands: each command imports what it
+needs when it runs, so that `pigeon-rec --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from pigeon_rec import __version__
+from pigeon_rec._cli import nightly
+from pigeon_rec._cli.options import AsJson
+from pigeon_rec._cli.output import print_error, print_json
+from pigeon_rec._cli.sql import sql
+from pigeon_rec.errors import PigeonError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Personalised visuals for recommender systems, made nightly and served with SQL.",
+)
+app.add_typer(nightly.app, name="nightly")
+app.command()(sql)
+
+
+@app.command()
+def version(as_json: AsJson = False) -> None:
+    """Print the version."""
+    if as_json:
+        print_json({"version": __version__})
+    else:
+        print(__version__)
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show_version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line and ends the process.
+
+    Exit status: 0 done; the `exit_code` of a `PigeonError` (its message goes to stderr, or as JSON
+    to stdout); 2 for a wrong option; 130 when interrupted. Any other error is a defect and keeps
+    its traceback.
+    """
+    sys.exit(_run(as_json="--json" in sys.argv[1:]))
+
+
+def _run(*, as_json: bool) -> int:
+    try:
+        # Typer tells its own errors to people; for scripts they have to be JSON too.
+        return app(standalone_mode=not as_json) or 0
+    except PigeonError as error:
+        print_error(error, as_json=as_json)
+        return error.exit_code
+    except typer.TyperException as error:
+        print_error(error, as_json=as_json)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`| head`): what is left to flush has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""The steps of a night by name: what the command line and the Airflow DAG both call.
+
+Every step reads the files of the step before it and writes its own, so each can run alone, in
+another process or on another day. This module adds nothing to a step; it only turns settings
+that come from outside (paths, ISO dates) into the step's arguments, and its summary into plain
+values that fit into JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pigeon_rec.config import NightlyConfig, load_config
+from pigeon_rec.errors import ConfigError, PigeonError, PlanError
+from pigeon_rec.nightly.progress import Progress, log_progress, silent
+
+__all__ = [
+    "STEPS",
+    "TEMPORARY_FAILURE",
+    "night_settings",
+    "parse_date",
+    "run_in_airflow",
+    "run_step",
+    "shards_to_draw",
+]
+
+TEMPORARY_FAILURE: Final = 75
+"""Exit status (EX_TEMPFAIL) of a step whose error a second try may cure."""
+
+
+def parse_date(text: str) -> dt.date:
+    """Reads the logical date of a night.
+
+    Raises:
+        ConfigError: `text` is no ISO date.
+    """
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"the date of a night must be an ISO date, received {text!r}",
+            where="date",
+            remedy="Write it as 2026-06-01",
+        ) from error
+
+
+def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
+    """Reads the configuration (`None`: the defaults); `work_dir`, if given, replaces its own."""
+    settings = load_config(config)
+    return settings if work_dir is None else settings.model_copy(update={"work_dir": work_dir})
+
+
+def run_step(
+    step: str,
+    config: NightlyConfig,
+    date: dt.date,
+    *,
+    shard: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Runs one step of the night and returns its summary as plain JSON values.
+
+    Args:
+        step: One of `STEPS`.
+        config: Settings of the night.
+        date: Logical date.
+        shard: For `generate`: the shard to draw; `None` draws every shard that has work.
+        progress: Told of every finished batch.
+
+    Raises:
+        PigeonError: The step cannot run; its class says whether a second try may help.
+    """
+    if step == "generate" and shard is None:
+        shards = shards_to_draw(config, date)
+        drawn = [run_step(step, config, date, shard=s, progress=progress) for s in shards]
+        return {"shards": drawn}
+    summary = _plain(STEPS[step](config, date, shard, progress))
+    return (
+        {**summary, "shards_to_draw": shards_to_draw(config, date)} if step == "plan" else summary
+    )
+
+
+def shards_to_draw(config: NightlyConfig, date: dt.date) -> list[int]:
+    """Returns the shards of the night's plan that hold at least one picture to generate.
+
+    Raises:
+        PlanError: The night has not been planned.
+    """
+    import polars as pl
+
+    from pigeon_rec.nightly.paths import NightPaths
+
+    plan = NightPaths.of(config, date).plan
+    if not plan.is_file():
+        raise PlanError(
+            "the night has no plan", where=str(plan), remedy="Run `pigeon-rec nightly plan` first"
+        )
+    to_draw = pl.scan_parquet(plan).filter(pl.col("status") == "generate")
+    return to_draw.select(pl.col("shard").unique().sort()).collect().to_series().to_list()
+
+
+def run_in_airflow(
+    step: str, date: str, config: str, work_dir: str, shard: int | None = None
+) -> dict[str, Any]:
+    """Runs one step inside an Airflow task: logs lines instead of bars, ends by exit status.
+
+    Args:
+        step: One of `STEPS`.
+        date: Logical date as `YYYY-MM-DD`.
+        config: Path of the nightly YAML file; empty for the defaults.
+        work_dir: Folder of runs and warehouse; empty for the configuration's own.
+        shard: For `generate`: the shard to draw.
+
+    Raises:
+        SystemExit: The step failed on purpose: `TEMPORARY_FAILURE` where a second try may help,
+            else the exit status of the error. The message is in the task's log.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    log = logging.getLogger(__name__)
+    try:
+        settings = night_settings(_path(config), _path(work_dir))
+        summary = run_step(step, settings, parse_date(date), shard=shard, progress=log_progress())
+    except PigeonError as error:
+        log.error("%s: %s", type(error).__name__, error)
+        raise SystemExit(TEMPORARY_FAILURE if error.retryable else error.exit_code) from None
+    log.info("%s: %s", step, summary)
+    return summary
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _plain(summary: object) -> dict[str, Any]:
+    """Turns a step's summary (a dataclass, a path or nothing) into values JSON knows."""
+    if dataclasses.is_dataclass(summary) and not isinstance(summary, type):
+        fields = dataclasses.asdict(summary)
+        return {key: _plain_value(value) for key, value in fields.items()}
+    return {} if summary is None else {"path": str(summary)}
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain_value(item) for item in value]
+    if isinstance(value, Path | dt.date):
+        return str(value)
+    return value
+
+
+# Each step imports its own module when called: planning needs no torch, drawing no duckdb.
+
+
+def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
+    from pigeon_rec.nightly.candidates import recommend
+
+    return recommend(config, date, progress=progress)
+
+
+def _plan(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
+    from pigeon_rec.nightly.plan import plan_night
+
+    return plan_night(config, date, progress=progress)
+
+
+def _generate(
+    config: NightlyConfig, date: dt.date, shard: int | None, progress: Progress
+) -> object:
+    from pigeon_rec.nightly.generate import generate_shard
+
+    return generate_shard(config, date, shard or 0, progress=progress)
+
+
+def _publish(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) -> object:
+    from pigeon_rec.nightly.publish import publish_night
+
+    return publish_night(config, date)
+
+
+def _promote(config: NightlyConfig, _: dt.date, __: int | None, ___: Progress) -> object:
+    from pigeon_rec.nightly.publish import promote_night
+
+    return promote_night(config)
+
+
+def _report(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) -> object:
+    from pigeon_rec.nightly.report import report_night
+
+    return report_night(config, date)
+
+
+def _run(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
+    from pigeon_rec.nightly.run import run_night
+
+    return run_night(config, date, progress=progress)
+
+
+STEPS: Final[Mapping[str, Callable[[NightlyConfig, dt.date, int | None, Progress], object]]] = {
+    "recommend": _recommend,
+    "plan": _plan,
+    "generate": _generate,
+    "publish": _publish,
+    "promote": _promote,
+    "report": _report,
+    "run": _run,
+}
+"""Every step by name, in the order of a night; `run` is all of them in one process."""
