@@ -57,8 +57,9 @@ def judge(
 
     Args:
         image: `uint8 [height, width, 3]`, or `None` where nothing could be decoded.
-        scores: Cosines of this picture under `text_score` and `reference_score`; more are
-            ignored. A score that is not a finite number fails its check.
+        scores: Cosines of this picture under `text_score` and `reference_score`, and any others.
+            One that is not a finite number makes the picture `off_target`: what could not be
+            scored cannot be vouched for.
         config: The limits.
         reference: Reference picture `uint8 [height, width, 3]`; a near-copy in pixels is looked
             for where it is given in the size of `image`.
@@ -76,6 +77,7 @@ def judge(
     return (
         _blank(image, config)
         or _unsafe(image, config, unsafe)
+        or _unscored(scores)
         or _off_target(scores["text_score"], config)
         or _copy_in_meaning(scores["reference_score"], config)
         or _copy_in_pixels(image, reference, config)
@@ -124,8 +126,15 @@ def _unsafe(
     )
 
 
+def _unscored(scores: Mapping[str, float]) -> Rejection | None:
+    bad = next((name for name, value in scores.items() if not np.isfinite(value)), None)
+    if bad is None:
+        return None
+    return Rejection("off_target", f"{bad} is {scores[bad]}, the limit is a finite number")
+
+
 def _off_target(text_score: float, config: GateConfig) -> Rejection | None:
-    if np.isfinite(text_score) and text_score >= config.min_text_score:
+    if text_score >= config.min_text_score:
         return None
     return Rejection(
         "off_target", f"text score {text_score:.3f} is below the limit {config.min_text_score:.3f}"
@@ -134,7 +143,7 @@ def _off_target(text_score: float, config: GateConfig) -> Rejection | None:
 
 def _copy_in_meaning(reference_score: float, config: GateConfig) -> Rejection | None:
     limit = config.max_reference_similarity
-    if np.isfinite(reference_score) and reference_score <= limit:
+    if reference_score <= limit:
         return None
     return Rejection(
         "copy_of_reference",

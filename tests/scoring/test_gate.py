@@ -93,9 +93,13 @@ def test_copy_in_pixels() -> None:
     assert rejection.detail.endswith("below the limit 4.00")
 
 
-@pytest.mark.parametrize("score", ["text_score", "reference_score"])
-def test_a_score_that_is_no_number_does_not_pass(score: str) -> None:
-    assert judge(_picture(), GOOD | {score: float("nan")}, GATE) is not None
+@pytest.mark.parametrize("score", ["text_score", "reference_score", "history_score"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_does_not_pass(score: str, value: float) -> None:
+    rejection = judge(_picture(), GOOD | {score: value}, GATE)
+    assert rejection is not None
+    assert rejection.reason == "off_target"
+    assert rejection.detail == f"{score} is {value}, the limit is a finite number"
 
 
 def test_the_first_reason_in_order_is_told() -> None:
