@@ -14,11 +14,21 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pigeon_rec.errors import CatalogueError
 
-__all__ = ["ARTWORK", "EMOJIBASE", "Concept", "IconSet", "Package", "fetch", "match", "read_concepts"]
+__all__ = [
+    "ARTWORK",
+    "EMOJIBASE",
+    "Concept",
+    "IconSet",
+    "Package",
+    "fetch",
+    "match",
+    "read_concepts",
+]
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,11 @@ ARTWORK: tuple[Package, ...] = (
 )
 EMOJIBASE = Package("", "emojibase-data", "17.0.0")
 
-# (style, code point) pairs where the set's picture shows something else than the concept.
-_NOT_THE_CONCEPT: frozenset[tuple[str, str]] = frozenset()
+# (style, code point) -> the right name, where the usual one leads to another picture; found on
+# contact sheets of everything matched by name. Both sets call the upwards triangle "up button".
+_RIGHT_NAMES: Mapping[tuple[str, str], str] = MappingProxyType(
+    {("emojione", "1f199"): "up-text-button", ("noto-v1", "1f199"): "up-text-button"}
+)
 
 
 @dataclass(frozen=True)
@@ -164,11 +177,12 @@ def match(concepts: Iterable[Concept], folder: Path, size: int) -> dict[tuple[st
     sets = {package.style: read_set(package, folder) for package in ARTWORK}
     found: dict[tuple[str, str], str] = {}
     for concept in concepts:
-        named = {style: icons.codes[concept.code] for style, icons in sets.items()
-                 if concept.code in icons.codes}
+        named = {
+            style: icons.codes[concept.code]
+            for style, icons in sets.items()
+            if concept.code in icons.codes
+        }
         for package in ARTWORK:
-            if (package.style, concept.code) in _NOT_THE_CONCEPT:
-                continue
             for name in _names(package, sets[package.style], concept, named):
                 svg = sets[package.style].svg(name, size)
                 if svg is not None:
@@ -191,6 +205,8 @@ def _names(
         return [named[package.style]] if package.style in named else []
     if package.codes_from is not None:
         return [named[package.codes_from]] if package.codes_from in named else []
+    if (package.style, concept.code) in _RIGHT_NAMES:
+        return [_RIGHT_NAMES[package.style, concept.code]]
     return [concept.key, *(_bare(name) for name in named.values())]
 
 

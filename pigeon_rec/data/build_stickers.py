@@ -62,7 +62,7 @@ def rasterise(svg: str) -> bytes:
     page = Image.new("RGBA", drawn.size, "white")
     page.alpha_composite(drawn)
     out = io.BytesIO()
-    page.convert("RGB").save(out, format="WEBP", lossless=True, quality=100, method=6)
+    page.convert("RGB").save(out, format="WEBP", lossless=True, quality=80, method=6)
     return out.getvalue()
 
 
@@ -94,6 +94,7 @@ def choose_held_out(
     a tenth of every style, at most three styles of one concept.
 
     Args:
+        pairs: All (style, concept) pairs of the catalogue.
         excluded: Pairs that cannot test anything, since another sticker shows the same picture.
     """
     quota = {s: round(HELD_OUT_SHARE * n) for s, n in Counter(s for s, _ in pairs).items()}
