@@ -1,0 +1,154 @@
+"""Where the files of one night lie; the only place that knows folder and file names."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from pigeon_rec.config import NightlyConfig
+
+__all__ = ["NightPaths", "end_of_day", "write_json", "write_parquet", "write_text"]
+
+
+@dataclass(frozen=True)
+class NightPaths:
+    """All files of one logical date below a work directory.
+
+    Attributes:
+        work_dir: Folder of runs, caches and the warehouse.
+        date: Logical date of the night.
+    """
+
+    work_dir: Path
+    date: datetime.date
+
+    @classmethod
+    def of(cls, config: NightlyConfig, date: datetime.date) -> NightPaths:
+        """The paths of `date` in the work directory of `config`."""
+        return cls(config.work_dir, date)
+
+    @property
+    def run_id(self) -> str:
+        """Name of the night in the warehouse: its date, as in `2026-08-01`."""
+        return self.date.isoformat()
+
+    @property
+    def night(self) -> Path:
+        """Folder of everything that this night alone owns."""
+        return self.work_dir / "runs" / self.run_id
+
+    @property
+    def candidates(self) -> Path:
+        """Pairs the recommender proposes: `user_id, item_id, score, rank`."""
+        return self.night / "candidates.parquet"
+
+    @property
+    def candidate_problems(self) -> Path:
+        """Candidate rows that were left out, as rows of `problems`."""
+        return self.night / "candidate_problems.parquet"
+
+    @property
+    def candidates_info(self) -> Path:
+        """What the candidates were made from; spares training again for the same inputs."""
+        return self.night / "candidates.json"
+
+    @property
+    def plan(self) -> Path:
+        """Pairs to be served tonight, each to be generated or reused."""
+        return self.night / "plan.parquet"
+
+    @property
+    def skipped(self) -> Path:
+        """Candidates that cannot be personalised, with the reason."""
+        return self.night / "skipped.parquet"
+
+    @property
+    def problems(self) -> Path:
+        """Bad items, images and rows met while planning."""
+        return self.night / "problems.parquet"
+
+    @property
+    def plan_info(self) -> Path:
+        """Counts, reasons and hashes of the plan."""
+        return self.night / "plan.json"
+
+    @property
+    def shards(self) -> Path:
+        """Folder of the generated shards."""
+        return self.night / "shards"
+
+    def shard(self, number: int) -> Path:
+        """File of one generated shard."""
+        return self.shards / f"shard-{number:04d}.parquet"
+
+    @property
+    def report(self) -> Path:
+        """Numbers of the finished night."""
+        return self.night / "report.json"
+
+    @property
+    def gallery(self) -> Path:
+        """The night as one self-contained page."""
+        return self.night / "gallery.html"
+
+    @property
+    def embeddings(self) -> Path:
+        """Cache of item image embeddings, shared by all nights."""
+        return self.work_dir / "cache" / "embeddings.parquet"
+
+    @property
+    def recbole(self) -> Path:
+        """Scratch folder of RecBole runs, shared by all nights."""
+        return self.work_dir / "recbole"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that only the publisher writes."""
+        return self.work_dir / "warehouse" / "pigeon.duckdb"
+
+    @property
+    def snapshots(self) -> Path:
+        """Folder of read-only copies of the warehouse."""
+        return self.work_dir / "warehouse" / "snapshots"
+
+    @property
+    def serving(self) -> Path:
+        """Link to the snapshot that readers use."""
+        return self.work_dir / "warehouse" / "serving.duckdb"
+
+
+def end_of_day(date: datetime.date) -> datetime.datetime:
+    """First instant after `date` in UTC: what a night of that date may know ends here."""
+    start = datetime.datetime.combine(date, datetime.time(), tzinfo=datetime.UTC)
+    return start + datetime.timedelta(days=1)
+
+
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """Writes a frame so that `path` holds either the old or the whole new file."""
+    temporary = _temporary(path)
+    frame.write_parquet(temporary)
+    os.replace(temporary, path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Writes a UTF-8 text so that `path` holds either the old or the whole new file."""
+    temporary = _temporary(path)
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_json(value: Mapping[str, object], path: Path) -> None:
+    """Writes readable JSON so that `path` holds either the old or the whole new file."""
+    write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", path)
+
+
+def _temporary(path: Path) -> Path:
+    # The process id keeps two writers apart; the same folder keeps the rename atomic.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

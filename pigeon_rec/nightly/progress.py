@@ -1,0 +1,74 @@
+"""Progress that the caller controls: silent by default, log lines for schedulers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Progress", "log_progress", "silent"]
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Hears how far a step has come; called as often as the step likes."""
+
+    def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
+        """Takes one report.
+
+        Args:
+            label: What is being counted; one running count per label.
+            done: How many are finished so far.
+            total: How many there are.
+            fields: Further numbers worth showing, such as `loss=0.31`.
+        """
+
+
+def silent(label: str, done: int, total: int, **fields: float) -> None:
+    """Ignores every report; the default of all library functions."""
+
+
+def log_progress(seconds: float = 5.0, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Makes a progress that logs at most one line per label and interval, and every last one.
+
+    A line reads `assets: 120/800 (15%), 4.2/s, 162 s left`.
+
+    Args:
+        seconds: Shortest time between two lines of the same label.
+        clock: Source of the time in seconds; tests give their own.
+    """
+    return _LogProgress(seconds, clock)
+
+
+class _LogProgress:
+    """Keeps, per label, where the count began and when it last spoke."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._began: dict[str, tuple[float, int]] = {}
+        self._spoke: dict[str, float] = {}
+
+    def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
+        now = self._clock()
+        began, first = self._began.setdefault(label, (now, done))
+        if done < total and now - self._spoke.get(label, began) < self._seconds:
+            return
+        self._spoke[label] = now
+        rate = (done - first) / (now - began) if now > began else 0.0
+        logger.info(_line(label, done, total, rate, fields))
+        if done >= total:
+            # The same label may be counted again from the start.
+            del self._began[label], self._spoke[label]
+
+
+def _line(label: str, done: int, total: int, rate: float, fields: dict[str, float]) -> str:
+    parts = [f"{label}: {done}/{total} ({done / max(total, 1):.0%})"]
+    if rate > 0.0:
+        parts.append(f"{rate:.1f}/s")
+        if done < total:
+            parts.append(f"{(total - done) / rate:.0f} s left")
+    parts += [f"{name} {value:.4g}" for name, value in fields.items()]
+    return ", ".join(parts)
