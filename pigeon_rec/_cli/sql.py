@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +17,7 @@ __all__ = ["sql"]
 Query = Annotated[
     str,
     typer.Argument(
-        metavar="QUERY", help="SQL text, or the name of a saved query such as `best_assets`."
+        metavar="QUERY", help="SQL text, or the name of a saved query such as `coverage`."
     ),
 ]
 Param = Annotated[
@@ -34,16 +36,28 @@ def sql(
     as_json: AsJson = False,
 ) -> None:
     """Ask the served tables; pictures are shown by their size."""
-    from pigeon_rec.nightly.steps import night_settings
-    from pigeon_rec.warehouse.query import query_serving
+    from pigeon_rec.nightly.steps import night_settings, serving_file
 
-    settings = night_settings(config, work_dir)
-    result = query_serving(settings.work_dir, query, _bindings(param or []))
-    rows = [[_shown(value) for value in row] for row in result.rows]
+    bindings = _bindings(param or [])
+    columns, rows = _ask(serving_file(night_settings(config, work_dir)), query, bindings)
+    shown = [[_shown(value) for value in row] for row in rows]
     if as_json:
-        print_json({"columns": list(result.columns), "rows": rows})
+        print_json({"columns": columns, "rows": shown})
     else:
-        print(as_table(result.columns, rows))
+        print(as_table(columns, shown))
+
+
+def _ask(
+    file: Path, query: str, bindings: dict[str, str]
+) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Runs SQL text, or the saved query of that name, on a read-only connection."""
+    from pigeon_rec.warehouse.connection import driver_errors, open_reader
+    from pigeon_rec.warehouse.sql_files import query_names, sql_text
+
+    text = sql_text(f"queries/{query}") if query in query_names() else query
+    with contextlib.closing(open_reader(file)) as connection, driver_errors(query):
+        answer = connection.execute(text, bindings)
+        return [column[0] for column in answer.description or []], answer.fetchall()
 
 
 def _bindings(params: list[str]) -> dict[str, str]:

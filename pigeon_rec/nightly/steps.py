@@ -27,6 +27,7 @@ __all__ = [
     "parse_date",
     "run_in_airflow",
     "run_step",
+    "serving_file",
     "shards_to_draw",
 ]
 
@@ -54,6 +55,13 @@ def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
     """Reads the configuration (`None`: the defaults); `work_dir`, if given, replaces its own."""
     settings = load_config(config)
     return settings if work_dir is None else settings.model_copy(update={"work_dir": work_dir})
+
+
+def serving_file(config: NightlyConfig) -> Path:
+    """Returns the link to the DuckDB snapshot that readers use; the same for every night."""
+    from pigeon_rec.nightly.paths import NightPaths
+
+    return NightPaths.of(config, dt.date.min).serving
 
 
 def run_step(

@@ -1,0 +1,34 @@
+"""What ships: every package folder is listed, and the SQL travels inside the wheel."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def project(repository: Path) -> dict[str, Any]:
+    return tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_every_package_folder_is_listed(repository: Path, project: dict[str, Any]) -> None:
+    folders = {path.parent for path in (repository / "pigeon_rec").rglob("*.py")}
+    found = {".".join(folder.relative_to(repository).parts) for folder in folders}
+    assert set(project["tool"]["setuptools"]["packages"]) == found | {"pigeon_rec._sql"}
+
+
+@pytest.mark.parametrize("name", ["product", "dev", "airflow"])
+def test_requirements_are_plain_pins(repository: Path, name: str) -> None:
+    lines = (repository / "requirements" / f"{name}.txt").read_text(encoding="utf-8").split("\n")
+    pins = [line.partition("==") for line in lines if line]
+    assert all(package and equals and version for package, equals, version in pins)
+    assert [p for p, *_ in pins] == sorted((p for p, *_ in pins), key=str.lower)
+
+
+def test_torch_is_locked_without_a_build_tag(repository: Path) -> None:
+    lines = (repository / "requirements" / "product.txt").read_text(encoding="utf-8").split()
+    assert "torch==2.13.0" in lines
+    assert not [line for line in lines if line.startswith(("nvidia", "triton"))]
