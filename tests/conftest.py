@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class AirflowHome:
 @pytest.fixture(scope="session")
 def airflow(
     repository: Path, airflow_python: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AirflowHome]:
+) -> AirflowHome:
     """A migrated Airflow home in a temporary folder."""
     home = tmp_path_factory.mktemp("airflow")
     environment = {
@@ -101,4 +101,4 @@ def airflow(
     airflow_home = AirflowHome(airflow_python, environment)
     migrated = airflow_home.run("-m", "airflow", "db", "migrate")
     assert migrated.returncode == 0, migrated.stdout
-    yield airflow_home
+    return airflow_home

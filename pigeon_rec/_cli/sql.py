@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -37,27 +35,15 @@ def sql(
 ) -> None:
     """Ask the served tables; pictures are shown by their size."""
     from pigeon_rec.nightly.steps import night_settings, serving_file
+    from pigeon_rec.warehouse import ask
 
     bindings = _bindings(param or [])
-    columns, rows = _ask(serving_file(night_settings(config, work_dir)), query, bindings)
-    shown = [[_shown(value) for value in row] for row in rows]
+    answer = ask(serving_file(night_settings(config, work_dir)), query, bindings)
+    rows = [[_shown(value) for value in row] for row in answer.iter_rows()]
     if as_json:
-        print_json({"columns": columns, "rows": shown})
+        print_json({"columns": answer.columns, "rows": rows})
     else:
-        print(as_table(columns, shown))
-
-
-def _ask(
-    file: Path, query: str, bindings: dict[str, str]
-) -> tuple[list[str], list[tuple[object, ...]]]:
-    """Runs SQL text, or the saved query of that name, on a read-only connection."""
-    from pigeon_rec.warehouse.connection import driver_errors, open_reader
-    from pigeon_rec.warehouse.sql_files import query_names, sql_text
-
-    text = sql_text(f"queries/{query}") if query in query_names() else query
-    with contextlib.closing(open_reader(file)) as connection, driver_errors(query):
-        answer = connection.execute(text, bindings)
-        return [column[0] for column in answer.description or []], answer.fetchall()
+        print(as_table(answer.columns, rows))
 
 
 def _bindings(params: list[str]) -> dict[str, str]:
