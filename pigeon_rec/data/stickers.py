@@ -21,15 +21,18 @@ __all__ = [
     "STICKERS_PATH",
     "STYLES",
     "STYLE_DESCRIPTIONS",
+    "USERS_PATH",
     "held_out_pairs",
     "load_stickers",
     "load_training_stickers",
+    "topics",
 ]
 
 _BUNDLED = Path(__file__).parent / "bundled"
 STICKERS_PATH = _BUNDLED / "stickers.parquet"
 HELD_OUT_PATH = _BUNDLED / "held_out.csv"
 INTERACTIONS_PATH = _BUNDLED / "stickers.inter"
+USERS_PATH = _BUNDLED / "stickers.user"
 
 STYLE_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -84,3 +87,8 @@ def held_out_pairs() -> frozenset[tuple[str, str]]:
             f"cannot read the held-out list: {error}", where=str(HELD_OUT_PATH)
         ) from error
     return frozenset((str(style), str(concept)) for style, concept in listed.iter_rows())
+
+
+def topics(stickers: pl.DataFrame) -> pl.Series:
+    """What each sticker is about: its theme, or the emotion of a face. Never null."""
+    return stickers.select(pl.coalesce("theme", "emotion").alias("topic"))["topic"]

@@ -1,0 +1,92 @@
+"""Reading one picture that nobody vouches for."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pigeon_rec.errors import ImageError
+
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "BrokenImage", "decode", "read_image"]
+
+MAX_BYTES = 16 * 2**20
+MAX_PIXELS = 4096 * 4096
+_FORMATS = ("PNG", "WEBP", "JPEG", "GIF")
+
+
+class BrokenImage(ImageError):
+    """A picture cannot be used; `kind` is the stable code of the reason.
+
+    Turned into a `Problem` by the catalogue; never leaves the package.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+def read_image(content: bytes | None, uri: str, sha256: str, root: Path | None) -> bytes:
+    """The encoded bytes of a picture, from `content` or else from the file `root / uri`.
+
+    Raises:
+        BrokenImage: `image_path`, `image_missing`, `image_too_large` or `image_hash`.
+    """
+    data = _read_file(uri, root) if content is None else content
+    if len(data) > MAX_BYTES:
+        raise BrokenImage("image_too_large", f"the image has more than {MAX_BYTES} bytes")
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise BrokenImage("image_hash", f"the image hashes to {found}, not to {sha256}")
+    return data
+
+
+def decode(data: bytes, size: int) -> npt.NDArray[np.uint8]:
+    """Decodes to RGB on white, uint8 `[size, size, 3]`; proportions kept, centred.
+
+    Raises:
+        BrokenImage: `image_too_large` before decoding, or `image_corrupt`.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise BrokenImage(
+                    "image_too_large", f"the image has {width}x{height} pixels, over {MAX_PIXELS}"
+                )
+            return _fit(image.convert("RGBA"), size)
+    except Image.DecompressionBombError as error:
+        raise BrokenImage("image_too_large", f"the image is too large: {error}") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        # Pillow tells broken files in all these ways.
+        raise BrokenImage("image_corrupt", f"the image cannot be decoded: {error}") from error
+
+
+def _read_file(uri: str, root: Path | None) -> bytes:
+    if root is None:
+        raise BrokenImage("image_missing", "the catalogue carries no bytes and has no folder")
+    base = root.resolve()
+    try:
+        path = (base / uri).resolve()  # follows links, so that one cannot lead out either
+        if not path.is_relative_to(base):
+            raise BrokenImage("image_path", "the image lies outside the catalogue's folder")
+        if not path.is_file():
+            raise BrokenImage("image_missing", "there is no such image file")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise BrokenImage("image_missing", f"the image cannot be read: {error}") from error
+
+
+def _fit(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    scale = size / max(image.size)
+    if scale != 1.0:
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    page = Image.new("RGBA", (size, size), "white")
+    page.alpha_composite(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return np.asarray(page.convert("RGB"), dtype=np.uint8)

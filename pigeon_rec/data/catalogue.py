@@ -1,0 +1,191 @@
+"""Catalogues: what can be recommended, in words and pictures (`items.parquet`).
+
+Pictures come from outside and are not trusted: limits on bytes and pixels hold before anything is
+decoded, paths stay inside the catalogue's folder, and contents must match their hash. A picture
+that fails is told as a `Problem` and shown as a blank one; it never ends a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pigeon_rec.data._images import BrokenImage, decode, read_image
+from pigeon_rec.data.stickers import STICKERS_PATH
+from pigeon_rec.errors import CatalogueError
+
+__all__ = ["OPTIONAL_COLUMNS", "REQUIRED_COLUMNS", "Catalogue", "Problem", "load_catalogue"]
+
+REQUIRED_COLUMNS = ("item_id", "title", "semantics", "category", "image_uri", "image_sha256")
+OPTIONAL_COLUMNS = ("theme", "style", "emotion", "genres", "concept")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One bad item, as data.
+
+    Attributes:
+        kind: Stable code, for example `image_missing` or `unknown_item`.
+        subject: The id at fault.
+        where: File and row, or the path of the picture.
+        message: One sentence for people.
+    """
+
+    kind: str
+    subject: str
+    where: str
+    message: str
+
+
+class Catalogue:
+    """Items with unique ids in a stable order.
+
+    Attributes:
+        items: Columns `REQUIRED_COLUMNS`, those of `OPTIONAL_COLUMNS` that the file has, and
+            `image` (encoded bytes) and `held_out` where the file carries them.
+        root: Folder that relative `image_uri` start from; `None` if all bytes are in `items`.
+    """
+
+    def __init__(self, items: pl.DataFrame, root: Path | None) -> None:
+        self.items = items
+        self.root = root
+        self._codes = {item_id: code for code, item_id in enumerate(items["item_id"])}
+
+    def __len__(self) -> int:
+        return self.items.height
+
+    @property
+    def item_ids(self) -> list[str]:
+        """All ids, in the order of `items`."""
+        return list(self._codes)
+
+    def code_of(self, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Row positions int64 `[n]` in `items`; -1 for an unknown id."""
+        codes = (self._codes.get(item_id, -1) for item_id in item_ids)
+        return np.fromiter(codes, dtype=np.int64, count=len(item_ids))
+
+    def rows(self, item_ids: Sequence[str]) -> pl.DataFrame:
+        """The rows of `items` in the order asked, repeats included.
+
+        Raises:
+            CatalogueError: An id is unknown; the message names the first few.
+        """
+        codes = self.code_of(item_ids)
+        if (codes < 0).any():
+            unknown = [item_ids[i] for i in np.flatnonzero(codes < 0)]
+            raise CatalogueError(
+                f"{len(unknown)} item ids are not in the catalogue", where=_few(unknown)
+            )
+        return self.items[codes]
+
+    def images(
+        self, item_ids: Sequence[str], size: int = 64
+    ) -> tuple[npt.NDArray[np.uint8], list[Problem]]:
+        """Decodes pictures, fitted into a square with their proportions kept.
+
+        Args:
+            item_ids: Known ids, repeats allowed.
+            size: Height and width in pixels.
+
+        Returns:
+            RGB on white, uint8 `[n, size, size, 3]`, all white where a picture cannot be used,
+            and one `Problem` for each id whose picture cannot.
+
+        Raises:
+            CatalogueError: An id is unknown.
+        """
+        wanted = self.rows(item_ids)
+        data = wanted["image"] if "image" in wanted.columns else [None] * len(wanted)
+        pixels = np.full((len(wanted), size, size, 3), 255, dtype=np.uint8)
+        problems: dict[str, Problem] = {}
+        facts = wanted.select("item_id", "image_uri", "image_sha256").iter_rows()
+        for place, (content, (item_id, uri, sha256)) in enumerate(zip(data, facts, strict=True)):
+            try:
+                pixels[place] = decode(read_image(content, uri, sha256, self.root), size)
+            except BrokenImage as broken:
+                where = f"image_uri {uri!r}" + (f" in {self.root}" if self.root else "")
+                problems[item_id] = Problem(broken.kind, item_id, where, str(broken))
+        return pixels, list(problems.values())
+
+    def image_hashes(self, item_ids: Sequence[str]) -> list[str]:
+        """SHA-256 of the encoded pictures, in hexadecimal, in the order asked.
+
+        Raises:
+            CatalogueError: An id is unknown.
+        """
+        hashes: list[str] = self.rows(item_ids)["image_sha256"].to_list()
+        return hashes
+
+
+def load_catalogue(source: str | Path) -> Catalogue:
+    """Reads and checks a catalogue.
+
+    Args:
+        source: `bundled` for the stickers of this package, or the path of an `items.parquet`.
+
+    Raises:
+        CatalogueError: The file cannot be read, lacks a column, has one of another type, or has
+            an id, hash or picture path that is null, repeated or malformed.
+    """
+    bundled = source == "bundled"
+    path = STICKERS_PATH if bundled else Path(source)
+    try:
+        items = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise CatalogueError(
+            f"cannot read the catalogue: {error}",
+            where=str(path),
+            remedy="Give the path of an items.parquet, or `bundled`",
+        ) from error
+    return Catalogue(_checked(items, path), None if bundled else path.resolve().parent)
+
+
+def _checked(items: pl.DataFrame, path: Path) -> pl.DataFrame:
+    missing = [name for name in REQUIRED_COLUMNS if name not in items.columns]
+    if missing:
+        raise CatalogueError(
+            f"columns are missing: {', '.join(missing)}",
+            where=str(path),
+            remedy=f"A catalogue has {', '.join(REQUIRED_COLUMNS)}",
+        )
+    types = dict.fromkeys(REQUIRED_COLUMNS, pl.String()) | {
+        name: kind
+        for name, kind in (("image", pl.Binary()), ("held_out", pl.Boolean()))
+        if name in items.columns
+    }
+    for name, kind in types.items():
+        if items.schema[name] != kind:
+            raise CatalogueError(
+                f"column {name} holds {items.schema[name]}, not {kind}", where=str(path)
+            )
+    optional = [name for name in OPTIONAL_COLUMNS if name in items.columns]
+    kept = list(dict.fromkeys([*types, *optional]))
+    items = items.select(kept).with_columns(pl.col("title", "semantics", "category").fill_null(""))
+    _refuse(items, pl.col("item_id").fill_null("") == "", "has no item_id", path)
+    _refuse(items, pl.col("item_id").is_duplicated(), "repeats an item_id", path)
+    proper = pl.col("image_sha256").str.contains("^[0-9a-f]{64}$").fill_null(value=False)
+    _refuse(items, ~proper, "has no SHA-256 in image_sha256 (64 lower-case hex digits)", path)
+    _refuse(items, pl.col("image_uri").is_null(), "has no image_uri", path)
+    return items
+
+
+def _refuse(items: pl.DataFrame, fault: pl.Expr, what: str, path: Path) -> None:
+    bad = items.with_row_index("row", offset=1).filter(fault)
+    if bad.is_empty():
+        return
+    first = bad.head(_SHOWN).select("row", "item_id").iter_rows()
+    shown = ", ".join(f"row {row} (item_id {item_id!r})" for row, item_id in first)
+    raise CatalogueError(
+        f"{bad.height} of {items.height} rows are unusable: each {what}", where=f"{path}, {shown}"
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(repr(name) for name in names[:_SHOWN]) + more
