@@ -31,7 +31,10 @@ def setting(name: str, default: str = "") -> str:
     return "{{ var.value.get('" + name + "', '" + fallback + "') }}"
 
 
-PYTHON = setting("PIGEON_PYTHON", str(Path(__file__).parents[1] / ".venv/bin/python"))
+IN_PRODUCT = {
+    "python": setting("PIGEON_PYTHON", str(Path(__file__).parents[1] / ".venv/bin/python")),
+    "expect_airflow": False,
+}
 SETTINGS = {
     # A run triggered by hand may have no logical date: then, as on schedule, the last whole day.
     "date": "{{ ds if dag_run.logical_date else macros.ds_add(dag_run.run_after | ds, -1) }}",
@@ -69,7 +72,7 @@ class OnlyTemporary(RetryPolicy):
     that may pass; a killed process or a defect keeps the usual retries.
     """
 
-    permanent = frozenset({1, 2, 3, 4, 5})
+    permanent = frozenset({2, 3, 4, 5})
 
     def evaluate(
         self,
@@ -83,11 +86,6 @@ class OnlyTemporary(RetryPolicy):
         if isinstance(exception, subprocess.CalledProcessError) and status in self.permanent:
             return RetryDecision.fail(f"exit status {status}: a retry cannot help")
         return RetryDecision.default()
-
-
-def in_product(**options: Any) -> Any:
-    """A task that runs in the product's interpreter, with `options` for Airflow."""
-    return task.external_python(python=PYTHON, expect_airflow=False, **options)
 
 
 @dag(
@@ -109,39 +107,43 @@ def in_product(**options: Any) -> Any:
 def pigeon_nightly() -> None:
     """Wires the steps; every task body runs elsewhere and may use nothing of this file."""
 
-    @in_product()
+    @task.external_python(**IN_PRODUCT)
     def recommend(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         return run_in_airflow("recommend", date, config, work_dir)
 
-    @in_product()
+    @task.external_python(**IN_PRODUCT)
     def plan(date: str, config: str, work_dir: str) -> list[int]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         # One mapped task per shard that has pictures to draw; a night of reuse alone has none.
         return list(run_in_airflow("plan", date, config, work_dir)["shards_to_draw"])
 
-    @in_product(pool=ACCELERATOR_POOL, map_index_template="shard {{ task.op_kwargs['shard'] }}")
+    @task.external_python(
+        **IN_PRODUCT,
+        pool=ACCELERATOR_POOL,
+        map_index_template="shard {{ task.op_kwargs['shard'] }}",
+    )
     def generate(date: str, config: str, work_dir: str, shard: int) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         return run_in_airflow("generate", date, config, work_dir, shard)
 
     # "None failed", not "all succeeded": with no shard to draw the mapped task counts as skipped.
-    @in_product(trigger_rule="none_failed")
+    @task.external_python(**IN_PRODUCT, trigger_rule="none_failed")
     def publish(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         return run_in_airflow("publish", date, config, work_dir)
 
-    @in_product(outlets=[SERVED_ASSETS])
+    @task.external_python(**IN_PRODUCT, outlets=[SERVED_ASSETS])
     def promote(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         return run_in_airflow("promote", date, config, work_dir)
 
-    @in_product()
+    @task.external_python(**IN_PRODUCT)
     def report(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 

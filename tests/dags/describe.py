@@ -1,0 +1,49 @@
+"""Prints the DAGs of a folder as one JSON object; run by Airflow's interpreter, not by pytest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from airflow.dag_processing.dagbag import DagBag
+
+
+def describe_task(task: Any) -> dict[str, Any]:
+    options = task.partial_kwargs if task.is_mapped else {}
+
+    def option(name: str) -> Any:
+        return options.get(name, getattr(task, name, None))
+
+    return {
+        "upstream": sorted(task.upstream_task_ids),
+        "mapped": task.is_mapped,
+        "kind": "external_python" if "python" in task.template_fields else "other",
+        "python": option("python"),
+        "pool": option("pool"),
+        "retries": option("retries"),
+        "trigger_rule": option("trigger_rule").value,
+        "outlets": [asset.name for asset in option("outlets") or []],
+    }
+
+
+def main(folder: str) -> None:
+    """Reads every DAG file below `folder` and describes what Airflow understood."""
+    bag = DagBag(folder)
+    dags = {
+        name: {
+            "documented": bool(dag.doc_md),
+            "catchup": dag.catchup,
+            "max_active_runs": dag.max_active_runs,
+            "schedule": dag.schedule.summary,
+            "logical_date_is_start_of_interval": type(dag.schedule).__name__
+            == "CronDataIntervalTimetable",
+            "tasks": {task.task_id: describe_task(task) for task in dag.tasks},
+        }
+        for name, dag in bag.dags.items()
+    }
+    print(json.dumps({"import_errors": bag.import_errors, "dags": dags}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
