@@ -32,8 +32,6 @@ export PIGEON_PYTHON := $(CURDIR)/$(VENV)/bin/python
 export PIGEON_WORK_DIR := $(abspath $(WORK_DIR))
 export PIGEON_CONFIG := $(if $(CONFIG),$(abspath $(CONFIG)))
 
-BEST := SELECT user_id, item_id, score, text_score, history_score, format, image \
-FROM served_assets ORDER BY score DESC LIMIT 10
 GALLERY := $(WORK_DIR)/runs/$(DATE)/gallery.html
 
 .PHONY: help
@@ -57,9 +55,9 @@ nightly: $(PRODUCT) $(AIRFLOW) ## run one night through Airflow, then show its r
 		| tee $(AIRFLOW_HOME)/nightly.log | sed -unf dags/console.sed \
 		|| { tail -n 60 $(AIRFLOW_HOME)/nightly.log; echo "The night of $(DATE) failed."; exit 1; }
 	@echo
-	@for query in coverage '$(BEST)'; do \
-		echo "pigeon-rec sql \"$$query\""; \
-		$(VENV)/bin/pigeon-rec sql "$$query" --work-dir $(WORK_DIR); echo; done
+	@for query in night best_assets; do \
+		echo "$$ pigeon-rec sql $$query"; \
+		$(VENV)/bin/pigeon-rec sql $$query --work-dir $(WORK_DIR); echo; done
 	@echo "Gallery: $(GALLERY)"
 
 .PHONY: test

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +36,20 @@ def test_torch_is_locked_without_a_build_tag(repository: Path) -> None:
     lines = (repository / "requirements" / "product.txt").read_text(encoding="utf-8").split()
     assert "torch==2.13.0" in lines
     assert not [line for line in lines if line.startswith(("nvidia", "triton"))]
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_file_of_the_product(repository: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ignore = shutil.ignore_patterns("__pycache__")
+    for folder in ("pigeon_rec", "sql"):
+        shutil.copytree(repository / folder, source / folder, ignore=ignore)
+    for file in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(repository / file, source)
+    build = ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run([sys.executable, *build, str(source)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    shipped = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    sql = {f"pigeon_rec/_sql/{p.relative_to(source / 'sql')}" for p in source.glob("sql/**/*.sql")}
+    files = (p for p in source.glob("pigeon_rec/**/*") if p.is_file())
+    assert shipped == {str(p.relative_to(source)) for p in files} | sql

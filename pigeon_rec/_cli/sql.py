@@ -15,7 +15,7 @@ __all__ = ["sql"]
 Query = Annotated[
     str,
     typer.Argument(
-        metavar="QUERY", help="SQL text, or the name of a saved query such as `coverage`."
+        metavar="QUERY", help="SQL text, or the name of a saved query such as `best_assets`."
     ),
 ]
 Param = Annotated[
