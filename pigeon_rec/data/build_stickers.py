@@ -124,6 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         out / STICKERS_PATH.name, compression="zstd", compression_level=19, statistics=False
     )
     stickers.filter("held_out").select("style", "concept").write_csv(out / HELD_OUT_PATH.name)
+    print(
+        f"{stickers.height:,} stickers of {stickers['concept'].n_unique():,} concepts in "
+        f"{stickers['style'].n_unique()} styles, {stickers['held_out'].sum():,} held out: {out}"
+    )
 
 
 def _draw(pair: tuple[str, str]) -> str:

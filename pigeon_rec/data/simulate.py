@@ -193,6 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     simulation = simulate(SimulationConfig(users=options.users, seed=options.seed), stickers)
     options.out.mkdir(parents=True, exist_ok=True)
     write_atomic(simulation, stickers, options.out / INTERACTIONS_PATH.stem)
+    print(
+        f"{simulation.users.height:,} users with {simulation.interactions.height:,} interactions: "
+        f"{options.out}"
+    )
 
 
 def _user(
