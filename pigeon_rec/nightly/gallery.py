@@ -95,9 +95,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One reference and the pictures that different users see in its place."""
+    """One reference, a word on it, and the pictures that different users see in its place."""
 
     title: str
+    note: str
     reference: Picture
     versions: tuple[Version, ...]
 
@@ -136,7 +137,7 @@ class Page:
     comparisons: tuple[Comparison, ...]
     users: tuple[UserRow, ...]
     users_left_out: int
-    query: str
+    example_user: str
 
 
 def render_gallery(page: Page) -> str:

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -79,10 +79,10 @@ def _page(text: str) -> Page:
         skips=bars({text: 1}),
         mask_ratios=bars({"0.0": 3}),
         examples=(Fact(text, text, text),),
-        comparisons=(Comparison(text, picture, (Version(text, text, picture),)),),
+        comparisons=(Comparison(text, text, picture, (Version(text, text, picture),)),),
         users=(UserRow(text, text, (visual,)),),
         users_left_out=7,
-        query=text,
+        example_user=text,
     )
 
 
@@ -105,6 +105,7 @@ def test_hostile_text_stays_text(text: str) -> None:
     assert any(text in part for part in hostile.text)
 
 
+@settings(max_examples=25)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=30))
 def test_any_text_gives_the_same_elements(text: str) -> None:
     page = _page("x")
