@@ -80,8 +80,11 @@ def load_prompt(scenario: str, folder: Path = _FOLDER) -> PromptTemplate:
         )
     try:
         template = _Template.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise ConfigError(f"the template is not usable: {error}", where=str(path)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError("the template is no valid YAML", where=f"{path}: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"the template is not usable: {faults}", where=str(path)) from error
     _check_placeholders(template.target, path)
     prefix = f"{template.task.strip()} {template.input.strip()}"
     return PromptTemplate(scenario, prefix, template.target.strip(), template.response.strip())

@@ -240,7 +240,7 @@ def _favourite_topics(world: _World, rng: np.random.Generator) -> npt.NDArray[np
     # Favourites lie mostly in two groups, so that a taste is recognisable.
     groups = np.unique(world.group_of_topic)
     factors = np.asarray([_GROUP_FACTORS[group] for group in groups])
-    liked = rng.choice(groups, size=2, replace=False, p=factors / factors.sum())
+    liked = rng.choice(groups, size=min(2, len(groups)), replace=False, p=factors / factors.sum())
     closeness = np.where(np.isin(world.group_of_topic, liked), 8.0, 1.0)
     return _draw(np.sqrt(world.topic_popularity) * closeness, int(rng.integers(3, 7)), rng)
 

@@ -90,5 +90,6 @@ def held_out_pairs() -> frozenset[tuple[str, str]]:
 
 
 def topics(stickers: pl.DataFrame) -> pl.Series:
-    """What each sticker is about: its theme, or the emotion of a face. Never null."""
-    return stickers.select(pl.coalesce("theme", "emotion").alias("topic"))["topic"]
+    """What each sticker is about: its theme, or the emotion of a face; without spaces, no null."""
+    topic = pl.coalesce("theme", "emotion").str.replace_all(" ", "-").alias("topic")
+    return stickers.select(topic)["topic"]

@@ -1,0 +1,254 @@
+"""The catalogue's schema, and pictures that cannot be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from pigeon_rec.data import _images
+from pigeon_rec.data.catalogue import Problem, load_catalogue
+from pigeon_rec.errors import CatalogueError
+
+if TYPE_CHECKING:
+    from tests.data.conftest import Shop
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    image.save(out, format=kind, lossless=True)
+    return out.getvalue()
+
+
+def only_problem(shop: Shop, item_id: str = "odd") -> Problem:
+    """The one problem of `item_id`, whose picture must be blank while `red` stays red."""
+    pixels, problems = load_catalogue(shop.write()).images(["red", item_id], size=4)
+    assert (pixels[0] == (255, 0, 0)).all()
+    assert (pixels[1] == 255).all()
+    assert [problem.subject for problem in problems] == [item_id]
+    return problems[0]
+
+
+def test_items_keep_the_order_of_the_file(shop: Shop) -> None:
+    catalogue = load_catalogue(shop.write())
+    assert len(catalogue) == 3
+    assert catalogue.item_ids == ["red", "green", "blue"]
+    assert catalogue.root == shop.root.resolve()
+
+
+def test_codes_are_row_positions_and_minus_one_for_unknown_ids(shop: Shop) -> None:
+    codes = load_catalogue(shop.write()).code_of(["blue", "grey", "red", "blue"])
+    assert codes.dtype == np.int64
+    assert codes.tolist() == [2, -1, 0, 2]
+
+
+def test_rows_come_in_the_order_asked_with_repeats(shop: Shop) -> None:
+    rows = load_catalogue(shop.write()).rows(["blue", "red", "blue"])
+    assert rows["item_id"].to_list() == ["blue", "red", "blue"]
+
+
+def test_unknown_ids_are_named(shop: Shop) -> None:
+    catalogue = load_catalogue(shop.write())
+    with pytest.raises(CatalogueError, match=r"2 item ids are not in the catalogue.*'x', 'y'"):
+        catalogue.rows(["red", "x", "y"])
+    with pytest.raises(CatalogueError, match="'x'"):
+        catalogue.image_hashes(["x"])
+
+
+def test_images_are_rgb_in_the_order_asked(shop: Shop) -> None:
+    pixels, problems = load_catalogue(shop.write()).images(["blue", "red"], size=16)
+    assert problems == []
+    assert pixels.shape == (2, 16, 16, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels[0] == (0, 0, 255)).all()
+    assert (pixels[1] == (255, 0, 0)).all()
+
+
+def test_transparent_pixels_become_white(shop: Shop) -> None:
+    shop.add("clear", encoded(Image.new("RGBA", (8, 8), (255, 0, 0, 0))))
+    shop.add("half", encoded(Image.new("RGBA", (8, 8), (0, 0, 0, 128))))
+    pixels, problems = load_catalogue(shop.write()).images(["clear", "half"], size=8)
+    assert problems == []
+    assert (pixels[0] == 255).all()
+    assert (pixels[1] == 127).all()
+
+
+def test_proportions_are_kept_on_white(shop: Shop) -> None:
+    shop.add("wide", encoded(Image.new("RGB", (40, 20), (0, 0, 0))))
+    pixels, _ = load_catalogue(shop.write()).images(["wide"], size=8)
+    assert (pixels[0, 2:6] == 0).all()
+    assert (pixels[0, :2] == 255).all()
+    assert (pixels[0, 6:] == 255).all()
+
+
+def test_a_missing_image_is_a_problem_that_names_item_and_path(shop: Shop) -> None:
+    shop.add("odd", b"", image_uri="images/gone.png")
+    problem = only_problem(shop)
+    assert problem.kind == "image_missing"
+    assert "images/gone.png" in problem.where
+    assert str(shop.root.resolve()) in problem.where
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+def test_bytes_that_are_no_image_are_a_problem(shop: Shop, content: bytes) -> None:
+    shop.add("odd", content)
+    assert only_problem(shop).kind == "image_corrupt"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_truncated_image_is_a_problem(shop: Shop, noise_png: bytes, share: float) -> None:
+    shop.add("odd", noise_png[: int(len(noise_png) * share)])
+    assert only_problem(shop).kind == "image_corrupt"
+
+
+def test_formats_outside_the_short_list_are_refused(shop: Shop) -> None:
+    shop.add("odd", encoded(Image.new("RGB", (8, 8)), "TIFF"))
+    assert only_problem(shop).kind == "image_corrupt"
+
+
+def test_content_that_does_not_match_its_hash_is_a_problem(shop: Shop) -> None:
+    claimed = hashlib.sha256(b"something else").hexdigest()
+    shop.add("odd", encoded(Image.new("RGB", (8, 8))), image_sha256=claimed)
+    problem = only_problem(shop)
+    assert problem.kind == "image_hash"
+    assert claimed in problem.message
+
+
+def test_too_many_bytes_are_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_images, "MAX_BYTES", 500)
+    shop.add("odd", encoded(Image.new("RGB", (8, 8))) + b"\0" * 500)
+    assert only_problem(shop).kind == "image_too_large"
+
+
+def test_too_many_pixels_are_refused_before_decoding(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = encoded(Image.new("1", (5000, 5000)))
+    shop.add("odd", huge)
+
+    decoded: list[tuple[int, int]] = []
+    convert = Image.Image.convert
+
+    def record(image: Image.Image, mode: str) -> Image.Image:
+        decoded.append(image.size)
+        return convert(image, mode)
+
+    monkeypatch.setattr(Image.Image, "convert", record)
+    assert len(huge) < 10_000
+    problem = only_problem(shop)
+    assert problem.kind == "image_too_large"
+    assert "5000x5000" in problem.message
+    assert (5000, 5000) not in decoded
+
+
+@pytest.mark.parametrize("uri", ["../secret.png", "/etc/hostname", "images/../../secret.png"])
+def test_paths_that_leave_the_folder_are_refused(tmp_path: Path, shop: Shop, uri: str) -> None:
+    shop.root = tmp_path / "inner"
+    shop.root.mkdir()
+    shop.path = shop.root / "items.parquet"
+    secret = encoded(Image.new("RGB", (8, 8), (9, 9, 9)))
+    (tmp_path / "secret.png").write_bytes(secret)
+    shop.rows.clear()
+    shop.add("red", encoded(Image.new("RGB", (8, 8), (255, 0, 0))))
+    shop.add("odd", secret, image_uri=uri)
+    assert only_problem(shop).kind == "image_path"
+
+
+def test_links_that_leave_the_folder_are_refused(
+    shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    secret = encoded(Image.new("RGB", (8, 8), (9, 9, 9)))
+    outside = tmp_path_factory.mktemp("outside") / "secret.png"
+    outside.write_bytes(secret)
+    shop.add("odd", secret, image_uri="images/link.png")
+    (shop.root / "images" / "link.png").symlink_to(outside)
+    assert only_problem(shop).kind == "image_path"
+
+
+def test_a_folder_or_an_impossible_name_is_a_missing_image(shop: Shop) -> None:
+    shop.add("odd", b"", image_uri="images")
+    shop.add("nul", b"", image_uri="a\0b")
+    shop.add("long", b"", image_uri="x" * 5000)
+    _, problems = load_catalogue(shop.write()).images(["odd", "nul", "long"], size=4)
+    assert [problem.kind for problem in problems] == ["image_missing"] * 3
+
+
+def test_one_problem_per_item_even_if_asked_twice(shop: Shop) -> None:
+    shop.add("odd", b"", image_uri="gone.png")
+    _, problems = load_catalogue(shop.write()).images(["odd", "red", "odd"], size=4)
+    assert len(problems) == 1
+
+
+def test_duplicate_ids_are_refused_with_their_rows(shop: Shop) -> None:
+    shop.rows[2]["item_id"] = "red"
+    with pytest.raises(CatalogueError, match=r"row 1 \(item_id 'red'\), row 3 \(item_id 'red'\)"):
+        load_catalogue(shop.write())
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("item_id", None, "has no item_id"),
+        ("item_id", "", "has no item_id"),
+        ("image_uri", None, "has no image_uri"),
+        ("image_sha256", None, "has no SHA-256"),
+        ("image_sha256", "ABC", "has no SHA-256"),
+    ],
+)
+def test_null_or_malformed_fields_are_refused_with_their_row(
+    shop: Shop, column: str, value: str | None, message: str
+) -> None:
+    shop.rows[1][column] = value
+    with pytest.raises(CatalogueError, match=f"{message}.*items.parquet, row 2"):
+        load_catalogue(shop.write())
+
+
+def test_missing_columns_are_named(shop: Shop) -> None:
+    pl.read_parquet(shop.write()).drop("semantics", "image_uri").write_parquet(shop.path)
+    with pytest.raises(CatalogueError, match="columns are missing: semantics, image_uri"):
+        load_catalogue(shop.path)
+
+
+def test_columns_of_another_type_are_named(shop: Shop) -> None:
+    pl.DataFrame(shop.rows).with_columns(item_id=pl.int_range(3)).write_parquet(shop.path)
+    with pytest.raises(CatalogueError, match="column item_id holds Int64, not String"):
+        load_catalogue(shop.path)
+
+
+def test_missing_texts_are_empty(shop: Shop) -> None:
+    shop.rows[0]["semantics"] = None
+    assert load_catalogue(shop.write()).items["semantics"].to_list()[0] == ""
+
+
+@pytest.mark.parametrize("content", [None, b"this is no parquet file"])
+def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "items.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CatalogueError, match=r"cannot read the catalogue.*items\.parquet"):
+        load_catalogue(path)
+
+
+def test_the_bundled_catalogue_loads_with_pictures() -> None:
+    catalogue = load_catalogue("bundled")
+    assert catalogue.root is None
+    assert {"theme", "style", "emotion", "concept", "held_out"} <= set(catalogue.items.columns)
+    ids = catalogue.item_ids[:: len(catalogue) // 50]
+    pixels, problems = catalogue.images(ids)
+    assert problems == []
+    assert pixels.shape == (len(ids), 64, 64, 3)
+    assert (pixels.reshape(len(ids), -1).std(axis=1) > 0).all()
+
+
+def test_bundled_pictures_are_not_resampled() -> None:
+    catalogue = load_catalogue("bundled")
+    row = catalogue.rows(["noto/red-apple"])
+    stored = np.asarray(Image.open(io.BytesIO(row["image"][0])).convert("RGB"))
+    pixels, _ = catalogue.images(["noto/red-apple"])
+    np.testing.assert_array_equal(pixels[0], stored)

@@ -1,0 +1,88 @@
+"""Templates are data: checked when read, harmless when filled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pigeon_rec.data.prompts import available_prompts, load_prompt
+from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, STYLES
+from pigeon_rec.errors import ConfigError
+
+WHOLE = {"task": "Draw.", "input": "Input:", "target": "{title}", "response": "Response:"}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    (folder / "own.yaml").write_text(yaml.safe_dump(WHOLE | changes), encoding="utf-8")
+    return folder
+
+
+def test_the_sticker_scenario_comes_with_the_package() -> None:
+    assert "sticker" in available_prompts()
+    prompt = load_prompt("sticker")
+    assert prompt.prefix.endswith("Input:")
+    assert prompt.response == "Response:"
+
+
+def test_the_target_names_the_concept_and_its_category() -> None:
+    text = load_prompt("sticker").target("red apple", "red apple, fruit, ripe", "food-drink")
+    assert "red apple, fruit, ripe" in text
+    assert "food drink" in text
+
+
+def test_no_piece_of_an_instruction_names_a_style() -> None:
+    prompt = load_prompt("sticker")
+    text = f"{prompt.prefix} {prompt.target_template} {prompt.response}".lower()
+    assert not any(style in text for style in STYLES)
+    assert not any(words in text for words in STYLE_DESCRIPTIONS.values())
+
+
+def test_empty_semantics_give_way_to_the_title() -> None:
+    prompt = load_prompt("sticker")
+    assert prompt.target("kite", "", "toys") == prompt.target("other", "kite", "toys")
+
+
+def test_braces_in_the_texts_are_plain_characters(tmp_path: Path) -> None:
+    prompt = load_prompt("own", write(tmp_path, target="{semantics}"))
+    assert prompt.target("t", "{title} {0} {x.y}", "c") == "{title} {0} {x.y}"
+
+
+def test_spaces_and_lines_in_the_texts_are_tidied(tmp_path: Path) -> None:
+    prompt = load_prompt("own", write(tmp_path, target="{title} and {semantics}"))
+    assert prompt.target("a\n b", " c\t", "d") == "a b and c"
+
+
+@pytest.mark.parametrize("scenario", ["nothing", "../prompts/sticker", "sticker.yaml", "", "a b"])
+def test_unknown_scenarios_are_told_with_the_known_ones(scenario: str) -> None:
+    with pytest.raises(ConfigError, match=r"there is no scenario.*Choose one of: .*sticker"):
+        load_prompt(scenario)
+
+
+@pytest.mark.parametrize(
+    "target", ["{concept}", "{title.__class__}", "{title!r}", "{title:>9}", "{0}", "{}"]
+)
+def test_other_placeholders_are_refused(tmp_path: Path, target: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown placeholders.*own\.yaml"):
+        load_prompt("own", write(tmp_path, target=target))
+
+
+@pytest.mark.parametrize("changes", [{"task": ""}, {"target": 3}, {"extra": "x"}])
+def test_templates_that_break_the_schema_are_refused(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    with pytest.raises(ConfigError, match=r"not usable.*own\.yaml"):
+        load_prompt("own", write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("text", ["target: '{'", "- a list", "a: [", ""])
+def test_files_that_are_no_template_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"own\.yaml"):
+        load_prompt("own", tmp_path)
+
+
+def test_a_lone_brace_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="target is no template"):
+        load_prompt("own", write(tmp_path, target="{title"))
