@@ -52,6 +52,8 @@ def load_interactions(
     path = INTERACTIONS_PATH if source == "bundled" else Path(source)
     atomic = path.suffix == ".inter"
     rows = (_read_atomic(path) if atomic else _read_parquet(path)).with_row_index("row", offset=1)
+    if atomic:  # blank lines count, but hold nothing
+        rows = rows.filter(~pl.all_horizontal(pl.col(INTERACTION_SCHEMA.names()).is_null()))
     rows = _checked(rows, path, atomic)
     if until is not None:
         rows = rows.filter(pl.col("timestamp") < until)

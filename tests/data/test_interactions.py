@@ -96,6 +96,18 @@ def test_unknown_items_after_until_are_not_told(catalogue: Catalogue, inter: Pat
     assert problems == []
 
 
+def test_blank_lines_are_passed_over_but_counted(catalogue: Catalogue, inter: Path) -> None:
+    rows, problems = load_interactions(write(inter, "u\tred\t1", "", "u\tgrey\t2", ""), catalogue)
+    assert rows["item_id"].to_list() == ["red"]
+    assert problems[0].where == f"{inter}, row 3 (line 4)"
+
+
+def test_windows_line_ends_are_fine(catalogue: Catalogue, inter: Path) -> None:
+    inter.write_bytes(f"{HEADER}\r\nu\tred\t1\r\n".encode())
+    rows, _ = load_interactions(inter, catalogue)
+    assert rows["item_id"].to_list() == ["red"]
+
+
 def test_an_empty_file_with_a_header_gives_no_rows(catalogue: Catalogue, inter: Path) -> None:
     rows, problems = load_interactions(write(inter), catalogue)
     assert rows.schema == INTERACTION_SCHEMA
