@@ -1,0 +1,154 @@
+"""Everything about a night that can be checked before the warehouse is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import polars as pl
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._images import image_faults
+from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
+
+__all__ = ["check_night"]
+
+_NULLABLE: Final = {"image_uri", "detail", "location"}
+_OPTIONAL: Final = {"image_uri"}
+_UNIQUE: Final = {
+    "assets": ("asset_key",),
+    "run_assets": ("user_id", "item_id"),
+    "scores": ("asset_key", "metric"),
+    "rejections": ("user_id", "item_id"),
+}
+_ORIGINS: Final = ("generated", "reused")
+_SHOWN: Final = 3
+
+
+def check_night(night: NightRecords) -> NightRecords:
+    """Returns the night with its frames in the exact schema, or says what is wrong with it.
+
+    A picture or score that arrives several times unchanged (users can share an `asset_key`) is
+    kept once.
+
+    Raises:
+        WarehouseError: Naming the night, the frame, the column and the first few keys at fault.
+    """
+    if night.planned < 0 or night.skipped < 0:
+        raise _fault(night, f"counts cannot be negative: {night.planned}, {night.skipped}", "runs")
+    night.config_json()
+    frames = {name: _shaped(night, name) for name in NIGHT_SCHEMAS}
+    for name, keys in _UNIQUE.items():
+        _check_unique(night, name, frames[name], keys)
+    checked = dataclasses.replace(
+        night,
+        assets=frames["assets"],
+        run_assets=frames["run_assets"],
+        scores=frames["scores"],
+        rejections=frames["rejections"],
+        problems=frames["problems"],
+    )
+    _check_values(checked)
+    _check_references(checked)
+    _check_images(checked)
+    return checked
+
+
+def _shaped(night: NightRecords, name: str) -> pl.DataFrame:
+    """Columns in order and type; unchanged repetitions of pictures and scores dropped."""
+    schema = NIGHT_SCHEMAS[name]
+    frame: pl.DataFrame = getattr(night, name)
+    missing = [c for c in schema if c not in frame.columns and c not in _OPTIONAL]
+    unknown = [c for c in frame.columns if c not in schema]
+    if missing or unknown:
+        raise _fault(night, f"columns missing: {missing}, columns unknown: {unknown}", name)
+    added = [pl.lit(None).alias(c) for c in schema if c not in frame.columns]
+    try:
+        frame = frame.with_columns(added).select(pl.col(c).cast(t) for c, t in schema.items())
+    except pl.exceptions.PolarsError as error:
+        raise _fault(night, f"a column has the wrong type: {error}", name) from error
+    nulls = [c for c in schema if c not in _NULLABLE and frame[c].null_count()]
+    if nulls:
+        raise _fault(night, f"columns hold nulls: {nulls}", name)
+    if name == "assets":
+        return frame.unique(["asset_key", "image_sha256"], keep="first", maintain_order=True)
+    return frame.unique(maintain_order=True) if name == "scores" else frame
+
+
+def _check_unique(
+    night: NightRecords, name: str, frame: pl.DataFrame, keys: tuple[str, ...]
+) -> None:
+    twice = frame.filter(pl.struct(keys).is_duplicated()).select(keys).unique(maintain_order=True)
+    if twice.height:
+        shown = [" / ".join(row) for row in twice.rows()]
+        raise _fault(night, f"{_named(shown)} stand there more than once", name, keys)
+
+
+def _check_values(night: NightRecords) -> None:
+    for name, column in (("scores", "value"), ("assets", "mask_ratio"), ("run_assets", "priority")):
+        frame: pl.DataFrame = getattr(night, name)
+        bad = frame.filter(~pl.col(column).is_finite())["asset_key"].to_list()
+        if bad:
+            raise _fault(night, f"no finite number for {_named(bad)}", name, (column,))
+    strange = night.run_assets.filter(~pl.col("origin").is_in(_ORIGINS))["origin"].unique().sort()
+    if strange.len():
+        raise _fault(
+            night,
+            f"{_named(strange.to_list())} is none of {', '.join(_ORIGINS)}",
+            "run_assets",
+            ("origin",),
+        )
+
+
+def _check_references(night: NightRecords) -> None:
+    for frame, what, keys in _broken_references(night):
+        if keys:
+            raise _fault(night, f"{_named(keys)} {what}", frame)
+
+
+def _broken_references(night: NightRecords) -> Iterator[tuple[str, str, list[str]]]:
+    """Yields frame, complaint and the keys it is about (mostly none) for every rule."""
+    served, refused, assets, scores = (
+        night.run_assets,
+        night.rejections,
+        night.assets,
+        night.scores,
+    )
+    judged = pl.concat([served["asset_key"], refused["asset_key"]]).to_frame()
+    selected = scores.filter(pl.col("metric") == "selection_score")
+    pair = ["user_id", "item_id"]
+    shared = served.join(refused, on=pair, how="semi").select(pl.concat_str(pair, separator=" / "))
+
+    yield "rejections", "are served and refused at once", _keys(served, refused, "semi")
+    yield "rejections", "are served and refused at once", shared.to_series().to_list()
+    yield "assets", "are served to nobody", _keys(assets, served, "anti")
+    yield "scores", "are neither served nor refused", _keys(scores, judged, "anti")
+    yield "scores", "have no selection_score", _keys(assets, selected, "anti")
+
+
+def _keys(frame: pl.DataFrame, other: pl.DataFrame, how: Literal["semi", "anti"]) -> list[str]:
+    keys = frame.join(other, on="asset_key", how=how)["asset_key"]
+    return keys.unique().sort().to_list()
+
+
+def _check_images(night: NightRecords) -> None:
+    faults = image_faults(night.assets)
+    if faults.height:
+        shown = [f"{key} ({detail})" for key, detail in faults.rows()]
+        raise _fault(night, f"pictures are damaged: {_named(shown)}", "assets", ("image",))
+
+
+def _fault(
+    night: NightRecords, what: str, frame: str, columns: tuple[str, ...] = ()
+) -> WarehouseError:
+    return WarehouseError(
+        what,
+        where=f"night {night.run_id}, {'.'.join((frame, *columns[:1]))}",
+        remedy="Nothing was written; the tables are as they were",
+    )
+
+
+def _named(keys: list[str]) -> str:
+    more = len(keys) - _SHOWN
+    return ", ".join(keys[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,56 @@
+"""Polars frames in and out of DuckDB, over the Arrow C stream interface alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import duckdb
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.warehouse._arrow import ArrowStream
+
+__all__ = ["fetch", "registered", "run_script", "select"]
+
+
+@contextlib.contextmanager
+def registered(connection: DuckDBPyConnection, **frames: pl.DataFrame) -> Iterator[None]:
+    """Gives frames a name that SQL on this connection can read, for the length of the block."""
+    names: list[str] = []
+    try:
+        for name, frame in frames.items():
+            connection.register(name, ArrowStream(frame))
+            names.append(name)
+        yield
+    finally:
+        for name in names:
+            # In a transaction that has failed DuckDB refuses this; its rollback does it then.
+            with contextlib.suppress(duckdb.Error):
+                connection.unregister(name)
+
+
+def fetch(
+    connection: DuckDBPyConnection, sql: str, params: Mapping[str, object] | None = None
+) -> list[tuple[Any, ...]]:
+    """All rows of a statement as tuples.
+
+    Results stream: one that is not read to its end keeps its connection from any other work.
+    """
+    return connection.execute(sql, dict(params) if params else None).fetchall()
+
+
+def select(
+    connection: DuckDBPyConnection, sql: str, params: Mapping[str, object] | None = None
+) -> pl.DataFrame:
+    """The rows of one SELECT with its named parameters bound."""
+    relation = connection.sql(sql, params=dict(params) if params else None)
+    return pl.DataFrame(ArrowStream(relation))
+
+
+def run_script(connection: DuckDBPyConnection, sql: str, params: Mapping[str, object]) -> None:
+    """Runs every statement of a script; each is given the parameters that it names."""
+    for statement in connection.extract_statements(sql):
+        values = {name: params[name] for name in statement.named_parameters}
+        connection.execute(statement, values or None).fetchall()

@@ -1,0 +1,74 @@
+"""Whether picture bytes are what their record says, without decoding all their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+from PIL import Image
+
+__all__ = ["FORMATS", "MAX_PIXELS", "image_faults"]
+
+FORMATS: Final = ("png", "webp")
+MAX_PIXELS: Final = 4096 * 4096
+
+_COLUMNS: Final = ("asset_key", "image", "image_sha256", "format", "width", "height")
+# What Pillow raises for bytes that are no picture depends on the byte that is wrong.
+_UNREADABLE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def image_faults(assets: pl.DataFrame) -> pl.DataFrame:
+    """Finds the pictures that must not be published.
+
+    Checked are the SHA-256 of the bytes, the format, the header with its checksums, and the size.
+
+    Args:
+        assets: Columns `asset_key, image, image_sha256, format, width, height`.
+
+    Returns:
+        `asset_key, detail`, one row per faulty picture, in the order of `assets`.
+    """
+    rows = assets.select(_COLUMNS).iter_rows()
+    found = [(key, fault) for key, *picture in rows for fault in _faults(*picture)]
+    schema = {"asset_key": pl.String, "detail": pl.String}
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def _faults(
+    image: bytes | None, sha256: str | None, encoding: str | None, width: int, height: int
+) -> Iterator[str]:
+    """Yields the first fault, if there is one."""
+    if not image:
+        yield "no bytes"
+    elif hashlib.sha256(image).hexdigest() != sha256:
+        yield "the bytes do not have the recorded SHA-256"
+    elif encoding not in FORMATS:
+        yield f"format {encoding!r} is none of {', '.join(FORMATS)}"
+    else:
+        yield from _header_faults(image, encoding, (width, height))
+
+
+def _header_faults(image: bytes, encoding: str, size: tuple[int, int]) -> Iterator[str]:
+    try:
+        with Image.open(io.BytesIO(image), formats=(encoding.upper(),)) as picture:
+            if picture.size != size:
+                yield f"size {picture.size} is not the recorded {size}"
+            elif picture.width * picture.height > MAX_PIXELS:
+                yield f"{picture.width} x {picture.height} pixels are more than {MAX_PIXELS}"
+            else:
+                picture.verify()
+    except _UNREADABLE as error:
+        yield f"not a readable {encoding}: {error}"

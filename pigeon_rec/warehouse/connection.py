@@ -1,0 +1,183 @@
+"""DuckDB connections: how they open, how a transaction ends, and what a driver error means.
+
+Every connection of the product is made here, so that dates are UTC whatever the machine says, and
+every driver error becomes a `WarehouseError` in one place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Final
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._frames import fetch, run_script
+from pigeon_rec.warehouse.sql_files import sql_text
+
+__all__ = [
+    "STORAGE_VERSION",
+    "WarehouseBusyError",
+    "connect",
+    "driver_errors",
+    "open_reader",
+    "transaction",
+]
+
+STORAGE_VERSION: Final = "v1.2.0"
+"""Oldest DuckDB release whose clients read our files; DuckDB's own default is its newest format."""
+
+
+class WarehouseBusyError(WarehouseError):
+    """Somebody else holds the warehouse; the same step may succeed later."""
+
+    retryable: ClassVar[bool] = True
+
+
+def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
+    """Opens a DuckDB file, pinned to UTC; for writing it is created if it is missing.
+
+    Raises:
+        WarehouseBusyError: Another process (or this one, otherwise opened) holds the file.
+        WarehouseError: The file is missing (to read), is no DuckDB file, or cannot be created.
+    """
+    # Links are resolved here: DuckDB shares one instance per path within a process, and a serving
+    # link must give the snapshot that it points to now.
+    file = path.resolve()
+    if read_only and not file.is_file():
+        raise WarehouseError(
+            "there is no warehouse",
+            where=str(path),
+            remedy="Run `pigeon-rec nightly run` first, or name the right work directory",
+        )
+    if not read_only:
+        _make_folder(file.parent)
+    with driver_errors(path):
+        connection = _open(file, read_only=read_only)
+        run_script(connection, sql_text("internal/session"), {})
+    return connection
+
+
+def open_reader(path: Path) -> DuckDBPyConnection:
+    """Opens a published warehouse or snapshot to read.
+
+    Raises:
+        WarehouseBusyError: The file is open for writing; read the promoted snapshot instead.
+        WarehouseError: There is no file, or it was not made by pigeon_rec.
+    """
+    connection = connect(path, read_only=True)
+    try:
+        if not has_schema(connection):
+            raise WarehouseError(
+                "this DuckDB file holds no pigeon_rec warehouse",
+                where=str(path),
+                remedy="Name the work directory of a published night",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def has_schema(connection: DuckDBPyConnection) -> bool:
+    """Whether the open database was ever migrated by pigeon_rec."""
+    [(found,)] = fetch(connection, sql_text("internal/has_schema"))
+    return bool(found)
+
+
+@contextlib.contextmanager
+def transaction(connection: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
+    """All or nothing: commits at the end, rolls back on any exception.
+
+    A commit that fails is rolled back as well, so the connection stays usable.
+    """
+    connection.begin()
+    try:
+        yield connection
+        connection.commit()
+    except BaseException:
+        # DuckDB ends the transaction itself when a commit fails; then there is none to roll back.
+        with contextlib.suppress(duckdb.Error):
+            connection.rollback()
+        raise
+
+
+@contextlib.contextmanager
+def driver_errors(where: object) -> Iterator[None]:
+    """Turns DuckDB's errors into ours, with the original as the cause.
+
+    Args:
+        where: What was worked on (a file, a night, a query), for the message.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _explained(error, str(where)) from error
+
+
+def _open(file: Path, *, read_only: bool) -> DuckDBPyConnection:
+    if read_only:
+        # No settings: they would clash with those of another reader in the same process.
+        return duckdb.connect(str(file), read_only=True)
+    return duckdb.connect(str(file), config={"storage_compatibility_version": STORAGE_VERSION})
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(
+            f"cannot create the folder of the warehouse: {error.strerror}",
+            where=str(folder),
+            remedy="Choose a work directory that can be written",
+        ) from error
+
+
+def _explained(error: duckdb.Error, where: str) -> WarehouseError:
+    text = str(error)
+    if "lock on file" in text:
+        return _locked(text, where)
+    if "different configuration" in text:
+        return WarehouseBusyError(
+            "the warehouse is already open in this process in another mode",
+            where=where,
+            remedy="Close that connection first, or read the promoted snapshot",
+        )
+    if isinstance(error, duckdb.TransactionException):
+        return WarehouseBusyError(
+            f"another writer changed the warehouse at the same time ({_first_line(text)})",
+            where=where,
+            remedy="Nothing was written; run the step again",
+        )
+    if "not a valid DuckDB database file" in text:
+        return WarehouseError(
+            "this is no DuckDB file",
+            where=where,
+            remedy="Move it away, or name another work directory",
+        )
+    if "version number" in text:
+        return WarehouseError(
+            f"this DuckDB cannot read the file ({_first_line(text)})",
+            where=where,
+            remedy="Install the DuckDB version that wrote it, or a newer one",
+        )
+    return WarehouseError(f"DuckDB refused: {_first_line(text)}", where=where)
+
+
+def _locked(text: str, where: str) -> WarehouseBusyError:
+    holder = re.search(r"\(PID (\d+)\)", text)
+    who = f"process {holder[1]}" if holder else "another process"
+    return WarehouseBusyError(
+        f"the warehouse is locked by {who}",
+        where=where,
+        remedy="Wait until that run has ended (or stop it) and run this step again; "
+        "readers use the promoted snapshot serving.duckdb, which is never locked",
+    )
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "no reason given"

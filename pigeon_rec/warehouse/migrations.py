@@ -1,0 +1,151 @@
+"""Numbered schema migrations: each runs once, in its own transaction, and is remembered.
+
+`schema_migrations` keeps number, name and checksum of every migration that a file has seen. An
+edited migration, or a file written by a newer version, is refused before anything is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._frames import fetch, run_script
+from pigeon_rec.warehouse.connection import connect, driver_errors, has_schema, transaction
+from pigeon_rec.warehouse.sql_files import sql_root, sql_text
+
+__all__ = ["Migration", "available_migrations", "migrate", "open_warehouse", "schema_version"]
+
+_FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered step of the schema.
+
+    Attributes:
+        version: Its number; they run from 1 without a gap.
+        name: What it does, from the file name.
+        sql: Its statements.
+    """
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the statements, whatever the line endings of the checkout."""
+        return hashlib.sha256("\n".join(self.sql.splitlines()).encode()).hexdigest()
+
+
+def open_warehouse(path: Path) -> DuckDBPyConnection:
+    """Opens the warehouse for its one writer, creating it or bringing its schema up to date.
+
+    Raises:
+        WarehouseBusyError: Another process holds the file; the message says which.
+        WarehouseError: The file is no warehouse of ours, or of a newer version.
+    """
+    connection = connect(path)
+    try:
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def available_migrations(folder: Path | None = None) -> list[Migration]:
+    """The migrations of this version of the product, in order.
+
+    Args:
+        folder: Folder of `0001_name.sql` files; `None` for our own.
+
+    Raises:
+        WarehouseError: A file is not named so, or the numbers have a gap or a double.
+    """
+    files = sorted((folder or sql_root() / "migrations").glob("*.sql"))
+    migrations = [_read_migration(file) for file in files]
+    numbers = [migration.version for migration in migrations]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise WarehouseError(
+            f"migrations must be numbered 1, 2, 3 ... and are numbered {numbers}",
+            where=str(folder or sql_root() / "migrations"),
+            remedy="Rename the files",
+        )
+    return migrations
+
+
+def migrate(connection: DuckDBPyConnection, folder: Path | None = None) -> list[Migration]:
+    """Applies every migration that the open database has not seen, and returns those.
+
+    A database that is up to date is only read.
+
+    Raises:
+        WarehouseError: An applied migration was edited since, or is unknown to this version; or
+            DuckDB refused one, which then left nothing behind.
+    """
+    migrations = available_migrations(folder)
+    with driver_errors("schema migrations"):
+        if not has_schema(connection):
+            with transaction(connection):
+                fetch(connection, sql_text("internal/schema_migrations"))
+        applied = _applied(connection)
+        _check_history(applied, migrations)
+        pending = [migration for migration in migrations if migration.version not in applied]
+        for migration in pending:
+            _apply(connection, migration)
+    return pending
+
+
+def schema_version(connection: DuckDBPyConnection) -> int:
+    """Number of the newest migration applied to the open database; 0 for none."""
+    return max(_applied(connection), default=0) if has_schema(connection) else 0
+
+
+def _read_migration(file: Path) -> Migration:
+    matched = _FILE_NAME.fullmatch(file.name)
+    if matched is None:
+        raise WarehouseError(
+            "a migration must be named like 0001_create_tables.sql", where=str(file)
+        )
+    return Migration(int(matched[1]), matched[2], file.read_text(encoding="utf-8"))
+
+
+def _applied(connection: DuckDBPyConnection) -> dict[int, tuple[str, str]]:
+    rows = fetch(connection, sql_text("internal/applied_migrations"))
+    return {version: (name, checksum) for version, name, checksum in rows}
+
+
+def _check_history(applied: Mapping[int, tuple[str, str]], migrations: Sequence[Migration]) -> None:
+    known = {migration.version: migration for migration in migrations}
+    for version, (name, checksum) in applied.items():
+        if version not in known:
+            raise WarehouseError(
+                f"the warehouse has migration {version:04d}_{name}, which this version of "
+                f"pigeon_rec does not know (it knows {len(known)})",
+                where="schema_migrations",
+                remedy="Upgrade pigeon_rec, or name another work directory",
+            )
+        if known[version].checksum != checksum:
+            raise WarehouseError(
+                f"migration {version:04d}_{name} was edited after this warehouse applied it",
+                where="schema_migrations",
+                remedy="Restore the file, and write the change as a new migration",
+            )
+
+
+def _apply(connection: DuckDBPyConnection, migration: Migration) -> None:
+    facts = {
+        "version": migration.version,
+        "name": migration.name,
+        "checksum": migration.checksum,
+    }
+    with transaction(connection):
+        run_script(connection, migration.sql, {})
+        fetch(connection, sql_text("internal/record_migration"), facts)

@@ -1,0 +1,158 @@
+"""Publishing a night: checked whole, then written in one transaction, or not at all."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.warehouse._checks import check_night
+from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
+from pigeon_rec.warehouse._resolve import ResolvedNight, resolve
+from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
+from pigeon_rec.warehouse.records import NightRecords
+from pigeon_rec.warehouse.sql_files import sql_text
+
+__all__ = ["PublishedNight", "known_assets", "publish"]
+
+_KNOWN_SCHEMA = {
+    "asset_key": pl.String,
+    "verdict": pl.String,
+    "reason": pl.String,
+    "detail": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class PublishedNight:
+    """What publishing did.
+
+    Attributes:
+        run_id: The night.
+        content_sha256: Hash of everything the night says.
+        changed: False if the warehouse held exactly this content; then nothing was written.
+        generated: Served pairs whose picture this night made (now or when it ran before).
+        reused: Served pairs whose picture an earlier night made.
+        rejected: Pairs refused.
+    """
+
+    run_id: str
+    content_sha256: str
+    changed: bool
+    generated: int
+    reused: int
+    rejected: int
+
+    @property
+    def served(self) -> int:
+        """Pairs that readers get a picture for."""
+        return self.generated + self.reused
+
+
+def publish(
+    connection: DuckDBPyConnection,
+    night: NightRecords,
+    *,
+    published_at: dt.datetime | None = None,
+) -> PublishedNight:
+    """Writes one night into the open warehouse, replacing an earlier publication of it.
+
+    Equal content is recognised and not written again. What other nights have published is never
+    changed: a picture that one of them serves keeps its bytes and scores. Pictures that no night
+    refers to any more are removed in the same transaction.
+
+    Args:
+        connection: From `open_warehouse`, outside any transaction.
+        night: Frames as in `NIGHT_SCHEMAS`.
+        published_at: Time to record; now, if left out.
+
+    Raises:
+        WarehouseBusyError: Another connection wrote at the same time.
+        WarehouseError: The night is inconsistent, or DuckDB refused it. In every case the tables
+            are exactly as they were.
+    """
+    night = check_night(night)
+    with driver_errors(f"night {night.run_id}"), transaction(connection):
+        resolved = resolve(connection, night)
+        content = resolved.content_sha256()
+        changed = content != _published_content(connection, night.run_id)
+        if changed:
+            _replace(connection, resolved, content, published_at or dt.datetime.now(dt.UTC))
+    return PublishedNight(
+        run_id=night.run_id,
+        content_sha256=content,
+        changed=changed,
+        generated=resolved.count("generated"),
+        reused=resolved.count("reused"),
+        rejected=night.rejections.height,
+    )
+
+
+def known_assets(source: DuckDBPyConnection | Path, asset_keys: Sequence[str]) -> pl.DataFrame:
+    """Looks up which keys earlier nights have already judged, so that nobody draws them again.
+
+    Args:
+        source: Open warehouse, or the path of one; a missing file knows nothing.
+        asset_keys: Keys of planned pictures, in any order.
+
+    Returns:
+        `asset_key, verdict, reason, detail`, one row per known key: verdict `asset`, or
+        `rejection` with its reason. Where nights disagree the newest one counts.
+
+    Raises:
+        WarehouseError: The file cannot be read.
+    """
+    if isinstance(source, Path):
+        if not source.exists():
+            return pl.DataFrame(schema=_KNOWN_SCHEMA)
+        with open_reader(source) as connection:
+            return known_assets(connection, asset_keys)
+    wanted = pl.DataFrame({"asset_key": asset_keys}, schema={"asset_key": pl.String}).unique()
+    with driver_errors("known assets"), registered(source, wanted_keys=wanted):
+        return select(source, sql_text("internal/known_assets"))
+
+
+def _published_content(connection: DuckDBPyConnection, run_id: str) -> str | None:
+    rows = fetch(connection, sql_text("publish/published_content"), {"run_id": run_id})
+    return str(rows[0][0]) if rows else None
+
+
+def _replace(
+    connection: DuckDBPyConnection,
+    resolved: ResolvedNight,
+    content: str,
+    published_at: dt.datetime,
+) -> None:
+    night = resolved.night
+    with registered(
+        connection,
+        night_assets=resolved.new_assets,
+        night_scores=resolved.new_scores,
+        night_run_assets=night.run_assets,
+        night_rejections=night.rejections,
+        night_problems=night.problems,
+    ):
+        facts = {**_run_row(resolved), "content_sha256": content, "published_at": published_at}
+        run_script(connection, sql_text("publish/replace_night"), facts)
+
+
+def _run_row(resolved: ResolvedNight) -> dict[str, object]:
+    night = resolved.night
+    return {
+        "run_id": night.run_id,
+        "logical_date": night.logical_date,
+        "model_version": night.model_version,
+        "settings_hash": night.settings_hash,
+        "seed": night.seed,
+        "config": night.config_json(),
+        "planned": night.planned,
+        "generated": resolved.count("generated"),
+        "reused": resolved.count("reused"),
+        "rejected": night.rejections.height,
+        "served": night.run_assets.height,
+        "skipped": night.skipped,
+    }

@@ -1,0 +1,90 @@
+"""Reading what was published: saved queries, and free SQL for the command line.
+
+Every function opens the file read-only, for one question. Give it the serving link: it is never
+locked, and each call sees the snapshot promoted last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._frames import select
+from pigeon_rec.warehouse.connection import driver_errors, open_reader
+from pigeon_rec.warehouse.sql_files import query_names, sql_text
+
+__all__ = ["ask", "query", "served_assets"]
+
+
+def served_assets(path: Path) -> pl.DataFrame:
+    """Every served pair with its picture and scores, by user, the best first.
+
+    Raises:
+        WarehouseError: The file is missing, being written, or no warehouse.
+    """
+    return _answer(path, "served_assets", sql_text("internal/served_assets"), None)
+
+
+def query(path: Path, name: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+    """The answer of a saved query (`sql/queries/<name>.sql`).
+
+    Args:
+        path: Serving link, snapshot or warehouse.
+        name: One of `query_names()`.
+        params: A value for every `$name` in the query.
+
+    Raises:
+        WarehouseError: No such query, a parameter is missing or unknown, or the file cannot be
+            read.
+    """
+    known = query_names()
+    if name not in known:
+        raise WarehouseError(
+            f"there is no saved query {name!r}",
+            where="sql/queries",
+            remedy=f"Known are: {', '.join(known)}",
+        )
+    return _answer(path, name, sql_text(f"queries/{name}"), params)
+
+
+def ask(path: Path, text: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+    """The answer to a saved query by name, or to one SELECT as the reader typed it.
+
+    Args:
+        path: Serving link, snapshot or warehouse.
+        text: One of `query_names()`, or SQL.
+        params: A value for every `$name` in it.
+
+    Raises:
+        WarehouseError: As `query`; or the text is not exactly one statement.
+    """
+    if text in query_names():
+        return query(path, text, params)
+    return _answer(path, "SQL text", text, params)
+
+
+def _answer(path: Path, name: str, sql: str, params: Mapping[str, object] | None) -> pl.DataFrame:
+    with open_reader(path) as connection, driver_errors(f"{name} on {path}"):
+        _check_parameters(connection, name, sql, params or {})
+        return select(connection, sql, params)
+
+
+def _check_parameters(
+    connection: DuckDBPyConnection, name: str, sql: str, params: Mapping[str, object]
+) -> None:
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise WarehouseError(
+            f"one SQL statement is needed, received {len(statements)}",
+            where=name,
+            remedy="Write one SELECT, or name one of " + ", ".join(query_names()),
+        )
+    wanted = sorted(statements[0].named_parameters)
+    if sorted(params) != wanted:
+        raise WarehouseError(
+            f"the query takes the parameters {wanted}, received {sorted(params)}", where=name
+        )

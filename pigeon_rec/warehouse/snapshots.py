@@ -1,0 +1,168 @@
+"""Promotion: a checked, read-only copy of the warehouse becomes what readers open.
+
+Readers open the link `serving.duckdb`. It points to a file in `snapshots/` that is never written
+again, so serving neither waits for the writer nor sees half a night. The link is swapped by one
+rename: at every moment it is the old snapshot or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._frames import fetch
+from pigeon_rec.warehouse.connection import WarehouseBusyError, connect, driver_errors
+from pigeon_rec.warehouse.migrations import open_warehouse
+from pigeon_rec.warehouse.sql_files import sql_text
+
+__all__ = ["SNAPSHOTS_KEPT", "content_digest", "promote"]
+
+SNAPSHOTS_KEPT: Final = 3
+
+_COPY_BYTES: Final = 1 << 20
+
+
+def promote(writer_path: Path, serving_link: Path, *, keep: int = SNAPSHOTS_KEPT) -> Path:
+    """Makes the published content of the warehouse the one that readers get.
+
+    Content that is already promoted changes nothing. The writer is locked for the length of the
+    copy, so no night can come in between.
+
+    Args:
+        writer_path: The warehouse that nights are published into.
+        serving_link: The link to swap; snapshots lie in the folder `snapshots` beside it.
+        keep: How many snapshots to keep, the newest first; the served one always stays. Keep at
+            least 2 where readers are long at work: one may just be opening the one before.
+
+    Returns:
+        The snapshot that the link now points to.
+
+    Raises:
+        WarehouseBusyError: The warehouse is being written.
+        WarehouseError: There is no warehouse or no night in it, the copy does not check out, or a
+            file that is no link stands at `serving_link`. The link is as it was.
+    """
+    _check_arguments(writer_path, serving_link, keep)
+    snapshots = serving_link.parent / "snapshots"
+    snapshots.mkdir(parents=True, exist_ok=True)
+    # The source is opened before the database and closed after it: closing any descriptor of a
+    # file drops all POSIX locks that this process has on it, DuckDB's among them.
+    with writer_path.open("rb") as source, open_warehouse(writer_path) as connection:
+        with driver_errors(writer_path):
+            fetch(connection, sql_text("internal/checkpoint"))
+            digest = content_digest(connection)
+            snapshot = snapshots / f"{_newest_run(connection, writer_path)}-{digest[:16]}.duckdb"
+        _remove_unfinished(snapshots)
+        if not _holds(snapshot, digest):
+            _copy(source, snapshot, digest)
+        _point(serving_link, snapshot)
+        _prune(snapshots, keep, served=snapshot)
+    return snapshot
+
+
+def content_digest(connection: DuckDBPyConnection) -> str:
+    """SHA-256 over every row and picture of the open database; no clock, no row order."""
+    lines = fetch(connection, sql_text("internal/content_digest"))
+    return hashlib.sha256("\n".join(map(str, lines)).encode()).hexdigest()
+
+
+def _check_arguments(writer_path: Path, serving_link: Path, keep: int) -> None:
+    if keep < 1:
+        raise WarehouseError(
+            f"at least 1 snapshot must be kept, received {keep}", where="snapshots to keep"
+        )
+    if not writer_path.is_file():
+        raise WarehouseError(
+            "there is no warehouse to promote",
+            where=str(writer_path),
+            remedy="Run `pigeon-rec nightly publish` first",
+        )
+    if serving_link.exists() and not serving_link.is_symlink():
+        raise WarehouseError(
+            "a file stands where the link to the served snapshot belongs",
+            where=str(serving_link),
+            remedy="Move it away; promotion never overwrites a file it did not make",
+        )
+
+
+def _newest_run(connection: DuckDBPyConnection, writer_path: Path) -> str:
+    rows = fetch(connection, sql_text("internal/newest_run"))
+    if not rows:
+        raise WarehouseError(
+            "the warehouse holds no night",
+            where=str(writer_path),
+            remedy="Run `pigeon-rec nightly publish` first",
+        )
+    return str(rows[0][0])
+
+
+def _holds(snapshot: Path, digest: str) -> bool:
+    """Whether the file is there, opens read-only and has exactly this content."""
+    if not snapshot.is_file():
+        return False
+    try:
+        with connect(snapshot, read_only=True) as connection, driver_errors(snapshot):
+            return content_digest(connection) == digest
+    except WarehouseError:
+        return False
+
+
+def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
+    """Writes the snapshot under another name, checks it, and only then gives it its own."""
+    unfinished = snapshot.with_suffix(".tmp")
+    with unfinished.open("wb") as target:
+        source.seek(0)
+        shutil.copyfileobj(source, target, _COPY_BYTES)
+        target.flush()
+        os.fsync(target.fileno())
+    if not _holds(unfinished, digest):
+        unfinished.unlink()
+        raise WarehouseBusyError(
+            "the copy of the warehouse does not have its content",
+            where=str(snapshot),
+            remedy="Something wrote while it was copied; promote again",
+        )
+    unfinished.chmod(0o444)
+    unfinished.replace(snapshot)
+    _sync_folder(snapshot.parent)
+
+
+def _point(link: Path, snapshot: Path) -> None:
+    target = Path(snapshot.parent.name) / snapshot.name
+    if link.is_symlink() and link.readlink() == target:
+        return
+    fresh = link.with_name(f".{link.name}.tmp")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)
+    _sync_folder(link.parent)
+
+
+def _prune(snapshots: Path, keep: int, *, served: Path) -> None:
+    by_age = sorted(
+        snapshots.glob("*.duckdb"), key=lambda p: (p.stat().st_mtime_ns, p.name), reverse=True
+    )
+    others = [path for path in by_age if path != served]
+    for path in others[keep - 1 :]:
+        path.unlink()
+
+
+def _remove_unfinished(snapshots: Path) -> None:
+    # Only a promotion that was killed leaves one: the lock on the warehouse admits no second.
+    for path in snapshots.glob("*.tmp"):
+        path.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename inside the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,15 @@
+-- What the newest run that met a key made of it: a picture, or a rejection with its reason.
+-- `wanted_keys` is registered by the caller.
+WITH verdicts AS (
+    SELECT r.asset_key, r.run_id, 'asset' AS verdict, NULL::VARCHAR AS reason, NULL::VARCHAR AS detail
+    FROM run_assets AS r
+    JOIN wanted_keys AS w USING (asset_key)
+    UNION ALL
+    SELECT j.asset_key, j.run_id, 'rejection', j.reason, j.detail
+    FROM rejections AS j
+    JOIN wanted_keys AS w USING (asset_key)
+)
+SELECT asset_key, verdict, reason, detail
+FROM verdicts
+QUALIFY row_number() OVER (PARTITION BY asset_key ORDER BY run_id DESC, reason, detail) = 1
+ORDER BY asset_key;

@@ -1,0 +1,1 @@
+SELECT * FROM served_assets ORDER BY user_id, score DESC NULLS LAST, item_id;

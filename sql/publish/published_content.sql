@@ -1,0 +1,1 @@
+SELECT content_sha256 FROM runs WHERE run_id = $run_id;

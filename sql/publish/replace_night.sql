@@ -1,0 +1,53 @@
+-- Replaces one night, inside the caller's transaction. The night_* names are frames registered by
+-- the caller, already checked and resolved against what other nights hold.
+
+-- 1. The night's own rows go.
+DELETE FROM problems WHERE run_id = $run_id;
+DELETE FROM rejections WHERE run_id = $run_id;
+DELETE FROM run_assets WHERE run_id = $run_id;
+DELETE FROM runs WHERE run_id = $run_id;
+
+-- 2. Pictures and scores that arrive again take the place of the stored ones.
+DELETE FROM asset_scores WHERE asset_key IN (SELECT asset_key FROM night_scores);
+DELETE FROM assets WHERE asset_key IN (SELECT asset_key FROM night_assets);
+
+-- 3. The night's rows come.
+INSERT INTO assets BY NAME
+SELECT *, octet_length(image) AS byte_size, $run_id AS first_run_id FROM night_assets;
+
+INSERT INTO asset_scores BY NAME
+SELECT * FROM night_scores;
+
+INSERT INTO run_assets BY NAME
+SELECT $run_id AS run_id, * FROM night_run_assets;
+
+INSERT INTO rejections BY NAME
+SELECT $run_id AS run_id, * FROM night_rejections;
+
+INSERT INTO problems BY NAME
+SELECT $run_id AS run_id, * FROM night_problems;
+
+INSERT INTO runs BY NAME
+SELECT
+    $run_id AS run_id,
+    $logical_date::DATE AS logical_date,
+    $model_version AS model_version,
+    $settings_hash AS settings_hash,
+    $seed::BIGINT AS seed,
+    $config::JSON AS config,
+    $planned::BIGINT AS planned,
+    $generated::BIGINT AS generated,
+    $reused::BIGINT AS reused,
+    $rejected::BIGINT AS rejected,
+    $served::BIGINT AS served,
+    $skipped::BIGINT AS skipped,
+    $content_sha256 AS content_sha256,
+    $published_at::TIMESTAMPTZ AS published_at;
+
+-- 4. What no night refers to any more goes too.
+DELETE FROM assets
+WHERE NOT EXISTS (SELECT 1 FROM run_assets AS r WHERE r.asset_key = assets.asset_key);
+
+DELETE FROM asset_scores
+WHERE NOT EXISTS (SELECT 1 FROM run_assets AS r WHERE r.asset_key = asset_scores.asset_key)
+  AND NOT EXISTS (SELECT 1 FROM rejections AS j WHERE j.asset_key = asset_scores.asset_key);

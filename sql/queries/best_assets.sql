@@ -1,0 +1,5 @@
+-- The ten best pictures of the served night.
+SELECT user_id, item_id, score, text_score, history_score, format, octet_length(image) AS bytes
+FROM served_assets
+ORDER BY score DESC NULLS LAST, user_id, item_id
+LIMIT 10;

@@ -1,0 +1,5 @@
+-- The pairs that one run refused, with reason and detail.
+SELECT user_id, item_id, asset_key, reason, detail
+FROM rejections
+WHERE run_id = $run_id
+ORDER BY reason, user_id, item_id;
