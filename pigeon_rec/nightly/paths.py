@@ -133,14 +133,14 @@ def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     """Writes a frame so that `path` holds either the old or the whole new file."""
     temporary = _temporary(path)
     frame.write_parquet(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def write_text(text: str, path: Path) -> None:
     """Writes a UTF-8 text so that `path` holds either the old or the whole new file."""
     temporary = _temporary(path)
     temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def write_json(value: Mapping[str, object], path: Path) -> None:
