@@ -16,7 +16,15 @@ from torch import Tensor, nn
 
 from pigeon_rec.model.configuration import MaskGeneratorConfig
 
-__all__ = ["HISTORY", "PADDING", "TARGET", "MaskGenerator", "MaskScores", "gumbel_top_k", "keep_counts"]
+__all__ = [
+    "HISTORY",
+    "PADDING",
+    "TARGET",
+    "MaskGenerator",
+    "MaskScores",
+    "gumbel_top_k",
+    "keep_counts",
+]
 
 PADDING, HISTORY, TARGET = 0, 1, 2
 """Token types."""
@@ -110,10 +118,14 @@ class MaskGenerator(nn.Module):
         x = self.dropout(torch.tanh(self.dense(x)))
         cosine = F.cosine_similarity(embeds.float(), x.float(), dim=-1).masked_fill(padding, 0.0)
         return MaskScores(
-            cosine, _softmax_over(cosine, type_ids == HISTORY), _softmax_over(cosine, type_ids == TARGET)
+            cosine,
+            _softmax_over(cosine, type_ids == HISTORY),
+            _softmax_over(cosine, type_ids == TARGET),
         )
 
-    def keep_history(self, scores: MaskScores, type_ids: Tensor, ratio: float, gumbel: Tensor) -> Tensor:
+    def keep_history(
+        self, scores: MaskScores, type_ids: Tensor, ratio: float, gumbel: Tensor
+    ) -> Tensor:
         """0/1 `[B, N]`, straight-through: the most relevant history tokens stay."""
         return gumbel_top_k(scores.history, type_ids == HISTORY, ratio, gumbel)
 

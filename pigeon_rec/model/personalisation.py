@@ -160,7 +160,9 @@ class Personalisation(nn.Module):
         split = history[0].numel()
         return kept_history[:, :split].view(history.shape), kept_reference[:, split:]
 
-    def instruct(self, texts: InstructionTexts, history: Tensor, history_keep: Tensor) -> Instruction:
+    def instruct(
+        self, texts: InstructionTexts, history: Tensor, history_keep: Tensor
+    ) -> Instruction:
         """Merges text, history codes and reference places into left-padded rows.
 
         Args:
@@ -177,7 +179,13 @@ class Personalisation(nn.Module):
         ids = torch.cat([prefix, codes + vocabulary.first_code, texts.target, reference, tail], 1)
         present, all_of = codes != NO_CODE, torch.ones_like
         attention = torch.cat(
-            [all_of(prefix).bool(), present, texts.target_mask, all_of(reference).bool(), all_of(tail).bool()],
+            [
+                all_of(prefix).bool(),
+                present,
+                texts.target_mask,
+                all_of(reference).bool(),
+                all_of(tail).bool(),
+            ],
             dim=1,
         )
         keep = history_keep.flatten(1)

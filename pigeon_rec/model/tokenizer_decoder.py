@@ -111,6 +111,21 @@ class TokenizerDecoder(nn.Module):
         patch = config.preview_patch
         self.preview_head = nn.Linear(out, 3 * patch * patch) if patch else None
 
+    @torch.no_grad()
+    def align_queries(self) -> None:
+        """Starts query i looking at code i: a good start where codes keep the patch grid.
+
+        Queries and code positions share nearly orthogonal rows, and the key projection starts equal
+        to the query projection, so equal places score highest. Training is free to change it.
+        """
+        self.pos_embed.normal_()
+        self.query_embed.copy_(self.pos_embed)
+        nn.init.normal_(self.in_proj.weight)
+        for block in self.blocks:
+            attention = block.cross_attn
+            attention.query.weight.mul_(2.0)
+            attention.key.weight.copy_(attention.query.weight)
+
     def forward(self, codes: Tensor, present: Tensor) -> DecoderOutput:
         """Decodes code vectors.
 

@@ -29,6 +29,9 @@ class AutoencoderRecipe:
     def module(self) -> nn.Module:
         return self.codec
 
+    def start(self, step: int) -> None:
+        """Nothing depends on the step."""
+
     def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
         rows = random.integers(0, len(self.stickers), batch_size)
         truth = to_pixels(shifted(self.stickers.images[rows], random, reach=3))

@@ -60,6 +60,9 @@ class Recipe(Protocol):
     def module(self) -> nn.Module:
         """The module to train; parameters without `requires_grad` stay as they are."""
 
+    def start(self, step: int) -> None:
+        """Told once, before the first step: 0, or where a resumed run goes on."""
+
     def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
         """Named scalar losses of a fresh batch; the one named `loss` is minimised."""
 
@@ -96,6 +99,7 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path) -> Path:
         module, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=False
     )
     first = _resume(folder, module, average, optimizer)
+    recipe.start(first)
     log = (folder / "metrics.jsonl").open("a", encoding="utf-8")
     with log:
         for step in _progress(first, config):

@@ -76,9 +76,7 @@ def _language_model(plan: TrainingPlan, stickers: TrainingStickers, folder: Path
     from pigeon_rec.training.language_model import LanguageModelRecipe
     from pigeon_rec.training.words import text_tokenizer
 
-    return LanguageModelRecipe(
-        plan.model, stickers, text_tokenizer(folder, stickers, plan), folder
-    )
+    return LanguageModelRecipe(plan.model, stickers, text_tokenizer(folder, stickers, plan), folder)
 
 
 def _reconstruct(plan: TrainingPlan, stickers: TrainingStickers, folder: Path) -> Recipe:

@@ -37,6 +37,9 @@ class ScorerRecipe:
     def module(self) -> nn.Module:
         return self.encoder
 
+    def start(self, step: int) -> None:
+        """Nothing depends on the step."""
+
     def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
         rows = self._rows(batch_size, random)
         named = random.random(len(rows)) < 0.5

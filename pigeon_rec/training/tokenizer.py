@@ -27,36 +27,46 @@ def edge_loss(drawn: Tensor, truth: Tensor) -> Tensor:
     return rows + (drawn.diff(dim=3) - truth.diff(dim=3)).abs().mean()
 
 
-class CodebookAverages:
-    """Running counts and sums of the unit vectors assigned to each codebook row."""
+class CodebookAverages(nn.Module):
+    """Running counts and sums of the unit vectors assigned to each codebook row.
+
+    Args:
+        quantizer: Whose rows follow the averages.
+        decay: Of the averages, per step.
+        least_use: A row with a smaller running count restarts at a vector of the batch.
+    """
 
     def __init__(self, quantizer: VectorQuantizer, decay: float, least_use: float) -> None:
-        self.quantizer = quantizer
-        self.decay = decay
-        self.least_use = least_use
-        rows = quantizer.embedding.weight
-        self.counts = torch.ones(len(rows))
-        self.sums = rows.detach().clone()
+        super().__init__()
+        self.decay, self.least_use = decay, least_use
+        rows = quantizer.embedding.weight.detach()
+        self.register_buffer("counts", torch.ones(len(rows)))
+        self.register_buffer("sums", rows.clone())
+
+    counts: Tensor
+    sums: Tensor
 
     @torch.no_grad()
-    def update(self, ids: Tensor, unit: Tensor) -> None:
+    def update(self, quantizer: VectorQuantizer, ids: Tensor, unit: Tensor) -> None:
         """Moves the rows towards `unit [n, code_dim]`, assigned to `ids [n]`."""
-        rows = self.quantizer.embedding.weight
-        count = torch.bincount(ids, minlength=len(rows)).float()
-        total = torch.zeros_like(rows).index_add_(0, ids, unit)
+        count = torch.bincount(ids, minlength=len(self.counts)).float()
         self.counts.lerp_(count, 1 - self.decay)
-        self.sums.lerp_(total, 1 - self.decay)
+        self.sums.lerp_(torch.zeros_like(self.sums).index_add_(0, ids, unit), 1 - self.decay)
         dead = (self.counts < self.least_use).nonzero()[:, 0]
-        if len(dead):
-            fresh = unit[torch.randint(len(unit), (len(dead),))]
-            self.sums[dead] = fresh
-            self.counts[dead] = 1.0
-        rows.copy_(F.normalize(self.sums, dim=-1))
+        self.sums[dead] = unit[torch.randint(len(unit), (len(dead),))]
+        self.counts[dead] = 1.0
+        quantizer.embedding.weight.copy_(F.normalize(self.sums, dim=-1))
+
+    @torch.no_grad()
+    def restart(self, quantizer: VectorQuantizer, unit: Tensor) -> None:
+        """Sets every row to one of the vectors `unit [n, code_dim]`."""
+        self.sums.copy_(unit[torch.randint(len(unit), (len(self.sums),))])
+        self.counts.fill_(1.0)
+        quantizer.embedding.weight.copy_(F.normalize(self.sums, dim=-1))
 
     def perplexity(self) -> Tensor:
         """Effective number of rows in use, 1 to the codebook's size."""
-        share = self.counts / self.counts.sum()
-        return torch.special.entr(share).sum().exp()
+        return torch.special.entr(self.counts / self.counts.sum()).sum().exp()
 
 
 class TokenizerRecipe:
@@ -64,21 +74,35 @@ class TokenizerRecipe:
 
     Args:
         keep_rate: Share of patches the token predictor should keep (used with `keep: dynamic`).
+        continuous_steps: Steps at the start without quantising. Without them the encoder gives all
+            patches one direction before the codebook can tell them apart.
     """
 
     def __init__(
-        self, config: PigeonConfig, stickers: TrainingStickers, keep_rate: float = 0.7
+        self,
+        config: PigeonConfig,
+        stickers: TrainingStickers,
+        keep_rate: float = 0.7,
+        continuous_steps: int = 250,
     ) -> None:
         self.stickers = stickers
         self.keep_rate = keep_rate
+        self.continuous_steps = continuous_steps
+        self.step = 0
         tokenizer, decoder = VisualTokenizer(config.tokenizer), TokenizerDecoder(config.decoder)
         tokenizer.quantize.embedding.weight.requires_grad_(False)
+        if config.tokenizer.keep == "all":
+            decoder.align_queries()
         self.tokenizer, self.decoder = tokenizer, decoder
         self.averages = CodebookAverages(tokenizer.quantize, decay=0.98, least_use=0.02)
-        self._assigned: tuple[Tensor, Tensor] | None = None
+        self._assigned = (torch.zeros(0, dtype=torch.long), torch.zeros(0))
 
     def module(self) -> nn.Module:
-        return nn.ModuleDict({"tokenizer": self.tokenizer, "decoder": self.decoder})
+        parts = {"tokenizer": self.tokenizer, "decoder": self.decoder, "averages": self.averages}
+        return nn.ModuleDict(parts)
+
+    def start(self, step: int) -> None:
+        self.step = step
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
         rows = random.integers(0, len(self.stickers), batch_size)
@@ -88,14 +112,15 @@ class TokenizerRecipe:
         codes = self.tokenizer(features, decisions)
         filled = codes.ids != NO_CODE
         present = filled & self._kept(filled, random)
-        drawn = self.decoder.preview(self.decoder(codes.vectors, present)).float()
+        vectors = codes.vectors if self.quantising else codes.raw
+        drawn = self.decoder.preview(self.decoder(vectors, present)).float()
         pixel = F.l1_loss(drawn, truth) + F.mse_loss(drawn, truth)
         edges = edge_loss(drawn, truth)
         chosen = self.tokenizer.quantize.embedding(codes.ids[filled])
         commit = (codes.raw[filled] - chosen).pow(2).sum(-1).mean()
         keep = (decisions.mean() - self.keep_rate).pow(2) if self.tokenizer.token_predictor else 0.0
         self._assigned = (codes.ids[filled], codes.raw[filled].detach())
-        loss = pixel + edges + 0.25 * commit + 2.0 * keep
+        loss = pixel + edges + (0.1 * commit if self.quantising else 0.0) + 2.0 * keep
         return {
             "loss": loss,
             "pixel": pixel,
@@ -105,8 +130,17 @@ class TokenizerRecipe:
         }
 
     def after_step(self, step: int) -> None:
-        if self._assigned is not None:
-            self.averages.update(*self._assigned)
+        ids, unit = self._assigned
+        if self.quantising:
+            self.averages.update(self.tokenizer.quantize, ids, unit)
+        elif step + 1 == self.continuous_steps:
+            self.averages.restart(self.tokenizer.quantize, unit)
+        self.step = step + 1
+
+    @property
+    def quantising(self) -> bool:
+        """Whether the decoder sees codebook rows already."""
+        return self.step >= self.continuous_steps
 
     def _gumbel(self, features: Tensor) -> Tensor | None:
         if self.tokenizer.token_predictor is None:

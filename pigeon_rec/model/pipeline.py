@@ -1,0 +1,303 @@
+"""Pigeon end to end: history, reference and text in, personalised images out.
+
+Tokenise (once per image) -> mask history and reference -> decode and adapt the reference -> write
+visual tokens -> decode them -> render by diffusion (paper, figure 2). Every random draw is keyed
+by the caller, and batches have one fixed shape, so an image's bytes depend on its own inputs only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pigeon_rec.config import GenerationConfig
+from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.image_generator import ImageGenerator
+from pigeon_rec.model.instruction import write_texts
+from pigeon_rec.model.paths import model_folder
+from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.randomness import gumbel_noise, normal_noise
+from pigeon_rec.model.sampling import sample_codes
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.model.tokenizer_decoder import DecoderOutput, TokenizerDecoder
+from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
+
+__all__ = ["PigeonOutput", "PigeonPipeline"]
+
+_TIED = "language_model.lm_head.weight"
+
+
+@dataclass(frozen=True)
+class PigeonOutput:
+    """Candidates of a batch.
+
+    Attributes:
+        images: uint8 `[B, ratios, H, W, 3]`.
+        codes: int64 `[B, ratios, P]`, the visual tokens behind each image.
+        mask_ratios: The reference mask ratio of each candidate.
+    """
+
+    images: NDArray[np.uint8]
+    codes: NDArray[np.int64]
+    mask_ratios: tuple[float, ...]
+
+
+class PigeonPipeline:
+    """All trained parts of one Pigeon model, and the text tokenizer.
+
+    Args:
+        config: Sizes the parts were built with.
+        tokenizer: Images to codes.
+        decoder: Codes to prompt embeddings.
+        personalisation: Language model, mask generator and adapter.
+        generator: Prompt embeddings to images.
+        text: Text tokenizer.
+        batch_size: Images processed together; a speed setting. Short batches are filled up, so
+            that every batch has the same shape and the same arithmetic.
+    """
+
+    def __init__(
+        self,
+        config: PigeonConfig,
+        tokenizer: VisualTokenizer,
+        decoder: TokenizerDecoder,
+        personalisation: Personalisation,
+        generator: ImageGenerator,
+        text: TextTokenizer,
+        batch_size: int = 32,
+    ) -> None:
+        self.config = config
+        self.tokenizer = tokenizer.eval()
+        self.decoder = decoder.eval()
+        self.personalisation = personalisation.eval()
+        self.generator = generator.eval()
+        self.text = text
+        self.batch_size = batch_size
+
+    @classmethod
+    def from_config(cls, config: PigeonConfig, text: TextTokenizer) -> PigeonPipeline:
+        """A pipeline with fresh, untrained weights."""
+        return cls(
+            config,
+            VisualTokenizer(config.tokenizer),
+            TokenizerDecoder(config.decoder),
+            Personalisation(config),
+            ImageGenerator(
+                config.renderer, config.decoder, config.autoencoder, config.tokenizer.image_size
+            ),
+            text,
+        )
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, batch_size: int = 32) -> PigeonPipeline:
+        """Loads a bundled model by name or a saved one by folder, in float32.
+
+        Raises:
+            ModelError: A file is missing, or weights and configuration do not fit.
+        """
+        folder = model_folder(name_or_path)
+        try:
+            config = PigeonConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"the model's config.json is unusable: {error}", where=str(folder)
+            ) from error
+        pipeline = cls.from_config(config, TextTokenizer.load(folder / "tokenizer.json"))
+        for name, part in pipeline.parts().items():
+            _load(part, folder / f"{name}.safetensors")
+        pipeline.batch_size = batch_size
+        return pipeline
+
+    def save_pretrained(self, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
+        """Writes `config.json`, `tokenizer.json` and one safetensors file per part."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n", "utf-8")
+        self.text.save(folder / "tokenizer.json")
+        for name, part in self.parts().items():
+            weights = {
+                k: (v.to(dtype) if v.is_floating_point() else v).contiguous()
+                for k, v in part.state_dict().items()
+                if not (k == _TIED and self.config.language_model.tie_embeddings)
+            }
+            save_file(weights, folder / f"{name}.safetensors")
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The trained parts by file name."""
+        return {
+            "visual_tokenizer": self.tokenizer,
+            "tokenizer_decoder": self.decoder,
+            "personalisation": self.personalisation,
+            "image_generator": self.generator,
+        }
+
+    @torch.inference_mode()
+    def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """uint8 `[n, H, W, 3]` -> code rows int64 `[n, P]`, `NO_CODE` where a list is shorter."""
+        codes = np.full((len(images), self.config.tokenizer.patches), NO_CODE, dtype=np.int64)
+        for rows in _fixed_batches(len(images), self.batch_size):
+            pixels = torch.from_numpy(images[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+            ids = self.tokenizer.encode(pixels).ids.numpy()
+            codes[rows, : ids.shape[1]] = ids
+        return codes
+
+    def decode(self, codes: Tensor, keep: Tensor | None = None) -> DecoderOutput:
+        """Code rows `[B, P]` -> prompt embeddings; `keep [B, P]` masks codes in their places."""
+        present = codes != NO_CODE if keep is None else (codes != NO_CODE) & (keep > 0.5)
+        vectors = self.tokenizer.quantize.embedding(codes.clamp(min=0))
+        return self.decoder(vectors, present)  # type: ignore[no-any-return]
+
+    def __call__(
+        self,
+        history: NDArray[np.uint8],
+        reference: NDArray[np.uint8],
+        targets: Sequence[str],
+        *,
+        keys: Sequence[str],
+        settings: GenerationConfig | None = None,
+        scenario: str = "sticker",
+    ) -> PigeonOutput:
+        """Draws each user's picture of each reference.
+
+        Args:
+            history: uint8 `[B, images, H, W, 3]`, the user's interacted items.
+            reference: uint8 `[B, H, W, 3]`, the picture everyone else sees.
+            targets: Text of each reference (see `PromptTemplate.target`).
+            keys: One string per row; all randomness of a row derives from it.
+            settings: Mask ratios, sampling and diffusion steps.
+            scenario: Instruction template.
+
+        Raises:
+            ModelError: Shapes do not agree with each other or with the model.
+        """
+        self._check(history, reference, targets, keys)
+        flat = history.reshape(-1, *history.shape[2:])
+        history_codes = self.encode_images(flat).reshape(*history.shape[:2], -1)
+        return self.generate(
+            history_codes,
+            self.encode_images(reference),
+            targets,
+            keys=keys,
+            settings=settings,
+            scenario=scenario,
+        )
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        history: NDArray[np.int64],
+        reference: NDArray[np.int64],
+        targets: Sequence[str],
+        *,
+        keys: Sequence[str],
+        settings: GenerationConfig | None = None,
+        scenario: str = "sticker",
+    ) -> PigeonOutput:
+        """As `__call__`, from code rows: `history [B, images, P]`, `reference [B, P]`."""
+        settings = settings or GenerationConfig()
+        size, ratios = self.config.tokenizer, settings.mask_ratios
+        side = size.image_size
+        images = np.zeros((len(keys), len(ratios), side, side, 3), dtype=np.uint8)
+        codes = np.zeros((len(keys), len(ratios), size.patches), dtype=np.int64)
+        for column, ratio in enumerate(ratios):
+            for rows in _fixed_batches(len(keys), self.batch_size):
+                drawn, written = self._generate_batch(
+                    torch.from_numpy(history[rows]),
+                    torch.from_numpy(reference[rows]),
+                    [targets[i] for i in rows],
+                    [f"{keys[i]}/{ratio}" for i in rows],
+                    ratio,
+                    settings,
+                    scenario,
+                )
+                images[rows, column], codes[rows, column] = drawn.numpy(), written.numpy()
+        return PigeonOutput(images, codes, tuple(ratios))
+
+    def _generate_batch(
+        self,
+        history: Tensor,
+        reference: Tensor,
+        targets: Sequence[str],
+        keys: Sequence[str],
+        ratio: float,
+        settings: GenerationConfig,
+        scenario: str,
+    ) -> tuple[Tensor, Tensor]:
+        """One batch at one mask ratio -> images uint8 `[B, H, W, 3]` and codes `[B, P]`."""
+        # 1. Mask: keep the history and reference tokens that matter.
+        tokens = history[0].numel() + reference.shape[1]
+        keep_history, keep_reference = self.personalisation.masks(
+            history,
+            reference,
+            settings.history_mask_ratio,
+            ratio,
+            gumbel_noise(keys, "mask", (tokens,)),
+        )
+        # 2. Reference tokens: decode what is left of the reference, adapt it.
+        adapted = self.personalisation.adapter(self.decode(reference, keep_reference))
+        # 3. Write the user's visual tokens.
+        texts = write_texts(load_prompt(scenario), self.text, targets, self.config.language_model)
+        instruction = self.personalisation.instruct(texts, history, keep_history)
+        noise = gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, settings.top_k))
+        codes = sample_codes(
+            self.personalisation, instruction, adapted, noise, settings.temperature
+        )
+        # 4. Render.
+        start = normal_noise(keys, "diffusion", self.generator.latent_shape)
+        images = self.generator(
+            self.decode(codes), start, settings.diffusion_steps, settings.guidance_scale
+        )
+        return images, codes
+
+    def _check(
+        self,
+        history: NDArray[np.uint8],
+        reference: NDArray[np.uint8],
+        targets: Sequence[str],
+        keys: Sequence[str],
+    ) -> None:
+        side = self.config.tokenizer.image_size
+        if history.ndim != 5 or history.shape[2:] != (side, side, 3):
+            raise ModelError(
+                f"`history` must be uint8 [batch, images, {side}, {side}, 3]",
+                where=f"received {history.dtype} {list(history.shape)}",
+            )
+        if reference.shape != (len(history), side, side, 3):
+            raise ModelError(
+                f"`reference` must be uint8 [{len(history)}, {side}, {side}, 3]",
+                where=f"received {reference.dtype} {list(reference.shape)}",
+            )
+        if len(targets) != len(history) or len(keys) != len(history):
+            raise ModelError(
+                f"`targets` and `keys` must have {len(history)} entries each",
+                where=f"received {len(targets)} and {len(keys)}",
+            )
+
+
+def _fixed_batches(count: int, size: int) -> list[NDArray[np.int64]]:
+    """Row numbers in batches of exactly `size`; the last is filled up by repeating a row."""
+    batches = [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
+    return [np.pad(rows, (0, size - len(rows)), mode="edge") for rows in batches]
+
+
+def _load(part: nn.Module, path: Path) -> None:
+    try:
+        weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        if _TIED not in weights and "language_model.model.embed_tokens.weight" in weights:
+            weights[_TIED] = weights["language_model.model.embed_tokens.weight"]
+        part.load_state_dict(weights)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"weights cannot be loaded: {error}",
+            where=str(path),
+            remedy="Restore the model folder; every part has one safetensors file",
+        ) from error

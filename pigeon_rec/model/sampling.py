@@ -1,0 +1,73 @@
+"""Writing visual tokens: sampling with top-k from the language model, with caller-owned noise.
+
+The published inference samples with top-k 50, top-p 1, temperature 1 over 4 beams (paper section
+4.1.3). Here each candidate is one sample: its noise is drawn for it alone beforehand, so that its
+codes depend on nothing else in the batch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pigeon_rec.model.personalisation import Instruction, Personalisation
+from pigeon_rec.model.visual_tokenizer import NO_CODE
+
+__all__ = ["sample_codes"]
+
+_END = 0
+"""Column of image end in `code_logits`."""
+
+
+@torch.inference_mode()
+def sample_codes(
+    personalisation: Personalisation,
+    instruction: Instruction,
+    reference: Tensor,
+    gumbel: Tensor,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Writes one image per row.
+
+    Args:
+        instruction: Left-padded instructions of B rows.
+        reference: Reference tokens `[B, R, hidden]`.
+        gumbel: Gumbel noise `[B, most codes, top-k]`; its last sizes set the longest list and k.
+        temperature: Divides the logits; below 1 is more certain.
+
+    Returns:
+        Code rows int64 `[B, most codes]`, `NO_CODE` behind an image that ended early. With a fixed
+        patch grid every row is full.
+    """
+    model = personalisation.language_model.model
+    most, k = gumbel.shape[1:]
+    attention, positions = instruction.attention, instruction.positions
+    embeds, cache = personalisation.embed(instruction, reference), None
+    written: list[Tensor] = []
+    alive = torch.ones(len(reference), dtype=torch.bool, device=reference.device)
+    for step in range(most):
+        out = model(
+            inputs_embeds=embeds,
+            attention_mask=attention.long(),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache = out.past_key_values
+        logits = personalisation.code_logits(out.last_hidden_state[:, -1]).float() / temperature
+        if personalisation.fixed_length or step == 0:
+            logits[:, _END] = -math.inf
+        best, columns = logits.topk(k, dim=-1)
+        column = columns.gather(1, (best + gumbel[:, step]).argmax(-1, keepdim=True))[:, 0]
+        alive = alive & (column != _END)
+        written.append(torch.where(alive, column - 1, NO_CODE))
+        if not alive.any():
+            break
+        ids = personalisation.vocabulary.image_end + column
+        embeds = personalisation.token_embeddings(ids).unsqueeze(1)
+        attention = torch.cat([attention, attention.new_ones(len(ids), 1)], dim=1)
+        positions = positions[:, -1:] + 1
+    codes = torch.stack(written, dim=1)
+    return torch.nn.functional.pad(codes, (0, most - codes.shape[1]), value=NO_CODE)

@@ -1,0 +1,110 @@
+"""Already trained parts, frozen, for the recipes that build on them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.image_generator import LatentCodec
+from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
+from pigeon_rec.model.visual_tokenizer import VisualTokenizer
+from pigeon_rec.training.stickers import TrainingStickers, to_pixels
+
+__all__ = [
+    "encode_codes",
+    "encode_latents",
+    "load_codec",
+    "load_part",
+    "load_tokenizer",
+    "sticker_codes",
+]
+
+_BATCH = 128
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def load_part(module: nn.Module, folder: Path, recipe: str, prefix: str = "") -> None:
+    """Loads what `recipe` trained into `module`: the entries under `prefix`, all of them.
+
+    Raises:
+        TrainingError: The recipe has not been trained in `folder`, or its sizes differ.
+    """
+    path = folder / recipe / "model.safetensors"
+    try:
+        weights = load_file(path)
+        chosen = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+        module.load_state_dict(chosen)
+    except (OSError, RuntimeError) as error:
+        raise TrainingError(
+            f"the weights of recipe {recipe!r} cannot be used: {error}",
+            where=str(path),
+            remedy=f"Train it first: pigeon-rec train {recipe}",
+        ) from error
+
+
+def load_tokenizer(config: PigeonConfig, folder: Path) -> tuple[VisualTokenizer, TokenizerDecoder]:
+    """The trained visual tokenizer and its decoder, frozen."""
+    tokenizer, decoder = VisualTokenizer(config.tokenizer), TokenizerDecoder(config.decoder)
+    load_part(tokenizer, folder, "tokenizer", "tokenizer.")
+    load_part(decoder, folder, "tokenizer", "decoder.")
+    return _freeze(tokenizer), _freeze(decoder)
+
+
+def load_codec(config: PigeonConfig, folder: Path) -> LatentCodec:
+    """The trained latent autoencoder, frozen."""
+    codec = LatentCodec(config.autoencoder)
+    load_part(codec, folder, "autoencoder")
+    return _freeze(codec)
+
+
+def _freeze(module: Module) -> Module:
+    return module.requires_grad_(False).eval()
+
+
+def sticker_codes(tokenizer: VisualTokenizer, stickers: TrainingStickers, folder: Path) -> Tensor:
+    """Code rows int64 `[2 n, patches]` of all stickers and, behind them, their mirror images.
+
+    Computed once and kept in `folder/codes.safetensors`, under the digest of tokenizer and artwork.
+    """
+    digest = hashlib.sha256((folder / "tokenizer" / "model.safetensors").read_bytes())
+    digest.update(stickers.images.tobytes())
+    path = folder / "codes.safetensors"
+    if path.is_file():
+        with safe_open(path, "pt") as kept:
+            if (kept.metadata() or {}).get("digest") == digest.hexdigest():
+                return kept.get_tensor("codes").long()
+    mirrored = np.ascontiguousarray(stickers.images[:, :, ::-1])
+    codes = torch.cat([encode_codes(tokenizer, images) for images in (stickers.images, mirrored)])
+    save_file({"codes": codes.to(torch.int32)}, path, metadata={"digest": digest.hexdigest()})
+    return codes
+
+
+@torch.inference_mode()
+def encode_codes(tokenizer: VisualTokenizer, images: NDArray[np.uint8]) -> Tensor:
+    """Code rows int64 `[n, patches]` of uint8 images."""
+    parts = [
+        tokenizer.encode(to_pixels(images[start : start + _BATCH])).ids
+        for start in range(0, len(images), _BATCH)
+    ]
+    return torch.cat(parts).clone()
+
+
+@torch.inference_mode()
+def encode_latents(codec: LatentCodec, images: NDArray[np.uint8]) -> Tensor:
+    """Raw latents `[n, C, h, w]` (posterior modes) of uint8 images."""
+    parts = [
+        codec.posterior(to_pixels(images[start : start + _BATCH])).mode()
+        for start in range(0, len(images), _BATCH)
+    ]
+    return torch.cat(parts).clone()

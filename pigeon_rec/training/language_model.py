@@ -1,0 +1,154 @@
+"""Backbone recipe: the language model and adapter, from scratch, on restyling cases.
+
+The published Pigeon starts from a pretrained LaVIT; a small model has none, so this recipe makes
+it: masks are random here, and the users' instruction prefix with its history is computed once for
+all targets of a user. Stage 1 (`reconstruct`) then trains the mask generator with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.instruction import write_texts
+from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.frozen import load_tokenizer, sticker_codes
+from pigeon_rec.training.restyle import RestyleCases
+from pigeon_rec.training.stickers import TrainingStickers
+
+__all__ = ["LanguageModelRecipe", "code_loss", "seed_code_embeddings", "target_texts"]
+
+
+def target_texts(stickers: TrainingStickers) -> list[str]:
+    """The instruction's text for every sticker as a target (concept only, never the style)."""
+    prompt = load_prompt("sticker")
+    columns = stickers.rows.select("title", "semantics", "category").iter_rows()
+    return [prompt.target(*row) for row in columns]
+
+
+def code_loss(logits: Tensor, codes: Tensor) -> Tensor:
+    """Cross-entropy of the codes and the closing token.
+
+    Args:
+        logits: `[B, P + 1, 1 + codebook]`, column 0 is image end.
+        codes: int64 `[B, P]`.
+    """
+    labels = F.pad(codes + 1, (0, 1), value=0)
+    return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten())
+
+
+def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None:
+    """Starts the code embeddings at a random projection of the codebook: near codes, near rows."""
+    table = personalisation.language_model.get_input_embeddings().weight
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.randn(rows.shape[1], table.shape[1], generator=generator) * 0.02
+    with torch.no_grad():
+        table[personalisation.vocabulary.first_code :].mul_(0.3).add_(rows @ spread)
+
+
+class LanguageModelRecipe:
+    """Writes target codes after history, text and masked reference.
+
+    Args:
+        targets_per_user: Targets that share one computed prefix.
+        history_ratio: Share of history codes masked at random.
+        reference_ratio: Largest share of reference codes masked at random.
+    """
+
+    def __init__(
+        self,
+        config: PigeonConfig,
+        stickers: TrainingStickers,
+        text: TextTokenizer,
+        folder: Path,
+        targets_per_user: int = 8,
+        history_ratio: float = 0.2,
+        reference_ratio: float = 0.8,
+    ) -> None:
+        self.targets_per_user = targets_per_user
+        self.history_ratio, self.reference_ratio = history_ratio, reference_ratio
+        tokenizer, self.decoder = load_tokenizer(config, folder)
+        self.rows = tokenizer.quantize.embedding.weight.detach()
+        self.codes = sticker_codes(tokenizer, stickers, folder)
+        texts = write_texts(
+            load_prompt("sticker"), text, target_texts(stickers), config.language_model
+        )
+        self.texts = texts
+        self.cases = RestyleCases(stickers)
+        self.personalisation = Personalisation(config)
+        seed_code_embeddings(self.personalisation, self.rows)
+
+    def module(self) -> nn.Module:
+        # The mask generator takes no part yet; stage 1 trains it.
+        self.personalisation.mask_generator.requires_grad_(False)
+        return self.personalisation
+
+    def start(self, step: int) -> None:
+        """Nothing depends on the step."""
+
+    def after_step(self, step: int) -> None:
+        """Nothing to do between steps."""
+
+    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+        users = max(1, batch_size // self.targets_per_user)
+        batch = self.cases.draw(users, self.targets_per_user, random)
+        model = self.personalisation.language_model.model
+        prefix = self._prefix(self.codes[batch.history].flatten(1))
+        cache = model(inputs_embeds=prefix, use_cache=True).past_key_values
+        cache.batch_repeat_interleave(self.targets_per_user)
+        reference, target = batch.reference.flatten(), batch.target.flatten()
+        instruction = self._suffix(target)
+        embeds = self.personalisation.embed(instruction, self._reference(self.codes[reference]))
+        before = torch.ones(len(target), prefix.shape[1], dtype=torch.bool)
+        hidden = model(
+            inputs_embeds=embeds,
+            attention_mask=torch.cat([before, instruction.attention], dim=1).long(),
+            position_ids=instruction.positions + prefix.shape[1],
+            past_key_values=cache,
+        ).last_hidden_state[:, -self.codes.shape[1] - 1 :]
+        logits = self.personalisation.code_logits(hidden)
+        codes = self.codes[target]
+        hit = (logits[:, :-1].argmax(-1) == codes + 1).float().mean()
+        return {"loss": code_loss(logits, codes), "accuracy": hit}
+
+    def _prefix(self, history: Tensor) -> Tensor:
+        """Embeddings of task text and masked history `[users, Lp + images * P, hidden]`."""
+        personalisation = self.personalisation
+        text = personalisation.token_embeddings(self.texts.prefix).expand(len(history), -1, -1)
+        codes = personalisation.token_embeddings(history + personalisation.vocabulary.first_code)
+        keep = (torch.rand(history.shape) >= self.history_ratio).unsqueeze(-1)
+        return torch.cat([text, codes * keep], dim=1)
+
+    def _reference(self, codes: Tensor) -> Tensor:
+        """Reference tokens of randomly masked reference codes."""
+        ratio = torch.rand(len(codes), 1) * self.reference_ratio
+        present = torch.rand(codes.shape) >= ratio
+        with torch.no_grad():
+            decoded = self.decoder(self.rows[codes], present)
+        return torch.as_tensor(self.personalisation.adapter(decoded))
+
+    def _suffix(self, target: Tensor) -> Instruction:
+        """Target text, reference places, response and the target's own codes to learn from."""
+        count = len(self.codes) // 2
+        texts = InstructionTexts(
+            prefix=self.texts.prefix[:0],
+            target=self.texts.target[target % count],
+            target_mask=self.texts.target_mask[target % count],
+            response=self.texts.response,
+        )
+        nothing = self.codes.new_zeros(len(target), 0)
+        asked = self.personalisation.instruct(texts, nothing, nothing.float())
+        codes = self.codes[target] + self.personalisation.vocabulary.first_code
+        return Instruction(
+            ids=torch.cat([asked.ids, codes], dim=1),
+            gate=torch.cat([asked.gate, torch.ones(codes.shape)], dim=1),
+            attention=torch.cat([asked.attention, torch.ones_like(codes).bool()], dim=1),
+        )

@@ -1,0 +1,97 @@
+"""Backbone recipe: the denoising UNet, conditioned on the frozen tokenizer decoder.
+
+Codes are disturbed a little in training (a few swapped for near codes), because the language
+model's codes are never perfect; some prompts are dropped for classifier-free guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.image_generator import ImageGenerator
+from pigeon_rec.training.frozen import encode_latents, load_codec, load_tokenizer, sticker_codes
+from pigeon_rec.training.stickers import TrainingStickers
+
+__all__ = ["RendererRecipe"]
+
+_NEAR_CODES = 8
+
+
+class RendererRecipe:
+    """Denoises latents of real artwork given its own codes.
+
+    Args:
+        swap: Largest share of an image's codes swapped for one of their nearest neighbours.
+        drop: Share of samples whose prompt is dropped (zeros).
+    """
+
+    def __init__(
+        self,
+        config: PigeonConfig,
+        stickers: TrainingStickers,
+        folder: Path,
+        swap: float = 0.15,
+        drop: float = 0.1,
+    ) -> None:
+        self.swap, self.drop = swap, drop
+        tokenizer, self.decoder = load_tokenizer(config, folder)
+        codec = load_codec(config, folder)
+        sizes = (config.renderer, config.decoder, config.autoencoder)
+        self.generator = ImageGenerator(*sizes, config.tokenizer.image_size)
+        self.generator.codec.load_state_dict(codec.state_dict())
+        self.generator.codec.requires_grad_(False)
+        mirrored = np.ascontiguousarray(stickers.images[:, :, ::-1])
+        self.codes = sticker_codes(tokenizer, stickers, folder)
+        latents = torch.cat([encode_latents(codec, i) for i in (stickers.images, mirrored)])
+        mean, std = latents.mean((0, 2, 3), keepdim=True), latents.std((0, 2, 3), keepdim=True)
+        self.generator.codec.latent_mean.copy_(mean)
+        self.generator.codec.latent_std.copy_(std)
+        self.latents = (latents - mean) / std
+        rows = tokenizer.quantize.embedding.weight.detach()
+        self.rows = rows
+        self.near = (rows @ rows.T).topk(_NEAR_CODES + 1).indices[:, 1:]
+        self.schedule = self.generator.noise_schedule()
+
+    def module(self) -> nn.Module:
+        return self.generator
+
+    def start(self, step: int) -> None:
+        """Nothing depends on the step."""
+
+    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+        index = torch.from_numpy(random.integers(0, len(self.codes), batch_size))
+        codes, latents = self._disturb(self.codes[index]), self.latents[index]
+        with torch.no_grad():
+            decoded = self.decoder(self.rows[codes], torch.ones_like(codes, dtype=torch.bool))
+        kept = (torch.rand(batch_size) >= self.drop).float()
+        prompt = decoded.prompt * kept[:, None, None]
+        pooled = None if decoded.pooled is None else decoded.pooled * kept[:, None]
+        noise = torch.randn_like(latents)
+        time = torch.randint(0, self.schedule.config.num_train_timesteps, (batch_size,))
+        noisy = self.schedule.add_noise(latents, noise, time)
+        guess = self.generator.renderer(noisy, time, prompt, pooled).float()
+        loss = F.mse_loss(guess, self._aim(latents, noise, time))
+        return {"loss": loss}
+
+    def after_step(self, step: int) -> None:
+        """Nothing to do between steps."""
+
+    def _aim(self, latents: Tensor, noise: Tensor, time: Tensor) -> Tensor:
+        """What the UNet should predict."""
+        kind = self.generator.renderer.config.prediction
+        if kind == "v_prediction":
+            return self.schedule.get_velocity(latents, noise, time)
+        return noise if kind == "epsilon" else latents
+
+    def _disturb(self, codes: Tensor) -> Tensor:
+        """Swaps a random share (0 to `swap`) of each image's codes for near ones."""
+        share = torch.rand(len(codes), 1) * self.swap
+        other = self.near[codes, torch.randint(_NEAR_CODES, codes.shape)]
+        return torch.where(torch.rand(codes.shape) < share, other, codes)
