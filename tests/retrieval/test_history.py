@@ -20,9 +20,10 @@ DAY = datetime.timedelta(days=1)
 ITEMS = ["a", "b", "c", "d", "e", "f", "g"]
 
 
-def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    rows: npt.NDArray[np.float32] = np.asarray(vectors, dtype=np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+def unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    rows: npt.NDArray[np.float32] = vectors.astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 def interactions(rows: list[tuple[str, str, float]]) -> pl.DataFrame:
