@@ -1,0 +1,317 @@
+"""Drawing one shard of the night's plan: tokenise, generate, score, select, gate.
+
+An asset's bytes depend on its `asset_key`, the seed and the model only: not on the shard it is in,
+its neighbours or their order. A finished shard file of the same plan is kept.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.catalogue import Catalogue, load_catalogue
+from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.errors import PlanError
+from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.nightly.paths import NightPaths, write_parquet
+from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.scoring import (
+    Rejection,
+    clip_text_score,
+    combine_scores,
+    history_similarity,
+    judge,
+    reference_similarity,
+)
+from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
+
+__all__ = ["SHARD_SCHEMA", "ShardSummary", "generate_shard"]
+
+SHARD_SCHEMA = pl.Schema(
+    {
+        "asset_key": pl.String,
+        "user_id": pl.String,
+        "item_id": pl.String,
+        "image": pl.Binary,
+        "format": pl.String,
+        "width": pl.Int32,
+        "height": pl.Int32,
+        "image_sha256": pl.String,
+        "mask_ratio": pl.Float64,
+        "seed": pl.Int64,
+        "text_score": pl.Float64,
+        "history_score": pl.Float64,
+        "reference_score": pl.Float64,
+        "selection_score": pl.Float64,
+        "rejected_reason": pl.String,
+        "rejected_detail": pl.String,
+    }
+)
+
+# Scores are kept to six places: what comes after them is arithmetic noise of the machine.
+_PLACES = 6
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What became of one shard.
+
+    Attributes:
+        shard: Its number.
+        path: Its file.
+        generated: Assets drawn now; 0 where a finished file was kept.
+        kept: Assets of a finished file.
+        rejected: Assets that did not pass the gate.
+    """
+
+    shard: int
+    path: str
+    generated: int
+    kept: int
+    rejected: int
+
+
+def generate_shard(
+    config: NightlyConfig, date: dt.date, shard: int, *, progress: Progress = silent
+) -> ShardSummary:
+    """Draws every `generate` row of one shard into `shards/shard-NNNN.parquet`.
+
+    Raises:
+        PlanError: The night has not been planned.
+        ModelError: The model cannot be loaded.
+    """
+    paths = NightPaths.of(config, date)
+    plan = _shard_plan(paths, shard)
+    kept = _finished(paths, shard, plan)
+    if kept is not None:
+        return _summary(paths, shard, kept, generated=0)
+    _set_threads(config.threads)
+    drawn = _Studio(config).draw(plan, shard, progress)
+    write_parquet(drawn, paths.shard(shard))
+    return _summary(paths, shard, drawn, generated=drawn.height)
+
+
+def _shard_plan(paths: NightPaths, shard: int) -> pl.DataFrame:
+    if not paths.plan.is_file():
+        raise PlanError(
+            "the night has no plan",
+            where=str(paths.plan),
+            remedy="Run `pigeon-rec nightly plan` first",
+        )
+    plan = pl.read_parquet(paths.plan)
+    wanted = (pl.col("shard") == shard) & (pl.col("status") == "generate")
+    return plan.filter(wanted).unique("asset_key", keep="first").sort("asset_key")
+
+
+def _finished(paths: NightPaths, shard: int, plan: pl.DataFrame) -> pl.DataFrame | None:
+    """The shard's file if it holds exactly the planned assets; a damaged one is drawn again."""
+    try:
+        drawn = pl.read_parquet(paths.shard(shard))
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    same = (
+        drawn.schema == SHARD_SCHEMA and drawn["asset_key"].to_list() == plan["asset_key"].to_list()
+    )
+    return drawn if same else None
+
+
+def _summary(paths: NightPaths, shard: int, drawn: pl.DataFrame, generated: int) -> ShardSummary:
+    return ShardSummary(
+        shard=shard,
+        path=str(paths.shard(shard)),
+        generated=generated,
+        kept=drawn.height - generated,
+        rejected=drawn.height - drawn["rejected_reason"].null_count(),
+    )
+
+
+def _set_threads(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """Every picture a shard needs, read, tokenised and embedded once.
+
+    Attributes:
+        place: Row of each item in the arrays.
+        images: uint8 `[n, H, W, 3]`.
+        codes: int64 `[n, P]`.
+        embeddings: float32 `[n, d]`.
+        broken: Item ids whose picture cannot be used, with what is wrong.
+    """
+
+    place: dict[str, int]
+    images: NDArray[np.uint8]
+    codes: NDArray[np.int64]
+    embeddings: NDArray[np.float32]
+    broken: dict[str, str]
+
+    def rows(self, item_ids: Sequence[str]) -> list[int]:
+        return [self.place[i] for i in item_ids]
+
+
+class _Studio:
+    """Model, scorer and catalogue, loaded once for a shard."""
+
+    def __init__(self, config: NightlyConfig) -> None:
+        self.config = config
+        self.catalogue: Catalogue = load_catalogue(config.catalogue)
+        self.pipeline = PigeonPipeline.from_pretrained(config.model, batch_size=config.batch_size)
+        self.encoder: StickerEncoder = load_encoder(config.model)
+        self.prompt = load_prompt(config.scenario)
+
+    def draw(self, plan: pl.DataFrame, shard: int, progress: Progress) -> pl.DataFrame:
+        """All assets of `plan` as a frame of `SHARD_SCHEMA`."""
+        shelf = self._shelf(plan)
+        rows: list[dict[str, Any]] = []
+        size = self.config.batch_size
+        for start in range(0, plan.height, size):
+            rows += self._draw_batch(plan[start : start + size].to_dicts(), shelf)
+            progress(f"assets of shard {shard}", len(rows), plan.height)
+        return pl.DataFrame(rows, schema=SHARD_SCHEMA).sort("asset_key")
+
+    def _shelf(self, plan: pl.DataFrame) -> _Shelf:
+        wanted = plan["history_ids"].explode().to_list() + plan["item_id"].to_list()
+        item_ids = sorted({i for i in wanted if i is not None})
+        side = self.pipeline.config.tokenizer.image_size
+        images, problems = self.catalogue.images(item_ids, size=side)
+        return _Shelf(
+            place={item: row for row, item in enumerate(item_ids)},
+            images=images,
+            codes=self.pipeline.encode_images(images),
+            embeddings=self.encoder.encode_images(images),
+            broken={p.subject: p.message for p in problems},
+        )
+
+    def _draw_batch(self, assets: list[dict[str, Any]], shelf: _Shelf) -> list[dict[str, Any]]:
+        whole = [a for a in assets if _fault(a, shelf) is None]
+        rows = [self._refused(a, shelf) for a in assets if _fault(a, shelf) is not None]
+        # Histories of different lengths are different shapes: each length is a batch of its own.
+        for length in sorted({len(a["history_ids"]) for a in whole}):
+            rows += self._draw_equal([a for a in whole if len(a["history_ids"]) == length], shelf)
+        return rows
+
+    def _draw_equal(self, assets: list[dict[str, Any]], shelf: _Shelf) -> list[dict[str, Any]]:
+        history = np.array([shelf.rows(a["history_ids"]) for a in assets])
+        reference = np.array(shelf.rows([a["item_id"] for a in assets]))
+        items = self.catalogue.rows([a["item_id"] for a in assets])
+        targets = [
+            self.prompt.target(*row)
+            for row in items.select("title", "semantics", "category").iter_rows()
+        ]
+        output = self.pipeline.generate(
+            shelf.codes[history],
+            shelf.codes[reference],
+            targets,
+            keys=[f"{a['asset_key']}/{self.config.seed}" for a in assets],
+            settings=self.config.generation,
+            scenario=self.config.scenario,
+        )
+        texts = self.encoder.encode_texts(items["semantics"].to_list())
+        scores = self._scores(output.images, texts, history, reference, shelf)
+        return [
+            self._row(asset, output.images[i], {k: v[i] for k, v in scores.items()}, shelf)
+            for i, asset in enumerate(assets)
+        ]
+
+    def _scores(
+        self,
+        images: NDArray[np.uint8],
+        texts: NDArray[np.float32],
+        history: NDArray[np.int64],
+        reference: NDArray[np.int64],
+        shelf: _Shelf,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Scores `[assets, ratios]` of every candidate, by name."""
+        flat = self.encoder.encode_images(images.reshape(-1, *images.shape[2:]))
+        drawn = flat.reshape(*images.shape[:2], -1)
+        text = clip_text_score(drawn, texts[:, None])
+        past = history_similarity(drawn, shelf.embeddings[history][:, None])
+        scores = {
+            "text_score": text,
+            "history_score": past,
+            "reference_score": reference_similarity(drawn, shelf.embeddings[reference][:, None]),
+            "selection_score": combine_scores(text, past),
+        }
+        return {name: np.round(values, _PLACES) for name, values in scores.items()}
+
+    def _row(
+        self,
+        asset: dict[str, Any],
+        images: NDArray[np.uint8],
+        scores: dict[str, NDArray[np.float64]],
+        shelf: _Shelf,
+    ) -> dict[str, Any]:
+        """The best candidate that passes the gate; if none does, the best with its fault."""
+        reference = shelf.images[shelf.place[asset["item_id"]]]
+        order = np.argsort(-scores["selection_score"], kind="stable")
+        verdicts = {
+            int(c): judge(
+                images[c],
+                {name: float(values[c]) for name, values in scores.items()},
+                self.config.gate,
+                reference=reference,
+            )
+            for c in order
+        }
+        chosen = next((c for c, fault in verdicts.items() if fault is None), int(order[0]))
+        fault = verdicts[chosen]
+        return {
+            **_identity(asset, self.config.seed, fault),
+            **_encoded(images[chosen], self.config.generation.image_format),
+            "mask_ratio": self.config.generation.mask_ratios[chosen],
+            **{name: float(values[chosen]) for name, values in scores.items()},
+        }
+
+    def _refused(self, asset: dict[str, Any], shelf: _Shelf) -> dict[str, Any]:
+        fault = Rejection("undecodable", f"input picture: {_fault(asset, shelf)}")
+        nothing = dict.fromkeys(SHARD_SCHEMA.names())
+        return {**nothing, **_identity(asset, self.config.seed, fault)}
+
+
+def _fault(asset: dict[str, Any], shelf: _Shelf) -> str | None:
+    """What is wrong with the asset's input pictures, if anything."""
+    for item in [asset["item_id"], *asset["history_ids"]]:
+        if item in shelf.broken:
+            return f"{item}: {shelf.broken[item]}"
+    return None
+
+
+def _identity(asset: dict[str, Any], seed: int, fault: Rejection | None) -> dict[str, Any]:
+    return {
+        "asset_key": asset["asset_key"],
+        "user_id": asset["user_id"],
+        "item_id": asset["item_id"],
+        "seed": seed,
+        "rejected_reason": fault.reason if fault else None,
+        "rejected_detail": fault.detail if fault else None,
+    }
+
+
+def _encoded(image: NDArray[np.uint8], image_format: str) -> dict[str, Any]:
+    """The picture's file bytes and what describes them."""
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {"lossless": True} if image_format == "webp" else {"optimize": True}
+    Image.fromarray(image).save(buffer, format=image_format, **options)
+    data = buffer.getvalue()
+    return {
+        "image": data,
+        "format": image_format,
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "image_sha256": hashlib.sha256(data).hexdigest(),
+    }
