@@ -59,9 +59,9 @@ def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
 
 def serving_file(config: NightlyConfig) -> Path:
     """Returns the link to the DuckDB snapshot that readers use; the same for every night."""
-    from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.nightly._night_files import serving_paths
 
-    return NightPaths.of(config, dt.date.min).serving
+    return serving_paths(config)[1]
 
 
 def run_step(
