@@ -46,7 +46,7 @@ class MaskScores:
 
 
 def keep_counts(lengths: Tensor, ratio: float) -> Tensor:
-    """`max(1, int(n * (1 - ratio)))` in double precision for int64 lengths `[B]`; 0 where n is 0."""
+    """`max(1, int(n * (1 - ratio)))` in doubles, for int64 lengths `[B]`; 0 where n is 0."""
     kept = (lengths.double() * (1 - ratio)).long().clamp(min=1)
     return torch.minimum(kept, lengths)
 

@@ -20,9 +20,9 @@ def model_folder(name_or_path: str | Path) -> Path:
     for folder in (_BUNDLED / str(name_or_path), Path(name_or_path)):
         if (folder / "config.json").is_file():
             return folder
-    names = sorted(p.parent.name for p in _BUNDLED.glob("*/config.json"))
+    names = ", ".join(sorted(p.parent.name for p in _BUNDLED.glob("*/config.json")))
     raise ModelError(
         f"there is no model {str(name_or_path)!r}",
         where=str(name_or_path),
-        remedy=f"Give a folder with a config.json, or one of the bundled models: {', '.join(names)}",
+        remedy=f"Give a folder with a config.json, or one of the bundled models: {names}",
     )

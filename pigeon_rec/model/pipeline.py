@@ -154,7 +154,7 @@ class PigeonPipeline:
         """Code rows `[B, P]` -> prompt embeddings; `keep [B, P]` masks codes in their places."""
         present = codes != NO_CODE if keep is None else (codes != NO_CODE) & (keep > 0.5)
         vectors = self.tokenizer.quantize.embedding(codes.clamp(min=0))
-        return self.decoder(vectors, present)  # type: ignore[no-any-return]
+        return self.decoder(vectors, present)
 
     def __call__(
         self,

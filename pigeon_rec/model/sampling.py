@@ -32,6 +32,7 @@ def sample_codes(
     """Writes one image per row.
 
     Args:
+        personalisation: The model that writes.
         instruction: Left-padded instructions of B rows.
         reference: Reference tokens `[B, R, hidden]`.
         gumbel: Gumbel noise `[B, most codes, top-k]`; its last sizes set the longest list and k.

@@ -53,7 +53,7 @@ class TextTokenizer:
             raise ModelError(
                 "the text tokenizer is missing",
                 where=str(path),
-                remedy="Train it with `pigeon-rec train text-tokenizer`, or restore the model folder",
+                remedy="Restore the model folder; training any recipe with texts learns a new one",
             )
         return cls(Tokenizer.from_file(str(path)))
 

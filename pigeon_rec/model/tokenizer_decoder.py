@@ -121,10 +121,10 @@ class TokenizerDecoder(nn.Module):
         self.pos_embed.normal_()
         self.query_embed.copy_(self.pos_embed)
         nn.init.normal_(self.in_proj.weight)
-        for block in self.blocks:
-            attention = block.cross_attn
-            attention.query.weight.mul_(2.0)
-            attention.key.weight.copy_(attention.query.weight)
+        for attention in self.modules():
+            if isinstance(attention, CrossAttention):
+                attention.query.weight.mul_(2.0)
+                attention.key.weight.copy_(attention.query.weight)
 
     def forward(self, codes: Tensor, present: Tensor) -> DecoderOutput:
         """Decodes code vectors.

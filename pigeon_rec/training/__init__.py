@@ -1,0 +1,1 @@
+"""Training recipes of every Pigeon part, the loop that runs them, and the model they make."""

@@ -13,8 +13,8 @@ from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.frozen import load_part
-from pigeon_rec.training.reconstruct import add_lora
 from pigeon_rec.training.recipes import TrainingPlan
+from pigeon_rec.training.reconstruct import add_lora
 
 __all__ = ["bundle"]
 

@@ -47,7 +47,7 @@ def code_loss(logits: Tensor, codes: Tensor) -> Tensor:
 
 def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None:
     """Starts the code embeddings at a random projection of the codebook: near codes, near rows."""
-    table = personalisation.language_model.get_input_embeddings().weight
+    table = personalisation.language_model.get_parameter("model.embed_tokens.weight")
     generator = torch.Generator().manual_seed(0)
     spread = torch.randn(rows.shape[1], table.shape[1], generator=generator) * 0.02
     with torch.no_grad():

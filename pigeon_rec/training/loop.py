@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -77,7 +76,7 @@ def learning_rate_factor(step: int, config: LoopConfig) -> float:
     return rise * min(1.0, max(0.0, (config.steps - step) / tail))
 
 
-def train(recipe: Recipe, config: LoopConfig, folder: Path) -> Path:
+def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bool = False) -> Path:
     """Trains and returns the path of the averaged weights (`model.safetensors`).
 
     Writes `metrics.jsonl` (step, losses, samples per second) and `checkpoint/`; an existing
@@ -102,7 +101,12 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path) -> Path:
     recipe.start(first)
     log = (folder / "metrics.jsonl").open("a", encoding="utf-8")
     with log:
-        for step in _progress(first, config):
+        for step in tqdm(
+            range(first, config.steps),
+            initial=first,
+            total=config.steps,
+            disable=not show_progress,
+        ):
             started = time.perf_counter()
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * learning_rate_factor(step, config)
@@ -121,11 +125,6 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path) -> Path:
             if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
                 _checkpoint(folder, step + 1, module, average, optimizer)
     return _export(folder, average)
-
-
-def _progress(first: int, config: LoopConfig) -> Iterator[int]:
-    hidden = os.environ.get("PIGEON_PROGRESS") == "off"
-    return iter(tqdm(range(first, config.steps), initial=first, total=config.steps, disable=hidden))
 
 
 def _log(log: object, step: int, losses: Mapping[str, Tensor], rate: float) -> None:

@@ -47,13 +47,13 @@ def load_plan(name_or_path: str | Path) -> TrainingPlan:
         ) from error
 
 
-def _tokenizer(plan: TrainingPlan, stickers: TrainingStickers, folder: Path) -> Recipe:
+def _tokenizer(plan: TrainingPlan, stickers: TrainingStickers, _folder: Path) -> Recipe:
     from pigeon_rec.training.tokenizer import TokenizerRecipe
 
     return TokenizerRecipe(plan.model, stickers)
 
 
-def _autoencoder(plan: TrainingPlan, stickers: TrainingStickers, folder: Path) -> Recipe:
+def _autoencoder(plan: TrainingPlan, stickers: TrainingStickers, _folder: Path) -> Recipe:
     from pigeon_rec.training.autoencoder import AutoencoderRecipe
 
     return AutoencoderRecipe(plan.model, stickers)
@@ -97,7 +97,7 @@ RECIPES: dict[str, Callable[[TrainingPlan, TrainingStickers, Path], Recipe]] = {
 """In the order they run: renderer needs tokenizer and autoencoder, reconstruct all before it."""
 
 
-def run_recipe(name: str, plan: TrainingPlan, folder: Path) -> Path:
+def run_recipe(name: str, plan: TrainingPlan, folder: Path, *, show_progress: bool = False) -> Path:
     """Trains one recipe into `folder/<name>`; returns the weights' path.
 
     Raises:
@@ -111,4 +111,4 @@ def run_recipe(name: str, plan: TrainingPlan, folder: Path) -> Path:
             remedy=f"Recipes with a loop: {', '.join(n for n in RECIPES if n in plan.loops)}",
         )
     recipe = RECIPES[name](plan, load_stickers(), folder)
-    return train(recipe, plan.loops[name], folder / name)
+    return train(recipe, plan.loops[name], folder / name, show_progress=show_progress)

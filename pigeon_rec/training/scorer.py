@@ -76,7 +76,7 @@ class ScorerRecipe:
         return f"{concept}, {STYLE_DESCRIPTIONS[self.stickers.rows['style'][row]]}"
 
     def _fits(self, rows: NDArray[np.int64], named: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """bool `[image, caption]`: same concept, and same style where the caption names one."""
+        """Whether each caption fits each image, `[image, caption]`: concept, and style if named."""
         concept, style = self.stickers.concept[rows], self.stickers.style[rows]
         same = concept[:, None] == concept[None, :]
         return same & (~named[None, :] | (style[:, None] == style[None, :]))

@@ -149,7 +149,7 @@ class TokenizerRecipe:
 
     @staticmethod
     def _kept(filled: Tensor, random: np.random.Generator) -> Tensor:
-        """Places whose code the decoder may see: all for half of the images, 40-100 % for others."""
+        """Places whose code the decoder may see: all for half of the images, else 40-100 %."""
         ratio = np.where(random.random(len(filled)) < 0.5, 0.0, random.uniform(0, 0.6, len(filled)))
         draw = random.random(tuple(filled.shape)) >= ratio[:, None]
         draw[:, 0] = True
