@@ -20,7 +20,7 @@ DAY = datetime.timedelta(days=1)
 ITEMS = ["a", "b", "c", "d", "e", "f", "g"]
 
 
-def unit(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+def unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     rows: npt.NDArray[np.float32] = vectors.astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
