@@ -121,7 +121,8 @@ def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
         shutil.copyfileobj(source, target, _COPY_BYTES)
         target.flush()
         os.fsync(target.fileno())
-    if not _holds(unfinished, digest):
+        whole = os.fstat(target.fileno()).st_size == os.fstat(source.fileno()).st_size
+    if not (whole and _holds(unfinished, digest)):
         unfinished.unlink()
         raise WarehouseBusyError(
             "the copy of the warehouse does not have its content",
