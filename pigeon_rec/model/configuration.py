@@ -36,6 +36,8 @@ class VisualTokenizerConfig(_Sizes):
     Attributes:
         keep: `dynamic` lets the token predictor drop patches; `all` keeps the full patch grid, so
             that the place of a code in the list is its place in the picture.
+        published: The merger's residual stream starts at the patch features without the layer
+            norm, and the quantiser compares with the codebook's rows as they are stored.
     """
 
     image_size: Positive = 64
@@ -48,6 +50,7 @@ class VisualTokenizerConfig(_Sizes):
     code_dim: Positive = 16
     codebook_size: Positive = 2048
     keep: Literal["all", "dynamic"] = "all"
+    published: bool = False
 
     @property
     def grid(self) -> int:

@@ -134,7 +134,8 @@ class TokenizerDecoder(nn.Module):
             present: bool `[B, N]`; False where a place holds no code (padding, or masked away).
                 A masked place keeps its position, so the others keep theirs.
         """
-        memory = self.in_proj(codes * present.unsqueeze(-1)) + self.pos_embed[:, : codes.shape[1]]
+        # A place without a code is its position alone: what an image without any code looks at.
+        memory = self.in_proj(codes) * present.unsqueeze(-1) + self.pos_embed[:, : codes.shape[1]]
         key_bias = torch.where(present, 0.0, _MASKED_KEY)  # [B, N]
         x = self.query_embed.expand(codes.shape[0], -1, -1)
         for block in self.blocks:

@@ -172,17 +172,26 @@ class _MergerBlock(nn.Module):
 
 
 class TokenMerger(nn.Module):
-    """Folds what dropped patches say into the kept ones."""
+    """Folds what dropped patches say into the kept ones.
 
-    def __init__(self, dim: int, heads: int, layers: int, hidden: int) -> None:
+    Args:
+        published: The residual stream starts at the features as they come; otherwise at the
+            normalised ones, which the cross-attention reads in both cases.
+    """
+
+    def __init__(
+        self, dim: int, heads: int, layers: int, hidden: int, published: bool = False
+    ) -> None:
         super().__init__()
+        self.published = published
         self.ln_vision = nn.LayerNorm(dim)
         self.blocks = nn.ModuleList(_MergerBlock(dim, heads, hidden) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, decisions: Tensor) -> Tensor:
         """`x [B, P, C]`, `decisions [B, P]` (1 keep, 0 drop) -> `[B, P, C]`, all places filled."""
-        original = x = self.ln_vision(x)
+        original = self.ln_vision(x)
+        x = x if self.published else original
         for block in self.blocks:
             x = block(x, original, decisions)
         return torch.as_tensor(self.norm(x))
@@ -231,13 +240,15 @@ class VisualTokenizer(nn.Module):
         hidden = int(config.width * config.mlp_ratio)
         self.encoder = PatchEncoder(config)
         self.token_predictor = TokenPredictor(config.width) if config.keep == "dynamic" else None
-        self.causal_encoder = TokenMerger(config.width, config.heads, config.merger_layers, hidden)
+        self.causal_encoder = TokenMerger(
+            config.width, config.heads, config.merger_layers, hidden, config.published
+        )
         self.encode_task_layer = nn.Sequential(
             nn.Linear(config.width, config.width),
             nn.Tanh(),
             nn.Linear(config.width, config.code_dim),
         )
-        self.quantize = VectorQuantizer(config.codebook_size, config.code_dim)
+        self.quantize = VectorQuantizer(config.codebook_size, config.code_dim, config.published)
 
     def decide(self, features: Tensor, gumbel: Tensor | None = None) -> Tensor:
         """Keep decisions `[B, P]` (1 keep), straight-through in training.
