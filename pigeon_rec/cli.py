@@ -13,10 +13,11 @@ from typing import Annotated
 import typer
 
 from pigeon_rec import __version__
-from pigeon_rec._cli import nightly
+from pigeon_rec._cli import nightly, train
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
+from pigeon_rec._cli.stickers import stickers
 from pigeon_rec.errors import PigeonError
 
 __all__ = ["app", "main"]
@@ -27,7 +28,10 @@ app = typer.Typer(
     help="Personalised visuals for recommender systems, made nightly and served with SQL.",
 )
 app.add_typer(nightly.app, name="nightly")
+app.add_typer(train.app, name="train")
+app.add_typer(train.app, name="train")
 app.command()(sql)
+app.command()(stickers)
 
 
 @app.command()

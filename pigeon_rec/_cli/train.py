@@ -1,0 +1,75 @@
+"""`pigeon-rec train ...`: the recipes that make a model, and putting their results together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pigeon_rec._cli.options import AsJson, Quiet
+from pigeon_rec._cli.output import print_json
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train a model: every recipe resumes from its checkpoint; `bundle` makes a model folder.",
+)
+
+Plan = Annotated[
+    str, typer.Option("--plan", metavar="NAME|FILE", help="Bundled training plan, or a YAML file.")
+]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder of checkpoints, weights and metrics.")
+]
+_OUT = Path("training-runs/sticker-64")
+
+RECIPES = {
+    "tokenizer": "Visual tokenizer and tokenizer decoder (backbone).",
+    "autoencoder": "Latent autoencoder of the image generator (backbone).",
+    "scorer": "CLIP-like scorer of images and texts (backbone).",
+    "renderer": "Denoising UNet; needs tokenizer and autoencoder (backbone).",
+    "language-model": "Language model and adapter; needs the tokenizer (backbone).",
+    "reconstruct": "Stage 1, masked preference reconstruction; needs the language model.",
+}
+"""Every recipe in the order they run, with its line of help; torch is imported only to train."""
+
+
+def _add(recipe: str, line: str) -> None:
+    def command(
+        plan: Plan = "sticker-64", out: Out = _OUT, as_json: AsJson = False, quiet: Quiet = False
+    ) -> None:
+        from pigeon_rec.training.recipes import load_plan, run_recipe
+
+        path = run_recipe(recipe, load_plan(plan), out, show_progress=not quiet)
+        _tell(recipe, path, as_json=as_json, quiet=quiet)
+
+    app.command(recipe, help=line)(command)
+
+
+for _recipe, _line in RECIPES.items():
+    _add(_recipe, _line)
+
+
+@app.command()
+def bundle(
+    destination: Annotated[Path, typer.Argument(help="Folder of the finished model.")],
+    plan: Plan = "sticker-64",
+    out: Out = _OUT,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put the trained recipes together as one model folder, in half precision."""
+    from pigeon_rec.training.bundle import bundle as put_together
+    from pigeon_rec.training.recipes import load_plan
+
+    path = put_together(load_plan(plan), out, destination)
+    _tell("bundle", path, as_json=as_json, quiet=quiet)
+
+
+def _tell(what: str, path: Path, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json({"recipe": what, "path": str(path)})
+    elif not quiet:
+        print(f"{what}: {path}")
