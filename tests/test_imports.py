@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "training": {"data", "model", "retrieval", "scoring"},
     "recbole_plugin": {"data", "model", "retrieval", "scoring"},
     "nightly": {"data", "model", "recbole_plugin", "retrieval", "scoring", "warehouse"},
-    "_cli": {"nightly", "warehouse"},
+    "_cli": {"data", "nightly", "training", "warehouse"},
 }
 """Packages of the product that each package may import, at any depth of its code."""
 
@@ -37,7 +37,7 @@ OWNERS = {
     "matplotlib": {"nightly", "training"},
     "pandas": {"recbole_plugin"},
     "peft": {"model", "training"},
-    "polars": {"data", "nightly", "recbole_plugin", "retrieval", "training", "warehouse"},
+    "polars": {"_cli", "data", "nightly", "recbole_plugin", "retrieval", "training", "warehouse"},
     "recbole": {"recbole_plugin"},
     "torch": {"model", "nightly", "recbole_plugin", "scoring", "training"},
     "torchmetrics": {"scoring", "training"},

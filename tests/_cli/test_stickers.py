@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pigeon_rec.data.stickers import STYLES, load_stickers
+
+
+def test_styles_are_listed_and_pictures_unpacked(
+    pigeon: Callable[..., Any], tmp_path: Path
+) -> None:
+    outcome = pigeon("stickers", "--json", "--unpack", tmp_path)
+    catalogue = load_stickers()
+    styles = json.loads(outcome.out)["styles"]
+    assert sorted(style["style"] for style in styles) == sorted(STYLES)
+    assert sum(style["stickers"] for style in styles) == catalogue.height
+    assert all(0 < style["held_out"] < style["stickers"] for style in styles)
+    assert len(list(tmp_path.glob("*/*.webp"))) == catalogue.height
+    item_id, image = catalogue.select("item_id", "image").row(0)
+    with Image.open(tmp_path / f"{item_id}.webp") as picture:
+        assert picture.tobytes() == Image.open(io.BytesIO(image)).tobytes()
+
+
+def test_people_get_a_table(pigeon: Callable[..., Any]) -> None:
+    lines = pigeon("stickers").out.rstrip("\n").split("\n")
+    assert lines[0].split() == ["style", "stickers", "held_out", "description"]
+    assert len(lines) == 2 + len(STYLES)
