@@ -1,0 +1,286 @@
+"""Candidates for the night: a RecBole general recommender's best items for every user.
+
+The model is trained on all interactions with RecBole's own configuration, data set and trainer,
+without validation: the number of epochs is a setting. No checkpoint is written or read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.data.interaction import Interaction
+from recbole.utils import ModelType, get_model, get_trainer, init_seed
+
+from pigeon_rec.config import RecommenderConfig
+from pigeon_rec.errors import ConfigError, InteractionError, TrainingError
+from pigeon_rec.recbole_plugin._sandbox import sandbox
+
+__all__ = ["export_top_k"]
+
+EpochHook: TypeAlias = Callable[[int, int], None]
+Scores: TypeAlias = npt.NDArray[np.float32]
+Codes: TypeAlias = npt.NDArray[np.int64]
+
+TOP_K_SCHEMA: Final = pl.Schema(
+    {"user_id": pl.String(), "item_id": pl.String(), "score": pl.Float32(), "rank": pl.Int32()}
+)
+_DATASET = "interactions"
+_CELLS = 1 << 24  # scores held at once: 64 MB
+_PREDICT_ROWS = 1 << 18  # pairs scored at once by models that cannot score all items together
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """Interactions as integers; a code is the position of its id in sorted order."""
+
+    users: pl.Series
+    items: pl.Series
+    rows: pl.DataFrame  # user i64, item i64, seconds f64
+
+
+def export_top_k(
+    interactions: pl.DataFrame,
+    config: RecommenderConfig,
+    *,
+    seed: int,
+    work_dir: Path,
+    exclude_seen: bool = True,
+    on_epoch: EpochHook | None = None,
+) -> pl.DataFrame:
+    """Trains `config.model` with RecBole and gives each user's best items.
+
+    Runs on one CPU thread; the same interactions, settings and seed give the same result. Only
+    items with an interaction can be recommended, to users with one.
+
+    Args:
+        interactions: Columns `user_id, item_id, timestamp`, in any order.
+        config: Model, its size and training, and how many items a user gets.
+        seed: Root of RecBole's randomness.
+        work_dir: Folder for RecBole's files, removed again at the end.
+        exclude_seen: Leave out what a user has interacted with; who has seen all gets no row.
+        on_epoch: Called with the epochs done and their total.
+
+    Returns:
+        `user_id, item_id, score f32, rank i32`, by user and rank. Rank 1 is best; equal scores
+        stand in the order of item ids.
+
+    Raises:
+        ConfigError: `config.model` is no general model of RecBole.
+        InteractionError: There is nothing to learn from.
+        TrainingError: RecBole gave up; its own error is the cause.
+    """
+    model_class = _general_model(config.model)
+    if interactions.is_empty():
+        raise InteractionError(
+            "there are no interactions to train the recommender on",
+            remedy="Check the interactions file and the logical date",
+        )
+    coded = _encode(interactions)
+    with sandbox(work_dir) as folder:
+        _write_atomic(coded.rows, folder)
+        try:
+            model, dataset = _train(model_class, config, seed, on_epoch)
+            parts = [
+                _best_items(scores, first, coded, config.top_k, exclude_seen=exclude_seen)
+                for first, scores in _score_batches(model, dataset, coded)
+            ]
+        except Exception as error:
+            raise TrainingError(
+                f"RecBole's {config.model} failed: {type(error).__name__}: {error}",
+                where=f"recommender.model = {config.model!r}",
+                remedy="Try other recommender settings, or the default model BPR",
+            ) from error
+    return pl.concat(parts)
+
+
+def _general_model(name: str) -> type[Any]:
+    """RecBole's model class of that name.
+
+    Raises:
+        ConfigError: There is none, or it is of a kind that needs more than interactions.
+    """
+    where = "recommender.model"
+    try:
+        if not re.fullmatch(r"[A-Za-z]\w*", name):
+            raise ValueError(name)  # never let an import path through
+        model: type[Any] = get_model(name)
+    except (ValueError, AttributeError, ImportError) as error:
+        close = difflib.get_close_matches(name.lower(), _module_names(), n=1, cutoff=0.6)
+        hint = f"Did you mean RecBole's {_class_name(close[0])}? " if close else ""
+        raise ConfigError(
+            f"RecBole has no model {name!r}",
+            where=where,
+            remedy=f"{hint}Use a general model such as BPR, LightGCN or ItemKNN",
+        ) from error
+    if model.type not in (ModelType.GENERAL, ModelType.TRADITIONAL):
+        raise ConfigError(
+            f"{name} is a {model.type.name.lower()} model, and candidates need a general one",
+            where=where,
+            remedy="Use a general model such as BPR, LightGCN or ItemKNN",
+        )
+    return model
+
+
+def _module_names() -> list[str]:
+    package = importlib.import_module("recbole.model.general_recommender")
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+
+
+def _class_name(module_name: str) -> str:
+    module = importlib.import_module(f"recbole.model.general_recommender.{module_name}")
+    return next((name for name in vars(module) if name.lower() == module_name), module_name)
+
+
+def _encode(interactions: pl.DataFrame) -> _Coded:
+    users = interactions["user_id"].unique().sort()
+    items = interactions["item_id"].unique().sort()
+    rows = interactions.select(
+        pl.col("user_id").replace_strict(users, pl.int_range(len(users), eager=True)).alias("user"),
+        pl.col("item_id").replace_strict(items, pl.int_range(len(items), eager=True)).alias("item"),
+        (pl.col("timestamp").dt.epoch("us") / 1e6).alias("seconds"),
+    )
+    # Sorted, since RecBole numbers users and items as it meets them, and its seeds meet numbers.
+    return _Coded(users, items, rows.sort("user", "seconds", "item"))
+
+
+def _write_atomic(rows: pl.DataFrame, folder: Path) -> None:
+    """Writes RecBole's atomic file; codes as tokens, because ids may hold tabs or read as NA."""
+    (folder / _DATASET).mkdir()
+    named = {"user": "user_id:token", "item": "item_id:token", "seconds": "timestamp:float"}
+    rows.rename(named).write_csv(folder / _DATASET / f"{_DATASET}.inter", separator="\t")
+
+
+def _settings(config: RecommenderConfig, seed: int) -> dict[str, object]:
+    return {
+        "data_path": ".",
+        "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+        "TIME_FIELD": "timestamp",
+        "epochs": config.epochs,
+        "embedding_size": config.embedding_size,
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "seed": seed,
+        "reproducibility": True,
+        "gpu_id": "",  # the CPU: a small model is no faster elsewhere, and the same everywhere
+        "show_progress": False,
+        # Everything is for training; RecBole still wants a full split.
+        "eval_args": {"split": {"RS": [1, 0, 0]}, "group_by": None, "order": "RO", "mode": "full"},
+    }
+
+
+def _train(
+    model_class: type[Any], config: RecommenderConfig, seed: int, on_epoch: EpochHook | None
+) -> tuple[torch.nn.Module, Any]:
+    """RecBole's own steps, in its own order."""
+    settings = Config(model=config.model, dataset=_DATASET, config_dict=_settings(config, seed))
+    init_seed(seed, settings["reproducibility"])
+    dataset = create_dataset(settings)
+    train_data, _, _ = data_preparation(settings, dataset)
+    model = model_class(settings, train_data.dataset)
+    trainer_class = get_trainer(settings["MODEL_TYPE"], settings["model"])
+    trainer = _reporting(trainer_class, on_epoch)(settings, model)
+    try:
+        trainer.fit(train_data, valid_data=None, verbose=False, saved=False)
+    finally:
+        trainer.tensorboard.close()
+    return model.eval(), dataset
+
+
+def _reporting(trainer_class: type[Any], on_epoch: EpochHook | None) -> type[Any]:
+    """RecBole calls back only where it validates; this trainer does after every epoch."""
+
+    class ReportingTrainer(trainer_class):
+        def _train_epoch(self, train_data: Any, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
+            loss = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+            if on_epoch is not None:
+                on_epoch(epoch_idx + 1, self.epochs)
+            return loss
+
+    return ReportingTrainer
+
+
+def _score_batches(
+    model: torch.nn.Module, dataset: Any, coded: _Coded
+) -> Iterator[tuple[int, Scores]]:
+    """Yields the first user code and scores float32 `[users, items]` in the order of codes."""
+    users = _internal_ids(dataset, dataset.uid_field, len(coded.users))
+    items = _internal_ids(dataset, dataset.iid_field, len(coded.items))
+    step = max(1, _CELLS // dataset.item_num)
+    for first in range(0, len(users), step):
+        with torch.inference_mode():
+            scores = _score_all_items(model, dataset, users[first : first + step])
+        by_code = scores[:, items].numpy().astype(np.float32)
+        if np.isnan(by_code).any():
+            raise FloatingPointError("scores are not numbers")
+        yield first, by_code
+
+
+def _internal_ids(dataset: Any, field: str, count: int) -> torch.Tensor:
+    """RecBole's own number of each of our codes, int64 `[count]`."""
+    tokens = [str(code) for code in range(count)]
+    return torch.as_tensor(dataset.token2id(field, tokens), dtype=torch.int64)
+
+
+def _score_all_items(model: Any, dataset: Any, users: torch.Tensor) -> torch.Tensor:
+    """Scores of every item, by RecBole's numbers, `[users, item_num]`."""
+    try:
+        scores = model.full_sort_predict(Interaction({dataset.uid_field: users}))
+    except NotImplementedError:  # NeuMF, say: pair by pair
+        item_ids = torch.arange(dataset.item_num)
+        pairs = torch.cartesian_prod(users, item_ids)
+        parts = [
+            model.predict(
+                Interaction({dataset.uid_field: part[:, 0], dataset.iid_field: part[:, 1]})
+            )
+            for part in pairs.split(_PREDICT_ROWS)
+        ]
+        scores = torch.cat(parts)
+    return torch.as_tensor(scores).view(len(users), dataset.item_num)
+
+
+def _best_items(
+    scores: Scores, first: int, coded: _Coded, k: int, *, exclude_seen: bool
+) -> pl.DataFrame:
+    """The best `k` items of the users `first, first + 1, ...`, as rows of `TOP_K_SCHEMA`."""
+    if exclude_seen:
+        of_batch = coded.rows.filter(pl.col("user").is_between(first, first + len(scores) - 1))
+        scores[of_batch["user"].to_numpy() - first, of_batch["item"].to_numpy()] = -np.inf
+    items, best = _top_k(scores, k)
+    users = np.repeat(np.arange(first, first + len(scores)), items.shape[1])
+    ranks = np.tile(np.arange(1, items.shape[1] + 1), len(scores))
+    frame = pl.DataFrame(
+        {
+            "user_id": coded.users.gather(users),
+            "item_id": coded.items.gather(items.ravel()),
+            "score": best.ravel(),
+            "rank": ranks,
+        },
+        schema_overrides=TOP_K_SCHEMA,
+    )
+    return frame.filter(pl.col("score").is_finite())
+
+
+def _top_k(scores: Scores, k: int) -> tuple[Codes, Scores]:
+    """Columns and values of each row's `k` best, best first, the earlier column first at a tie."""
+    k = min(k, scores.shape[1])
+    last = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]  # [rows, 1]
+    above, level = scores > last, scores == last
+    room = k - above.sum(axis=1, keepdims=True)
+    chosen = above | (level & (np.cumsum(level, axis=1) <= room))
+    columns = np.nonzero(chosen)[1].reshape(len(scores), k)
+    values = np.take_along_axis(scores, columns, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
