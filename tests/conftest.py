@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure, and the same examples everywhere make a red build repeatable.
+settings.register_profile(
+    "pigeon", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("pigeon")
 
 ROOT = Path(__file__).resolve().parents[1]
 
