@@ -32,14 +32,14 @@ class _Settings(BaseModel):
 class RecommenderConfig(_Settings):
     """The RecBole model that proposes candidates where no candidate file is given.
 
-    `weight_decay` is what keeps a model trained without validation from memorising: on sparse data
-    (40 interactions a user) BPR finds a third more of the held-out items with it than without.
+    `weight_decay` keeps a model that is trained without validation from memorising: BPR finds a
+    tenth more of the bundled users' last items with the default than with none.
     """
 
     model: str = "BPR"
-    epochs: Positive = 30
+    epochs: Positive = 20
     embedding_size: Positive = 64
-    learning_rate: Annotated[float, Field(gt=0.0)] = 0.003
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.005
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-5
     top_k: Positive = 20
 
