@@ -101,6 +101,7 @@ class Renderer(nn.Module):
             if decoder.pooled
             else None,
         )
+        self.unet.to(memory_format=torch.channels_last)
 
     def forward(
         self, noisy: Tensor, timestep: Tensor, prompt: Tensor, pooled: Tensor | None
@@ -113,6 +114,8 @@ class Renderer(nn.Module):
             prompt: `[B, queries, prompt_width]`; zeros for an unconditional pass.
             pooled: `[B, pooled_width]` or None.
         """
+        # Convolutions on CPU are about a fifth faster with channels innermost.
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
         if self.grid_proj is not None:
             noisy = torch.cat([noisy, self._grid(prompt).to(noisy.dtype)], dim=1)
         return self.unet(noisy, timestep, encoder_hidden_states=prompt, class_labels=pooled).sample
