@@ -139,9 +139,9 @@ def test_numbers_match_the_tables(config: NightlyConfig) -> None:
 def test_cards_and_reasons_are_told(config: NightlyConfig) -> None:
     text = " ".join(_gallery(_report(config)).text.split())
     for said in (
-        "1 skipped 6 pairs planned",
-        "to 3 people 5 stickers served",
-        "16.7% of those judged 1 rejected",
+        "pairs planned 6 1 skipped",
+        "stickers served 5 to 3 people",
+        "rejected 1 16.7% of those judged",
         "Too far from the target off_target 1",
         "Too little history short_history 1",
         "off_target by 0.10",
