@@ -26,6 +26,7 @@ from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night, write_
 HOSTILE = "<img src=x onerror=alert(1)>'\"&amp;"
 
 
+Reported = tuple[NightlyConfig, ReportSummary]
 CHART_TAGS = ("g", "line", "rect", "text", "title")
 
 
@@ -86,13 +87,22 @@ def _gallery(summary: ReportSummary) -> Gallery:
     return Gallery(summary.gallery.read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """The small night, published and reported once for all tests that only look at it."""
+    folder = tmp_path_factory.mktemp("reported")
+    catalogue = write_catalogue(folder / "catalogue")
+    config = NightlyConfig(work_dir=folder / "var", catalogue=str(catalogue), seed=7)
+    return config, _report(config)
+
+
 def _numbers(summary: ReportSummary) -> dict[str, Any]:
     numbers: dict[str, Any] = json.loads(summary.report.read_text(encoding="utf-8"))
     return numbers
 
 
-def test_every_picture_is_inside_the_page_and_decodes(config: NightlyConfig) -> None:
-    page = _gallery(_report(config))
+def test_every_picture_is_inside_the_page_and_decodes(reported: Reported) -> None:
+    page = _gallery(reported[1])
     assert page.images
     for _, values in page.images:
         media, body = re.fullmatch(r"data:image/(png|webp);base64,(.+)", values["src"]).groups()  # type: ignore[union-attr]
@@ -102,8 +112,8 @@ def test_every_picture_is_inside_the_page_and_decodes(config: NightlyConfig) -> 
         assert values["alt"]
 
 
-def test_the_page_shows_exactly_what_sql_serves(config: NightlyConfig) -> None:
-    summary = _report(config)
+def test_the_page_shows_exactly_what_sql_serves(reported: Reported) -> None:
+    config, summary = reported
     page = _gallery(summary)
     served = served_assets(NightPaths.of(config, NIGHT).serving)
     in_rows = page.bytes_of("made")[-served.height :]
@@ -114,8 +124,9 @@ def test_the_page_shows_exactly_what_sql_serves(config: NightlyConfig) -> None:
     assert len(page.bytes_of("small")) == served["history_ids"].list.len().sum()
 
 
-def test_numbers_match_the_tables(config: NightlyConfig) -> None:
-    numbers = _numbers(_report(config))
+def test_numbers_match_the_tables(reported: Reported) -> None:
+    config, summary = reported
+    numbers = _numbers(summary)
     serving = NightPaths.of(config, NIGHT).serving
     run = ask(serving, "SELECT * FROM runs").row(0, named=True)
     assert numbers["counts"] == {
@@ -131,13 +142,13 @@ def test_numbers_match_the_tables(config: NightlyConfig) -> None:
     mean = ask(serving, "SELECT mean_text_score FROM asset_quality_daily").item()
     text = numbers["scores"]["text_score"]
     assert text["served"]["mean"] == pytest.approx(mean)
-    assert text["served"]["count"], text["rejected"]["count"] == (5, 1)
+    assert (text["served"]["count"], text["rejected"]["count"]) == (5, 1)
     low, middle, high = (text["served"][name] for name in ("p05", "median", "p95"))
     assert low < middle < high
 
 
-def test_cards_and_reasons_are_told(config: NightlyConfig) -> None:
-    text = " ".join(_gallery(_report(config)).text.split())
+def test_cards_and_reasons_are_told(reported: Reported) -> None:
+    text = " ".join(_gallery(reported[1]).text.split())
     for said in (
         "pairs planned 6 1 skipped",
         "stickers served 5 to 3 people",
@@ -150,8 +161,8 @@ def test_cards_and_reasons_are_told(config: NightlyConfig) -> None:
         assert said in text
 
 
-def test_styles_and_tastes_are_labelled(config: NightlyConfig) -> None:
-    page = _gallery(_report(config))
+def test_styles_and_tastes_are_labelled(reported: Reported) -> None:
+    page = _gallery(reported[1])
     text = " ".join(page.text.split())
     assert "ada flat" in text
     assert "bob line" in text
@@ -159,8 +170,9 @@ def test_styles_and_tastes_are_labelled(config: NightlyConfig) -> None:
     assert set(references) == {"Apple (flat)", "Boat (line)"}
 
 
-def test_shared_references_are_compared(config: NightlyConfig) -> None:
-    page = _gallery(_report(config))
+def test_shared_references_are_compared(reported: Reported) -> None:
+    config, summary = reported
+    page = _gallery(summary)
     served = served_assets(NightPaths.of(config, NIGHT).serving)
     # Boat was refused for one of three users; a comparison needs three.
     assert page.tags.count("div.panel comparison") == 1
