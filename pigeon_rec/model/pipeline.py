@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -34,6 +35,9 @@ from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
 __all__ = ["PigeonOutput", "PigeonPipeline"]
 
 _TIED = "language_model.lm_head.weight"
+
+_BATCH = 16
+"""Rows of one batch: more are no faster on a CPU, and fewer asked for waste less."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ class PigeonPipeline:
         personalisation: Language model, mask generator and adapter.
         generator: Prompt embeddings to images.
         text: Text tokenizer.
-        batch_size: Images processed together; a speed setting. Short batches are filled up, so
-            that every batch has the same shape and the same arithmetic.
+        batch_size: Rows of one batch of arithmetic; short batches are filled up to it. Sums of
+            another shape are taken in another order, so another size may move a pixel by one
+            level: it belongs to the model, not to how many pictures are asked for at once.
     """
 
     def __init__(
@@ -73,8 +78,9 @@ class PigeonPipeline:
         personalisation: Personalisation,
         generator: ImageGenerator,
         text: TextTokenizer,
-        batch_size: int = 32,
+        batch_size: int = _BATCH,
     ) -> None:
+        _check_text(text, config)
         self.config = config
         self.tokenizer = tokenizer.eval()
         self.decoder = decoder.eval()
@@ -98,7 +104,7 @@ class PigeonPipeline:
         )
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, batch_size: int = 32) -> PigeonPipeline:
+    def from_pretrained(cls, name_or_path: str | Path, batch_size: int = _BATCH) -> PigeonPipeline:
         """Loads a bundled model by name or a saved one by folder, in float32.
 
         Raises:
@@ -247,7 +253,8 @@ class PigeonPipeline:
         # 3. Write the user's visual tokens.
         texts = write_texts(load_prompt(scenario), self.text, targets, self.config.language_model)
         instruction = self.personalisation.instruct(texts, history, keep_history)
-        noise = gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, settings.top_k))
+        best = min(settings.top_k, 1 + self.config.tokenizer.codebook_size)
+        noise = gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, best))
         codes = sample_codes(
             self.personalisation, instruction, adapted, noise, settings.temperature
         )
@@ -266,12 +273,12 @@ class PigeonPipeline:
         keys: Sequence[str],
     ) -> None:
         side = self.config.tokenizer.image_size
-        if history.ndim != 5 or history.shape[2:] != (side, side, 3):
+        if history.dtype != np.uint8 or history.ndim != 5 or history.shape[2:] != (side, side, 3):
             raise ModelError(
                 f"`history` must be uint8 [batch, images, {side}, {side}, 3]",
                 where=f"received {history.dtype} {list(history.shape)}",
             )
-        if reference.shape != (len(history), side, side, 3):
+        if reference.dtype != np.uint8 or reference.shape != (len(history), side, side, 3):
             raise ModelError(
                 f"`reference` must be uint8 [{len(history)}, {side}, {side}, 3]",
                 where=f"received {reference.dtype} {list(reference.shape)}",
@@ -281,6 +288,17 @@ class PigeonPipeline:
                 f"`targets` and `keys` must have {len(history)} entries each",
                 where=f"received {len(targets)} and {len(keys)}",
             )
+
+
+def _check_text(text: TextTokenizer, config: PigeonConfig) -> None:
+    """Text ids above the text vocabulary would be read as codes."""
+    if len(text) > config.language_model.text_vocabulary:
+        raise ModelError(
+            f"the text tokenizer has {len(text)} ids, the language model knows "
+            f"{config.language_model.text_vocabulary}",
+            where="language_model.text_vocabulary",
+            remedy="Use the tokenizer.json that the model was trained with",
+        )
 
 
 def _fixed_batches(count: int, size: int) -> list[NDArray[np.int64]]:
@@ -295,7 +313,7 @@ def _load(part: nn.Module, path: Path) -> None:
         if _TIED not in weights and "language_model.model.embed_tokens.weight" in weights:
             weights[_TIED] = weights["language_model.model.embed_tokens.weight"]
         part.load_state_dict(weights)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"weights cannot be loaded: {error}",
             where=str(path),

@@ -55,7 +55,14 @@ class TextTokenizer:
                 where=str(path),
                 remedy="Restore the model folder; training any recipe with texts learns a new one",
             )
-        return cls(Tokenizer.from_file(str(path)))
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelError(
+                f"the text tokenizer cannot be read: {error}",
+                where=str(path),
+                remedy="Restore the model folder",
+            ) from error
 
     def save(self, path: Path) -> None:
         """Writes `tokenizer.json`."""

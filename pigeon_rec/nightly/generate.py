@@ -170,7 +170,7 @@ class _Studio:
     def __init__(self, config: NightlyConfig) -> None:
         self.config = config
         self.catalogue: Catalogue = load_catalogue(config.catalogue)
-        self.pipeline = PigeonPipeline.from_pretrained(config.model, batch_size=config.batch_size)
+        self.pipeline = PigeonPipeline.from_pretrained(config.model)
         self.encoder: StickerEncoder = load_encoder(config.model)
         self.prompt = load_prompt(config.scenario)
 

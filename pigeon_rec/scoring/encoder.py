@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -24,8 +25,9 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 
 __all__ = ["EncoderConfig", "ImageTextEncoder", "StickerEncoder", "load_encoder"]
 
-_BATCH = 256
-"""Images encoded at once; rows do not influence each other."""
+_BATCH = 64
+"""Rows encoded at once. Short batches are filled up: with one shape there is one order of sums,
+so a row's numbers never depend on what else was asked for."""
 
 
 class EncoderConfig(BaseModel):
@@ -104,31 +106,34 @@ class StickerEncoder:
     @torch.inference_mode()
     def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 `[n, 64, 64, 3]` -> float32 `[n, d]`, rows of unit length."""
-        chunks = [
-            self.module.image(_pixels(images[start : start + _BATCH]))
-            for start in range(0, len(images), _BATCH)
-        ]
-        return _rows(chunks, self.module.config.embedding)
+        chunks = [self.module.image(_pixels(images[rows])) for rows in _batches(len(images))]
+        return _rows(chunks, len(images), self.module.config.embedding)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts -> float32 `[n, d]`, rows of unit length."""
         length = self.module.config.text_length
         chunks = [
-            self.module.text(*self.tokenizer.batch(texts[start : start + _BATCH], length))
-            for start in range(0, len(texts), _BATCH)
+            self.module.text(*self.tokenizer.batch([texts[row] for row in rows], length))
+            for rows in _batches(len(texts))
         ]
-        return _rows(chunks, self.module.config.embedding)
+        return _rows(chunks, len(texts), self.module.config.embedding)
 
 
 def _pixels(images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def _rows(chunks: list[Tensor], width: int) -> NDArray[np.float32]:
+def _batches(count: int) -> list[NDArray[np.int64]]:
+    """Row numbers in batches of exactly `_BATCH`; the last is filled up by its last row."""
+    starts = range(0, count, _BATCH)
+    return [np.minimum(np.arange(start, start + _BATCH), count - 1) for start in starts]
+
+
+def _rows(chunks: list[Tensor], count: int, width: int) -> NDArray[np.float32]:
     if not chunks:
         return np.zeros((0, width), dtype=np.float32)
-    return torch.cat(chunks).numpy().astype(np.float32)
+    return torch.cat(chunks)[:count].numpy().astype(np.float32)
 
 
 def load_encoder(name_or_path: str | Path) -> StickerEncoder:
@@ -143,7 +148,7 @@ def load_encoder(name_or_path: str | Path) -> StickerEncoder:
         config = EncoderConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
         module = ImageTextEncoder(config)
         module.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"the scorer cannot be loaded: {error}",
             where=str(folder),

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -45,7 +45,7 @@ def load_part(module: nn.Module, folder: Path, recipe: str, prefix: str = "") ->
         weights = load_file(path)
         chosen = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
         module.load_state_dict(chosen)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
             f"the weights of recipe {recipe!r} cannot be used: {error}",
             where=str(path),

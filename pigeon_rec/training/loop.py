@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, TextIO
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -80,10 +82,10 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
     """Trains and returns the path of the averaged weights (`model.safetensors`).
 
     Writes `metrics.jsonl` (step, losses, samples per second) and `checkpoint/`; an existing
-    checkpoint in `folder` is resumed.
+    checkpoint in `folder` is resumed, and the metrics of steps that are done again are replaced.
 
     Raises:
-        TrainingError: The loss is no longer finite, or the checkpoint is of another model.
+        TrainingError: Loss or gradient are no longer finite, or the checkpoint is of another model.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -99,8 +101,7 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
     )
     first = _resume(folder, module, average, optimizer)
     recipe.start(first)
-    log = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-    with log:
+    with _open_metrics(folder / "metrics.jsonl", first) as log:
         for step in tqdm(
             range(first, config.steps),
             initial=first,
@@ -108,16 +109,7 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
             disable=not show_progress,
         ):
             started = time.perf_counter()
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * learning_rate_factor(step, config)
-            torch.manual_seed(config.seed * 1_000_003 + step)
-            random = np.random.default_rng((config.seed, step))
-            with accelerator.autocast():
-                losses = recipe.losses(config.batch_size, random)
-            accelerator.backward(losses["loss"])
-            accelerator.clip_grad_norm_(parameters, config.gradient_clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            losses = _gradient_step(step, recipe, config, accelerator, parameters, optimizer)
             recipe.after_step(step)
             average.update_parameters(module)
             if step % config.log_every == 0 or step + 1 == config.steps:
@@ -127,16 +119,59 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
     return _export(folder, average)
 
 
-def _log(log: object, step: int, losses: Mapping[str, Tensor], rate: float) -> None:
-    values = {name: round(float(value.detach()), 5) for name, value in losses.items()}
-    if not math.isfinite(values["loss"]):
+def _gradient_step(
+    step: int,
+    recipe: Recipe,
+    config: LoopConfig,
+    accelerator: Accelerator,
+    parameters: list[nn.Parameter],
+    optimizer: torch.optim.AdamW,
+) -> Mapping[str, Tensor]:
+    """One step; its batch, dropout and learning rate depend on the step's number alone."""
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * learning_rate_factor(step, config)
+    torch.manual_seed(config.seed * 1_000_003 + step)
+    random = np.random.default_rng((config.seed, step))
+    with accelerator.autocast():
+        losses = recipe.losses(config.batch_size, random)
+    accelerator.backward(losses["loss"])
+    norm = accelerator.clip_grad_norm_(parameters, config.gradient_clip)
+    # Before the weights move, so that no checkpoint ever holds broken ones.
+    _check_finite(step, {**_values(losses), "gradient": float(norm)})
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return losses
+
+
+def _values(losses: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: round(float(value.detach()), 5) for name, value in losses.items()}
+
+
+def _check_finite(step: int, values: Mapping[str, float]) -> None:
+    broken = [name for name, value in values.items() if not math.isfinite(value)]
+    if broken:
         raise TrainingError(
-            "the loss is not finite",
-            where=f"step {step}: {values}",
+            f"not finite: {', '.join(broken)}",
+            where=f"step {step}: {dict(values)}",
             remedy="Lower the learning rate, or train with precision: no",
         )
-    row = {"step": step, **values, "samples_per_second": round(rate, 1)}
-    print(json.dumps(row), file=log, flush=True)  # type: ignore[call-overload]
+
+
+def _open_metrics(path: Path, first: int) -> TextIO:
+    """Opens the metrics to go on at step `first`: later rows, and a torn last one, are dropped."""
+    kept = []
+    if path.is_file():
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("}\n")]
+        kept = [line for line in whole if json.loads(line)["step"] < first]
+    path.write_text("".join(kept), "utf-8")
+    return path.open("a", encoding="utf-8")
+
+
+def _log(log: TextIO, step: int, losses: Mapping[str, Tensor], rate: float) -> None:
+    row = {"step": step, **_values(losses), "samples_per_second": round(rate, 1)}
+    log.write(json.dumps(row) + "\n")
+    log.flush()
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:
@@ -159,12 +194,10 @@ def _checkpoint(
     )
     old = folder / "checkpoint.old"
     if current.exists():
+        shutil.rmtree(old, ignore_errors=True)  # a kill may have left one behind
         current.replace(old)
     fresh.replace(current)
-    for file in old.glob("*") if old.exists() else ():
-        file.unlink()
-    if old.exists():
-        old.rmdir()
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _resume(
@@ -181,7 +214,7 @@ def _resume(
         average.module.load_state_dict(load_file(found / "average.safetensors"))
         rest = torch.load(found / "optimizer.pt", weights_only=True)
         optimizer.load_state_dict(rest["optimizer"])
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
         raise TrainingError(
             "the checkpoint does not fit this model",
             where=str(found),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -110,5 +111,7 @@ def run_recipe(name: str, plan: TrainingPlan, folder: Path, *, show_progress: bo
             where=str(folder),
             remedy=f"Recipes with a loop: {', '.join(n for n in RECIPES if n in plan.loops)}",
         )
+    loop = plan.loops[name]
+    torch.manual_seed(loop.seed)  # the recipe draws its first weights
     recipe = RECIPES[name](plan, load_stickers(), folder)
-    return train(recipe, plan.loops[name], folder / name, show_progress=show_progress)
+    return train(recipe, loop, folder / name, show_progress=show_progress)
