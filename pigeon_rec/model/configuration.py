@@ -7,6 +7,7 @@ where it falls short of its paper (arXiv 2410.14170); the default is the mended 
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -188,9 +189,42 @@ class PigeonConfig(_Sizes):
                 f"decoder.code_dim {self.decoder.code_dim} must equal "
                 f"tokenizer.code_dim {self.tokenizer.code_dim}"
             )
-        tiles, queries = self.adapter.reference_tokens, self.decoder.queries
-        if queries % tiles or round(queries**0.5) % round(tiles**0.5):
+        if self.tokenizer.patches > self.decoder.queries:
             raise ValueError(
-                f"adapter.reference_tokens {tiles} must tile decoder.queries {queries} evenly"
+                f"decoder.queries {self.decoder.queries} must be at least the "
+                f"{self.tokenizer.patches} patches of tokenizer.image_size and patch_size"
             )
+        self._check_grids()
+        self._check_widths()
         return self
+
+    def _check_grids(self) -> None:
+        """Queries, reference tokens and latents are laid out as squares that tile each other."""
+        tiles, queries = self.adapter.reference_tokens, self.decoder.queries
+        across, side = isqrt(tiles), isqrt(queries)
+        if across**2 != tiles or side**2 != queries or side % across:
+            raise ValueError(
+                f"adapter.reference_tokens {tiles} must tile decoder.queries {queries} evenly, "
+                "both being square numbers"
+            )
+        reduction = self.autoencoder.patch * 2 ** (len(self.autoencoder.channels) - 1)
+        image = self.tokenizer.image_size
+        if image % reduction or (self.renderer.grid_channels and image // reduction % side):
+            raise ValueError(
+                f"tokenizer.image_size {image} over the autoencoder's reduction {reduction} must "
+                f"be a whole multiple of the {side} queries along one side"
+            )
+
+    def _check_widths(self) -> None:
+        hidden, positions = self.language_model.hidden, self.mask_generator.max_position
+        for name, heads in (
+            ("language_model.heads", self.language_model.heads),
+            ("mask_generator.heads", self.mask_generator.heads),
+        ):
+            if hidden % heads:
+                raise ValueError(f"{name} {heads} must divide language_model.hidden {hidden}")
+        if self.tokenizer.patches > positions:
+            raise ValueError(
+                f"mask_generator.max_position {positions} must be at least the "
+                f"{self.tokenizer.patches} patches of an image"
+            )

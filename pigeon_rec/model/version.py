@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 from pigeon_rec.model.paths import model_folder
@@ -21,7 +20,6 @@ def model_version(name_or_path: str | Path) -> str:
     return f"{folder.name}-{_digest(folder)[:12]}"
 
 
-@lru_cache(maxsize=8)
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):

@@ -42,17 +42,18 @@ def add_lora(language_model: nn.Module) -> nn.Module:
 def training_windows(stickers: TrainingStickers) -> tuple[Tensor, Tensor]:
     """Histories int64 `[n, 5]` and targets int64 `[n]` as sticker rows, from the train split.
 
-    Windows whose target is in no style of its history are left out: nothing in such a history
-    tells what to draw.
+    Left out are windows with a picture that is not among `stickers`, and those with fewer than two
+    history pictures in the target's style: nothing in such a history tells what to draw.
     """
     catalogue = load_catalogue("bundled")
     interactions, _ = load_interactions("bundled", catalogue)
     sequences = make_sequences(interactions).filter(pl.col("split") == "train")
-    row_of = dict(zip(stickers.rows["item_id"], range(len(stickers)), strict=True))
-    history = np.array([[row_of[i] for i in ids] for ids in sequences["history_ids"]])
-    target = np.array([row_of[i] for i in sequences["target_id"]])
+    row_of = {item: row for row, item in enumerate(stickers.rows["item_id"])}
+    history = np.array([[row_of.get(i, -1) for i in ids] for ids in sequences["history_ids"]])
+    target = np.array([row_of.get(i, -1) for i in sequences["target_id"]])
+    known = (history >= 0).all(1) & (target >= 0)
     same = (stickers.style[history] == stickers.style[target][:, None]).sum(1)
-    chosen = same >= 2
+    chosen = known & (same >= 2)
     return torch.from_numpy(history[chosen]), torch.from_numpy(target[chosen])
 
 
