@@ -46,6 +46,11 @@ _WORDS: Mapping[str, str] = {
     "image_missing": "Picture missing",
     "image_corrupt": "Picture damaged",
     "image_hash": "Picture not what its hash says",
+    "image_path": "Picture outside the catalogue",
+    "image_too_large": "Picture too large",
+    "broken_image": "Reference picture unusable",
+    "bad_candidate": "Candidate row unusable",
+    "duplicate_candidate": "Candidate row repeated",
 }
 _EXAMPLES_PER_KIND = 5
 _COMPARISONS = 3
@@ -75,7 +80,8 @@ def build_page(night: ServedNight, catalogue: Catalogue, config: NightlyConfig) 
         cards=_cards(night),
         histograms=_histograms(night, config),
         reasons=_told(night.reasons()),
-        skips=_told({**night.skips(), **night.problem_kinds()}),
+        # Where pairs were skipped for a problem, the pairs are counted.
+        skips=_told({**night.problem_kinds(), **night.skips()}),
         mask_ratios=_in_order(night.mask_ratios()),
         examples=_examples(night),
         comparisons=tuple(_comparison(versions, tastes, shelf) for versions in shared),
@@ -222,7 +228,9 @@ def _examples(night: ServedNight) -> tuple[Fact, ...]:
     pair = pl.concat_str("user_id", pl.lit(" · "), "item_id")
     refused = night.rejections.select(name="reason", subject=pair, text="detail")
     skipped = night.skipped.select(name="reason", subject=pair, text="detail")
-    met = night.problems.select(name="kind", subject="subject", text="message")
+    met = night.problems.filter(~pl.col("kind").is_in(list(night.skips()))).select(
+        name="kind", subject="subject", text="message"
+    )
     rows = (
         row
         for frame in (refused, skipped, met)

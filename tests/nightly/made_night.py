@@ -165,7 +165,10 @@ def small_night() -> MadeNight:
     return MadeNight(
         pairs,
         skipped=[("dan", "flat/apple", "short_history", "2 interactions, 5 are needed")],
-        problems=[("image_corrupt", "line/drum", "items.parquet row 7", "does not decode")],
+        problems=[
+            ("image_corrupt", "line/drum", "items.parquet row 7", "does not decode"),
+            ("short_history", "dan", "bundled", "user 'dan' has too little history"),
+        ],
     )
 
 

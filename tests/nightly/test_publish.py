@@ -58,7 +58,8 @@ def test_the_night_is_in_the_tables(config: NightlyConfig) -> None:
         ("bob", "line/boat", of_bob.key, "off_target", "off_target by 0.10")
     ]
     assert query(paths.warehouse, "run_problems", {"run_id": "2026-06-01"}).rows() == [
-        ("image_corrupt", "line/drum", "items.parquet row 7", "does not decode")
+        ("image_corrupt", "line/drum", "items.parquet row 7", "does not decode"),
+        ("short_history", "dan", "bundled", "user 'dan' has too little history"),
     ]
 
 

@@ -136,7 +136,7 @@ def test_numbers_match_the_tables(reported: Reported) -> None:
     }
     assert numbers["rejections"] == {"off_target": 1}
     assert numbers["skipped"] == {"short_history": 1}
-    assert numbers["problems"] == {"image_corrupt": 1}
+    assert numbers["problems"] == {"image_corrupt": 1, "short_history": 1}
     assert sum(numbers["mask_ratios"].values()) == run["served"]
     assert numbers["content_sha256"] == run["content_sha256"]
     mean = ask(serving, "SELECT mean_text_score FROM asset_quality_daily").item()
@@ -156,9 +156,12 @@ def test_cards_and_reasons_are_told(reported: Reported) -> None:
         "Too far from the target off_target 1",
         "Too little history short_history 1",
         "off_target by 0.10",
+        "Picture damaged image_corrupt 1",
         "2 interactions, 5 are needed",
+        "does not decode",
     ):
-        assert said in text
+        assert text.count(said) == 1, said
+    assert "has too little history" not in text
 
 
 def test_styles_and_tastes_are_labelled(reported: Reported) -> None:

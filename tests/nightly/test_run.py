@@ -1,0 +1,79 @@
+"""A whole night in one process; the steps that need a model are stood in for by their files."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.nightly import run
+from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.warehouse import served_assets
+from tests.nightly.made_night import NIGHT, MadeNight, small_night, write_catalogue
+
+STEPS = ["recommend", "plan", "generate", "publish", "promote", "report"]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NightlyConfig:
+    catalogue = write_catalogue(tmp_path / "catalogue")
+    return NightlyConfig(work_dir=tmp_path / "var", catalogue=str(catalogue))
+
+
+@pytest.fixture
+def night() -> MadeNight:
+    return small_night()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, night: MadeNight) -> list[str]:
+    """What the stand-ins were asked for, in order; planning writes `night`."""
+    made: list[str] = []
+
+    def recommend(_: NightlyConfig, __: dt.date, *, progress: Progress = silent) -> None:
+        made.append("recommend")
+
+    def plan(config: NightlyConfig, _: dt.date, *, progress: Progress = silent) -> None:
+        night.write(config)
+        made.append("plan")
+
+    def draw(_: NightlyConfig, __: dt.date, shard: int, *, progress: Progress = silent) -> None:
+        made.append(f"shard {shard}")
+
+    monkeypatch.setattr(run, "recommend", recommend)
+    monkeypatch.setattr(run, "plan_night", plan)
+    monkeypatch.setattr(run, "generate_shard", draw)
+    return made
+
+
+def test_steps_run_in_order_and_end_in_one_summary(
+    config: NightlyConfig, night: MadeNight, calls: list[str]
+) -> None:
+    summary = run.run_night(config, NIGHT)
+    shards = sorted({pair.shard for pair in night.pairs})
+    assert calls == ["recommend", "plan", *(f"shard {shard}" for shard in shards)]
+    assert (summary.planned, summary.drawn, summary.served) == (6, 6, 5)
+    assert (summary.users, summary.rejected, summary.skipped) == (3, 1, 1)
+    assert summary.reasons == {"off_target": 1}
+    assert list(summary.seconds) == STEPS
+    assert served_assets(summary.snapshot).height == summary.served
+    assert summary.gallery.is_file()
+    assert summary.report.is_file()
+
+
+def test_a_second_run_draws_and_changes_nothing(
+    config: NightlyConfig, night: MadeNight, calls: list[str]
+) -> None:
+    first = run.run_night(config, NIGHT)
+    snapshot, page = first.snapshot.read_bytes(), first.gallery.read_bytes()
+    for pair in night.pairs:
+        pair.status = "reuse"
+    calls.clear()
+    again = run.run_night(config, NIGHT)
+    assert calls == ["recommend", "plan"]
+    assert (again.drawn, again.changed) == (0, False)
+    assert (again.generated, again.reused) == (first.generated, first.reused)
+    assert again.snapshot == first.snapshot
+    assert (again.snapshot.read_bytes(), again.gallery.read_bytes()) == (snapshot, page)
