@@ -124,11 +124,15 @@ class AdapterConfig(_Sizes):
     Attributes:
         reference_tokens: 1 is the published mean over all queries; otherwise the queries are laid
             out as a square and averaged over equal tiles, one token a tile.
+        aligned: Whether the reference's embedding at a place is also added where the code of that
+            place is written; needs the full patch grid. Not in the published model, where a mean
+            vector has to carry the whole reference.
     """
 
     hidden: Positive = 256
     dropout: Dropout = 0.1
-    reference_tokens: Positive = 64
+    reference_tokens: Positive = 16
+    aligned: bool = False
 
 
 class LanguageModelConfig(_Sizes):
@@ -196,7 +200,17 @@ class PigeonConfig(_Sizes):
             )
         self._check_grids()
         self._check_widths()
+        self._check_alignment()
         return self
+
+    def _check_alignment(self) -> None:
+        """Guides belong to places, so every place needs one code and one query."""
+        queries, patches = self.decoder.queries, self.tokenizer.patches
+        if self.adapter.aligned and (self.tokenizer.keep != "all" or queries != patches):
+            raise ValueError(
+                "adapter.aligned needs tokenizer.keep 'all' and one decoder query per patch; "
+                f"received {self.tokenizer.keep!r}, {queries} queries and {patches} patches"
+            )
 
     def _check_grids(self) -> None:
         """Queries, reference tokens and latents are laid out as squares that tile each other."""

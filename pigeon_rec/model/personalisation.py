@@ -110,6 +110,19 @@ def _tile_means(prompt: Tensor, tiles: int) -> Tensor:
     return grid.mean((2, 4)).flatten(1, 2)
 
 
+class AlignedReference(nn.Module):
+    """The reference's embedding at each place of the patch grid, to guide the code written there."""
+
+    def __init__(self, prompt_width: int, hidden: int, places: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(prompt_width, hidden)
+        self.places = nn.Parameter(torch.randn(1, places, hidden) * 0.02)
+
+    def forward(self, decoded: DecoderOutput) -> Tensor:
+        """`[B, places, hidden]`."""
+        return torch.as_tensor(self.proj(decoded.prompt) + self.places)
+
+
 class Personalisation(nn.Module):
     """Language model, mask generator and reference adapter."""
 
@@ -121,7 +134,10 @@ class Personalisation(nn.Module):
         self.fixed_length = config.tokenizer.keep == "all"
         self.language_model = LlamaForCausalLM(_llama_config(sizes, self.vocabulary))
         self.mask_generator = MaskGenerator(sizes.hidden, config.mask_generator)
-        self.adapter = ReferenceAdapter(config.decoder.prompt_width, sizes.hidden, config.adapter)
+        width, places = config.decoder.prompt_width, config.decoder.queries
+        self.adapter = ReferenceAdapter(width, sizes.hidden, config.adapter)
+        aligned = config.adapter.aligned
+        self.aligned = AlignedReference(width, sizes.hidden, places) if aligned else None
 
     def token_embeddings(self, ids: Tensor) -> Tensor:
         """Rows of the language model's table, `[..., hidden]`."""
@@ -206,6 +222,21 @@ class Personalisation(nn.Module):
         embeds = embeds * instruction.gate.unsqueeze(-1).to(embeds.dtype)
         places = (instruction.ids == _REFERENCE).unsqueeze(-1)
         return embeds.masked_scatter(places, reference.to(embeds.dtype))
+
+    def guides(self, decoded: DecoderOutput) -> Tensor | None:
+        """What each written place is guided by, `[B, P, hidden]`; None without `aligned`."""
+        return None if self.aligned is None else torch.as_tensor(self.aligned(decoded))
+
+    @staticmethod
+    def guide_written(embeds: Tensor, guides: Tensor | None) -> Tensor:
+        """Adds the guides to an instruction that ends with image start and all P codes.
+
+        The guide of place i stands at the token before code i, which predicts it.
+        """
+        if guides is None:
+            return embeds
+        before = embeds.shape[1] - guides.shape[1] - 1
+        return embeds + nn.functional.pad(guides, (0, 0, before, 1)).to(embeds.dtype)
 
     def code_logits(self, hidden: Tensor) -> Tensor:
         """Scores of image end (column 0) and every code (columns 1...), `[..., 1 + codes]`."""

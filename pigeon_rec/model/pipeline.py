@@ -249,14 +249,16 @@ class PigeonPipeline:
             gumbel_noise(keys, "mask", (tokens,)),
         )
         # 2. Reference tokens: decode what is left of the reference, adapt it.
-        adapted = self.personalisation.adapter(self.decode(reference, keep_reference))
+        decoded = self.decode(reference, keep_reference)
+        adapted = self.personalisation.adapter(decoded)
+        guides = self.personalisation.guides(decoded)
         # 3. Write the user's visual tokens.
         texts = write_texts(load_prompt(scenario), self.text, targets, self.config.language_model)
         instruction = self.personalisation.instruct(texts, history, keep_history)
         best = min(settings.top_k, 1 + self.config.tokenizer.codebook_size)
         noise = gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, best))
         codes = sample_codes(
-            self.personalisation, instruction, adapted, noise, settings.temperature
+            self.personalisation, instruction, adapted, noise, settings.temperature, guides
         )
         # 4. Render.
         start = normal_noise(keys, "diffusion", self.generator.latent_shape)

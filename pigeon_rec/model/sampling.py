@@ -28,6 +28,7 @@ def sample_codes(
     reference: Tensor,
     gumbel: Tensor,
     temperature: float = 1.0,
+    guides: Tensor | None = None,
 ) -> Tensor:
     """Writes one image per row.
 
@@ -37,6 +38,7 @@ def sample_codes(
         reference: Reference tokens `[B, R, hidden]`.
         gumbel: Gumbel noise `[B, most codes, top-k]`; its last sizes set the longest list and k.
         temperature: Divides the logits; below 1 is more certain.
+        guides: `[B, most codes, hidden]`, added where the code of each place is written.
 
     Returns:
         Code rows int64 `[B, most codes]`, `NO_CODE` behind an image that ended early. With a fixed
@@ -46,6 +48,8 @@ def sample_codes(
     most, k = gumbel.shape[1:]
     attention, positions = instruction.attention, instruction.positions
     embeds, cache = personalisation.embed(instruction, reference), None
+    if guides is not None:
+        embeds[:, -1] += guides[:, 0]
     written: list[Tensor] = []
     alive = torch.ones(len(reference), dtype=torch.bool, device=reference.device)
     for step in range(most):
@@ -68,6 +72,8 @@ def sample_codes(
             break
         ids = personalisation.vocabulary.image_end + column
         embeds = personalisation.token_embeddings(ids).unsqueeze(1)
+        if guides is not None and step + 1 < most:
+            embeds = embeds + guides[:, step + 1 : step + 2]
         attention = torch.cat([attention, attention.new_ones(len(ids), 1)], dim=1)
         positions = positions[:, -1:] + 1
     codes = torch.stack(written, dim=1)

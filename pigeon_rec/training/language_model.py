@@ -20,6 +20,7 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 from pigeon_rec.training.frozen import load_tokenizer, sticker_codes
 from pigeon_rec.training.restyle import RestyleCases
 from pigeon_rec.training.stickers import TrainingStickers
@@ -106,7 +107,9 @@ class LanguageModelRecipe:
         cache.batch_repeat_interleave(self.targets_per_user)
         reference, target = batch.reference.flatten(), batch.target.flatten()
         instruction = self._suffix(target)
-        embeds = self.personalisation.embed(instruction, self._reference(self.codes[reference]))
+        decoded = self._decode_masked(self.codes[reference])
+        embeds = self.personalisation.embed(instruction, self.personalisation.adapter(decoded))
+        embeds = self.personalisation.guide_written(embeds, self.personalisation.guides(decoded))
         before = torch.ones(len(target), prefix.shape[1], dtype=torch.bool)
         hidden = model(
             inputs_embeds=embeds,
@@ -127,13 +130,14 @@ class LanguageModelRecipe:
         keep = (torch.rand(history.shape) >= self.history_ratio).unsqueeze(-1)
         return torch.cat([text, codes * keep], dim=1)
 
-    def _reference(self, codes: Tensor) -> Tensor:
-        """Reference tokens of randomly masked reference codes."""
+    def _decode_masked(self, codes: Tensor) -> DecoderOutput:
+        """The decoder's view of randomly masked reference codes."""
         ratio = torch.rand(len(codes), 1) * self.reference_ratio
-        present = torch.rand(codes.shape) >= ratio
         with torch.no_grad():
-            decoded = self.decoder(self.rows[codes], present)
-        return torch.as_tensor(self.personalisation.adapter(decoded))
+            decoded: DecoderOutput = self.decoder(
+                self.rows[codes], torch.rand(codes.shape) >= ratio
+            )
+        return decoded
 
     def _suffix(self, target: Tensor) -> Instruction:
         """Target text, reference places, response and the target's own codes to learn from."""
