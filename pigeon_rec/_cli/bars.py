@@ -53,8 +53,9 @@ def choose_progress(*, quiet: bool) -> Progress:
 
 
 def _new_bar(label: str, total: int) -> tqdm[NoReturn]:
-    # A label names what is counted, so its last word is the unit: "assets: ... 4.2 assets/s".
-    unit = f" {label.rsplit(maxsplit=1)[-1]}"
+    # A label names what is counted ("item images", "assets of shard 3"): "... 4.2 assets/s".
+    counted = label.partition(" of ")[0]
+    unit = f" {counted.rsplit(maxsplit=1)[-1]}"
     bar: tqdm[NoReturn] = tqdm(
         total=total, desc=label, unit=unit, file=sys.stderr, dynamic_ncols=True
     )

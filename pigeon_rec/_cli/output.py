@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,11 +22,15 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_summary(title: str, summary: Mapping[str, Any]) -> None:
-    """Prints a step's summary as a heading and one aligned line per field."""
+    """Prints a step's summary: a heading, then a line per field or a table per list of parts."""
     print(title)
     width = max((len(key) for key in summary), default=0)
     for key, value in summary.items():
-        print(f"  {key:<{width}}  {_cell(value)}")
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            table = as_table(list(value[0]), [list(part.values()) for part in value])
+            print(textwrap.indent(table, "  "))
+        else:
+            print(f"  {key:<{width}}  {_text(value)}")
 
 
 def print_error(error: Exception, *, as_json: bool) -> None:
@@ -47,10 +52,14 @@ def as_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     )
 
 
-def _cell(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
-    text = "" if value is None else " ".join(str(value).split())
+    return "" if value is None else " ".join(str(value).split())
+
+
+def _cell(value: object) -> str:
+    text = _text(value)
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
 

@@ -9,12 +9,12 @@ from pigeon_rec._cli.bars import Bars, choose_progress
 
 def test_bar_shows_label_count_unit_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
     bars = Bars()
-    bars("assets", 0, 4)
-    bars("assets", 4, 4, rejected=1.0)
+    bars("assets of shard 3", 0, 4)
+    bars("assets of shard 3", 4, 4, rejected=1.0)
     shown = capsys.readouterr()
     assert shown.out == ""
     last = shown.err.rstrip().split("\r")[-1]
-    assert last.startswith("assets: 100%")
+    assert last.startswith("assets of shard 3: 100%")
     assert "4/4" in last
     assert "assets/s" in last
     assert "rejected=1" in last

@@ -40,6 +40,19 @@ def test_summary_has_a_line_per_field(capsys: pytest.CaptureFixture[str]) -> Non
     ]
 
 
+def test_summary_shows_its_parts_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = [{"shard": 0, "kept": 5}, {"shard": 3, "kept": 7}]
+    print_summary("generate 2026-06-01", {"shards": parts})
+    assert capsys.readouterr().out.split("\n") == [
+        "generate 2026-06-01",
+        "  shard  kept",
+        "  -----  ----",
+        "  0      5",
+        "  3      7",
+        "",
+    ]
+
+
 def test_error_tells_people_what_where_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     error = CatalogueError("two rows share an id", where="items.parquet, row 7", remedy="Drop one")
     print_error(error, as_json=False)
