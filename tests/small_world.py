@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
-__all__ = ["NIGHT", "PixelEncoder", "write_catalogue", "write_interactions", "write_items"]
+__all__ = ["NIGHT", "PixelEncoder", "png", "write_catalogue", "write_interactions", "write_items"]
 
 NIGHT = datetime.date(2026, 6, 1)
 
@@ -68,7 +68,7 @@ def write_catalogue(folder: Path, n_items: int) -> Path:
     return write_items(folder / "items.parquet", rows)
 
 
-def write_interactions(path: Path, histories: dict[str, Sequence[str]]) -> Path:
+def write_interactions(path: Path, histories: Mapping[str, Sequence[str]]) -> Path:
     """A parquet of one interaction a day, the last of each user on the day before `NIGHT`."""
     rows = [
         (user, item, NIGHT - datetime.timedelta(days=len(items) - place))

@@ -111,6 +111,7 @@ def embed_catalogue(
     image_size: int = 64,
     batch_size: int = 512,
     verify: bool = True,
+    on_batch: Callable[[int, int], None] | None = None,
 ) -> tuple[Vectors, list[Problem]]:
     """Gives the image embedding of each item, encoding only images not yet in the cache.
 
@@ -122,6 +123,7 @@ def embed_catalogue(
         image_size: Height and width in pixels the encoder sees.
         batch_size: Images read and encoded together.
         verify: Read cached images too, so that one that broke since is still told.
+        on_batch: Called with the number of images read so far and their total.
 
     Returns:
         L2-normalised float32 `[n, dim]` in the order of `item_ids`, and the problems met. Items
@@ -144,6 +146,8 @@ def embed_catalogue(
         if new:
             vectors = _encode(encode, images[np.searchsorted(batch, new)])
             fresh.update(zip((hashes[i] for i in new), vectors, strict=True))
+        if on_batch is not None:
+            on_batch(start + len(batch), len(to_read))
     if fresh:
         cache.add(list(fresh), np.stack(list(fresh.values())))
     return _gather(cache, hashes, item_ids, problems), problems

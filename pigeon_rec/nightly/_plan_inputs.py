@@ -1,0 +1,165 @@
+"""What a plan is made from: catalogue, interactions, candidates, and how the items look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
+from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.data.prompts import PromptTemplate, load_prompt
+from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly.candidates import CANDIDATE_SCHEMA, PROBLEM_SCHEMA
+from pigeon_rec.nightly.paths import NightPaths, end_of_day
+from pigeon_rec.nightly.progress import Progress
+from pigeon_rec.retrieval import EmbeddingCache, embed_catalogue
+
+__all__ = [
+    "ImageEncoder",
+    "Looks",
+    "PlanInputs",
+    "candidate_source",
+    "look",
+    "problem_rows",
+    "read_inputs",
+]
+
+
+class ImageEncoder(Protocol):
+    """What planning needs of an encoder; `pigeon_rec.scoring.encoder.StickerEncoder` is one."""
+
+    encoder_id: str
+
+    def encode_images(self, images: npt.NDArray[np.uint8], /) -> npt.NDArray[np.float32]:
+        """uint8 `[n, size, size, 3]` -> float32 `[n, dim]`."""
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """Everything that is read before planning, checked.
+
+    Attributes:
+        prompt: Template of the instruction.
+        catalogue: All items.
+        interactions: Of the candidates' users, up to the end of the date; known items only.
+        candidates: In `CANDIDATE_SCHEMA`.
+        problems: What was wrong with any of it, in `PROBLEM_SCHEMA`.
+    """
+
+    prompt: PromptTemplate
+    catalogue: Catalogue
+    interactions: pl.DataFrame
+    candidates: pl.DataFrame
+    problems: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The images of all items that matter tonight.
+
+    Attributes:
+        item_ids: Items, sorted.
+        vectors: Unit float32 `[n, dim]`, zero where broken.
+        broken: Items whose image cannot be used, with what is wrong.
+        problems: The same, in `PROBLEM_SCHEMA`.
+    """
+
+    item_ids: list[str]
+    vectors: npt.NDArray[np.float32]
+    broken: Mapping[str, str]
+    problems: pl.DataFrame
+
+
+def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
+    """Reads and checks all inputs of the night's plan.
+
+    Raises:
+        ConfigError: There is no such scenario.
+        CatalogueError: The catalogue is unusable.
+        InteractionError: The interactions are unusable.
+        PlanError: There are no candidates, or their file is damaged.
+    """
+    prompt = load_prompt(config.scenario)
+    catalogue = load_catalogue(config.catalogue)
+    candidates = _read_candidates(config, paths)
+    until = end_of_day(paths.date)
+    interactions, unknown = load_interactions(config.interactions, catalogue, until=until)
+    of_candidates = interactions.join(
+        candidates.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
+    )
+    problems = pl.concat([problem_rows(unknown), _candidate_problems(paths)])
+    return PlanInputs(prompt, catalogue, of_candidates, candidates, problems)
+
+
+def look(
+    inputs: PlanInputs,
+    encoder: ImageEncoder,
+    paths: NightPaths,
+    progress: Progress,
+) -> Looks:
+    """Embeds the images of all candidates and histories; reads each, to know the broken ones."""
+    wanted = pl.concat([inputs.candidates["item_id"], inputs.interactions["item_id"]]).unique()
+    known = wanted.filter(wanted.is_in(inputs.catalogue.items["item_id"].implode()))
+    item_ids = known.sort().to_list()
+    vectors, problems = embed_catalogue(
+        inputs.catalogue,
+        item_ids,
+        encoder.encode_images,
+        EmbeddingCache(paths.embeddings, encoder.encoder_id),
+        on_batch=lambda done, total: progress("item images", done, total),
+    )
+    broken = {problem.subject: f"{problem.message} [{problem.where}]" for problem in problems}
+    return Looks(item_ids, vectors, broken, problem_rows(problems))
+
+
+def candidate_source(config: NightlyConfig) -> str:
+    """How messages name the origin of the candidates; no path of the work directory in it."""
+    if config.candidates == "recbole":
+        return f"RecBole {config.recommender.model}"
+    return config.candidates
+
+
+def problem_rows(problems: Sequence[Problem]) -> pl.DataFrame:
+    """Problems as rows of `PROBLEM_SCHEMA`."""
+    rows = [(p.kind, p.subject, p.where, p.message) for p in problems]
+    return pl.DataFrame(rows, schema=PROBLEM_SCHEMA, orient="row")
+
+
+def _read_candidates(config: NightlyConfig, paths: NightPaths) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(paths.candidates)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise PlanError(
+            "the night has no candidates" if missing else f"cannot read the candidates: {error}",
+            where=str(paths.candidates),
+            remedy="Run `pigeon-rec nightly recommend` for this date first",
+        ) from error
+    if frame.schema != CANDIDATE_SCHEMA:
+        raise PlanError(
+            f"the candidates have columns {dict(frame.schema)}, not {dict(CANDIDATE_SCHEMA)}",
+            where=str(paths.candidates),
+            remedy="Run `pigeon-rec nightly recommend` for this date again",
+        )
+    if frame.is_empty():
+        raise PlanError(
+            f"nothing to plan for {paths.run_id}: there are 0 candidate pairs",
+            where=f"{paths.candidates}, made by {candidate_source(config)}",
+            remedy="Check the recommender's input and the logical date",
+        )
+    # One row a pair whoever wrote the file: a repeated one would multiply in every join.
+    return frame.sort("user_id", "rank", "item_id").unique(
+        ["user_id", "item_id"], keep="first", maintain_order=True
+    )
+
+
+def _candidate_problems(paths: NightPaths) -> pl.DataFrame:
+    if not paths.candidate_problems.is_file():
+        return pl.DataFrame(schema=PROBLEM_SCHEMA)
+    return pl.read_parquet(paths.candidate_problems).select(list(PROBLEM_SCHEMA))

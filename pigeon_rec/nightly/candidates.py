@@ -1,0 +1,218 @@
+"""The pairs a night may choose from: a recommender's top-K, trained here or given as a file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly._digest import digest, frame_sha256
+from pigeon_rec.nightly.paths import NightPaths, end_of_day, write_json, write_parquet
+from pigeon_rec.nightly.progress import Progress, silent
+
+__all__ = ["CANDIDATE_SCHEMA", "PROBLEM_SCHEMA", "RecommendSummary", "recommend"]
+
+CANDIDATE_SCHEMA: Final = pl.Schema(
+    {"user_id": pl.String(), "item_id": pl.String(), "score": pl.Float32(), "rank": pl.Int32()}
+)
+PROBLEM_SCHEMA: Final = pl.Schema(
+    {"kind": pl.String(), "subject": pl.String(), "where": pl.String(), "message": pl.String()}
+)
+
+
+@dataclass(frozen=True)
+class RecommendSummary:
+    """Where tonight's candidates come from, and how many there are.
+
+    Attributes:
+        path: The file of candidates.
+        source: Name of the recommender, or the file that was given.
+        candidates: Pairs in it.
+        users: People among them.
+        problems: Rows of a given file that were left out.
+        kept: True if the file was there already, made from the same interactions and settings.
+    """
+
+    path: Path
+    source: str
+    candidates: int
+    users: int
+    problems: int
+    kept: bool
+
+
+def recommend(
+    config: NightlyConfig, date: dt.date, *, progress: Progress = silent
+) -> RecommendSummary:
+    """Writes `candidates.parquet` of the night: `user_id, item_id, score f32, rank i32`.
+
+    With `candidates: recbole` the recommender learns from all interactions up to the end of
+    `date`; running again for the same ones keeps the file. A given parquet file is checked, and
+    rows without ids or a finite score are told in `candidate_problems.parquet`.
+
+    Raises:
+        ConfigError: The recommender's model does not exist or is of the wrong kind.
+        PlanError: There is nothing to recommend from, or the given file is unusable.
+    """
+    paths = NightPaths.of(config, date)
+    if config.candidates == "recbole":
+        return _trained(config, paths, progress)
+    source = Path(config.candidates)
+    candidates, problems = _checked(_read(source), source)
+    if candidates.is_empty():
+        raise PlanError(
+            f"the file holds no usable candidate pair ({problems.height} rows were refused)",
+            where=str(source),
+            remedy="Write rows of user_id, item_id and a finite score",
+        )
+    return _write(paths, candidates, problems, str(source), {"source": str(source)})
+
+
+def _trained(config: NightlyConfig, paths: NightPaths, progress: Progress) -> RecommendSummary:
+    catalogue = load_catalogue(config.catalogue)
+    interactions, _ = load_interactions(
+        config.interactions, catalogue, until=end_of_day(paths.date)
+    )
+    if interactions.is_empty():
+        raise PlanError(
+            f"there are no interactions up to the end of {paths.run_id} to recommend from",
+            where=config.interactions,
+            remedy="Check the file and the logical date",
+        )
+    source = f"RecBole {config.recommender.model}"
+    made_from = {
+        "source": source,
+        "recommender": config.recommender.model_dump(mode="json"),
+        "seed": config.seed,
+        "interactions_sha256": frame_sha256(interactions),
+    }
+    kept = _kept(paths, made_from)
+    if kept is not None:
+        return _summary(paths, kept, pl.DataFrame(schema=PROBLEM_SCHEMA), source, kept=True)
+    from pigeon_rec.recbole_plugin.top_k import export_top_k
+
+    candidates = export_top_k(
+        interactions,
+        config.recommender,
+        seed=config.seed,
+        work_dir=paths.recbole,
+        on_epoch=lambda done, total: progress("recommender epochs", done, total),
+    )
+    return _write(paths, candidates, pl.DataFrame(schema=PROBLEM_SCHEMA), source, made_from)
+
+
+def _kept(paths: NightPaths, made_from: dict[str, object]) -> pl.DataFrame | None:
+    """The night's candidates, if they were made from just this and are still what was written."""
+    try:
+        info = json.loads(paths.candidates_info.read_text(encoding="utf-8"))
+        candidates = pl.read_parquet(paths.candidates)
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        return None
+    same = isinstance(info, dict) and info.get("made_from_sha256") == digest(made_from)
+    return candidates if same and info.get("sha256") == frame_sha256(candidates) else None
+
+
+def _read(source: Path) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(source)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise PlanError(
+            f"cannot read the candidates: {error}",
+            where=str(source),
+            remedy="Give a parquet file of user_id, item_id, score, or `recbole`",
+        ) from error
+    missing = [name for name in ("user_id", "item_id", "score") if name not in frame.columns]
+    if missing:
+        raise PlanError(f"columns are missing: {', '.join(missing)}", where=str(source))
+    for name in ("user_id", "item_id"):
+        if frame.schema[name] != pl.String():
+            raise PlanError(
+                f"column {name} holds {frame.schema[name]}, not strings",
+                where=str(source),
+                remedy="Ids are strings: cast the column",
+            )
+    if not frame.schema["score"].is_numeric():
+        raise PlanError(
+            f"column score holds {frame.schema['score']}, not numbers", where=str(source)
+        )
+    return frame.select("user_id", "item_id", pl.col("score").cast(pl.Float64()))
+
+
+def _checked(frame: pl.DataFrame, source: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Ranked candidates, one row a pair, and the rows that are none, in `PROBLEM_SCHEMA`."""
+    rows = frame.with_row_index("row", offset=1)
+    named = pl.all_horizontal(pl.col("user_id", "item_id").fill_null("") != "")
+    scored = pl.col("score").cast(pl.Float32()).is_finite().fill_null(value=False)
+    usable = rows.filter(named & scored).sort(
+        ["user_id", "score", "item_id", "row"], descending=[False, True, False, False]
+    )
+    best = usable.unique(["user_id", "item_id"], keep="first", maintain_order=True)
+    candidates = best.select(
+        "user_id",
+        "item_id",
+        pl.col("score"),
+        pl.int_range(1, pl.len() + 1).over("user_id").alias("rank"),
+    ).cast(CANDIDATE_SCHEMA)
+    problems = [
+        _problems(rows.filter(~named), "bad_candidate", "user_id or item_id is empty", source),
+        _problems(rows.filter(named & ~scored), "bad_candidate", "score is no number", source),
+        _problems(
+            usable.join(best, on="row", how="anti"),
+            "duplicate_candidate",
+            "the pair stands there with a better score",
+            source,
+        ),
+    ]
+    return candidates, pl.concat(problems)
+
+
+def _problems(rows: pl.DataFrame, kind: str, message: str, source: Path) -> pl.DataFrame:
+    ids = pl.col("user_id", "item_id").fill_null("?")
+    return rows.sort("row").select(
+        pl.lit(kind).alias("kind"),
+        pl.concat_str(ids, separator=" / ").alias("subject"),
+        pl.format("{}, row {}", pl.lit(str(source)), "row").alias("where"),
+        pl.lit(message).alias("message"),
+    )
+
+
+def _write(
+    paths: NightPaths,
+    candidates: pl.DataFrame,
+    problems: pl.DataFrame,
+    source: str,
+    made_from: dict[str, object],
+) -> RecommendSummary:
+    # The description last: candidates without it are made again.
+    paths.candidates_info.unlink(missing_ok=True)
+    write_parquet(candidates, paths.candidates)
+    write_parquet(problems, paths.candidate_problems)
+    info = {
+        **made_from,
+        "made_from_sha256": digest(made_from),
+        "candidates": candidates.height,
+        "sha256": frame_sha256(candidates),
+    }
+    write_json(info, paths.candidates_info)
+    return _summary(paths, candidates, problems, source, kept=False)
+
+
+def _summary(
+    paths: NightPaths, candidates: pl.DataFrame, problems: pl.DataFrame, source: str, *, kept: bool
+) -> RecommendSummary:
+    return RecommendSummary(
+        path=paths.candidates,
+        source=source,
+        candidates=candidates.height,
+        users=candidates["user_id"].n_unique(),
+        problems=problems.height,
+        kept=kept,
+    )

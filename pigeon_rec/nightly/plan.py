@@ -1,0 +1,311 @@
+"""Planning a night: which (user, item) pairs get a picture, from which history, in which shard.
+
+Candidates are screened, each gets the history that retrieval finds for it, the most valuable ones
+within the budget are chosen, and a key over all that decides a picture tells whether an earlier
+night has drawn it already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly._choice import choose, prioritise, screen, usable_counts
+from pigeon_rec.nightly._digest import asset_key, frame_sha256, settings_hash
+from pigeon_rec.nightly._plan_inputs import (
+    ImageEncoder,
+    Looks,
+    PlanInputs,
+    candidate_source,
+    look,
+    read_inputs,
+)
+from pigeon_rec.nightly.candidates import PROBLEM_SCHEMA
+from pigeon_rec.nightly.paths import NightPaths, end_of_day, write_json, write_parquet
+from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.retrieval import HistoryRetriever
+from pigeon_rec.warehouse import known_assets
+
+__all__ = ["PLAN_SCHEMA", "ImageEncoder", "PlanSummary", "plan_night"]
+
+PLAN_SCHEMA: Final = pl.Schema(
+    {
+        "asset_key": pl.String(),
+        "user_id": pl.String(),
+        "item_id": pl.String(),
+        "status": pl.String(),
+        "priority": pl.Float64(),
+        "history_ids": pl.List(pl.String()),
+        "history_scores": pl.List(pl.Float32()),
+        "shard": pl.Int32(),
+        "model_version": pl.String(),
+        "settings_hash": pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """What was planned; also the content of `plan.json`.
+
+    Attributes:
+        run_id: The night.
+        candidates: Pairs the recommender proposed.
+        planned: Pairs to be served tonight.
+        users: People among them.
+        generate: Planned pairs whose picture must be drawn.
+        reuse: Planned pairs whose picture (or its refusal) the warehouse already knows.
+        skipped: Candidates that cannot be personalised.
+        reasons: Skipped candidates by reason.
+        left_out: Candidates that could be, but not within tonight's limits, by limit.
+        problems: Bad items, images, users and rows that were met.
+        shard_sizes: Pictures to draw in each shard.
+        model_version: Model that will draw.
+        encoder_id: Encoder that the histories were found with.
+        settings_hash: How pictures are drawn and judged.
+        seed: Root of the night's randomness.
+        candidates_sha256: Hash of the candidates.
+        interactions_sha256: Hash of what the candidates' users did up to the end of the date.
+        pairs_sha256: Hash of the planned pairs and their keys; not of what is reused.
+    """
+
+    run_id: str
+    candidates: int
+    planned: int
+    users: int
+    generate: int
+    reuse: int
+    skipped: int
+    reasons: Mapping[str, int]
+    left_out: Mapping[str, int]
+    problems: int
+    shard_sizes: Sequence[int]
+    model_version: str
+    encoder_id: str
+    settings_hash: str
+    seed: int
+    candidates_sha256: str
+    interactions_sha256: str
+    pairs_sha256: str
+
+
+@dataclass(frozen=True)
+class _Style:
+    """What besides the inputs decides a picture: model, settings, seed."""
+
+    version: str
+    settings: str
+    seed: int
+
+
+def plan_night(
+    config: NightlyConfig,
+    date: dt.date,
+    *,
+    progress: Progress = silent,
+    encoder: ImageEncoder | None = None,
+    model_version: str | None = None,
+) -> PlanSummary:
+    """Writes `plan.parquet`, `skipped.parquet`, `problems.parquet` and `plan.json` of the night.
+
+    The same inputs give the same pairs and keys, whatever the warehouse holds; it only decides
+    between `generate` and `reuse`.
+
+    Args:
+        config: Settings of the night.
+        date: Logical date; what happened after its end (UTC) is not known yet.
+        progress: Told of the item images that were read.
+        encoder: Finds histories; the scorer of `config.model` if left out.
+        model_version: Part of every key; that of `config.model` if left out.
+
+    Raises:
+        PigeonError: An input is missing or malformed.
+        PlanError: There are no candidates, or none that can be personalised. What was skipped is
+            still written; a plan of an earlier try is removed.
+    """
+    paths = NightPaths.of(config, date)
+    _forget_plan(paths)
+    inputs = read_inputs(config, paths)
+    version = model_version if model_version is not None else _version_of(config.model)
+    style = _Style(version, settings_hash(config, inputs.prompt), config.seed)
+    encoder = encoder if encoder is not None else _load_encoder(config.model)
+    looks = look(inputs, encoder, paths, progress)
+
+    # 1. Who and what can be personalised, and from which history.
+    pairs, skipped, problems = _eligible(config, inputs, looks, end_of_day(date))
+    write_parquet(skipped, paths.skipped)
+    write_parquet(problems, paths.problems)
+    if pairs.is_empty():
+        raise _nothing_to_plan(config, paths, inputs, skipped)
+
+    # 2. The best of them, and what earlier nights have made of these very pictures.
+    choice = choose(pairs, config.plan)
+    plan = _plan(choice.pairs, inputs, style, paths, config.plan.shards)
+    write_parquet(plan, paths.plan)
+
+    summary = PlanSummary(
+        run_id=paths.run_id,
+        candidates=inputs.candidates.height,
+        left_out=choice.left_out,
+        skipped=skipped.height,
+        reasons=_tally(skipped),
+        problems=problems.height,
+        encoder_id=encoder.encoder_id,
+        candidates_sha256=frame_sha256(inputs.candidates),
+        interactions_sha256=frame_sha256(inputs.interactions),
+        **_plan_facts(plan, style, config.plan.shards),
+    )
+    write_json(dataclasses.asdict(summary), paths.plan_info)
+    return summary
+
+
+def _eligible(
+    config: NightlyConfig, inputs: PlanInputs, looks: Looks, as_of: dt.datetime
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Pairs with history and priority, the skipped ones, and all problems of the night."""
+    counts = usable_counts(inputs.interactions, looks.broken)
+    known = inputs.catalogue.items["item_id"]
+    needed = config.plan.min_interactions
+    fit, skipped = screen(inputs.candidates, known, counts, looks.broken, needed)
+    histories = _histories(config, fit, inputs, looks, as_of)
+    # Who knows nothing but the reference has no history left for it.
+    lonely = histories.filter(pl.col("history_ids").list.len() == 0).select(
+        "user_id",
+        "item_id",
+        pl.lit("short_history").alias("reason"),
+        pl.lit("no item but the reference itself").alias("detail"),
+    )
+    pairs = prioritise(fit, histories.filter(pl.col("history_ids").list.len() > 0))
+    skipped = pl.concat([skipped, lonely]).sort("user_id", "item_id")
+    problems = pl.concat([inputs.problems, looks.problems, _skip_problems(config, skipped)])
+    return pairs, skipped, problems.unique().sort(list(PROBLEM_SCHEMA))
+
+
+def _histories(
+    config: NightlyConfig,
+    fit: pl.DataFrame,
+    inputs: PlanInputs,
+    looks: Looks,
+    as_of: dt.datetime,
+) -> pl.DataFrame:
+    usable = inputs.interactions.filter(~pl.col("item_id").is_in(list(looks.broken))).join(
+        fit.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
+    )
+    retriever = HistoryRetriever(looks.vectors, usable, looks.item_ids, config.retrieval, as_of)
+    return retriever.retrieve(fit.select("user_id", "item_id"))
+
+
+def _skip_problems(config: NightlyConfig, skipped: pl.DataFrame) -> pl.DataFrame:
+    """One row per unknown item and per user with too little history; images are told already."""
+    unknown = skipped.filter(pl.col("reason") == "unknown_item").select(
+        pl.col("reason").alias("kind"),
+        pl.col("item_id").alias("subject"),
+        pl.lit(candidate_source(config)).alias("where"),
+        pl.format("item '{}' is a candidate, but not in the catalogue", "item_id").alias("message"),
+    )
+    short = skipped.filter(pl.col("reason") == "short_history").select(
+        pl.col("reason").alias("kind"),
+        pl.col("user_id").alias("subject"),
+        pl.lit(config.interactions).alias("where"),
+        pl.format("user '{}' has too little history: {}", "user_id", "detail").alias("message"),
+    )
+    return pl.concat([unknown, short])
+
+
+def _plan(
+    pairs: pl.DataFrame, inputs: PlanInputs, style: _Style, paths: NightPaths, shards: int
+) -> pl.DataFrame:
+    """The chosen pairs as rows of `PLAN_SCHEMA`, in the same order."""
+    keys = _keys(pairs, inputs, style)
+    known = known_assets(paths.warehouse, keys)["asset_key"]
+    return pairs.with_columns(
+        pl.Series("asset_key", keys, dtype=pl.String()),
+        pl.Series("shard", [int(key[:8], 16) % shards for key in keys], dtype=pl.Int32()),
+        pl.lit(style.version).alias("model_version"),
+        pl.lit(style.settings).alias("settings_hash"),
+    ).select(
+        pl.when(pl.col("asset_key").is_in(known.implode()))
+        .then(pl.lit("reuse"))
+        .otherwise(pl.lit("generate"))
+        .alias("status")
+        if name == "status"
+        else pl.col(name)
+        for name in PLAN_SCHEMA
+    )
+
+
+def _keys(pairs: pl.DataFrame, inputs: PlanInputs, style: _Style) -> list[str]:
+    used = pl.concat([pairs["item_id"], pairs["history_ids"].explode()]).unique().to_list()
+    sha256 = dict(zip(used, inputs.catalogue.image_hashes(used), strict=True))
+    items = inputs.catalogue.rows(pairs["item_id"].to_list())
+    texts = items.select("title", "semantics", "category").iter_rows()
+    return [
+        asset_key(
+            [(item, sha256[item]) for item in history],
+            (reference, sha256[reference]),
+            inputs.prompt.target(*text),
+            model_version=style.version,
+            settings=style.settings,
+            seed=style.seed,
+        )
+        for (reference, history), text in zip(
+            pairs.select("item_id", "history_ids").iter_rows(), texts, strict=True
+        )
+    ]
+
+
+def _plan_facts(plan: pl.DataFrame, style: _Style, shards: int) -> dict[str, Any]:
+    to_draw = plan.filter(pl.col("status") == "generate")
+    sizes = dict(to_draw["shard"].value_counts().iter_rows())
+    return {
+        "planned": plan.height,
+        "users": plan["user_id"].n_unique(),
+        "generate": to_draw.height,
+        "reuse": plan.height - to_draw.height,
+        "shard_sizes": [sizes.get(shard, 0) for shard in range(shards)],
+        "model_version": style.version,
+        "settings_hash": style.settings,
+        "seed": style.seed,
+        "pairs_sha256": frame_sha256(plan.select("user_id", "item_id", "asset_key")),
+    }
+
+
+def _tally(skipped: pl.DataFrame) -> dict[str, int]:
+    return dict(sorted(skipped["reason"].value_counts().iter_rows()))
+
+
+def _forget_plan(paths: NightPaths) -> None:
+    # If this try fails, nobody may draw or publish what an earlier one planned.
+    paths.plan_info.unlink(missing_ok=True)
+    paths.plan.unlink(missing_ok=True)
+
+
+def _nothing_to_plan(
+    config: NightlyConfig, paths: NightPaths, inputs: PlanInputs, skipped: pl.DataFrame
+) -> PlanError:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in _tally(skipped).items())
+    return PlanError(
+        f"nothing to plan for {paths.run_id}: 0 of {inputs.candidates.height} candidate pairs can "
+        f"be personalised ({reasons})",
+        where=f"candidates of {candidate_source(config)}; each pair's reason in {paths.skipped}",
+        remedy="Check interactions, catalogue and logical date, or lower plan.min_interactions",
+    )
+
+
+def _version_of(model: str) -> str:
+    from pigeon_rec.model.version import model_version
+
+    return model_version(model)
+
+
+def _load_encoder(model: str) -> ImageEncoder:
+    from pigeon_rec.scoring.encoder import load_encoder
+
+    return load_encoder(model)
