@@ -1,0 +1,105 @@
+"""A whole Pigeon model of a few thousand weights, seeded, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pigeon_rec.config import GenerationConfig
+from pigeon_rec.model.configuration import (
+    AdapterConfig,
+    AutoencoderConfig,
+    DecoderConfig,
+    LanguageModelConfig,
+    MaskGeneratorConfig,
+    PigeonConfig,
+    RendererConfig,
+    VisualTokenizerConfig,
+)
+from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+
+__all__ = [
+    "DYNAMIC",
+    "QUICK",
+    "TINY",
+    "pictures",
+    "seeded",
+    "tiny_personalisation",
+    "tiny_pipeline",
+    "tiny_text",
+]
+
+TINY = PigeonConfig(
+    name="tiny",
+    tokenizer=VisualTokenizerConfig(
+        image_size=16, patch_size=4, width=32, encoder_layers=1, heads=2, code_dim=8,
+        codebook_size=32, mlp_ratio=2.0,
+    ),
+    decoder=DecoderConfig(
+        code_dim=8, width=32, layers=1, heads=2, mlp_ratio=2.0, queries=16, output_width=32,
+        projections=(8, 16), preview_patch=4,
+    ),
+    mask_generator=MaskGeneratorConfig(heads=2, feedforward=32, max_position=16),
+    adapter=AdapterConfig(hidden=16, reference_tokens=4, aligned=True),
+    language_model=LanguageModelConfig(
+        text_vocabulary=280, hidden=32, layers=1, heads=2, intermediate=64, max_text_tokens=12
+    ),
+    autoencoder=AutoencoderConfig(patch=2, latent_channels=4, channels=(8,), norm_groups=4),
+    renderer=RendererConfig(channels=(8, 16), head_width=8, norm_groups=4, grid_channels=4),
+)  # fmt: skip
+
+DYNAMIC = TINY.model_copy(
+    update={
+        "tokenizer": TINY.tokenizer.model_copy(update={"keep": "dynamic"}),
+        "adapter": TINY.adapter.model_copy(update={"aligned": False}),
+    }
+)
+"""Images as lists of different lengths."""
+
+QUICK = GenerationConfig(mask_ratios=(0.0, 0.5), diffusion_steps=2, top_k=8)
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Torch draws from `seed` inside, and goes on as before behind it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def tiny_text() -> TextTokenizer:
+    """A byte-pair tokenizer of a few words."""
+    return TextTokenizer.learn(["a red apple", "a small sticker of a cat"], 280)
+
+
+def tiny_personalisation(config: PigeonConfig = TINY, seed: int = 0) -> Personalisation:
+    """A personalisation module whose choices depend visibly on what it reads."""
+    with seeded(seed):
+        personalisation = Personalisation(config).eval()
+    with torch.no_grad():
+        for weight in personalisation.language_model.parameters():
+            # The usual start of 0.02 leaves all codes equally likely, whatever stands before them.
+            weight.mul_(1.0 if weight.dim() == 1 else 10.0)
+    return personalisation
+
+
+def tiny_pipeline(config: PigeonConfig = TINY, seed: int = 0) -> PigeonPipeline:
+    """A pipeline of untrained parts that takes four rows at once."""
+    with seeded(seed):
+        pipeline = PigeonPipeline.from_config(config, tiny_text())
+    pipeline.personalisation.load_state_dict(tiny_personalisation(config, seed).state_dict())
+    pipeline.batch_size = 4
+    return pipeline
+
+
+def pictures(*shape: int, seed: int = 0, side: int = 16) -> NDArray[np.uint8]:
+    """Random uint8 pictures `[*shape, side, side, 3]` of 4x4 blocks of one colour."""
+    random = np.random.default_rng(seed)
+    blocks = random.integers(0, 256, (*shape, side // 4, side // 4, 3), dtype=np.uint8)
+    return blocks.repeat(4, axis=-3).repeat(4, axis=-2)
