@@ -111,16 +111,21 @@ def _tile_means(prompt: Tensor, tiles: int) -> Tensor:
 
 
 class AlignedReference(nn.Module):
-    """The reference's embedding at each place of the patch grid, to guide the code written there."""
+    """The reference at each place of the patch grid, to guide the code written there."""
 
     def __init__(self, prompt_width: int, hidden: int, places: int) -> None:
         super().__init__()
         self.proj = nn.Linear(prompt_width, hidden)
+        self.mix = nn.Linear(hidden, hidden, bias=False)
         self.places = nn.Parameter(torch.randn(1, places, hidden) * 0.02)
+        # Starts at the reference's code itself: what is near to it is near in the output table too.
+        nn.init.zeros_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+        nn.init.eye_(self.mix.weight)
 
-    def forward(self, decoded: DecoderOutput) -> Tensor:
-        """`[B, places, hidden]`."""
-        return torch.as_tensor(self.proj(decoded.prompt) + self.places)
+    def forward(self, decoded: DecoderOutput, codes: Tensor) -> Tensor:
+        """Guides `[B, places, hidden]` of prompts and code embeddings `[B, places, hidden]`."""
+        return torch.as_tensor(self.proj(decoded.prompt) + self.mix(codes) + self.places)
 
 
 class Personalisation(nn.Module):
@@ -223,9 +228,18 @@ class Personalisation(nn.Module):
         places = (instruction.ids == _REFERENCE).unsqueeze(-1)
         return embeds.masked_scatter(places, reference.to(embeds.dtype))
 
-    def guides(self, decoded: DecoderOutput) -> Tensor | None:
-        """What each written place is guided by, `[B, P, hidden]`; None without `aligned`."""
-        return None if self.aligned is None else torch.as_tensor(self.aligned(decoded))
+    def guides(self, decoded: DecoderOutput, reference: Tensor, keep: Tensor) -> Tensor | None:
+        """What each written place is guided by, `[B, P, hidden]`; None without `aligned`.
+
+        Args:
+            decoded: The decoder's view of the masked reference.
+            reference: Its code rows int64 `[B, P]`.
+            keep: `[B, P]`, 0 where masked; a masked code says nothing.
+        """
+        if self.aligned is None:
+            return None
+        codes = self.token_embeddings(reference + self.vocabulary.first_code)
+        return torch.as_tensor(self.aligned(decoded, codes * keep.unsqueeze(-1).to(codes.dtype)))
 
     @staticmethod
     def guide_written(embeds: Tensor, guides: Tensor | None) -> Tensor:

@@ -251,7 +251,7 @@ class PigeonPipeline:
         # 2. Reference tokens: decode what is left of the reference, adapt it.
         decoded = self.decode(reference, keep_reference)
         adapted = self.personalisation.adapter(decoded)
-        guides = self.personalisation.guides(decoded)
+        guides = self.personalisation.guides(decoded, reference, keep_reference)
         # 3. Write the user's visual tokens.
         texts = write_texts(load_prompt(scenario), self.text, targets, self.config.language_model)
         instruction = self.personalisation.instruct(texts, history, keep_history)

@@ -20,7 +20,6 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
-from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 from pigeon_rec.training.frozen import load_tokenizer, sticker_codes
 from pigeon_rec.training.restyle import RestyleCases
 from pigeon_rec.training.stickers import TrainingStickers
@@ -72,7 +71,7 @@ class LanguageModelRecipe:
         folder: Path,
         targets_per_user: int = 8,
         history_ratio: float = 0.2,
-        reference_ratio: float = 0.8,
+        reference_ratio: float = 0.5,
     ) -> None:
         self.targets_per_user = targets_per_user
         self.history_ratio, self.reference_ratio = history_ratio, reference_ratio
@@ -107,9 +106,12 @@ class LanguageModelRecipe:
         cache.batch_repeat_interleave(self.targets_per_user)
         reference, target = batch.reference.flatten(), batch.target.flatten()
         instruction = self._suffix(target)
-        decoded = self._decode_masked(self.codes[reference])
+        keep = self._kept(self.codes[reference])
+        with torch.no_grad():
+            decoded = self.decoder(self.rows[self.codes[reference]], keep > 0)
         embeds = self.personalisation.embed(instruction, self.personalisation.adapter(decoded))
-        embeds = self.personalisation.guide_written(embeds, self.personalisation.guides(decoded))
+        guides = self.personalisation.guides(decoded, self.codes[reference], keep)
+        embeds = self.personalisation.guide_written(embeds, guides)
         before = torch.ones(len(target), prefix.shape[1], dtype=torch.bool)
         hidden = model(
             inputs_embeds=embeds,
@@ -130,14 +132,10 @@ class LanguageModelRecipe:
         keep = (torch.rand(history.shape) >= self.history_ratio).unsqueeze(-1)
         return torch.cat([text, codes * keep], dim=1)
 
-    def _decode_masked(self, codes: Tensor) -> DecoderOutput:
-        """The decoder's view of randomly masked reference codes."""
+    def _kept(self, codes: Tensor) -> Tensor:
+        """Random 0/1 `[B, P]`: each image drops its own share, up to `reference_ratio`."""
         ratio = torch.rand(len(codes), 1) * self.reference_ratio
-        with torch.no_grad():
-            decoded: DecoderOutput = self.decoder(
-                self.rows[codes], torch.rand(codes.shape) >= ratio
-            )
-        return decoded
+        return (torch.rand(codes.shape) >= ratio).float()
 
     def _suffix(self, target: Tensor) -> Instruction:
         """Target text, reference places, response and the target's own codes to learn from."""

@@ -114,7 +114,8 @@ class ReconstructRecipe:
         adapted = self.personalisation.adapter(decoded)
         instruction = self._with_target(history, keep_history, target)
         embeds = self.personalisation.embed(instruction, adapted)
-        embeds = self.personalisation.guide_written(embeds, self.personalisation.guides(decoded))
+        guides = self.personalisation.guides(decoded, reference, keep_reference)
+        embeds = self.personalisation.guide_written(embeds, guides)
         codes = self.codes[target]
         hidden = self.personalisation.language_model.model(
             inputs_embeds=embeds,
