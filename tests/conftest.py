@@ -75,7 +75,7 @@ class AirflowHome:
     environment: dict[str, str]
 
     def run(
-        self, *arguments: str, timeout: float = 600, **extra: str
+        self, *arguments: str, timeout: float = 1500, **extra: str
     ) -> subprocess.CompletedProcess[str]:
         """Runs the interpreter with `arguments`; `extra` environment variables come on top."""
         return subprocess.run(

@@ -9,22 +9,35 @@ from typing import Any
 import duckdb
 import pytest
 
+from pigeon_rec.data.stickers import INTERACTIONS_PATH
 from pigeon_rec.errors import PigeonError
 from pigeon_rec.nightly.steps import TEMPORARY_FAILURE
 
 HERE = Path(__file__).parent
 NIGHT = "2026-06-01"
+USERS = 8
 SMALL_NIGHT = """
-batch_size: 12
-recommender: {epochs: 1, embedding_size: 8, top_k: 5}
-plan: {max_assets: 12, max_assets_per_user: 2, shards: 3}
-generation: {mask_ratios: [0.3], diffusion_steps: 2}
+interactions: {interactions}
+threads: 1
+recommender: {{epochs: 1, embedding_size: 8, top_k: 5}}
+plan: {{max_assets: 12, max_assets_per_user: 2, shards: 3}}
+generation: {{mask_ratios: [0.3], diffusion_steps: 4}}
+gate: {{min_text_score: -1.0}}
 """
 
 
 def last_json(output: str) -> Any:
     """The JSON object on the last line; Airflow logs before it."""
     return json.loads(output.rstrip().rsplit("\n", 1)[-1])
+
+
+def write_first_users(path: Path) -> Path:
+    """The bundled interactions of the first `USERS` users: few pictures to embed."""
+    header, *lines = INTERACTIONS_PATH.read_text(encoding="utf-8").splitlines(keepends=True)
+    users = list(dict.fromkeys(line.split("\t")[0] for line in lines))[:USERS]
+    kept = (line for line in lines if line.split("\t")[0] in users)
+    path.write_text(header + "".join(kept), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +130,9 @@ def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> 
 def night(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A small night run twice through Airflow: its work directory and both outputs."""
     folder = tmp_path_factory.mktemp("night")
+    interactions = write_first_users(folder / "few.inter")
     config = folder / "night.yaml"
-    config.write_text(SMALL_NIGHT, encoding="utf-8")
+    config.write_text(SMALL_NIGHT.format(interactions=interactions), encoding="utf-8")
     pool = ("pools", "set", "pigeon_accelerator", "1", "pictures at the same time")
     assert airflow.run("-m", "airflow", *pool).returncode == 0
     outputs = []
@@ -134,7 +148,7 @@ def night(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 def test_a_real_night_ends_in_served_pictures(night: tuple[Path, list[str]]) -> None:
     work_dir, (first, _) = night
     assert first.count("starting task_id=generate") >= 2
@@ -150,7 +164,7 @@ def test_a_real_night_ends_in_served_pictures(night: tuple[Path, list[str]]) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 def test_the_same_night_again_draws_nothing(night: tuple[Path, list[str]]) -> None:
     work_dir, (_, second) = night
     assert second.count("starting task_id=generate") == 0
