@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,16 +132,14 @@ def end_of_day(date: datetime.date) -> datetime.datetime:
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     """Writes a frame so that `path` holds either the old or the whole new file."""
-    temporary = _temporary(path)
-    frame.write_parquet(temporary)
-    temporary.replace(path)
+    with _replacing(path) as temporary:
+        frame.write_parquet(temporary)
 
 
 def write_text(text: str, path: Path) -> None:
     """Writes a UTF-8 text so that `path` holds either the old or the whole new file."""
-    temporary = _temporary(path)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with _replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(value: Mapping[str, object], path: Path) -> None:
@@ -148,7 +147,14 @@ def write_json(value: Mapping[str, object], path: Path) -> None:
     write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", path)
 
 
-def _temporary(path: Path) -> Path:
-    # The process id keeps two writers apart; the same folder keeps the rename atomic.
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` if all goes well, and goes if not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The process id keeps two writers apart; the same folder keeps the rename atomic.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

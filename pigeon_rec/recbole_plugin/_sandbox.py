@@ -108,7 +108,7 @@ def _quiet() -> Iterator[None]:
     """Warnings of RecBole's dependencies about RecBole's code, and its chatter, help nobody."""
     root = logging.getLogger()
     level = root.level
-    root.setLevel(max(level, logging.WARNING))
+    root.setLevel(max(level, logging.ERROR))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"recbole\b")
