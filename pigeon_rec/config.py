@@ -67,12 +67,25 @@ class PlanConfig(_Settings):
 
 
 class GenerationConfig(_Settings):
-    """How one personalised picture is drawn; part of its `asset_key`."""
+    """How one personalised picture is drawn; part of its `asset_key`.
+
+    Attributes:
+        history_mask_ratio: Share of history tokens that the mask generator drops.
+        mask_ratios: Shares of reference tokens to drop; one candidate each.
+        temperature: Of the sampling of visual tokens; below 1 is more certain.
+        top_k: Visual tokens to sample from at each place.
+        reference_guidance: Classifier-free guidance of the language model on the reference; 1 is
+            none, as published, and half the work.
+        diffusion_steps: Solver steps of the renderer.
+        guidance_scale: Classifier-free guidance of the renderer; 1 is none.
+        image_format: Of the stored pictures, lossless both.
+    """
 
     history_mask_ratio: Fraction = 0.2
     mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.1, 0.2)
     temperature: Annotated[float, Field(gt=0.0)] = 0.7
     top_k: Positive = 50
+    reference_guidance: Annotated[float, Field(ge=1.0)] = 3.0
     diffusion_steps: Positive = 8
     guidance_scale: Annotated[float, Field(ge=1.0)] = 1.0
     image_format: Literal["png", "webp"] = "png"

@@ -248,19 +248,26 @@ class PigeonPipeline:
             ratio,
             gumbel_noise(keys, "mask", (tokens,)),
         )
-        # 2. Reference tokens: decode what is left of the reference, adapt it.
+        # 2. The user's visual tokens, guided away from what they would be without the reference.
+        scale = settings.reference_guidance
+        if scale != 1.0:
+            history, reference, keep_history, targets = _twice(
+                history, reference, keep_history, targets
+            )
+            keep_reference = torch.cat([keep_reference, torch.zeros_like(keep_reference)])
         decoded = self.decode(reference, keep_reference)
-        adapted = self.personalisation.adapter(decoded)
-        guides = self.personalisation.guides(decoded, reference, keep_reference)
-        # 3. Write the user's visual tokens.
         texts = write_texts(load_prompt(scenario), self.text, targets, self.config.language_model)
-        instruction = self.personalisation.instruct(texts, history, keep_history)
         best = min(settings.top_k, 1 + self.config.tokenizer.codebook_size)
-        noise = gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, best))
         codes = sample_codes(
-            self.personalisation, instruction, adapted, noise, settings.temperature, guides
+            self.personalisation,
+            self.personalisation.instruct(texts, history, keep_history),
+            self.personalisation.adapter(decoded),
+            gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, best)),
+            settings.temperature,
+            self.personalisation.guides(decoded, reference, keep_reference),
+            scale,
         )
-        # 4. Render.
+        # 3. Render.
         start = normal_noise(keys, "diffusion", self.generator.latent_shape)
         images = self.generator(
             self.decode(codes), start, settings.diffusion_steps, settings.guidance_scale
@@ -307,6 +314,18 @@ def _fixed_batches(count: int, size: int) -> list[NDArray[np.int64]]:
     """Row numbers in batches of exactly `size`; the last is filled up by repeating a row."""
     batches = [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
     return [np.pad(rows, (0, size - len(rows)), mode="edge") for rows in batches]
+
+
+def _twice(
+    history: Tensor, reference: Tensor, keep: Tensor, targets: Sequence[str]
+) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+    """Every request of a batch, then all of them again."""
+    return (
+        torch.cat([history, history]),
+        torch.cat([reference, reference]),
+        torch.cat([keep, keep]),
+        [*targets, *targets],
+    )
 
 
 def _load(part: nn.Module, path: Path) -> None:

@@ -29,6 +29,7 @@ def sample_codes(
     gumbel: Tensor,
     temperature: float = 1.0,
     guides: Tensor | None = None,
+    guidance_scale: float = 1.0,
 ) -> Tensor:
     """Writes one image per row.
 
@@ -39,6 +40,10 @@ def sample_codes(
         gumbel: Gumbel noise `[B, most codes, top-k]`; its last sizes set the longest list and k.
         temperature: Divides the logits; below 1 is more certain.
         guides: `[B, most codes, hidden]`, added where the code of each place is written.
+        guidance_scale: 1 samples as trained. Otherwise the second half of the rows are the same
+            requests with the reference masked away, and logits move by this factor from those to
+            the first half's (classifier-free guidance, arXiv 2207.12598); only the first half is
+            returned, and `gumbel` has its rows.
 
     Returns:
         Code rows int64 `[B, most codes]`, `NO_CODE` behind an image that ended early. With a fixed
@@ -51,7 +56,7 @@ def sample_codes(
     if guides is not None:
         embeds[:, -1] += guides[:, 0]
     written: list[Tensor] = []
-    alive = torch.ones(len(reference), dtype=torch.bool, device=reference.device)
+    alive = torch.ones(len(gumbel), dtype=torch.bool, device=reference.device)
     for step in range(most):
         out = model(
             inputs_embeds=embeds,
@@ -61,7 +66,11 @@ def sample_codes(
             use_cache=True,
         )
         cache = out.past_key_values
-        logits = personalisation.code_logits(out.last_hidden_state[:, -1]).float() / temperature
+        logits = personalisation.code_logits(out.last_hidden_state[:, -1]).float()
+        if guidance_scale != 1.0:
+            told, untold = logits.log_softmax(-1).chunk(2)
+            logits = untold + guidance_scale * (told - untold)
+        logits = logits / temperature
         if personalisation.fixed_length or step == 0:
             logits[:, _END] = -math.inf
         best, columns = logits.topk(k, dim=-1)
@@ -71,6 +80,8 @@ def sample_codes(
         if not alive.any():
             break
         ids = personalisation.vocabulary.image_end + column
+        if guidance_scale != 1.0:
+            ids = torch.cat([ids, ids])
         embeds = personalisation.token_embeddings(ids).unsqueeze(1)
         if guides is not None and step + 1 < most:
             embeds = embeds + guides[:, step + 1 : step + 2]

@@ -133,8 +133,12 @@ class LanguageModelRecipe:
         return torch.cat([text, codes * keep], dim=1)
 
     def _kept(self, codes: Tensor) -> Tensor:
-        """Random 0/1 `[B, P]`: each image drops its own share, up to `reference_ratio`."""
+        """Random 0/1 `[B, P]`: each image drops its own share, up to `reference_ratio`.
+
+        One image in ten drops all, so that guidance has something to compare with.
+        """
         ratio = torch.rand(len(codes), 1) * self.reference_ratio
+        ratio = ratio.masked_fill(torch.rand(len(codes), 1) < 0.1, 1.0)
         return (torch.rand(codes.shape) >= ratio).float()
 
     def _suffix(self, target: Tensor) -> Instruction:
