@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -42,13 +41,13 @@ class Bars:
 
 def choose_progress(*, quiet: bool) -> Progress:
     """Returns silence, bars or log lines, by the wish of the caller and the kind of stderr."""
-    from pigeon_rec.nightly.progress import log_progress, silent
+    from pigeon_rec.nightly.progress import log_lines, log_progress, silent
 
     if quiet:
         return silent
     if sys.stderr.isatty():
         return Bars()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_lines(sys.stderr)
     return log_progress()
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TextIO
 
-__all__ = ["Progress", "log_progress", "silent"]
+__all__ = ["Progress", "log_lines", "log_progress", "silent"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,13 @@ class Progress(Protocol):
             total: How many there are.
             fields: Further numbers worth showing, such as `loss=0.31`.
         """
+
+
+def log_lines(stream: TextIO) -> None:
+    """Sends log records to `stream` as plain lines; for the programs that run steps."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=stream)
+    # FAISS tells at length which build for which processor it loads.
+    logging.getLogger("faiss").setLevel(logging.WARNING)
 
 
 def silent(label: str, done: int, total: int, **fields: float) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.errors import ConfigError, PigeonError, PlanError
-from pigeon_rec.nightly.progress import Progress, log_progress, silent
+from pigeon_rec.nightly.progress import Progress, log_lines, log_progress, silent
 
 __all__ = [
     "STEPS",
@@ -129,7 +129,7 @@ def run_in_airflow(
         SystemExit: The step failed on purpose: `TEMPORARY_FAILURE` where a second try may help,
             else the exit status of the error. The message is in the task's log.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    log_lines(sys.stdout)
     log = logging.getLogger(__name__)
     try:
         settings = night_settings(_path(config), _path(work_dir))
