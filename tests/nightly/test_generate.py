@@ -1,0 +1,173 @@
+"""Drawing shards with the bundled model: bytes, resuming, broken pictures, the gate."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from pigeon_rec.config import GateConfig, GenerationConfig, NightlyConfig, PlanConfig
+from pigeon_rec.data.stickers import load_training_stickers
+from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly.generate import SHARD_SCHEMA, ShardSummary, generate_shard
+from pigeon_rec.nightly.paths import NightPaths, write_parquet
+from pigeon_rec.nightly.plan import PLAN_SCHEMA
+from pigeon_rec.nightly.steps import shards_to_draw
+from tests.small_world import NIGHT, png, write_items
+
+TASTES = {"ann": "openmoji", "bea": "fluent-hc", "cem": "noto-v1"}
+REFERENCES = ("twemoji/rocket", "fluent/lion")
+
+
+def plan_rows(shards: int) -> list[dict[str, object]]:
+    """Every user with every reference; histories are five stickers of the user's style."""
+    stickers = load_training_stickers()
+    rows = []
+    for user, style in TASTES.items():
+        history = stickers.filter(pl.col("style") == style)["item_id"][100:105].to_list()
+        for item in REFERENCES:
+            key = hashlib.sha256(f"{user}/{item}".encode()).hexdigest()
+            rows.append(
+                {
+                    "asset_key": key,
+                    "user_id": user,
+                    "item_id": item,
+                    "status": "generate",
+                    "priority": 1.0,
+                    "history_ids": history,
+                    "history_scores": [0.5] * 5,
+                    "shard": int(key[:8], 16) % shards,
+                    "model_version": "sticker-64",
+                    "settings_hash": "s",
+                }
+            )
+    return rows
+
+
+def settings(work_dir: Path, shards: int, **changes: object) -> NightlyConfig:
+    return NightlyConfig(
+        work_dir=work_dir,
+        plan=PlanConfig(shards=shards),
+        generation=GenerationConfig(mask_ratios=(0.1,), diffusion_steps=2),
+        gate=GateConfig(min_text_score=-1.0),
+    ).model_copy(update=changes)
+
+
+def write_plan(config: NightlyConfig, rows: list[dict[str, object]]) -> NightPaths:
+    paths = NightPaths.of(config, NIGHT)
+    write_parquet(pl.DataFrame(rows, schema=PLAN_SCHEMA), paths.plan)
+    return paths
+
+
+def draw_all(config: NightlyConfig) -> pl.DataFrame:
+    numbers = shards_to_draw(config, NIGHT)
+    drawn = [generate_shard(config, NIGHT, number) for number in numbers]
+    frames = [pl.read_parquet(summary.path) for summary in drawn]
+    return pl.concat(frames).sort("asset_key")
+
+
+@pytest.fixture(scope="module")
+def one_shard(tmp_path_factory: pytest.TempPathFactory) -> tuple[NightlyConfig, pl.DataFrame]:
+    config = settings(tmp_path_factory.mktemp("one"), shards=1)
+    write_plan(config, plan_rows(1))
+    return config, draw_all(config)
+
+
+def picture(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.int16)
+
+
+def test_every_asset_is_a_decodable_picture_with_its_facts(
+    one_shard: tuple[NightlyConfig, pl.DataFrame],
+) -> None:
+    _, drawn = one_shard
+    assert drawn.schema == SHARD_SCHEMA
+    assert drawn.height == len(TASTES) * len(REFERENCES)
+    assert drawn["rejected_reason"].null_count() == drawn.height
+    for row in drawn.iter_rows(named=True):
+        assert picture(row["image"]).shape == (row["height"], row["width"], 3) == (64, 64, 3)
+        assert hashlib.sha256(row["image"]).hexdigest() == row["image_sha256"]
+        assert row["selection_score"] == pytest.approx(
+            (row["text_score"] + row["history_score"]) / 2, abs=2e-6
+        )
+
+
+def test_users_get_different_pictures_of_one_reference(
+    one_shard: tuple[NightlyConfig, pl.DataFrame],
+) -> None:
+    _, drawn = one_shard
+    for item in REFERENCES:
+        images = drawn.filter(pl.col("item_id") == item)["image"].to_list()
+        apart = [np.abs(picture(a) - picture(b)).mean() for a in images for b in images if a < b]
+        assert min(apart) > 5.0
+
+
+def test_seven_shards_give_the_bytes_of_one(
+    one_shard: tuple[NightlyConfig, pl.DataFrame], tmp_path: Path
+) -> None:
+    config = settings(tmp_path, shards=7)
+    write_plan(config, plan_rows(7))
+    assert len(shards_to_draw(config, NIGHT)) > 2
+    assert draw_all(config).equals(one_shard[1])
+
+
+def test_another_seed_gives_other_pictures(
+    one_shard: tuple[NightlyConfig, pl.DataFrame], tmp_path: Path
+) -> None:
+    config = settings(tmp_path, shards=1, seed=1)
+    write_plan(config, plan_rows(1))
+    assert set(draw_all(config)["image_sha256"]).isdisjoint(one_shard[1]["image_sha256"])
+
+
+def test_a_finished_shard_is_kept_and_a_damaged_one_drawn_again(
+    one_shard: tuple[NightlyConfig, pl.DataFrame],
+) -> None:
+    config, drawn = one_shard
+    path = NightPaths.of(config, NIGHT).shard(0)
+    again = generate_shard(config, NIGHT, 0)
+    assert again == ShardSummary(0, str(path), generated=0, kept=drawn.height, rejected=0)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert generate_shard(config, NIGHT, 0).generated == drawn.height
+    assert pl.read_parquet(path).equals(drawn)
+
+
+def test_what_misses_the_target_is_rejected_with_numbers(tmp_path: Path) -> None:
+    config = settings(tmp_path, shards=1, gate=GateConfig(min_text_score=0.999))
+    write_plan(config, plan_rows(1)[:1])
+    (row,) = draw_all(config).iter_rows(named=True)
+    assert row["rejected_reason"] == "off_target"
+    assert "0.999" in row["rejected_detail"]
+    assert row["image"] is not None
+
+
+def test_a_picture_that_broke_after_planning_is_a_rejection_that_names_it(tmp_path: Path) -> None:
+    rows = []
+    for number in range(7):
+        data = png(number)
+        (tmp_path / f"{number}.png").write_bytes(data)
+        rows.append((f"i{number}", f"{number}.png", hashlib.sha256(data).hexdigest()))
+    catalogue = write_items(tmp_path / "items.parquet", rows)
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    config = settings(tmp_path / "var", shards=1, catalogue=str(catalogue))
+    whole, broken = (
+        plan_rows(1)[0] | {"asset_key": key * 64, "item_id": "i0", "history_ids": ids}
+        for key, ids in (
+            ("a", ["i1", "i2", "i4", "i5", "i6"]),
+            ("b", ["i1", "i2", "i3", "i4", "i5"]),
+        )
+    )
+    write_plan(config, [whole, broken])
+    drawn = draw_all(config)
+    assert drawn["rejected_reason"].to_list() == [None, "undecodable"]
+    assert "i3" in drawn["rejected_detail"][1]
+
+
+def test_a_night_without_a_plan_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="nightly plan"):
+        generate_shard(settings(tmp_path, shards=1), NIGHT, 0)
