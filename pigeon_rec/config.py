@@ -83,7 +83,7 @@ class GenerationConfig(_Settings):
 
     history_mask_ratio: Fraction = 0.2
     mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.1, 0.2)
-    temperature: Annotated[float, Field(gt=0.0)] = 0.7
+    temperature: Annotated[float, Field(gt=0.0)] = 0.4
     top_k: Positive = 50
     reference_guidance: Annotated[float, Field(ge=1.0)] = 3.0
     diffusion_steps: Positive = 8
