@@ -85,7 +85,7 @@ class GenerationConfig(_Settings):
     mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.1, 0.2)
     temperature: Annotated[float, Field(gt=0.0)] = 0.4
     top_k: Positive = 50
-    reference_guidance: Annotated[float, Field(ge=1.0)] = 3.0
+    reference_guidance: Annotated[float, Field(ge=1.0)] = 2.5
     diffusion_steps: Positive = 8
     guidance_scale: Annotated[float, Field(ge=1.0)] = 1.0
     image_format: Literal["png", "webp"] = "png"
