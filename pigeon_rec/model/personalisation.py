@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from pigeon_rec.model.configuration import AdapterConfig, LanguageModelConfig, PigeonConfig
 from pigeon_rec.model.mask_generator import HISTORY, TARGET, MaskGenerator
+from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 
@@ -136,6 +137,7 @@ class Personalisation(nn.Module):
         sizes = config.language_model
         self.vocabulary = Vocabulary(sizes.text_vocabulary, config.tokenizer.codebook_size)
         self.tokens_per_image = config.tokenizer.patches
+        self.tied = sizes.tie_embeddings
         self.fixed_length = config.tokenizer.keep == "all"
         self.language_model = LlamaForCausalLM(_llama_config(sizes, self.vocabulary))
         self.mask_generator = MaskGenerator(sizes.hidden, config.mask_generator)
@@ -197,8 +199,9 @@ class Personalisation(nn.Module):
         reference = texts.prefix.new_full((batch, self.adapter.tokens), _REFERENCE)
         tail = torch.cat([texts.response, texts.response.new_tensor([vocabulary.image_start])])
         tail = tail.expand(batch, -1)
-        ids = torch.cat([prefix, codes + vocabulary.first_code, texts.target, reference, tail], 1)
         present, all_of = codes != NO_CODE, torch.ones_like
+        pictures = torch.where(present, codes + vocabulary.first_code, PAD_ID)
+        ids = torch.cat([prefix, pictures, texts.target, reference, tail], 1)
         attention = torch.cat(
             [
                 all_of(prefix).bool(),

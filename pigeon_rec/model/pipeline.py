@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 import torch
@@ -34,7 +35,9 @@ from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
 
 __all__ = ["PigeonOutput", "PigeonPipeline"]
 
+_EMBEDDINGS = "language_model.model.embed_tokens.weight"
 _TIED = "language_model.lm_head.weight"
+"""The same weights as `_EMBEDDINGS` where the configuration ties them, and then not saved."""
 
 _BATCH = 16
 """Rows of one batch: more are no faster on a CPU, and fewer asked for waste less."""
@@ -186,8 +189,9 @@ class PigeonPipeline:
             ModelError: Shapes do not agree with each other or with the model.
         """
         self._check(history, reference, targets, keys)
+        patches = self.config.tokenizer.patches
         flat = history.reshape(-1, *history.shape[2:])
-        history_codes = self.encode_images(flat).reshape(*history.shape[:2], -1)
+        history_codes = self.encode_images(flat).reshape(*history.shape[:2], patches)
         return self.generate(
             history_codes,
             self.encode_images(reference),
@@ -331,12 +335,12 @@ def _twice(
 def _load(part: nn.Module, path: Path) -> None:
     try:
         weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-        if _TIED not in weights and "language_model.model.embed_tokens.weight" in weights:
-            weights[_TIED] = weights["language_model.model.embed_tokens.weight"]
+        if isinstance(part, Personalisation) and part.tied and _EMBEDDINGS in weights:
+            weights[_TIED] = weights[_EMBEDDINGS]
         part.load_state_dict(weights)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"weights cannot be loaded: {error}",
+            f"weights cannot be loaded: {shorten(str(error), 300)}",
             where=str(path),
             remedy="Restore the model folder; every part has one safetensors file",
         ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 import torch
@@ -150,7 +151,7 @@ def load_encoder(name_or_path: str | Path) -> StickerEncoder:
         module.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ModelError(
-            f"the scorer cannot be loaded: {error}",
+            f"the scorer cannot be loaded: {shorten(str(error), 300)}",
             where=str(folder),
             remedy="Restore the model folder, or train it with `pigeon-rec train scorer`",
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from textwrap import shorten
 from typing import TypeVar
 
 import numpy as np
@@ -47,7 +48,7 @@ def load_part(module: nn.Module, folder: Path, recipe: str, prefix: str = "") ->
         module.load_state_dict(chosen)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
-            f"the weights of recipe {recipe!r} cannot be used: {error}",
+            f"the weights of recipe {recipe!r} cannot be used: {shorten(str(error), 300)}",
             where=str(path),
             remedy=f"Train it first: pigeon-rec train {recipe}",
         ) from error

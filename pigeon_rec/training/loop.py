@@ -90,7 +90,7 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
     if config.threads:
         torch.set_num_threads(config.threads)
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(mixed_precision=config.precision)
+    accelerator = Accelerator()
     module = recipe.module().to(accelerator.device).train()
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -132,7 +132,9 @@ def _gradient_step(
         group["lr"] = config.learning_rate * learning_rate_factor(step, config)
     torch.manual_seed(config.seed * 1_000_003 + step)
     random = np.random.default_rng((config.seed, step))
-    with accelerator.autocast():
+    # Not the accelerator's own: its precision is one for the whole process, once and for all.
+    half = config.precision == "bf16"
+    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
         losses = recipe.losses(config.batch_size, random)
     accelerator.backward(losses["loss"])
     norm = accelerator.clip_grad_norm_(parameters, config.gradient_clip)

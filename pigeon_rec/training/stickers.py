@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pigeon_rec.data.stickers import load_training_stickers
 
-__all__ = ["TrainingStickers", "load_stickers", "to_pixels"]
+__all__ = ["TrainingStickers", "decode_stickers", "load_stickers", "shifted", "to_pixels"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,11 @@ class TrainingStickers:
 
 def load_stickers() -> TrainingStickers:
     """Decodes every sticker that is not held out (about 11,000 images, 140 MB)."""
-    rows = load_training_stickers()
+    return decode_stickers(load_training_stickers())
+
+
+def decode_stickers(rows: pl.DataFrame) -> TrainingStickers:
+    """Decodes catalogue rows of stickers, all styles and concepts among them numbered by name."""
     images = np.stack([_decode(data) for data in rows["image"]])
     styles = tuple(sorted(rows["style"].unique()))
     concepts = tuple(sorted(rows["concept"].unique()))

@@ -124,9 +124,7 @@ def test_training_decisions_follow_the_noise(dynamic: VisualTokenizer, pixels: T
     assert torch.equal(kept, wanted)
 
 
-def test_decisions_pass_gradient_to_the_predictor(
-    dynamic: VisualTokenizer, pixels: Tensor
-) -> None:
+def test_decisions_pass_gradient_to_the_predictor(dynamic: VisualTokenizer, pixels: Tensor) -> None:
     with torch.no_grad():
         dynamic.get_parameter("token_predictor.out_conv.4.weight").div_(200.0)
     codes = dynamic(*(f := dynamic.encoder(pixels), dynamic.decide(f)))
@@ -200,7 +198,7 @@ def test_published_merger_starts_at_the_features_as_they_are(merger: TokenMerger
 
 
 def quantizer(rows: Tensor, published: bool = False) -> VectorQuantizer:
-    made = VectorQuantizer(*rows.shape, published=published)
+    made = VectorQuantizer(len(rows), rows.shape[1], published=published)
     with torch.no_grad():
         made.embedding.weight.copy_(rows)
     return made

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.model.configuration import (
@@ -20,7 +21,7 @@ from pigeon_rec.model.configuration import (
     RendererConfig,
     VisualTokenizerConfig,
 )
-from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.personalisation import InstructionTexts, Personalisation
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 
@@ -29,7 +30,10 @@ __all__ = [
     "QUICK",
     "TINY",
     "pictures",
+    "random_codes",
+    "references",
     "seeded",
+    "texts",
     "tiny_personalisation",
     "tiny_pipeline",
     "tiny_text",
@@ -103,3 +107,23 @@ def pictures(*shape: int, seed: int = 0, side: int = 16) -> NDArray[np.uint8]:
     random = np.random.default_rng(seed)
     blocks = random.integers(0, 256, (*shape, side // 4, side // 4, 3), dtype=np.uint8)
     return blocks.repeat(4, axis=-3).repeat(4, axis=-2)
+
+
+def texts(*lengths: int) -> InstructionTexts:
+    """Prefix 5 6, response 7, and target texts of the given lengths, of ids 10, 11, ..."""
+    widest = max(lengths)
+    mask = torch.arange(widest) < torch.tensor(lengths)[:, None]
+    ids = torch.where(mask, torch.arange(10, 10 + widest), 2)
+    return InstructionTexts(torch.tensor([5, 6]), ids, mask, torch.tensor([7]))
+
+
+def random_codes(*shape: int, seed: int = 0) -> Tensor:
+    """Random code rows."""
+    with seeded(seed):
+        return torch.randint(0, 32, shape)
+
+
+def references(batch: int, tokens: int = 4, seed: int = 5) -> Tensor:
+    """Random reference tokens `[batch, tokens, 32]`."""
+    with seeded(seed):
+        return torch.randn(batch, tokens, 32)

@@ -1,0 +1,285 @@
+"""All parts together: files, keys, and what a picture depends on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from pigeon_rec.config import GenerationConfig
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.pipeline import PigeonOutput, PigeonPipeline
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.model.visual_tokenizer import NO_CODE
+from tests.model.tiny import DYNAMIC, QUICK, TINY, pictures, tiny_pipeline, tiny_text
+
+ROWS = 6
+HISTORY, REFERENCE = pictures(ROWS, 3), pictures(ROWS, seed=1)
+TARGETS = [f"a red apple {row}" for row in range(ROWS)]
+KEYS = [f"asset-{row}/0" for row in range(ROWS)]
+
+
+def draw(
+    pipeline: PigeonPipeline,
+    rows: list[int] | None = None,
+    *,
+    history: NDArray[np.uint8] = HISTORY,
+    reference: NDArray[np.uint8] = REFERENCE,
+    targets: list[str] = TARGETS,
+    keys: list[str] = KEYS,
+    settings: GenerationConfig = QUICK,
+) -> PigeonOutput:
+    """Draws the given rows of the six."""
+    chosen = list(range(ROWS)) if rows is None else rows
+    return pipeline(
+        history[chosen],
+        reference[chosen],
+        [targets[i] for i in chosen],
+        keys=[keys[i] for i in chosen],
+        settings=settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn(pipeline: PigeonPipeline) -> PigeonOutput:
+    return draw(pipeline)
+
+
+def differs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> list[bool]:
+    """Whether each row's pictures differ."""
+    return [not np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
+
+
+def test_one_picture_for_each_row_and_ratio(drawn: PigeonOutput) -> None:
+    assert drawn.images.shape == (ROWS, 2, 16, 16, 3)
+    assert drawn.images.dtype == np.uint8
+    assert drawn.codes.shape == (ROWS, 2, 16)
+    assert drawn.mask_ratios == (0.0, 0.5)
+    assert drawn.codes.min() >= 0
+    assert drawn.codes.max() < 32
+    assert len({image.tobytes() for image in drawn.images.reshape(-1, 768)}) == 2 * ROWS
+
+
+@pytest.mark.parametrize("rows", [[0], [5, 2], [3, 1, 4, 0, 2], [5, 4, 3, 2, 1, 0]])
+def test_bytes_do_not_depend_on_number_order_and_neighbours(
+    pipeline: PigeonPipeline, drawn: PigeonOutput, rows: list[int]
+) -> None:
+    again = draw(pipeline, rows)
+    assert np.array_equal(again.images, drawn.images[rows])
+    assert np.array_equal(again.codes, drawn.codes[rows])
+
+
+def test_a_ratio_does_not_depend_on_the_others(
+    pipeline: PigeonPipeline, drawn: PigeonOutput
+) -> None:
+    alone = draw(pipeline, settings=QUICK.model_copy(update={"mask_ratios": (0.5,)}))
+    assert np.array_equal(alone.images[:, 0], drawn.images[:, 1])
+
+
+def test_every_input_has_its_part_in_the_picture(
+    pipeline: PigeonPipeline, drawn: PigeonOutput
+) -> None:
+    changed = {
+        "key": draw(pipeline, keys=[f"{key}1" for key in KEYS]),
+        "history": draw(pipeline, history=pictures(ROWS, 3, seed=7)),
+        "reference": draw(pipeline, reference=pictures(ROWS, seed=8)),
+        "target": draw(pipeline, targets=["a small cat"] * ROWS),
+    }
+    for name, other in changed.items():
+        assert all(differs(other.images, drawn.images)), name
+
+
+def test_users_differ_in_their_history_alone(pipeline: PigeonPipeline) -> None:
+    """The same key, reference and text: what differs is taste."""
+    reference = REFERENCE[:1].repeat(ROWS, axis=0)
+    out = draw(pipeline, reference=reference, targets=TARGETS[:1] * ROWS, keys=KEYS[:1] * ROWS)
+    assert len({image.tobytes() for image in out.images[:, 0]}) == ROWS
+    twins = HISTORY[:1].repeat(ROWS, axis=0)
+    same = draw(
+        pipeline, history=twins, reference=reference, targets=TARGETS[:1] * ROWS,
+        keys=KEYS[:1] * ROWS,
+    )  # fmt: skip
+    assert len({image.tobytes() for image in same.images[:, 0]}) == 1
+
+
+def test_codes_can_be_given_in_place_of_pictures(
+    pipeline: PigeonPipeline, drawn: PigeonOutput
+) -> None:
+    history = pipeline.encode_images(HISTORY.reshape(-1, 16, 16, 3)).reshape(ROWS, 3, -1)
+    out = pipeline.generate(
+        history, pipeline.encode_images(REFERENCE), TARGETS, keys=KEYS, settings=QUICK
+    )
+    assert np.array_equal(out.images, drawn.images)
+
+
+def test_an_image_has_the_same_codes_in_any_company(pipeline: PigeonPipeline) -> None:
+    images = pictures(9, seed=3)
+    codes = pipeline.encode_images(images)
+    assert codes.shape == (9, 16)
+    assert np.array_equal(pipeline.encode_images(images[[7, 2]]), codes[[7, 2]])
+    assert len(np.unique(codes, axis=0)) == 9
+
+
+def test_no_rows_give_no_pictures(pipeline: PigeonPipeline) -> None:
+    out = pipeline(HISTORY[:0], REFERENCE[:0], [], keys=[], settings=QUICK)
+    assert out.images.shape == (0, 2, 16, 16, 3)
+    assert out.codes.shape == (0, 2, 16)
+
+
+def test_a_width_of_choice_beyond_the_codebook_means_all(pipeline: PigeonPipeline) -> None:
+    wide = draw(pipeline, [0, 1], settings=QUICK.model_copy(update={"top_k": 5000}))
+    every = draw(pipeline, [0, 1], settings=QUICK.model_copy(update={"top_k": 33}))
+    assert np.array_equal(wide.images, every.images)
+
+
+def test_masked_reference_codes_carry_no_information(pipeline: PigeonPipeline) -> None:
+    with torch.inference_mode():
+        codes = torch.from_numpy(pipeline.encode_images(REFERENCE))
+        keep = (torch.arange(16) % 3 == 0).float().expand(ROWS, -1)
+        others = torch.where(keep > 0.5, codes, (codes + 11) % 32)
+        one, other = pipeline.decode(codes, keep), pipeline.decode(others, keep)
+        assert torch.equal(one.prompt, other.prompt)
+        assert not torch.equal(pipeline.decode(codes).prompt, pipeline.decode(others).prompt)
+
+
+def test_images_of_different_lengths() -> None:
+    pipeline = tiny_pipeline(DYNAMIC)
+    predictor = pipeline.tokenizer.token_predictor
+    assert predictor is not None
+    with torch.no_grad():
+        predictor.get_parameter("out_conv.4.weight").mul_(300.0)
+        pixels = torch.from_numpy(HISTORY[:, 0]).permute(0, 3, 1, 2) / 127.5 - 1
+        scores = predictor(pipeline.tokenizer.encoder(pixels), torch.ones(ROWS, 16, 1))
+        middle = (scores[..., 0] - scores[..., 1]).median()
+        predictor.get_parameter("out_conv.4.bias")[0] -= middle
+    lengths = (pipeline.encode_images(HISTORY[:, 0]) != NO_CODE).sum(1)
+    assert len(set(lengths.tolist())) > 1
+    hot = QUICK.model_copy(update={"temperature": 50.0, "top_k": 33})
+    out = draw(pipeline, settings=hot)
+    assert len(set((out.codes != NO_CODE).sum(-1).ravel().tolist())) > 1
+    assert np.array_equal(draw(pipeline, [4, 1], settings=hot).images, out.images[[4, 1]])
+
+
+def test_saved_and_loaded_pictures_are_equal(
+    pipeline: PigeonPipeline, drawn: PigeonOutput, tmp_path: Path
+) -> None:
+    pipeline.save_pretrained(tmp_path, dtype=torch.float32)
+    loaded = PigeonPipeline.from_pretrained(tmp_path, batch_size=4)
+    assert loaded.config == pipeline.config
+    assert np.array_equal(draw(loaded).images, drawn.images)
+
+
+def test_half_precision_loses_once_and_never_again(
+    pipeline: PigeonPipeline, tmp_path: Path
+) -> None:
+    pipeline.save_pretrained(tmp_path / "once")
+    once = PigeonPipeline.from_pretrained(tmp_path / "once", batch_size=4)
+    once.save_pretrained(tmp_path / "twice")
+    for path in (tmp_path / "once").iterdir():
+        assert path.read_bytes() == (tmp_path / "twice" / path.name).read_bytes()
+    twice = PigeonPipeline.from_pretrained(tmp_path / "twice", batch_size=4)
+    assert np.array_equal(draw(once, [0]).images, draw(twice, [0]).images)
+    assert next(once.personalisation.parameters()).dtype == torch.float32
+
+
+def test_a_model_folder_holds_these_files_and_shares_tied_weights(
+    pipeline: PigeonPipeline, tmp_path: Path
+) -> None:
+    pipeline.save_pretrained(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "config.json", "image_generator.safetensors", "personalisation.safetensors",
+        "tokenizer.json", "tokenizer_decoder.safetensors", "visual_tokenizer.safetensors",
+    ]  # fmt: skip
+    names = load_file(tmp_path / "personalisation.safetensors").keys()
+    assert "language_model.model.embed_tokens.weight" in names
+    assert "language_model.lm_head.weight" not in names
+    loaded = PigeonPipeline.from_pretrained(tmp_path).personalisation.language_model
+    assert loaded.lm_head.weight is loaded.get_input_embeddings().weight
+
+
+@pytest.fixture(scope="module")
+def saved(pipeline: PigeonPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "saved"
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def no_file(folder: Path) -> None:
+    (folder / "tokenizer_decoder.safetensors").unlink()
+
+
+def half_a_file(folder: Path) -> None:
+    path = folder / "tokenizer_decoder.safetensors"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def other_sizes(folder: Path) -> None:
+    path = folder / "tokenizer_decoder.safetensors"
+    weights = load_file(path)
+    weights["in_proj.weight"] = weights["in_proj.weight"][:, :4].contiguous()
+    save_file(weights, path)
+
+
+def other_names(folder: Path) -> None:
+    path = folder / "tokenizer_decoder.safetensors"
+    save_file({f"x.{name}": value for name, value in load_file(path).items()}, path)
+
+
+@pytest.mark.parametrize("damage", [no_file, half_a_file, other_sizes, other_names])
+def test_damaged_weights_are_named(
+    saved: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    folder = shutil.copytree(saved, tmp_path / "model")
+    damage(folder)
+    with pytest.raises(ModelError, match=r"(?s)cannot be loaded.*tokenizer_decoder\.saf"):
+        PigeonPipeline.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{}}", '{"depth": 3}', '{"tokenizer": {"width": -1}}'])
+def test_a_damaged_configuration_is_told(saved: Path, tmp_path: Path, content: str) -> None:
+    folder = shutil.copytree(saved, tmp_path / "model")
+    (folder / "config.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"config\.json is unusable") as told:
+        PigeonPipeline.from_pretrained(folder)
+    assert told.value.where == str(folder)
+
+
+def test_an_unknown_model_is_told() -> None:
+    with pytest.raises(ModelError, match="no model 'nowhere'"):
+        PigeonPipeline.from_pretrained("nowhere")
+
+
+def test_text_ids_that_would_be_codes_are_refused() -> None:
+    large = TextTokenizer.learn(["a red apple with green leaves, a cat and a dog"], 300)
+    assert len(large) > TINY.language_model.text_vocabulary > len(tiny_text()) - 1
+    with pytest.raises(ModelError, match=rf"{len(large)} ids.*knows 280"):
+        PigeonPipeline.from_config(TINY, large)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"history": HISTORY[:, 0]}, r"`history` must be uint8 \[batch, images, 16, 16, 3\]"),
+        ({"history": HISTORY[:, :, :8]}, r"received uint8 \[6, 3, 8, 16, 3\]"),
+        ({"history": HISTORY / 255}, r"`history`.*received float64"),
+        ({"reference": REFERENCE[:, :, :, :1]}, r"`reference` must be uint8 \[6, 16, 16, 3\]"),
+        ({"reference": REFERENCE.astype(np.float32)}, r"`reference`.*received float32"),
+        ({"reference": REFERENCE[:4]}, r"`reference`.*received uint8 \[4, 16, 16, 3\]"),
+        ({"targets": TARGETS[:2]}, r"must have 6 entries each.*received 2 and 6"),
+        ({"keys": KEYS[:5]}, r"must have 6 entries each.*received 6 and 5"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_told(
+    pipeline: PigeonPipeline, change: dict[str, object], told: str
+) -> None:
+    given = {"history": HISTORY, "reference": REFERENCE, "targets": TARGETS, "keys": KEYS}
+    given |= change
+    keys = given.pop("keys")
+    with pytest.raises(ModelError, match=told):
+        pipeline(**given, keys=keys)  # type: ignore[arg-type]

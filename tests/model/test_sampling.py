@@ -1,0 +1,164 @@
+"""Writing codes: what may be written, and what a row depends on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.personalisation import Instruction, Personalisation
+from pigeon_rec.model.sampling import sample_codes
+from pigeon_rec.model.visual_tokenizer import NO_CODE
+from tests.model.tiny import (
+    DYNAMIC,
+    TINY,
+    random_codes,
+    references,
+    seeded,
+    texts,
+    tiny_personalisation,
+)
+
+ROWS, EVERY_COLUMN = 6, 33
+
+
+def untied(config: PigeonConfig) -> Personalisation:
+    """A model whose output rows can be set apart from its input rows."""
+    sizes = config.language_model.model_copy(update={"tie_embeddings": False})
+    return tiny_personalisation(config.model_copy(update={"language_model": sizes}))
+
+
+def instruction(model: Personalisation, rows: int = ROWS) -> Instruction:
+    lengths = [2 + row % 4 for row in range(rows)]
+    return model.instruct(texts(*lengths), random_codes(rows, 2, 16), torch.ones(rows, 2, 16))
+
+
+def gumbel(k: int, rows: int = ROWS, seed: int = 7) -> Tensor:
+    with seeded(seed):
+        return -torch.empty(rows, 16, k).exponential_().log()
+
+
+def head(model: Personalisation) -> Tensor:
+    return model.language_model.get_parameter("lm_head.weight").data
+
+
+def test_a_fixed_grid_is_always_filled() -> None:
+    model = untied(TINY)
+    # An image end that would win every time.
+    head(model)[281] = head(model)[282:].sum(0) * 50
+    codes = sample_codes(model, instruction(model), references(ROWS), gumbel(EVERY_COLUMN))
+    assert codes.shape == (ROWS, 16)
+    assert codes.min() >= 0
+    assert codes.max() < 32
+
+
+def test_text_is_never_written() -> None:
+    model = untied(TINY)
+    plain = sample_codes(model, instruction(model), references(ROWS), gumbel(8))
+    head(model)[:281] *= 1000
+    loud = sample_codes(model, instruction(model), references(ROWS), gumbel(8))
+    assert torch.equal(loud, plain)
+
+
+def test_greedy_codes_are_those_of_the_whole_sequence() -> None:
+    """With the cache and without: every code is the best one given all before it."""
+    model = tiny_personalisation(TINY)
+    asked = instruction(model)
+    with seeded(3):
+        guides = torch.randn(ROWS, 16, 32)
+    codes = sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides)
+    written = codes + model.vocabulary.first_code
+    whole = Instruction(
+        ids=torch.cat([asked.ids, written], 1),
+        gate=torch.cat([asked.gate, torch.ones(ROWS, 16)], 1),
+        attention=torch.cat([asked.attention, torch.ones(ROWS, 16, dtype=torch.bool)], 1),
+    )
+    with torch.inference_mode():
+        states = model.language_model.model(
+            inputs_embeds=model.guide_written(model.embed(whole, references(ROWS)), guides),
+            attention_mask=whole.attention.long(),
+            position_ids=whole.positions,
+        ).last_hidden_state[:, -17:-1]
+        best = model.code_logits(states)[..., 1:].argmax(-1)
+    assert torch.equal(codes, best)
+    assert len(codes.unique()) > 4
+
+
+def test_one_candidate_leaves_nothing_to_chance() -> None:
+    model = tiny_personalisation(TINY)
+    draws = [
+        sample_codes(model, instruction(model), references(ROWS), gumbel(1, seed=seed))
+        for seed in (1, 2)
+    ]
+    assert torch.equal(*draws)
+
+
+def test_noise_decides_among_the_best_only() -> None:
+    model = tiny_personalisation(TINY)
+    asked = instruction(model)
+    greedy = sample_codes(model, asked, references(ROWS), gumbel(1))
+    noisy = [
+        sample_codes(model, asked, references(ROWS), gumbel(3, seed=seed)[:, :1], temperature=20.0)
+        for seed in range(12)
+    ]
+    first = torch.stack(noisy)[:, :, 0]
+    assert all(2 <= len(first[:, row].unique()) <= 3 for row in range(ROWS))
+    cold = sample_codes(model, asked, references(ROWS), gumbel(3), temperature=1e-4)
+    assert torch.equal(cold, greedy)
+
+
+def test_a_row_does_not_depend_on_its_neighbours() -> None:
+    model = tiny_personalisation(TINY)
+    asked, noise = instruction(model), gumbel(8)
+    codes = sample_codes(model, asked, references(ROWS), noise)
+    order = [4, 0, 2, 1, 5, 3]
+    turned = Instruction(asked.ids[order], asked.gate[order], asked.attention[order])
+    again = sample_codes(model, turned, references(ROWS)[order], noise[order])
+    assert torch.equal(again, codes[order])
+
+
+def test_guides_lead_what_is_written() -> None:
+    model = tiny_personalisation(TINY)
+    asked = instruction(model)
+    plain = sample_codes(model, asked, references(ROWS), gumbel(1))
+    guides = torch.zeros(ROWS, 16, 32)
+    assert torch.equal(
+        sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides), plain
+    )
+    with seeded(4):
+        guides[:, 9:] = torch.randn(ROWS, 7, 32) * 3
+    led = sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides)
+    assert torch.equal(led[:, :9], plain[:, :9])
+    assert (led[:, 9:] != plain[:, 9:]).any()
+
+
+@pytest.fixture(scope="module")
+def ended() -> Tensor:
+    model = tiny_personalisation(DYNAMIC)
+    return sample_codes(
+        model, instruction(model, 40), references(40), gumbel(EVERY_COLUMN, 40), temperature=50.0
+    )
+
+
+def test_dynamic_images_end_where_the_model_ends_them(ended: Tensor) -> None:
+    lengths = (ended != NO_CODE).sum(1)
+    assert len(lengths.unique()) > 3
+    assert lengths.min() >= 1
+    for row, length in zip(ended, lengths, strict=True):
+        assert ((row[:length] >= 0) & (row[:length] < 32)).all()
+        assert (row[length:] == NO_CODE).all()
+
+
+def test_an_eager_end_still_leaves_one_code() -> None:
+    model = untied(DYNAMIC)
+    with torch.no_grad():
+        model.language_model.get_parameter("model.norm.weight").fill_(1.0)
+    # The end's score is the sum of all states: make every state point there.
+    asked = instruction(model)
+    state = torch.full((32,), 1e3)
+    head(model)[281] = state
+    model.language_model.model.norm.register_forward_hook(lambda *_: torch.ones(ROWS, 1, 32))
+    codes = sample_codes(model, asked, references(ROWS), gumbel(EVERY_COLUMN))
+    assert (codes[:, 0] >= 0).all()
+    assert (codes[:, 1:] == NO_CODE).all()

@@ -1,0 +1,40 @@
+"""Fixtures of the training tests: every recipe run once, for three steps each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training import recipes
+from pigeon_rec.training.stickers import TrainingStickers
+from pigeon_rec.training.words import text_tokenizer
+from tests.training.world import PLAN, handful
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def stickers() -> TrainingStickers:
+    return handful()
+
+
+@pytest.fixture(scope="session")
+def trained(stickers: TrainingStickers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder after all recipes, in their order; tests only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "load_stickers", handful)
+        for name in recipes.RECIPES:
+            recipes.run_recipe(name, PLAN, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text(stickers: TrainingStickers, trained: Path) -> TextTokenizer:
+    return text_tokenizer(trained, stickers, PLAN)

@@ -1,0 +1,262 @@
+"""The training loop: resuming, averaging, schedule, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.training import loop
+from pigeon_rec.training.loop import LoopConfig, learning_rate_factor, train
+from tests.model.tiny import seeded
+
+
+class Killed(BaseException):
+    """Stands for a signal."""
+
+
+class Toy:
+    """A regression with dropout, noise of torch and of numpy, and a state beside the weights.
+
+    Args:
+        width: Size of the hidden layer.
+        kill_at: Step after which the process dies, before it can save anything.
+        poison: Step and name of a loss that is not finite there.
+    """
+
+    def __init__(
+        self, width: int = 4, kill_at: int = -1, poison: tuple[int, float] = (-1, 0.0)
+    ) -> None:
+        with seeded():
+            self.net = nn.Sequential(
+                nn.Linear(3, width), nn.Dropout(0.5), nn.Linear(width, 1, bias=False)
+            )
+            self.frozen = nn.Linear(3, 3).requires_grad_(False)
+        self.net.register_buffer("seen", torch.zeros(()))
+        self.kill_at, self.poison, self.at = kill_at, poison, -1
+        self.started: list[int] = []
+        self.path: list[Tensor] = []
+
+    def module(self) -> nn.Module:
+        return nn.ModuleDict({"net": self.net, "frozen": self.frozen})
+
+    def start(self, step: int) -> None:
+        self.started.append(step)
+        self.at = step
+
+    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+        x = torch.from_numpy(random.standard_normal((batch_size, 3))).float()
+        target = x.sum(1, keepdim=True) + 0.1 * torch.randn(batch_size, 1)
+        loss = (self.net(self.frozen(x)).float() - target).square().mean()
+        if self.at == self.poison[0]:
+            loss = loss * self.poison[1]
+        return {"loss": loss, "seen": self.net.get_buffer("seen").clone()}
+
+    def after_step(self, step: int) -> None:
+        self.at = step + 1
+        self.net.get_buffer("seen").add_(1.0)
+        self.path.append(self.net.get_parameter("0.weight").detach().clone())
+        if step == self.kill_at:
+            raise Killed
+
+
+def config(**settings: Any) -> LoopConfig:
+    values = {"steps": 12, "batch_size": 8, "learning_rate": 0.01, "warmup": 3, "average": 0.7}
+    return LoopConfig.model_validate({**values, "log_every": 1, "checkpoint_every": 4, **settings})
+
+
+def curve(folder: Path) -> list[tuple[int, float, float]]:
+    rows = map(json.loads, (folder / "metrics.jsonl").read_text("utf-8").splitlines())
+    return [(row["step"], row["loss"], row["seen"]) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    train(Toy(), config(), folder)
+    return folder
+
+
+@pytest.mark.parametrize("kill_at", [0, 3, 5, 8, 11])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    unbroken: Path, tmp_path: Path, kill_at: int
+) -> None:
+    with pytest.raises(Killed):
+        train(Toy(kill_at=kill_at), config(), tmp_path)
+    again = Toy()
+    train(again, config(), tmp_path)
+    assert again.started == [kill_at // 4 * 4]
+    assert curve(tmp_path) == curve(unbroken)
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    assert weights == (unbroken / "model.safetensors").read_bytes()
+
+
+def test_killed_again_and_again(unbroken: Path, tmp_path: Path) -> None:
+    for kill_at in (2, 5, 6, 9, 10):
+        with pytest.raises(Killed):
+            train(Toy(kill_at=kill_at), config(), tmp_path)
+    train(Toy(), config(), tmp_path)
+    assert curve(tmp_path) == curve(unbroken)
+
+
+@pytest.mark.parametrize("call", range(1, 12))
+def test_killed_while_a_checkpoint_is_written(
+    unbroken: Path, tmp_path: Path, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any of the calls that touch files: one whole checkpoint or the other is left."""
+    calls = 0
+
+    def dying(name: str, whole: Any) -> Any:
+        def step(*arguments: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                raise Killed(name)
+            return whole(*arguments, **named)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_file", dying("save_file", save_file))
+        patch.setattr(torch, "save", dying("torch.save", torch.save))
+        patch.setattr(Path, "replace", dying("replace", Path.replace))
+        patch.setattr(shutil, "rmtree", dying("rmtree", shutil.rmtree))
+        with pytest.raises(Killed):
+            train(Toy(), config(), tmp_path)
+    train(Toy(), config(), tmp_path)
+    assert curve(tmp_path) == curve(unbroken)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint",
+        "metrics.jsonl",
+        "model.safetensors",
+    ]
+
+
+def test_a_finished_run_is_not_run_again(unbroken: Path) -> None:
+    before = (unbroken / "model.safetensors").read_bytes(), curve(unbroken)
+    again = Toy(kill_at=0)
+    assert train(again, config(), unbroken) == unbroken / "model.safetensors"
+    assert ((unbroken / "model.safetensors").read_bytes(), curve(unbroken)) == before
+
+
+def test_a_torn_line_of_metrics_is_dropped(unbroken: Path, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(Toy(kill_at=6), config(), tmp_path)
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"step": 7, "loss": 0.')
+    train(Toy(), config(), tmp_path)
+    assert curve(tmp_path) == curve(unbroken)
+
+
+def test_seeds_make_different_runs(unbroken: Path, tmp_path: Path) -> None:
+    train(Toy(), config(seed=1), tmp_path)
+    assert curve(tmp_path) != curve(unbroken)
+
+
+def test_another_model_is_refused_and_its_checkpoint_kept(tmp_path: Path) -> None:
+    train(Toy(), config(), tmp_path)
+    before = (tmp_path / "checkpoint" / "module.safetensors").read_bytes()
+    with pytest.raises(TrainingError, match="does not fit this model") as refused:
+        train(Toy(width=5), config(steps=20), tmp_path)
+    assert refused.value.where == str(tmp_path / "checkpoint")
+    assert "output folder" in str(refused.value.remedy)
+    assert (tmp_path / "checkpoint" / "module.safetensors").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
+    train(Toy(), config(), tmp_path)
+    path = tmp_path / "checkpoint" / "average.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TrainingError, match="does not fit"):
+        train(Toy(), config(steps=20), tmp_path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_broken_loss_stops_the_run_before_it_spoils_the_weights(
+    tmp_path: Path, value: float
+) -> None:
+    with pytest.raises(TrainingError, match="not finite: loss") as stopped:
+        train(Toy(poison=(6, value)), config(log_every=100), tmp_path)
+    assert str(stopped.value.where).startswith("step 6")
+    for name in ("module", "average"):
+        kept = load_file(tmp_path / "checkpoint" / f"{name}.safetensors")
+        assert all(torch.isfinite(weight).all() for weight in kept.values())
+
+
+def test_what_is_saved_is_the_moving_average(tmp_path: Path) -> None:
+    toy = Toy()
+    path = train(toy, config(average=0.7), tmp_path)
+    wanted = toy.path[0]
+    for weight in toy.path[1:]:
+        wanted = 0.7 * wanted + 0.3 * weight
+    assert torch.allclose(load_file(path)["net.0.weight"], wanted, atol=1e-6)
+    train(last := Toy(), config(average=0.0), tmp_path / "plain")
+    plain = load_file(tmp_path / "plain" / "model.safetensors")
+    assert torch.allclose(plain["net.0.weight"], last.path[-1], atol=1e-7)
+
+
+def test_frozen_weights_stay_and_the_others_move(tmp_path: Path) -> None:
+    toy, start = Toy(), Toy()
+    weights = load_file(train(toy, config(), tmp_path))
+    assert torch.equal(weights["frozen.weight"], start.frozen.weight)
+    assert not torch.equal(weights["net.0.weight"], start.net.get_parameter("0.weight"))
+
+
+def test_metrics_have_the_asked_steps_and_the_last(tmp_path: Path) -> None:
+    train(Toy(), config(log_every=5), tmp_path)
+    assert [step for step, _, _ in curve(tmp_path)] == [0, 5, 10, 11]
+
+
+def test_both_precisions_run_in_one_process(tmp_path: Path) -> None:
+    for precision in ("bf16", "no", "bf16"):
+        train(Toy(), config(precision=precision), tmp_path / precision)
+    assert curve(tmp_path / "bf16") != curve(tmp_path / "no")
+
+
+def test_progress_is_shown_when_asked_for_only(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train(Toy(), config(), tmp_path / "silent")
+    assert capfd.readouterr() == ("", "")
+    train(Toy(), config(), tmp_path / "told", show_progress=True)
+    assert "12/12" in capfd.readouterr().err
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    made = config(steps=100, warmup=10, decay=0.4)
+    factors = [learning_rate_factor(step, made) for step in range(101)]
+    assert factors[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
+    assert factors[10:61] == [1.0] * 51
+    assert factors[61:] == pytest.approx([(100 - step) / 40 for step in range(61, 101)])
+
+
+@given(
+    steps=st.integers(1, 500),
+    warmup=st.integers(0, 200),
+    decay=st.floats(0, 1),
+)
+def test_the_rate_is_a_share_and_never_nothing(steps: int, warmup: int, decay: float) -> None:
+    made = config(steps=steps, warmup=warmup, decay=decay)
+    factors = [learning_rate_factor(step, made) for step in range(steps)]
+    assert all(0 < factor <= 1 for factor in factors)
+
+
+def test_the_rate_is_what_the_optimiser_uses(tmp_path: Path) -> None:
+    """Adam's first step has the length of its rate, whatever the gradient."""
+    toy = Toy()
+    before = toy.net.get_parameter("0.weight").detach().clone()
+    train(toy, config(steps=1, warmup=100, weight_decay=0.0), tmp_path)
+    moved = (toy.path[0] - before).abs()
+    assert float(moved.max()) == pytest.approx(0.01 / 100, rel=0.01)

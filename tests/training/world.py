@@ -1,0 +1,81 @@
+"""A handful of real stickers, tiny sizes, and what every recipe is tested with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+import torch
+
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.data.sequences import make_sequences
+from pigeon_rec.data.stickers import held_out_pairs, load_training_stickers
+from pigeon_rec.scoring.encoder import EncoderConfig
+from pigeon_rec.training.loop import LoopConfig, Recipe
+from pigeon_rec.training.recipes import RECIPES, TrainingPlan
+from pigeon_rec.training.stickers import TrainingStickers, decode_stickers
+from tests.model.tiny import TINY
+
+__all__ = ["PLAN", "falls", "handful", "is_held_out", "quick_loop"]
+
+CONCEPTS = 40
+
+
+def quick_loop(steps: int = 3, **settings: object) -> LoopConfig:
+    """A short loop over batches of 12."""
+    values = {"batch_size": 12, "learning_rate": 1e-3, "warmup": 1, "log_every": 1}
+    return LoopConfig.model_validate({"steps": steps, **values, **settings})
+
+
+PLAN = TrainingPlan(
+    model=TINY,
+    scorer=EncoderConfig(
+        image_size=16, patch=4, width=32, layers=1, heads=2, text_vocabulary=280, text_length=16,
+        text_layers=1, embedding=16,
+    ),
+    loops={name: quick_loop() for name in RECIPES},
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def handful() -> TrainingStickers:
+    """Some forty concepts that a few users met one after another, 16x16, in all their styles."""
+    windows = make_sequences(load_interactions("bundled", load_catalogue("bundled"))[0])
+    items = windows.filter(split="train").select("history_ids").explode("history_ids")
+    concepts = items["history_ids"].str.split("/").list.get(1).unique(maintain_order=True)
+    rows = load_training_stickers().filter(
+        pl.col("concept").is_in(concepts.head(CONCEPTS).implode())
+    )
+    stickers = decode_stickers(rows)
+    small = stickers.images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4)).astype(np.uint8)
+    return dataclasses.replace(stickers, images=small)
+
+
+def is_held_out(stickers: TrainingStickers, rows: Sequence[int]) -> list[bool]:
+    """Whether rows of the arrays, or of their mirror images, are held-out pairs."""
+    held_out = held_out_pairs()
+    pairs = stickers.rows.select("style", "concept").rows()
+    return [pairs[row % len(pairs)] in held_out for row in rows]
+
+
+def falls(
+    recipe: Recipe, steps: int = 25, batch_size: int = 12, learning_rate: float = 3e-3
+) -> tuple[float, float]:
+    """First and last loss of some steps on one batch that never changes."""
+    module = recipe.module().train()
+    weights = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(weights, lr=learning_rate)
+    recipe.start(0)
+    losses = []
+    for _ in range(steps):
+        torch.manual_seed(0)
+        loss = recipe.losses(batch_size, np.random.default_rng(0))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses[0], losses[-1]
