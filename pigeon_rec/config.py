@@ -48,19 +48,22 @@ class RetrievalConfig(_Settings):
     """Which interacted items become a user's history for one reference.
 
     The score of an interacted item is `relevance_weight * cosine(item, reference) +
-    recency_weight * 0.5 ** (age_in_days / half_life_days)`.
+    recency_weight * 0.5 ** (age_in_days / half_life_days) + taste_weight * cosine(item, mean of the
+    user's items)`. Without the last term the nearest items to a reference are often the ones that
+    share its style, which are the least like the user's own.
     """
 
     history_length: Positive = 5
     relevance_weight: Annotated[float, Field(ge=0.0)] = 1.0
     recency_weight: Annotated[float, Field(ge=0.0)] = 0.2
+    taste_weight: Annotated[float, Field(ge=0.0)] = 2.0
     half_life_days: Annotated[float, Field(gt=0.0)] = 30.0
 
 
 class PlanConfig(_Settings):
     """How many personalised pictures one night may make, and for whom."""
 
-    max_assets: Positive = 800
+    max_assets: Positive = 720
     max_assets_per_user: Positive = 2
     min_interactions: Positive = 5
     shards: Positive = 4
@@ -82,7 +85,7 @@ class GenerationConfig(_Settings):
     """
 
     history_mask_ratio: Fraction = 0.2
-    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.1, 0.2)
+    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.2)
     temperature: Annotated[float, Field(gt=0.0)] = 0.4
     top_k: Positive = 50
     reference_guidance: Annotated[float, Field(ge=1.0)] = 2.5

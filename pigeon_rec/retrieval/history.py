@@ -2,10 +2,11 @@
 
 One FAISS inner-product index holds every interaction, and every user is one of its inverted
 lists; assigning each query to the list of its user restricts the search to that user's items,
-for the whole batch in one call. A stored vector is `[item, decay]` and a query
-`[relevance_weight * reference, recency_weight]`, so that their inner product is the score
+for the whole batch in one call. A stored vector is `[item, worth]` and a query
+`[relevance_weight * reference, 1]`, so that their inner product is the score
 
-    relevance_weight * cosine(item, reference) + recency_weight * 0.5 ** (age / half_life).
+    relevance_weight * cosine(item, reference) + worth,
+    worth = recency_weight * 0.5 ** (age / half_life) + taste_weight * cosine(item, user's mean).
 
 Ages count back from the user's newest interaction, not from the night: as long as a user does
 nothing, nothing about that user's history changes, and yesterday's pictures stay valid.
@@ -66,10 +67,12 @@ class HistoryRetriever:
         # Row order (user, item id) is also the order in which ties are decided.
         self._rows: Codes = _codes_of(latest["item_id"], self._item_codes, "interactions")
         owners = latest.join(self._users, on="user_id", how="left", maintain_order="left")
-        self._index = self._build(
-            owners["user"].cast(pl.Int64()).to_numpy(),
-            _decay(latest, config.half_life_days),
-        )
+        users = owners["user"].cast(pl.Int64()).to_numpy()
+        worth = np.float32(config.recency_weight) * _decay(latest, config.half_life_days)
+        if config.taste_weight:
+            taste = _typicality(self._embeddings[self._rows], users)
+            worth = worth + np.float32(config.taste_weight) * taste
+        self._index = self._build(users, worth)
 
     def retrieve(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """The history of each pair, best first; the reference itself is never part of it.
@@ -96,7 +99,7 @@ class HistoryRetriever:
         ] or [self._search(users, references)]
         return pl.concat([keys, pl.concat(parts)], how="horizontal")
 
-    def _build(self, users: Codes, decay: Vectors) -> faiss.IndexIVFFlat:
+    def _build(self, users: Codes, worth: Vectors) -> faiss.IndexIVFFlat:
         dim = self._embeddings.shape[1] + 1
         index = faiss.IndexIVFFlat(
             faiss.IndexFlatIP(dim), dim, max(1, self._users.height), faiss.METRIC_INNER_PRODUCT
@@ -107,7 +110,7 @@ class HistoryRetriever:
         ids = np.arange(len(users))[::-1].astype(np.int64)
         for start in range(0, len(users), _ADD_ROWS):
             part = slice(start, start + _ADD_ROWS)
-            vectors = np.column_stack([self._embeddings[self._rows[part]], decay[part]])
+            vectors = np.column_stack([self._embeddings[self._rows[part]], worth[part]])
             _add(index, vectors, ids[part], users[part])
         return index
 
@@ -118,7 +121,7 @@ class HistoryRetriever:
         queries = np.column_stack(
             [
                 anchors * np.float32(config.relevance_weight),
-                np.full(len(users), config.recency_weight, dtype=np.float32),
+                np.ones(len(users), dtype=np.float32),
             ]
         )
         # One more than wanted, because the reference may be among the user's items.
@@ -165,6 +168,18 @@ def _decay(latest: pl.DataFrame, half_life_days: float) -> Vectors:
     days = (newest - pl.col("timestamp")).dt.total_microseconds() / (24 * 3600 * 1e6)
     age: npt.NDArray[np.float64] = latest.select(days).to_series().to_numpy()
     return np.power(0.5, age / half_life_days).astype(np.float32)
+
+
+def _typicality(vectors: Vectors, users: Codes) -> Vectors:
+    """Cosine of each item `[n, dim]` with the mean of its user's items; rows sorted by user."""
+    if not len(users):
+        return np.zeros(0, dtype=np.float32)
+    _, starts, inverse = np.unique(users, return_index=True, return_inverse=True)
+    sums = np.add.reduceat(vectors, starts, axis=0)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    profiles = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
+    cosine: Vectors = np.einsum("nd,nd->n", vectors, profiles[inverse]).astype(np.float32)
+    return cosine
 
 
 def _codes_of(ids: pl.Series, known: pl.DataFrame, where: str) -> Codes:

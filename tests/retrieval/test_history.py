@@ -106,7 +106,10 @@ def test_equals_exhaustive_search(
     palette = unit(np.random.default_rng(7).normal(size=(4, 5)))
     embeddings = palette[codes]
     config = RetrievalConfig(
-        history_length=length, relevance_weight=relevance, recency_weight=recency
+        history_length=length,
+        relevance_weight=relevance,
+        recency_weight=recency,
+        taste_weight=0.0,
     )
     retriever = HistoryRetriever(embeddings, interactions(rows), ITEMS, config, NOW)
     found = retriever.retrieve(pairs(*asked))
@@ -133,11 +136,25 @@ def test_only_own_items_and_never_the_reference() -> None:
 def test_recency_breaks_equal_relevance_and_fades_with_the_half_life() -> None:
     embeddings = np.ones((7, 1), dtype=np.float32)
     rows = [("u", "a", 61.0), ("u", "b", 31.0), ("u", "c", 1.0)]
-    config = RetrievalConfig(relevance_weight=1.0, recency_weight=0.4, half_life_days=30.0)
+    config = RetrievalConfig(
+        relevance_weight=1.0, recency_weight=0.4, half_life_days=30.0, taste_weight=0.0
+    )
     retriever = HistoryRetriever(embeddings, interactions(rows), ITEMS, config, NOW)
     row = retriever.retrieve(pairs(("u", "d"))).row(0, named=True)
     assert row["history_ids"] == ["c", "b", "a"]
     assert row["history_scores"] == pytest.approx([1.4, 1.2, 1.1])
+
+
+def test_taste_prefers_what_the_user_mostly_has_to_what_looks_like_the_reference() -> None:
+    embeddings = unit(
+        np.array([[1, 0], [0.9, 0.2], [0.95, -0.1], [0.2, 1], [0.1, 1], [0, 1], [1, 1]])
+    )
+    rows = [("u", item, 1.0) for item in "abcd"]
+    asked = pairs(("u", "f"))
+    for weight, first in ((0.0, "d"), (3.0, "b")):
+        config = RetrievalConfig(history_length=1, recency_weight=0.0, taste_weight=weight)
+        found = HistoryRetriever(embeddings, interactions(rows), ITEMS, config, NOW).retrieve(asked)
+        assert found["history_ids"].to_list() == [[first]]
 
 
 def test_history_of_an_idle_user_stays_the_same_on_later_nights() -> None:
