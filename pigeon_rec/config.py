@@ -34,6 +34,10 @@ class RecommenderConfig(_Settings):
 
     `weight_decay` keeps a model that is trained without validation from memorising: BPR finds a
     tenth more of the bundled users' last items with the default than with none.
+
+    `group_by` is a catalogue column of items that are pictures of one thing (a concept in many
+    styles). They are recommended as one, by the most chosen of them: the picture that everybody
+    sees. A catalogue without that column has no such groups.
     """
 
     model: str = "BPR"
@@ -42,6 +46,7 @@ class RecommenderConfig(_Settings):
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.005
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-5
     top_k: Positive = 20
+    group_by: str = "concept"
 
 
 class RetrievalConfig(_Settings):

@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly._digest import digest, frame_sha256
@@ -87,6 +87,7 @@ def _trained(config: NightlyConfig, paths: NightPaths, progress: Progress) -> Re
             where=config.interactions,
             remedy="Check the file and the logical date",
         )
+    interactions = _by_front_item(interactions, catalogue, config.recommender.group_by)
     source = f"RecBole {config.recommender.model}"
     made_from = {
         "source": source,
@@ -107,6 +108,24 @@ def _trained(config: NightlyConfig, paths: NightPaths, progress: Progress) -> Re
         on_epoch=lambda done, total: progress("recommender epochs", done, total),
     )
     return _write(paths, candidates, pl.DataFrame(schema=PROBLEM_SCHEMA), source, made_from)
+
+
+def _by_front_item(interactions: pl.DataFrame, catalogue: Catalogue, group_by: str) -> pl.DataFrame:
+    """Interactions with every item replaced by the most chosen item of its group (ties by id)."""
+    if group_by not in catalogue.items.columns:
+        return interactions
+    groups = catalogue.items.select("item_id", pl.col(group_by).alias("group"))
+    grouped = interactions.join(groups, on="item_id", how="left", maintain_order="left")
+    counts = grouped.drop_nulls("group").group_by("group", "item_id").len()
+    fronts = counts.sort(["len", "item_id"], descending=[True, False]).unique(
+        "group", keep="first", maintain_order=True
+    )
+    front = fronts.select("group", pl.col("item_id").alias("front"))
+    return (
+        grouped.join(front, on="group", how="left", maintain_order="left")
+        .with_columns(item_id=pl.coalesce("front", "item_id"))
+        .select(interactions.columns)
+    )
 
 
 def _kept(paths: NightPaths, made_from: dict[str, object]) -> pl.DataFrame | None:

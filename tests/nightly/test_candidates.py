@@ -156,3 +156,22 @@ def test_an_unknown_recommender_is_a_wrong_setting(trained: NightlyConfig) -> No
     wrong = trained.model_copy(update={"recommender": RecommenderConfig(model="Psychic")})
     with pytest.raises(ConfigError, match="no model 'Psychic'"):
         recommend(wrong, NIGHT)
+
+
+def test_pictures_of_one_thing_are_recommended_as_the_most_chosen_of_them(tmp_path: Path) -> None:
+    catalogue = Path(write_catalogue(tmp_path, 4))
+    things = ["cup", "cup", "hat", None]
+    items = pl.read_parquet(catalogue).with_columns(concept=pl.Series(things, dtype=pl.String))
+    items.write_parquet(catalogue)
+    histories = {"ann": ["i00", "i03"], "bea": ["i01"], "cem": ["i01", "i02"]}
+    config = NightlyConfig(
+        catalogue=str(catalogue),
+        interactions=str(write_interactions(tmp_path / "interactions.parquet", histories)),
+        work_dir=tmp_path / "var",
+        recommender=RecommenderConfig(epochs=1, embedding_size=4, top_k=4),
+    )
+    recommend(config, NIGHT)
+    proposed = pl.read_parquet(NightPaths.of(config, NIGHT).candidates)
+    # i00 and i01 are one cup, known by i01; who has either is not offered it again.
+    assert set(proposed["item_id"]) == {"i01", "i02", "i03"} - {"i01"}
+    assert set(proposed.filter(pl.col("user_id") == "bea")["item_id"]) == {"i02", "i03"}
