@@ -137,8 +137,14 @@ def run_in_airflow(
     except PigeonError as error:
         log.error("%s: %s", type(error).__name__, error)
         raise SystemExit(TEMPORARY_FAILURE if error.retryable else error.exit_code) from None
-    log.info("%s: %s", step, summary)
+    log.info("%s: %s", step, _counts(summary))
     return summary
+
+
+def _counts(summary: Mapping[str, Any]) -> str:
+    """The numbers of a summary in one line; the rest where it has none."""
+    numbers = {key: value for key, value in summary.items() if isinstance(value, int | float)}
+    return ", ".join(f"{key} {value}" for key, value in (numbers or summary).items())
 
 
 def _path(text: str) -> Path | None:

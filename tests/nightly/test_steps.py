@@ -132,3 +132,14 @@ def test_airflow_gets_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     replace_step(monkeypatch, "promote", tmp_path / "serving.duckdb")
     summary = steps.run_in_airflow("promote", "2026-06-01", "", str(tmp_path))
     assert summary == {"path": str(tmp_path / "serving.duckdb")}
+
+
+def test_airflow_logs_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    replace_step(monkeypatch, "report", Summary(3, Path("a/b"), NIGHT, {"blank": 1}, (0.5,)))
+    replace_step(monkeypatch, "promote", Path("serving.duckdb"))
+    with caplog.at_level("INFO"):
+        steps.run_in_airflow("report", "2026-06-01", "", str(tmp_path))
+        steps.run_in_airflow("promote", "2026-06-01", "", str(tmp_path))
+    assert caplog.messages == ["report: planned 3", "promote: path serving.duckdb"]
