@@ -10,12 +10,13 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -31,20 +32,32 @@ _BATCH = 64
 so a row's numbers never depend on what else was asked for."""
 
 
+Positive = Annotated[int, Field(ge=1)]
+
+
 class EncoderConfig(BaseModel):
     """Sizes of the scorer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    image_size: int = 64
-    patch: int = 8
-    width: int = 192
-    layers: int = 4
-    heads: int = 6
-    text_vocabulary: int = 2048
-    text_length: int = 32
-    text_layers: int = 2
-    embedding: int = 128
+    image_size: Positive = 64
+    patch: Positive = 8
+    width: Positive = 192
+    layers: Positive = 4
+    heads: Positive = 6
+    text_vocabulary: Positive = 2048
+    text_length: Positive = 32
+    text_layers: Positive = 2
+    embedding: Positive = 128
+
+    @model_validator(mode="after")
+    def _divides(self) -> EncoderConfig:
+        if self.image_size % self.patch or self.width % self.heads:
+            raise ValueError(
+                f"patch {self.patch} must divide image_size {self.image_size}, "
+                f"and heads {self.heads} must divide width {self.width}"
+            )
+        return self
 
 
 class ImageTextEncoder(nn.Module):
@@ -70,10 +83,11 @@ class ImageTextEncoder(nn.Module):
         return F.normalize(self.image_head(self.image_layers(x).mean(1)).float(), dim=-1)
 
     def text(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Ids int64 `[B, L]` and bool mask -> `[B, embedding]`."""
+        """Ids int64 `[B, L]` and bool mask -> `[B, embedding]`; an empty text is one padding id."""
+        mask = mask | (torch.arange(mask.shape[1], device=mask.device) == 0)
         x = self.word_embed(ids) + self.text_position[:, : ids.shape[1]]
         x = self.text_layers(x, src_key_padding_mask=~mask) * mask.unsqueeze(-1)
-        mean = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        mean = x.sum(1) / mask.sum(1, keepdim=True)
         return F.normalize(self.text_head(mean).float(), dim=-1)
 
 

@@ -91,21 +91,21 @@ def sticker_codes(tokenizer: VisualTokenizer, stickers: TrainingStickers, folder
     return codes
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_codes(tokenizer: VisualTokenizer, images: NDArray[np.uint8]) -> Tensor:
     """Code rows int64 `[n, patches]` of uint8 images."""
     parts = [
         tokenizer.encode(to_pixels(images[start : start + _BATCH])).ids
         for start in range(0, len(images), _BATCH)
     ]
-    return torch.cat(parts).clone()
+    return torch.cat(parts)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_latents(codec: LatentCodec, images: NDArray[np.uint8]) -> Tensor:
     """Raw latents `[n, C, h, w]` (posterior modes) of uint8 images."""
     parts = [
         codec.posterior(to_pixels(images[start : start + _BATCH])).mode()
         for start in range(0, len(images), _BATCH)
     ]
-    return torch.cat(parts).clone()
+    return torch.cat(parts)

@@ -138,6 +138,16 @@ def test_a_width_of_choice_beyond_the_codebook_means_all(pipeline: PigeonPipelin
     assert np.array_equal(wide.images, every.images)
 
 
+def test_guidance_by_the_reference_can_be_left_out(
+    pipeline: PigeonPipeline, drawn: PigeonOutput
+) -> None:
+    assert QUICK.reference_guidance > 1.0
+    plain = QUICK.model_copy(update={"reference_guidance": 1.0})
+    out = draw(pipeline, settings=plain)
+    assert all(differs(out.images, drawn.images))
+    assert np.array_equal(draw(pipeline, [3, 0], settings=plain).images, out.images[[3, 0]])
+
+
 def test_masked_reference_codes_carry_no_information(pipeline: PigeonPipeline) -> None:
     with torch.inference_mode():
         codes = torch.from_numpy(pipeline.encode_images(REFERENCE))

@@ -133,6 +133,39 @@ def test_guides_lead_what_is_written() -> None:
     assert (led[:, 9:] != plain[:, 9:]).any()
 
 
+def twice(asked: Instruction) -> Instruction:
+    return Instruction(*(torch.cat([t, t]) for t in (asked.ids, asked.gate, asked.attention)))
+
+
+def test_guidance_moves_away_from_the_untold_rows() -> None:
+    model = tiny_personalisation(TINY)
+    asked, told, noise = twice(instruction(model)), references(ROWS), gumbel(8)
+    plain = sample_codes(model, instruction(model), told, noise)
+    same = sample_codes(model, asked, torch.cat([told, told]), noise, guidance_scale=3.0)
+    assert torch.equal(same, plain)
+    untold = torch.cat([told, torch.zeros_like(told)])
+    guided = sample_codes(model, asked, untold, noise, guidance_scale=3.0)
+    assert guided.shape == plain.shape
+    assert (guided != plain).any(1).all()
+
+
+def test_guided_scores_are_those_of_the_formula() -> None:
+    """First code, greedily: untold + scale * (told - untold) of log-probabilities."""
+    model = tiny_personalisation(TINY)
+    asked, told = twice(instruction(model)), references(ROWS)
+    both = torch.cat([told, torch.zeros_like(told)])
+    with torch.inference_mode():
+        states = model.language_model.model(
+            inputs_embeds=model.embed(asked, both),
+            attention_mask=asked.attention.long(),
+            position_ids=asked.positions,
+        ).last_hidden_state[:, -1]
+        with_it, without = model.code_logits(states).log_softmax(-1).chunk(2)
+    wanted = (without + 2.5 * (with_it - without))[:, 1:].argmax(-1)
+    codes = sample_codes(model, asked, both, gumbel(1)[:, :1], guidance_scale=2.5)
+    assert torch.equal(codes[:, 0], wanted)
+
+
 @pytest.fixture(scope="module")
 def ended() -> Tensor:
     model = tiny_personalisation(DYNAMIC)

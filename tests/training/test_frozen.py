@@ -1,0 +1,93 @@
+"""Trained parts, loaded and frozen."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.visual_tokenizer import VisualTokenizer
+from pigeon_rec.training import frozen
+from pigeon_rec.training.frozen import (
+    encode_codes,
+    encode_latents,
+    load_codec,
+    load_tokenizer,
+    sticker_codes,
+)
+from pigeon_rec.training.stickers import TrainingStickers, to_pixels
+from tests.training.world import PLAN
+
+
+def test_loaded_parts_are_frozen_and_not_in_training(trained: Path) -> None:
+    for part in (*load_tokenizer(PLAN.model, trained), load_codec(PLAN.model, trained)):
+        assert not part.training
+        assert not any(weight.requires_grad for weight in part.parameters())
+
+
+def test_codes_and_latents_are_those_of_each_picture(
+    stickers: TrainingStickers, trained: Path
+) -> None:
+    tokenizer, _ = load_tokenizer(PLAN.model, trained)
+    codec = load_codec(PLAN.model, trained)
+    codes = encode_codes(tokenizer, stickers.images)
+    latents = encode_latents(codec, stickers.images)
+    assert codes.shape == (len(stickers), 16)
+    assert latents.shape == (len(stickers), 4, 8, 8)
+    with torch.no_grad():
+        for row in (0, len(stickers) - 1):
+            pixels = to_pixels(stickers.images[row : row + 1])
+            assert torch.equal(tokenizer.encode(pixels).ids[0], codes[row])
+            found = codec.posterior(pixels).mode()[0]
+            assert torch.allclose(found, latents[row], atol=1e-4)
+    codes[0] = 0  # a plain tensor, not one of inference mode
+
+
+def test_codes_are_computed_once(
+    stickers: TrainingStickers, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained / "tokenizer", tmp_path / "tokenizer")
+    tokenizer, _ = load_tokenizer(PLAN.model, tmp_path)
+    codes = sticker_codes(tokenizer, stickers, tmp_path)
+    assert codes.shape == (2 * len(stickers), 16)
+
+    def again(_tokenizer: VisualTokenizer, _images: NDArray[np.uint8]) -> torch.Tensor:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(frozen, "encode_codes", again)
+    kept = sticker_codes(tokenizer, stickers, tmp_path)
+    assert kept.dtype == torch.int64
+    assert torch.equal(kept, codes)
+    other = dataclasses.replace(stickers, images=np.invert(stickers.images))
+    with pytest.raises(AssertionError, match="computed again"):
+        sticker_codes(tokenizer, other, tmp_path)
+    with (tmp_path / "tokenizer" / "model.safetensors").open("ab") as weights:
+        weights.write(b" ")
+    with pytest.raises(AssertionError, match="computed again"):
+        sticker_codes(tokenizer, stickers, tmp_path)
+
+
+def test_a_part_that_was_not_trained_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"'autoencoder'.*pigeon-rec train autoencoder") as told:
+        load_codec(PLAN.model, tmp_path)
+    assert told.value.where == str(tmp_path / "autoencoder" / "model.safetensors")
+
+
+def test_a_part_of_other_sizes_is_told(trained: Path) -> None:
+    with pytest.raises(TrainingError, match=r"(?s)'tokenizer' cannot be used: Error"):
+        load_tokenizer(PigeonConfig(), trained)
+
+
+def test_a_damaged_part_is_told(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "autoencoder").mkdir()
+    whole = (trained / "autoencoder" / "model.safetensors").read_bytes()
+    (tmp_path / "autoencoder" / "model.safetensors").write_bytes(whole[:500])
+    with pytest.raises(TrainingError, match="'autoencoder' cannot be used"):
+        load_codec(PLAN.model, tmp_path)

@@ -1,0 +1,172 @@
+"""Stage 1: what learns, from which cases, by which masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.language_model import LanguageModelRecipe, code_loss
+from pigeon_rec.training.reconstruct import ReconstructRecipe, add_lora, training_windows
+from pigeon_rec.training.stickers import TrainingStickers
+from tests.model.tiny import TINY, seeded
+from tests.training.world import PLAN
+
+
+@pytest.fixture
+def recipe(stickers: TrainingStickers, text: TextTokenizer, trained: Path) -> ReconstructRecipe:
+    return ReconstructRecipe(PLAN.model, stickers, text, trained)
+
+
+def learns(name: str) -> bool:
+    """LoRA, mask generator and what adapts the reference."""
+    return "lora_" in name or name.startswith(("mask_generator.", "adapter.", "aligned."))
+
+
+def test_only_adapters_mask_generator_and_reference_adapter_change(
+    recipe: ReconstructRecipe, trained: Path
+) -> None:
+    before = load_file(trained / "language-model" / "model.safetensors")
+    after = load_file(trained / "reconstruct" / "model.safetensors")
+    for name, weight in after.items():
+        if not learns(name):
+            assert torch.equal(weight, before[name.replace("base_layer.", "")]), name
+    trainable = {n for n, w in recipe.module().named_parameters() if w.requires_grad}
+    assert trainable
+    assert all(learns(name) for name in trainable)
+
+
+def test_the_mask_generator_really_moves(trained: Path) -> None:
+    before = load_file(trained / "language-model" / "model.safetensors")
+    after = load_file(trained / "reconstruct" / "model.safetensors")
+    names = [n for n in after if n.startswith("mask_generator.") and "positions" not in n]
+    assert len(names) == 17
+    still = [name for name in names if torch.equal(after[name], before[name])]
+    # Keys' bias falls out of the softmax over keys; only its third of the joint bias stands still.
+    assert still == []
+    assert torch.equal(after["mask_generator.positions"], before["mask_generator.positions"])
+
+
+def test_lora_starts_as_nothing_and_has_the_papers_sizes() -> None:
+    with seeded():
+        model = Personalisation(TINY).language_model.eval()
+        ids = torch.randint(0, 282, (2, 7))
+        plain = model(ids).logits
+        add_lora(model)
+    assert torch.equal(model(ids).logits, plain)
+    added = {n: tuple(w.shape) for n, w in model.named_parameters() if "lora_" in n}
+    assert {n.split(".")[4] for n in added} == {"q_proj", "v_proj"}
+    assert sorted(set(added.values())) == [(8, 32), (32, 8)]
+    assert all(w.requires_grad for n, w in model.named_parameters() if "lora_" in n)
+
+
+def test_every_weight_that_learns_gets_gradient(recipe: ReconstructRecipe) -> None:
+    module = recipe.module().train()
+    for name, weight in module.named_parameters():
+        if "lora_B" in name:  # zero at the start, which hides lora_A
+            torch.nn.init.normal_(weight, std=0.02)
+    torch.manual_seed(0)
+    recipe.losses(8, np.random.default_rng(0))["loss"].backward()
+    silent = [
+        name
+        for name, weight in module.named_parameters()
+        if weight.requires_grad and (weight.grad is None or weight.grad.abs().max() == 0)
+    ]
+    assert silent == []
+
+
+def test_windows_show_their_targets_style(stickers: TrainingStickers) -> None:
+    history, target = training_windows(stickers)
+    assert len(target) >= 10
+    same = stickers.style[history.numpy()] == stickers.style[target.numpy()][:, None]
+    assert (same.sum(1) >= 2).all()
+
+
+def test_references_are_the_target_as_often_as_asked(recipe: ReconstructRecipe) -> None:
+    target = torch.arange(len(recipe.stickers)).repeat(4)
+    shares = {}
+    for share in (0.0, 0.25, 1.0):
+        recipe.same_reference = share
+        rows = recipe._references(target, np.random.default_rng(0))
+        assert np.array_equal(recipe.stickers.concept[rows], recipe.stickers.concept[target])
+        shares[share] = float((rows == target).double().mean())
+    assert shares[0.25] - shares[0.0] == pytest.approx(0.25, abs=0.05)
+    assert shares[1.0] == 1.0
+
+
+def loss_of(recipe: ReconstructRecipe, seed: int = 0) -> float:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return float(recipe.losses(32, np.random.default_rng(seed))["loss"])
+
+
+def shuffled(values: Tensor) -> Tensor:
+    return values.roll(7, dims=0)
+
+
+@pytest.mark.parametrize("what", ["history", "reference", "text"])
+def test_the_loss_depends_on_everything_the_model_is_told(
+    recipe: ReconstructRecipe, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe.module().eval()
+    plain = loss_of(recipe)
+    assert loss_of(recipe) == plain
+    if what == "history":
+        recipe.history = shuffled(recipe.history)
+    elif what == "text":
+        recipe.texts.target.copy_(shuffled(recipe.texts.target))
+    else:
+        right: Callable[..., Tensor] = recipe._references
+        monkeypatch.setattr(recipe, "_references", lambda *a: (right(*a) + 9) % 50)
+    assert loss_of(recipe) != plain
+
+
+def test_codes_and_the_closing_token_are_learned() -> None:
+    codes = torch.tensor([[3, 1], [0, 2]])
+    logits = torch.full((2, 3, 5), -20.0)
+    for row, labels in enumerate([[4, 2, 0], [1, 3, 0]]):
+        logits[row, range(3), labels] = 20.0
+    assert float(code_loss(logits, codes)) < 1e-6
+    logits[:, -1] = logits[:, -1].roll(1, dims=-1)
+    assert float(code_loss(logits, codes)) > 10
+
+
+def test_the_shared_prefix_reads_as_the_whole_instruction(
+    stickers: TrainingStickers, text: TextTokenizer, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backbone recipe computes a user's history once; inference reads it in one go."""
+    recipe = LanguageModelRecipe(PLAN.model, stickers, text, trained, targets_per_user=3)
+    recipe.history_ratio = recipe.reference_ratio = 0.0
+    model = recipe.personalisation.eval()
+    monkeypatch.setattr(recipe, "_kept", lambda codes: torch.ones(codes.shape))
+    batch = recipe.cases.draw(2, 3, np.random.default_rng(0))
+    with torch.no_grad():
+        split = float(recipe.losses(6, np.random.default_rng(0))["loss"])
+        history = recipe.codes[batch.history].repeat_interleave(3, dim=0)
+        target, reference = batch.target.flatten(), recipe.codes[batch.reference.flatten()]
+        whole = ReconstructRecipe._with_target(
+            recipe,  # type: ignore[arg-type]
+            history,
+            torch.ones(history.shape),
+            target % len(stickers),
+        )
+        whole.ids[:, -16:] = recipe.codes[target] + model.vocabulary.first_code
+        keep = torch.ones(reference.shape)
+        decoded = recipe.decoder(recipe.rows[reference], keep > 0)
+        embeds = model.guide_written(
+            model.embed(whole, model.adapter(decoded)), model.guides(decoded, reference, keep)
+        )
+        states = model.language_model.model(
+            inputs_embeds=embeds,
+            attention_mask=whole.attention.long(),
+            position_ids=whole.positions,
+        ).last_hidden_state[:, -17:]
+        joined = float(code_loss(model.code_logits(states), recipe.codes[target]))
+    assert split == pytest.approx(joined, rel=1e-4)

@@ -1,0 +1,74 @@
+"""Batches, captions and the loss of the scorer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.scorer import ScorerRecipe, _soft_loss
+from pigeon_rec.training.stickers import TrainingStickers
+from tests.model.tiny import seeded
+from tests.training.world import PLAN
+
+
+@pytest.fixture(scope="module")
+def recipe(stickers: TrainingStickers, text: TextTokenizer) -> ScorerRecipe:
+    with seeded():
+        return ScorerRecipe(PLAN.scorer, stickers, text)
+
+
+def test_a_batch_holds_three_styles_of_each_concept(
+    recipe: ScorerRecipe, stickers: TrainingStickers
+) -> None:
+    rows = recipe._rows(36, np.random.default_rng(0))
+    assert len(rows) == len(set(rows.tolist())) == 36
+    concepts = stickers.concept[rows].reshape(12, 3)
+    assert (concepts == concepts[:, :1]).all()
+    assert len(set(concepts[:, 0].tolist())) == 12
+
+
+def test_captions_are_of_the_concept_and_its_style(
+    recipe: ScorerRecipe, stickers: TrainingStickers
+) -> None:
+    random = np.random.default_rng(0)
+    row = stickers.rows.row(5, named=True)
+    plain = {recipe._caption(5, False, random) for _ in range(20)}
+    assert plain == {row["title"], row["semantics"]}
+    described = {recipe._caption(5, True, random) for _ in range(20)}
+    assert described == {f"{words}, {STYLE_DESCRIPTIONS[row['style']]}" for words in plain}
+
+
+def test_a_caption_fits_what_it_says(recipe: ScorerRecipe, stickers: TrainingStickers) -> None:
+    styles = [s for s in stickers.at[0] if s >= 0][:2] + [s for s in stickers.at[1] if s >= 0][:1]
+    fits = recipe._fits(np.array(styles), np.array([False, True, True]))
+    assert fits.tolist() == [
+        [True, False, False],  # the first caption names no style and fits both pictures
+        [True, True, False],
+        [False, False, True],
+    ]
+
+
+def test_with_one_fitting_caption_the_loss_is_cross_entropy() -> None:
+    with seeded():
+        logits = torch.randn(6, 6)
+    assert float(_soft_loss(logits, torch.eye(6))) == pytest.approx(
+        float(F.cross_entropy(logits, torch.arange(6))), rel=1e-5
+    )
+
+
+def test_equally_fitting_captions_share_the_target() -> None:
+    fits = torch.tensor([[1.0, 1.0, 0.0]])
+    even = float(_soft_loss(torch.tensor([[4.0, 4.0, -4.0]]), fits))
+    uneven = float(_soft_loss(torch.tensor([[8.0, 0.0, -4.0]]), fits))
+    assert even == pytest.approx(np.log(2), abs=1e-3)
+    assert uneven > even
+
+
+def test_accuracy_counts_fitting_captions(recipe: ScorerRecipe) -> None:
+    losses = recipe.losses(36, np.random.default_rng(0))
+    assert 0 <= float(losses["accuracy"]) <= 1
+    assert float(losses["loss"].detach()) < 2 * np.log(36)

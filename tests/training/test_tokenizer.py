@@ -1,0 +1,175 @@
+"""Codebook averages, and the recipe of tokenizer and decoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pigeon_rec.model.visual_tokenizer import VectorQuantizer
+from pigeon_rec.training.loop import train
+from pigeon_rec.training.stickers import TrainingStickers
+from pigeon_rec.training.tokenizer import CodebookAverages, TokenizerRecipe, edge_loss
+from tests.model.tiny import DYNAMIC, TINY, seeded
+from tests.training.world import quick_loop
+
+
+def book(rows: int = 8) -> tuple[VectorQuantizer, CodebookAverages]:
+    with seeded():
+        quantizer = VectorQuantizer(rows, 4)
+    return quantizer, CodebookAverages(quantizer, decay=0.9, least_use=0.02)
+
+
+def units(count: int, seed: int = 1) -> Tensor:
+    with seeded(seed):
+        return F.normalize(torch.randn(count, 4), dim=-1)
+
+
+def test_rows_follow_the_average_of_what_they_were_given() -> None:
+    quantizer, averages = book()
+    start, unit = quantizer.embedding.weight.detach().clone(), units(5)
+    ids = torch.tensor([0, 0, 3, 3, 3])
+    averages.update(quantizer, ids, unit)
+    sums = 0.9 * start
+    sums[0] += 0.1 * (unit[0] + unit[1])
+    sums[3] += 0.1 * unit[2:].sum(0)
+    assert torch.allclose(averages.sums, sums, atol=1e-6)
+    assert averages.counts[[0, 3, 5]].tolist() == pytest.approx([1.1, 1.2, 0.9])
+    assert torch.allclose(quantizer.embedding.weight, F.normalize(sums, dim=-1), atol=1e-6)
+    rest = [i for i in range(8) if i not in (0, 3)]
+    assert torch.allclose(quantizer.embedding.weight[rest], start[rest], atol=1e-6)
+
+
+def test_a_row_given_one_vector_for_long_becomes_it() -> None:
+    quantizer, averages = book()
+    unit = units(1)
+    for _ in range(100):
+        averages.update(quantizer, torch.tensor([2]), unit)
+    assert torch.allclose(quantizer.embedding.weight[2], unit[0], atol=1e-3)
+
+
+def test_rows_nobody_uses_restart_at_vectors_of_the_batch() -> None:
+    quantizer, averages = book()
+    unit = units(6)
+    with seeded():
+        for _ in range(38):
+            averages.update(quantizer, torch.zeros(6, dtype=torch.long), unit)
+    # 0.9 to the 38th is under 0.02: all rows but the first have just restarted.
+    rows = quantizer.embedding.weight
+    nearest = (rows[1:] @ unit.T).amax(1)
+    assert torch.allclose(nearest, torch.ones(7), atol=1e-5)
+    assert averages.counts[1:].tolist() == [1.0] * 7
+    assert averages.counts[0] > 5
+
+
+def test_a_restart_takes_every_row_from_the_batch() -> None:
+    quantizer, averages = book()
+    unit = units(3)
+    averages.restart(quantizer, unit)
+    assert torch.allclose((quantizer.embedding.weight @ unit.T).amax(1), torch.ones(8), atol=1e-5)
+    assert averages.counts.tolist() == [1.0] * 8
+
+
+def test_rows_stay_of_unit_length_and_finite() -> None:
+    quantizer, averages = book()
+    with seeded():
+        for step in range(30):
+            averages.update(quantizer, torch.randint(8, (20,)), units(20, seed=step))
+    assert torch.allclose(quantizer.embedding.weight.norm(dim=-1), torch.ones(8), atol=1e-5)
+
+
+def test_perplexity_counts_rows_in_use() -> None:
+    _, averages = book()
+    assert float(averages.perplexity()) == pytest.approx(8.0)
+    averages.counts.copy_(torch.tensor([1.0, 1, 0, 0, 0, 0, 0, 0]))
+    assert float(averages.perplexity()) == pytest.approx(2.0)
+
+
+def test_edges_are_differences_of_neighbours() -> None:
+    truth = torch.zeros(1, 3, 4, 4)
+    drawn = truth + 0.5
+    assert float(edge_loss(drawn, truth)) == 0.0
+    drawn[..., 2:] += 1.0  # one vertical edge among three columns of differences
+    assert float(edge_loss(drawn, truth)) == pytest.approx(1 / 3)
+
+
+def recipe(stickers: TrainingStickers, continuous_steps: int) -> TokenizerRecipe:
+    with seeded():
+        return TokenizerRecipe(TINY, stickers, continuous_steps=continuous_steps)
+
+
+def test_quantising_starts_after_the_continuous_steps(stickers: TrainingStickers) -> None:
+    made = recipe(stickers, continuous_steps=3)
+    start = made.tokenizer.quantize.embedding.weight.clone()
+    for step in range(5):
+        assert made.quantising == (step >= 3)
+        rows = made.tokenizer.quantize.embedding.weight.clone()
+        made.losses(6, np.random.default_rng(step))
+        made.after_step(step)
+        moved = not torch.equal(rows, made.tokenizer.quantize.embedding.weight)
+        assert moved == (step >= 2)
+    assert not torch.equal(start, made.tokenizer.quantize.embedding.weight)
+
+
+def test_a_resumed_run_knows_that_it_quantises(stickers: TrainingStickers, tmp_path: Path) -> None:
+    """Killed behind the start of quantising, it goes on as the unbroken run does."""
+
+    class Killed(BaseException):
+        pass
+
+    loop = quick_loop(8, checkpoint_every=2)
+    train(recipe(stickers, 3), loop, tmp_path / "unbroken")
+    for kill_at in (2, 6):
+        broken = recipe(stickers, 3)
+        after = broken.after_step
+
+        def die(step: int, last: int = kill_at, goes_on: object = after) -> None:
+            goes_on(step)  # type: ignore[operator]
+            if step == last:
+                raise Killed
+
+        broken.after_step = die  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            train(broken, loop, tmp_path / "broken")
+    train(recipe(stickers, 3), loop, tmp_path / "broken")
+    assert losses(tmp_path / "broken") == losses(tmp_path / "unbroken")
+    weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("broken", "unbroken")]
+    assert weights[0] == weights[1]
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    rows = map(json.loads, (folder / "metrics.jsonl").read_text("utf-8").splitlines())
+    return [(row["step"], row["loss"]) for row in rows]
+
+
+def test_the_decoder_sees_some_codes_only(stickers: TrainingStickers) -> None:
+    filled = torch.ones(400, 16, dtype=torch.bool)
+    seen = TokenizerRecipe._kept(filled, np.random.default_rng(0))
+    share = seen.double().mean(1)
+    assert float((share == 1).double().mean()) == pytest.approx(0.5, abs=0.1)
+    assert share.min() > 0.1
+    assert seen[:, 0].all()
+
+
+def test_dynamic_tokens_learn_to_keep_their_share(stickers: TrainingStickers) -> None:
+    with seeded():
+        made = TokenizerRecipe(DYNAMIC, stickers, keep_rate=0.25, continuous_steps=0)
+    weights = [p for p in made.module().parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(weights, lr=3e-3)
+    kept = []
+    made.tokenizer.causal_encoder.register_forward_pre_hook(
+        lambda _, arguments: kept.append(float(arguments[1].detach().mean()))
+    )
+    for step in range(40):
+        torch.manual_seed(step)
+        loss = made.losses(16, np.random.default_rng(step))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert np.mean(kept[:5]) > 0.4
+    assert np.mean(kept[-5:]) < np.mean(kept[:5]) - 0.1
