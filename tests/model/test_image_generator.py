@@ -112,6 +112,12 @@ def test_perfect_guesses_end_at_the_truth(
     assert (found - ((wanted + 1) * 127.5).clamp(0, 255)).abs().max() <= 1.0
 
 
+def test_the_noise_schedule_is_the_one_models_were_trained_with(generator: ImageGenerator) -> None:
+    signal = generator.noise_schedule().alphas_cumprod[[0, 249, 499, 749, 999]]
+    wanted = [0.99915, 0.654189, 0.242359, 0.033171, 0.0]
+    assert signal.tolist() == pytest.approx(wanted, abs=1e-6)
+
+
 def test_the_prompt_grid_is_the_picture_grid(generator: ImageGenerator) -> None:
     """Query 6 of a 4x4 grid stands in row 1, column 2: two latents a side."""
     prompt = torch.zeros(1, 16, 24)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch.utils.hooks import RemovableHandle
 
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.errors import ModelError
@@ -124,6 +125,32 @@ def test_an_image_has_the_same_codes_in_any_company(pipeline: PigeonPipeline) ->
     assert codes.shape == (9, 16)
     assert np.array_equal(pipeline.encode_images(images[[7, 2]]), codes[[7, 2]])
     assert len(np.unique(codes, axis=0)) == 9
+
+
+def test_all_arithmetic_is_done_in_batches_of_one_shape(pipeline: PigeonPipeline) -> None:
+    """What bytes rest on: sums of another shape may be taken in another order."""
+    shapes: dict[str, set[int]] = {name: set() for name in pipeline.parts()}
+
+    def look(name: str, module: torch.nn.Module) -> RemovableHandle:
+        def keep(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            shapes[name].add(len(arguments[0]))
+
+        return module.register_forward_pre_hook(keep)
+
+    parts = {
+        "visual_tokenizer": pipeline.tokenizer.encoder,
+        "tokenizer_decoder": pipeline.decoder.in_proj,
+        "personalisation": pipeline.personalisation.mask_generator,
+        "image_generator": pipeline.generator.renderer,
+    }
+    hooks = [look(name, module) for name, module in parts.items()]
+    for count in (1, 5):
+        draw(pipeline, list(range(count)))
+    for hook in hooks:
+        hook.remove()
+    # The decoder reads twice as many where guidance draws without the reference as well.
+    assert shapes.pop("tokenizer_decoder") == {4, 8}
+    assert all(seen == {4} for seen in shapes.values())
 
 
 def test_no_rows_give_no_pictures(pipeline: PigeonPipeline) -> None:

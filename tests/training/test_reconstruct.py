@@ -16,7 +16,7 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.language_model import LanguageModelRecipe, code_loss
 from pigeon_rec.training.reconstruct import ReconstructRecipe, add_lora, training_windows
 from pigeon_rec.training.stickers import TrainingStickers
-from tests.model.tiny import TINY, seeded
+from tests.model.tiny import TINY, seeded, tiny_personalisation
 from tests.training.world import PLAN
 
 
@@ -145,6 +145,7 @@ def test_the_shared_prefix_reads_as_the_whole_instruction(
     recipe = LanguageModelRecipe(PLAN.model, stickers, text, trained, targets_per_user=3)
     recipe.history_ratio = recipe.reference_ratio = 0.0
     model = recipe.personalisation.eval()
+    model.load_state_dict(tiny_personalisation().state_dict())  # attends, where new weights average
     monkeypatch.setattr(recipe, "_kept", lambda codes: torch.ones(codes.shape))
     batch = recipe.cases.draw(2, 3, np.random.default_rng(0))
     with torch.no_grad():
