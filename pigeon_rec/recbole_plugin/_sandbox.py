@@ -37,6 +37,7 @@ def sandbox(work_dir: Path) -> Iterator[Path]:
     Yields:
         The folder, which is also the current one; it is removed at the end.
     """
+    work_dir = work_dir.resolve()  # the working directory is about to change
     work_dir.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=work_dir))
