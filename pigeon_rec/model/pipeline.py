@@ -271,12 +271,19 @@ class PigeonPipeline:
             self.personalisation.guides(decoded, reference, keep_reference),
             scale,
         )
-        # 3. Render.
+        # 3. Render, one by one: the last bits of a convolution depend on the row in a batch, and a
+        # pixel may round either way by them. Codes are whole numbers and do not mind.
         start = normal_noise(keys, "diffusion", self.generator.latent_shape)
-        images = self.generator(
-            self.decode(codes), start, settings.diffusion_steps, settings.guidance_scale
-        )
-        return images, codes
+        images = [
+            self.generator(
+                self.decode(codes[row : row + 1]),
+                start[row : row + 1],
+                settings.diffusion_steps,
+                settings.guidance_scale,
+            )
+            for row in range(len(codes))
+        ]
+        return torch.cat(images), codes
 
     def _check(
         self,
