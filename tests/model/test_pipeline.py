@@ -148,8 +148,9 @@ def test_all_arithmetic_is_done_in_batches_of_one_shape(pipeline: PigeonPipeline
         draw(pipeline, list(range(count)))
     for hook in hooks:
         hook.remove()
-    # The decoder reads twice as many where guidance draws without the reference as well.
-    assert shapes.pop("tokenizer_decoder") == {4, 8}
+    # References twice, where guidance draws without them as well; pictures are rendered one by one.
+    assert shapes.pop("tokenizer_decoder") == {8, 1}
+    assert shapes.pop("image_generator") == {1}
     assert all(seen == {4} for seen in shapes.values())
 
 
