@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pigeon_rec.config import GateConfig, GenerationConfig, NightlyConfig, PlanConfig
@@ -78,7 +79,7 @@ def one_shard(tmp_path_factory: pytest.TempPathFactory) -> tuple[NightlyConfig, 
     return config, draw_all(config)
 
 
-def picture(data: bytes) -> np.ndarray:
+def picture(data: bytes) -> NDArray[np.int16]:
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"), dtype=np.int16)
 
