@@ -2,9 +2,10 @@
 
 RecBole 1.2.1 writes `saved/` and `log_tensorboard/` into the current folder, loads pickles it
 finds there, reads `sys.argv` as settings, hides the accelerator by an environment variable, seeds
-every global generator, gives numpy its removed aliases back, and logs to the root logger. A fresh
-current folder, removed afterwards, takes care of the files (and holds no pickle); the rest is put
-back as it was. All of it is state of the process: only one thread may be in here.
+every global generator, switches autograd's anomaly checks on, gives numpy its removed aliases
+back, and logs to the root logger. A fresh current folder, removed afterwards, takes care of the
+files (and holds no pickle); the rest is put back as it was. All of it is state of the process:
+only one thread may be in here.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def sandbox(work_dir: Path) -> Iterator[Path]:
         stack.enter_context(contextlib.chdir(folder))
         stack.enter_context(_random_state())
         stack.enter_context(_process_settings())
+        stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(_numpy_aliases())
         stack.enter_context(_dok_matrix_update())
         stack.enter_context(_quiet())

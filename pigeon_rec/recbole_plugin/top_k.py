@@ -116,7 +116,9 @@ def _general_model(name: str) -> type[Any]:
     try:
         if not re.fullmatch(r"[A-Za-z]\w*", name):
             raise ValueError(name)  # never let an import path through
-        model: type[Any] = get_model(name)
+        # One of RecBole's modules switches autograd's checks on for everybody as it is imported.
+        with torch.autograd.set_detect_anomaly(False):
+            model: type[Any] = get_model(name)
     except (ValueError, AttributeError, ImportError) as error:
         close = difflib.get_close_matches(name.lower(), _module_names(), n=1, cutoff=0.6)
         hint = f"Did you mean RecBole's {_class_name(close[0])}? " if close else ""

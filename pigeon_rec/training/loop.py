@@ -136,9 +136,10 @@ def _gradient_step(
     half = config.precision == "bf16"
     with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
         losses = recipe.losses(config.batch_size, random)
+    # Both checks come before the weights move, so that no checkpoint ever holds broken ones.
+    _check_finite(step, _values(losses))
     accelerator.backward(losses["loss"])
     norm = accelerator.clip_grad_norm_(parameters, config.gradient_clip)
-    # Before the weights move, so that no checkpoint ever holds broken ones.
     _check_finite(step, {**_values(losses), "gradient": float(norm)})
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

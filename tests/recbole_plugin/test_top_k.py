@@ -141,6 +141,7 @@ def process_state() -> list[object]:
         numpy_words,
         torch.get_rng_state().tolist(),
         torch.get_num_threads(),
+        torch.is_anomaly_enabled(),
         set(vars(np)),
         logging.getLogger().level,
     ]
@@ -194,6 +195,18 @@ def test_models_that_cannot_propose_are_told(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(small(model))
+
+
+def test_looking_a_model_up_leaves_autograd_alone(
+    train: Callable[..., pl.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SINE's module switches the anomaly checks on as it is imported: make that happen again.
+    for name in [name for name in sys.modules if name.startswith("recbole.model.sequential_")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigError, match="SASRec is a sequential model"):
+        train(small("SASRec"))
+    assert "recbole.model.sequential_recommender.sine" in sys.modules
+    assert not torch.is_anomaly_enabled()
 
 
 def test_errors_of_recbole_name_the_model(train: Callable[..., pl.DataFrame]) -> None:
