@@ -136,7 +136,6 @@ class Personalisation(nn.Module):
         super().__init__()
         sizes = config.language_model
         self.vocabulary = Vocabulary(sizes.text_vocabulary, config.tokenizer.codebook_size)
-        self.tokens_per_image = config.tokenizer.patches
         self.tied = sizes.tie_embeddings
         self.fixed_length = config.tokenizer.keep == "all"
         self.language_model = LlamaForCausalLM(_llama_config(sizes, self.vocabulary))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.errors import ModelError
+from pigeon_rec.model.arrays import fixed_batches, to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.instruction import write_texts
@@ -153,9 +154,8 @@ class PigeonPipeline:
     def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
         """uint8 `[n, H, W, 3]` -> code rows int64 `[n, P]`, `NO_CODE` where a list is shorter."""
         codes = np.full((len(images), self.config.tokenizer.patches), NO_CODE, dtype=np.int64)
-        for rows in _fixed_batches(len(images), self.batch_size):
-            pixels = torch.from_numpy(images[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-            ids = self.tokenizer.encode(pixels).ids.numpy()
+        for rows in fixed_batches(len(images), self.batch_size):
+            ids = self.tokenizer.encode(to_pixels(images[rows])).ids.numpy()
             codes[rows, : ids.shape[1]] = ids
         return codes
 
@@ -219,7 +219,7 @@ class PigeonPipeline:
         images = np.zeros((len(keys), len(ratios), side, side, 3), dtype=np.uint8)
         codes = np.zeros((len(keys), len(ratios), size.patches), dtype=np.int64)
         for column, ratio in enumerate(ratios):
-            for rows in _fixed_batches(len(keys), self.batch_size):
+            for rows in fixed_batches(len(keys), self.batch_size):
                 drawn, written = self._generate_batch(
                     torch.from_numpy(history[rows]),
                     torch.from_numpy(reference[rows]),
@@ -319,12 +319,6 @@ def _check_text(text: TextTokenizer, config: PigeonConfig) -> None:
             where="language_model.text_vocabulary",
             remedy="Use the tokenizer.json that the model was trained with",
         )
-
-
-def _fixed_batches(count: int, size: int) -> list[NDArray[np.int64]]:
-    """Row numbers in batches of exactly `size`; the last is filled up by repeating a row."""
-    batches = [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
-    return [np.pad(rows, (0, size - len(rows)), mode="edge") for rows in batches]
 
 
 def _twice(

@@ -22,15 +22,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pigeon_rec.errors import ModelError
+from pigeon_rec.model.arrays import fixed_batches, to_pixels
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 
 __all__ = ["EncoderConfig", "ImageTextEncoder", "StickerEncoder", "load_encoder"]
 
 _BATCH = 64
-"""Rows encoded at once. Short batches are filled up: with one shape there is one order of sums,
-so a row's numbers never depend on what else was asked for."""
-
+"""Rows encoded at once."""
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -121,7 +120,8 @@ class StickerEncoder:
     @torch.inference_mode()
     def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 `[n, 64, 64, 3]` -> float32 `[n, d]`, rows of unit length."""
-        chunks = [self.module.image(_pixels(images[rows])) for rows in _batches(len(images))]
+        batches = fixed_batches(len(images), _BATCH)
+        chunks = [self.module.image(to_pixels(images[rows])) for rows in batches]
         return _rows(chunks, len(images), self.module.config.embedding)
 
     @torch.inference_mode()
@@ -130,19 +130,9 @@ class StickerEncoder:
         length = self.module.config.text_length
         chunks = [
             self.module.text(*self.tokenizer.batch([texts[row] for row in rows], length))
-            for rows in _batches(len(texts))
+            for rows in fixed_batches(len(texts), _BATCH)
         ]
         return _rows(chunks, len(texts), self.module.config.embedding)
-
-
-def _pixels(images: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-
-
-def _batches(count: int) -> list[NDArray[np.int64]]:
-    """Row numbers in batches of exactly `_BATCH`; the last is filled up by its last row."""
-    starts = range(0, count, _BATCH)
-    return [np.minimum(np.arange(start, start + _BATCH), count - 1) for start in starts]
 
 
 def _rows(chunks: list[Tensor], count: int, width: int) -> NDArray[np.float32]:

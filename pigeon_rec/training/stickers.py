@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from pigeon_rec.data.stickers import load_training_stickers
+from pigeon_rec.model.arrays import to_pixels
 
 __all__ = ["TrainingStickers", "decode_stickers", "load_stickers", "shifted", "to_pixels"]
 
@@ -61,11 +60,6 @@ def decode_stickers(rows: pl.DataFrame) -> TrainingStickers:
 def _decode(data: bytes) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"), dtype=np.uint8)
-
-
-def to_pixels(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 `[n, H, W, 3]` -> float32 `[n, 3, H, W]` in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def shifted(

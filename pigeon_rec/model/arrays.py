@@ -1,0 +1,28 @@
+"""Images as the networks take them: pixels in [-1, 1], in batches of one shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["fixed_batches", "to_pixels"]
+
+
+def to_pixels(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 `[n, H, W, 3]` -> float32 `[n, 3, H, W]` in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def fixed_batches(count: int, size: int) -> list[NDArray[np.int64]]:
+    """Row numbers 0 to `count - 1` in batches of exactly `size`.
+
+    The last batch is filled up by repeating the last row: with one shape there is one order of
+    sums, so a row's numbers never depend on how many rows were asked for.
+
+    Returns:
+        int64 `[size]` each; no batch at all where `count` is 0.
+    """
+    starts = range(0, count, size)
+    return [np.minimum(np.arange(start, start + size), count - 1) for start in starts]
