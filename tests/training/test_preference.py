@@ -1,0 +1,137 @@
+"""Log-probabilities of sequences and the loss on pairs of them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pigeon_rec.training.preference import (
+    IGNORED,
+    LossKind,
+    dpo_loss,
+    label_counts,
+    sequence_log_probabilities,
+)
+from tests.model.tiny import seeded
+
+LABELS = torch.tensor(
+    [[IGNORED, 3, 1, 4, 1], [9, 2, IGNORED, IGNORED, 6], [IGNORED] * 5, [5, 5, 5, 5, IGNORED]]
+)
+
+
+@pytest.fixture(scope="module")
+def logits() -> Tensor:
+    with seeded():
+        return torch.randn(4, 5, 10) * 3
+
+
+def by_hand(logits: Tensor, labels: Tensor, shift: int) -> list[float]:
+    """Token by token, in doubles."""
+    sums = []
+    for row, wanted in zip(logits.double().tolist(), labels.tolist(), strict=True):
+        total = 0.0
+        for place in range(shift, len(wanted)):
+            if wanted[place] != IGNORED:
+                scores = row[place - shift]
+                total += scores[wanted[place]] - math.log(sum(math.exp(s) for s in scores))
+        sums.append(total)
+    return sums
+
+
+@pytest.mark.parametrize("shift", [True, False])
+def test_log_probabilities_are_sums_over_the_labels(logits: Tensor, shift: bool) -> None:
+    found = sequence_log_probabilities(logits, LABELS, shift=shift)
+    assert found.tolist() == pytest.approx(by_hand(logits, LABELS, int(shift)), abs=1e-4)
+    assert found[2] == 0
+
+
+def test_labels_are_counted_where_they_are_summed() -> None:
+    assert label_counts(LABELS).tolist() == [4, 2, 0, 3]
+    assert label_counts(LABELS, shift=False).tolist() == [4, 3, 0, 4]
+
+
+def test_half_precision_is_summed_in_single(logits: Tensor) -> None:
+    half = logits.bfloat16()
+    found = sequence_log_probabilities(half, LABELS)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, sequence_log_probabilities(half.float(), LABELS))
+
+
+def test_gradient_reaches_only_the_logits_that_predict_a_label(logits: Tensor) -> None:
+    free = logits.clone().requires_grad_()
+    sequence_log_probabilities(free, LABELS).sum().backward()
+    assert free.grad is not None
+    touched = free.grad.abs().amax(-1) > 0
+    assert torch.equal(touched[:, :-1], LABELS[:, 1:] != IGNORED)
+    assert not touched[:, -1].any()
+
+
+NUMBERS = st.floats(-30, 30)
+PAIRS = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=5)
+
+
+@given(PAIRS, st.floats(0.01, 2), st.floats(0, 0.49))
+def test_losses_and_rewards_follow_the_formula(
+    rows: list[tuple[float, float, float, float]], beta: float, smoothing: float
+) -> None:
+    found = dpo_loss(*torch.tensor(rows).double().T, beta=beta, label_smoothing=smoothing)
+    for i, (pc, pr, rc, rr) in enumerate(torch.tensor(rows).double().tolist()):
+        z = beta * ((pc - pr) - (rc - rr))
+        right, wrong = math.log1p(math.exp(-z)), math.log1p(math.exp(z))
+        assert float(found.losses[i]) == pytest.approx((1 - smoothing) * right + smoothing * wrong)
+        assert float(found.chosen_rewards[i]) == pytest.approx(beta * (pc - rc))
+        assert float(found.margins[i]) == pytest.approx(z, abs=1e-9)
+
+
+def pair(chosen: float, rejected: float) -> list[Tensor]:
+    """Policy and reference log-probabilities; the reference prefers neither."""
+    return [torch.tensor([value]) for value in (chosen, rejected, -5.0, -5.0)]
+
+
+def test_ipo_asks_for_a_margin_and_no_more() -> None:
+    wanted = 1 / (2 * 0.1)
+    assert float(dpo_loss(*pair(-5 + wanted, -5), kind="ipo").losses) == pytest.approx(0, abs=1e-9)
+    assert float(dpo_loss(*pair(-5 + wanted + 2, -5), kind="ipo").losses) == pytest.approx(4)
+    assert float(dpo_loss(*pair(-5 + wanted - 3, -5), kind="ipo").losses) == pytest.approx(9)
+
+
+def test_a_policy_like_its_reference_knows_nothing_yet() -> None:
+    found = dpo_loss(*pair(-5, -5))
+    assert float(found.losses) == pytest.approx(math.log(2))
+    assert found.accuracy == 0  # a tie is not ahead
+
+
+def test_accuracy_is_the_share_of_pairs_ahead() -> None:
+    chosen, rejected = torch.tensor([1.0, 0.0, 2.0, 5.0]), torch.tensor([0.0, 1.0, 2.0, 4.5])
+    assert dpo_loss(chosen, rejected, torch.zeros(4), torch.zeros(4)).accuracy == 0.5
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "ipo"])
+def test_a_step_down_the_loss_prefers_the_chosen(kind: LossKind) -> None:
+    chosen, rejected = torch.tensor([-4.0], requires_grad=True), torch.tensor([-6.0])
+    rejected.requires_grad_()
+    found = dpo_loss(chosen, rejected, torch.tensor([-5.0]), torch.tensor([-5.0]), kind=kind)
+    found.losses.mean().backward()
+    assert chosen.grad is not None
+    assert rejected.grad is not None
+    assert chosen.grad < 0 < rejected.grad
+    assert not found.chosen_rewards.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"beta": 0.0}, "above 0"),
+        ({"label_smoothing": 0.5}, r"in \[0, 0.5\)"),
+        ({"label_smoothing": -0.1}, r"in \[0, 0.5\)"),
+        ({"kind": "ipo", "label_smoothing": 0.1}, "no label smoothing"),
+    ],
+)
+def test_settings_without_meaning_are_refused(settings: dict[str, float], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        dpo_loss(*pair(0, 0), **settings)  # type: ignore[arg-type]
