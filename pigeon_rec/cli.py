@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pigeon_rec import __version__
-from pigeon_rec._cli import nightly, train
+from pigeon_rec._cli import nightly, train, warehouse
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(nightly.app, name="nightly")
 app.add_typer(train.app, name="train")
 app.add_typer(train.app, name="train")
+app.add_typer(warehouse.app, name="warehouse")
 app.command()(sql)
 app.command()(stickers)
 

@@ -18,6 +18,7 @@ __all__ = [
     "RecommenderConfig",
     "ReportConfig",
     "RetrievalConfig",
+    "WarehouseConfig",
     "load_config",
 ]
 
@@ -123,6 +124,18 @@ class ReportConfig(_Settings):
     max_assets_per_user: Positive = 2
 
 
+class WarehouseConfig(_Settings):
+    """Where published pictures lie; never what they are.
+
+    Attributes:
+        images: `table` keeps the bytes in the warehouse itself. An address that fsspec knows
+            (`file:///srv/pictures`, `s3://bucket/pictures`) puts the pictures of coming nights
+            there, and their addresses into the tables.
+    """
+
+    images: Annotated[str, Field(pattern=r"^(table|[a-z][a-z0-9+.-]*://.+)$")] = "table"
+
+
 class NightlyConfig(_Settings):
     """Everything one night needs; every field has a working default.
 
@@ -131,7 +144,8 @@ class NightlyConfig(_Settings):
         interactions: `bundled`, or a RecBole `.inter` or a parquet file.
         candidates: `recbole` to train `recommender`, or a parquet of `user_id, item_id, score`.
         work_dir: Folder of runs, caches and the warehouse.
-        model: Name of a bundled model or the folder of a saved one.
+        model: Name of a bundled model, the folder of a saved one, or `serving`: the one promoted
+            last, and the bundled `sticker-64` until then.
         scenario: Instruction template (`pigeon_rec/data/prompts/<scenario>.yaml`).
         seed: Root of all randomness; same seed, same bytes.
         batch_size: Assets generated together; changes speed only, never the result.
@@ -153,6 +167,7 @@ class NightlyConfig(_Settings):
     generation: GenerationConfig = GenerationConfig()
     gate: GateConfig = GateConfig()
     report: ReportConfig = ReportConfig()
+    warehouse: WarehouseConfig = WarehouseConfig()
 
 
 def load_config(path: Path | None) -> NightlyConfig:

@@ -89,6 +89,11 @@ class NightPaths:
         return self.shards / f"shard-{number:04d}.parquet"
 
     @property
+    def staged(self) -> Path:
+        """Folder of the checked night as publishing reads it."""
+        return self.night / "staged"
+
+    @property
     def report(self) -> Path:
         """Numbers of the finished night."""
         return self.night / "report.json"

@@ -27,6 +27,7 @@ from pigeon_rec.warehouse import (
     open_warehouse,
     promote,
     publish,
+    stage,
 )
 
 __all__ = ["PublishSummary", "night_records", "promote_night", "publish_night"]
@@ -38,6 +39,7 @@ _WITHOUT_EFFECT: Mapping[str, Any] = {
     "batch_size": True,
     "threads": True,
     "report": True,
+    "warehouse": True,
     "plan": {"shards"},
 }
 _UNDECODABLE: Reason = "undecodable"
@@ -74,9 +76,12 @@ class PublishSummary:
 
 
 def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
-    """Writes one night into the warehouse, in one transaction.
+    """Stages one night as checked parquet files and writes it into the warehouse.
+
+    Everything is written in one transaction, after the pictures if those lie outside the table.
 
     Raises:
+        ConfigError: The address of the pictures cannot be reached.
         PlanError: The night is not planned, or a shard of it is missing or incomplete.
         WarehouseError: The warehouse is locked or refuses the night; its tables are as they were.
     """
@@ -84,7 +89,8 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
     with open_warehouse(files.paths.warehouse) as connection:
         known = known_assets(connection, files.plan["asset_key"].to_list())
         records = night_records(config, files, known)
-        published = publish(connection, records)
+        staged = stage(records, files.paths.staged)
+        published = publish(connection, staged, images=config.warehouse.images)
     reasons = records.rejections["reason"].value_counts().iter_rows()
     return PublishSummary(
         run_id=published.run_id,

@@ -21,7 +21,7 @@ from pigeon_rec.nightly._night_files import read_table
 from pigeon_rec.nightly._served_night import ServedNight
 from pigeon_rec.nightly.gallery import render_gallery
 from pigeon_rec.nightly.paths import NightPaths, write_json, write_text
-from pigeon_rec.warehouse import query
+from pigeon_rec.warehouse import query, with_bytes
 
 __all__ = ["ReportSummary", "read_served_night", "report_night"]
 
@@ -95,7 +95,7 @@ def read_served_night(paths: NightPaths) -> ServedNight:
         )
     return ServedNight(
         facts=runs.row(0, named=True),
-        served=query(paths.serving, "run_gallery", of_run),
+        served=with_bytes(query(paths.serving, "run_gallery", of_run)),
         scores=query(paths.serving, "run_scores", of_run),
         rejections=query(paths.serving, "run_rejections", of_run),
         problems=query(paths.serving, "run_problems", of_run),

@@ -29,6 +29,7 @@ __all__ = [
     "run_step",
     "serving_file",
     "shards_to_draw",
+    "warehouse_files",
 ]
 
 TEMPORARY_FAILURE: Final = 75
@@ -59,9 +60,14 @@ def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
 
 def serving_file(config: NightlyConfig) -> Path:
     """Returns the link to the DuckDB snapshot that readers use; the same for every night."""
+    return warehouse_files(config)[1]
+
+
+def warehouse_files(config: NightlyConfig) -> tuple[Path, Path]:
+    """Returns the warehouse that nights are published into, and the link that readers open."""
     from pigeon_rec.nightly._night_files import serving_paths
 
-    return serving_paths(config)[1]
+    return serving_paths(config)
 
 
 def run_step(

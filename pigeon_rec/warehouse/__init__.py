@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pigeon_rec.warehouse._images import image_faults
+from pigeon_rec.warehouse.check import check_serving, check_warehouse
 from pigeon_rec.warehouse.connection import (
     WarehouseBusyError,
     connect,
@@ -12,17 +13,31 @@ from pigeon_rec.warehouse.connection import (
 )
 from pigeon_rec.warehouse.migrations import migrate, open_warehouse, schema_version
 from pigeon_rec.warehouse.publish import PublishedNight, known_assets, publish
-from pigeon_rec.warehouse.read import ask, query, served_assets
+from pigeon_rec.warehouse.read import ask, query, served_assets, warehouse_info
 from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
+from pigeon_rec.warehouse.retention import Collected, Retained, collect_garbage, retain
+from pigeon_rec.warehouse.serve import AssetReader, ServedAsset
 from pigeon_rec.warehouse.snapshots import content_digest, promote
 from pigeon_rec.warehouse.sql_files import query_names, sql_root
+from pigeon_rec.warehouse.staging import StagedNight, read_staged, stage
+from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore, read_pictures, with_bytes
 
 __all__ = [
+    "IN_TABLE",
     "NIGHT_SCHEMAS",
+    "AssetReader",
+    "Collected",
     "NightRecords",
+    "PictureStore",
     "PublishedNight",
+    "Retained",
+    "ServedAsset",
+    "StagedNight",
     "WarehouseBusyError",
     "ask",
+    "check_serving",
+    "check_warehouse",
+    "collect_garbage",
     "connect",
     "content_digest",
     "driver_errors",
@@ -35,8 +50,14 @@ __all__ = [
     "publish",
     "query",
     "query_names",
+    "read_pictures",
+    "read_staged",
+    "retain",
     "schema_version",
     "served_assets",
     "sql_root",
+    "stage",
     "transaction",
+    "warehouse_info",
+    "with_bytes",
 ]

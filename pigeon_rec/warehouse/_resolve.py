@@ -22,6 +22,7 @@ from pigeon_rec.warehouse.sql_files import sql_text
 __all__ = ["ResolvedNight", "resolve"]
 
 _SHOWN = 3
+_NOWHERE = pl.lit(None, pl.String)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class ResolvedNight:
         """Hash over everything the night says, in canonical order; no clock, no row order."""
         digest = hashlib.sha256(_facts(self.night).encode())
         frames = {
-            "pictures": self.pictures.sort("asset_key"),
+            # Where bytes lie is no part of what a night says.
+            "pictures": self.pictures.with_columns(image_uri=_NOWHERE).sort("asset_key"),
             "run_assets": self.night.run_assets.sort("user_id", "item_id"),
             "scores": self.scores.sort("asset_key", "metric"),
             "rejections": self.night.rejections.sort("user_id", "item_id"),

@@ -23,8 +23,10 @@ __all__ = [
     "STORAGE_VERSION",
     "WarehouseBusyError",
     "connect",
+    "connect_memory",
     "driver_errors",
     "open_reader",
+    "sibling",
     "transaction",
 ]
 
@@ -57,9 +59,17 @@ def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
     if not read_only:
         _make_folder(file.parent)
     with driver_errors(path):
-        connection = _open(file, read_only=read_only)
-        run_script(connection, sql_text("internal/session"), {})
-    return connection
+        return _settled(_open(file, read_only=read_only))
+
+
+def connect_memory() -> DuckDBPyConnection:
+    """Opens an empty database in memory, to attach files to."""
+    return _settled(duckdb.connect())
+
+
+def sibling(connection: DuckDBPyConnection) -> DuckDBPyConnection:
+    """A second connection to the same open database, for another thread."""
+    return _settled(connection.cursor())
 
 
 def open_reader(path: Path) -> DuckDBPyConnection:
@@ -124,6 +134,11 @@ def _open(file: Path, *, read_only: bool) -> DuckDBPyConnection:
         # No settings: they would clash with those of another reader in the same process.
         return duckdb.connect(str(file), read_only=True)
     return duckdb.connect(str(file), config={"storage_compatibility_version": STORAGE_VERSION})
+
+
+def _settled(connection: DuckDBPyConnection) -> DuckDBPyConnection:
+    run_script(connection, sql_text("internal/session"), {})
+    return connection
 
 
 def _make_folder(folder: Path) -> None:

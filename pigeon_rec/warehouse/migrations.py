@@ -44,13 +44,24 @@ class Migration:
         return hashlib.sha256("\n".join(self.sql.splitlines()).encode()).hexdigest()
 
 
-def open_warehouse(path: Path) -> DuckDBPyConnection:
+def open_warehouse(path: Path, *, create: bool = True) -> DuckDBPyConnection:
     """Opens the warehouse for its one writer, creating it or bringing its schema up to date.
+
+    Args:
+        path: The warehouse.
+        create: Whether a missing one is made.
 
     Raises:
         WarehouseBusyError: Another process holds the file; the message says which.
-        WarehouseError: The file is no warehouse of ours, or of a newer version.
+        WarehouseError: The file is no warehouse of ours, or of a newer version; or it is missing
+            and not to be made.
     """
+    if not create and not path.is_file():
+        raise WarehouseError(
+            "there is no warehouse",
+            where=str(path),
+            remedy="Run `pigeon-rec nightly publish` first, or name the right work directory",
+        )
     connection = connect(path)
     try:
         migrate(connection)

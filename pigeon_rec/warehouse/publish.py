@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from pigeon_rec.warehouse._resolve import ResolvedNight, resolve
 from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
 from pigeon_rec.warehouse.records import NightRecords
 from pigeon_rec.warehouse.sql_files import sql_text
+from pigeon_rec.warehouse.staging import StagedNight
+from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore
 
 __all__ = ["PublishedNight", "known_assets", "publish"]
 
@@ -55,8 +57,9 @@ class PublishedNight:
 
 def publish(
     connection: DuckDBPyConnection,
-    night: NightRecords,
+    night: NightRecords | StagedNight,
     *,
+    images: str = IN_TABLE,
     published_at: dt.datetime | None = None,
 ) -> PublishedNight:
     """Writes one night into the open warehouse, replacing an earlier publication of it.
@@ -67,21 +70,26 @@ def publish(
 
     Args:
         connection: From `open_warehouse`, outside any transaction.
-        night: Frames as in `NIGHT_SCHEMAS`.
+        night: Frames as in `NIGHT_SCHEMAS`, or a night that `stage` has checked already.
+        images: `table`, or the address of the folder or bucket that new pictures go to. They are
+            written before the rows that refer to them; pictures that are there stay where they are.
         published_at: Time to record; now, if left out.
 
     Raises:
+        ConfigError: `images` is neither `table` nor an address that can be reached.
         WarehouseBusyError: Another connection wrote at the same time.
-        WarehouseError: The night is inconsistent, or DuckDB refused it. In every case the tables
-            are exactly as they were.
+        WarehouseError: The night is inconsistent, DuckDB refused it, or pictures cannot be
+            written. In every case the tables are exactly as they were.
     """
-    night = check_night(night)
+    store = None if images == IN_TABLE else PictureStore(images)
+    night = night.night if isinstance(night, StagedNight) else check_night(night)
     with driver_errors(f"night {night.run_id}"), transaction(connection):
         resolved = resolve(connection, night)
         content = resolved.content_sha256()
         changed = content != _published_content(connection, night.run_id)
         if changed:
-            _replace(connection, resolved, content, published_at or dt.datetime.now(dt.UTC))
+            at = published_at or dt.datetime.now(dt.UTC)
+            _replace(connection, resolved, store, {"content_sha256": content, "published_at": at})
     return PublishedNight(
         run_id=night.run_id,
         content_sha256=content,
@@ -124,20 +132,30 @@ def _published_content(connection: DuckDBPyConnection, run_id: str) -> str | Non
 def _replace(
     connection: DuckDBPyConnection,
     resolved: ResolvedNight,
-    content: str,
-    published_at: dt.datetime,
+    store: PictureStore | None,
+    facts: Mapping[str, object],
 ) -> None:
     night = resolved.night
+    stores = [store.address] if store and resolved.new_assets.height else []
     with registered(
         connection,
-        night_assets=resolved.new_assets,
+        night_assets=_placed(resolved.new_assets, store),
+        night_stores=pl.DataFrame({"address": stores}, schema={"address": pl.String}),
         night_scores=resolved.new_scores,
         night_run_assets=night.run_assets,
         night_rejections=night.rejections,
         night_problems=night.problems,
     ):
-        facts = {**_run_row(resolved), "content_sha256": content, "published_at": published_at}
-        run_script(connection, sql_text("publish/replace_night"), facts)
+        script = sql_text("publish/replace_night") + sql_text("publish/settle")
+        run_script(connection, script, {**_run_row(resolved), **facts})
+
+
+def _placed(pictures: pl.DataFrame, store: PictureStore | None) -> pl.DataFrame:
+    """Pictures as rows of `assets`: with their bytes, or written to the store, with addresses."""
+    sized = pictures.with_columns(byte_size=pl.col("image").bin.size("b").cast(pl.Int64))
+    if store is None:
+        return sized.with_columns(image_uri=pl.lit(None, pl.String))
+    return sized.with_columns(image=pl.lit(None, pl.Binary), image_uri=store.put(pictures))
 
 
 def _run_row(resolved: ResolvedNight) -> dict[str, object]:

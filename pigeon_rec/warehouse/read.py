@@ -6,8 +6,10 @@ locked, and each call sees the snapshot promoted last.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from duckdb import DuckDBPyConnection
@@ -17,7 +19,7 @@ from pigeon_rec.warehouse._frames import select
 from pigeon_rec.warehouse.connection import driver_errors, open_reader
 from pigeon_rec.warehouse.sql_files import query_names, sql_text
 
-__all__ = ["ask", "query", "served_assets"]
+__all__ = ["ask", "query", "served_assets", "warehouse_info"]
 
 
 def served_assets(path: Path) -> pl.DataFrame:
@@ -27,6 +29,27 @@ def served_assets(path: Path) -> pl.DataFrame:
         WarehouseError: The file is missing, being written, or no warehouse.
     """
     return _answer(path, "served_assets", sql_text("internal/served_assets"), None)
+
+
+def warehouse_info(path: Path, link: Path) -> dict[str, Any]:
+    """How much a warehouse holds, and where, as values that fit into JSON.
+
+    Args:
+        path: The warehouse.
+        link: The serving link.
+
+    Raises:
+        WarehouseError: The file is missing, being written, no warehouse, or of an older schema.
+    """
+    [facts] = _answer(path, "info", sql_text("internal/info"), None).to_dicts()
+    snapshots = sorted((link.parent / "snapshots").glob("*.duckdb"))
+    return {
+        **{name: str(v) if isinstance(v, dt.date) else v for name, v in facts.items()},
+        "file_bytes": path.stat().st_size,
+        "snapshots": len(snapshots),
+        "snapshot_bytes": sum(snapshot.stat().st_size for snapshot in snapshots),
+        "served_snapshot": link.resolve().name if link.exists() else None,
+    }
 
 
 def query(path: Path, name: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:

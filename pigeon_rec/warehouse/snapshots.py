@@ -21,7 +21,7 @@ from pigeon_rec.warehouse.connection import WarehouseBusyError, connect, driver_
 from pigeon_rec.warehouse.migrations import open_warehouse
 from pigeon_rec.warehouse.sql_files import sql_text
 
-__all__ = ["SNAPSHOTS_KEPT", "content_digest", "promote"]
+__all__ = ["SNAPSHOTS_KEPT", "content_digest", "promote", "sync_folder"]
 
 SNAPSHOTS_KEPT: Final = 3
 
@@ -131,7 +131,7 @@ def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
         )
     unfinished.chmod(0o444)
     unfinished.replace(snapshot)
-    _sync_folder(snapshot.parent)
+    sync_folder(snapshot.parent)
 
 
 def _point(link: Path, snapshot: Path) -> None:
@@ -142,7 +142,7 @@ def _point(link: Path, snapshot: Path) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     fresh.replace(link)
-    _sync_folder(link.parent)
+    sync_folder(link.parent)
 
 
 def _prune(snapshots: Path, keep: int, *, served: Path) -> None:
@@ -160,7 +160,7 @@ def _remove_unfinished(snapshots: Path) -> None:
         path.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes a rename inside the folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

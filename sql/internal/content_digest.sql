@@ -17,6 +17,10 @@ WITH rows_of AS (
     SELECT 'rejections', to_json(r)::VARCHAR FROM rejections AS r
     UNION ALL
     SELECT 'problems', to_json(r)::VARCHAR FROM problems AS r
+    UNION ALL
+    SELECT 'served_pairs', to_json(r)::VARCHAR FROM served_pairs AS r
+    UNION ALL
+    SELECT 'image_stores', to_json(r)::VARCHAR FROM image_stores AS r
 )
 SELECT
     part,

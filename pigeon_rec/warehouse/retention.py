@@ -1,0 +1,118 @@
+"""Letting go: nights older than the policy, and bytes that nothing refers to any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.errors import ConfigError
+from pigeon_rec.warehouse._compact import compact
+from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
+from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
+from pigeon_rec.warehouse.migrations import open_warehouse
+from pigeon_rec.warehouse.sql_files import sql_text
+from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore
+
+__all__ = ["Collected", "Retained", "collect_garbage", "retain"]
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What a retention policy removed.
+
+    Attributes:
+        dropped: Names of the nights that went.
+        pictures: Pictures that went with them: those that no kept night serves.
+    """
+
+    dropped: tuple[str, ...]
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What garbage collection gave back.
+
+    Attributes:
+        pictures: Picture files outside the table that were removed.
+        picture_bytes: Their bytes.
+        file_bytes: Bytes by which the warehouse file shrank.
+    """
+
+    pictures: int
+    picture_bytes: int
+    file_bytes: int
+
+
+def retain(connection: DuckDBPyConnection, keep_days: int) -> Retained:
+    """Removes the nights that are more than `keep_days` days older than the newest one.
+
+    The night that readers get always stays, and so does every picture that a kept night serves,
+    however long ago it was made. One transaction; bytes outside the table stay until
+    `collect_garbage`, since snapshots may still refer to them.
+
+    Raises:
+        ConfigError: `keep_days` is negative.
+        WarehouseError: DuckDB refused it; the tables are as they were.
+    """
+    if keep_days < 0:
+        raise ConfigError(f"days to keep cannot be negative, received {keep_days}")
+    with driver_errors("retention"), transaction(connection):
+        expired = select(connection, sql_text("publish/expired_runs"), {"keep_days": keep_days})
+        before = _pictures(connection)
+        if expired.height:
+            with registered(connection, expired_runs=expired):
+                run_script(connection, sql_text("publish/drop_runs"), {})
+            run_script(connection, sql_text("publish/settle"), {})
+        return Retained(tuple(expired["run_id"].to_list()), before - _pictures(connection))
+
+
+def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collected:
+    """Removes picture files that nothing refers to, and gives free space of the file back.
+
+    A picture file stays as long as the warehouse or any snapshot beside `link` refers to it. The
+    warehouse is locked meanwhile, so a publication under way cannot lose what it has just written.
+
+    Args:
+        path: The warehouse.
+        link: The serving link.
+        images: Where pictures are put now; stores of earlier settings are remembered in the file.
+
+    Raises:
+        WarehouseBusyError: The warehouse is being written.
+        WarehouseError: A snapshot cannot be read, so what it refers to is not known; or a store
+            cannot be cleaned. Nothing that is referred to was removed.
+    """
+    with open_warehouse(path, create=False) as connection, driver_errors(path):
+        referred = set(_outside(connection)) | set(_in_snapshots(link))
+        addresses = {address for (address,) in fetch(connection, sql_text("internal/image_stores"))}
+        if images != IN_TABLE:
+            addresses.add(PictureStore(images).address)
+        removed = [_sweep(PictureStore(address), referred) for address in sorted(addresses)]
+    freed = compact(path)
+    return Collected(sum(n for n, _ in removed), sum(size for _, size in removed), freed)
+
+
+def _sweep(store: PictureStore, referred: set[str]) -> tuple[int, int]:
+    """Removes what is not referred to; returns how many files and how many bytes."""
+    orphans = {uri: size for uri, size in store.holdings().items() if uri not in referred}
+    store.remove(list(orphans))
+    return len(orphans), sum(orphans.values())
+
+
+def _in_snapshots(link: Path) -> Iterator[str]:
+    for snapshot in sorted((link.parent / "snapshots").glob("*.duckdb")):
+        with open_reader(snapshot) as connection, driver_errors(snapshot):
+            yield from _outside(connection)
+
+
+def _outside(connection: DuckDBPyConnection) -> list[str]:
+    return [uri for (uri,) in fetch(connection, sql_text("internal/outside_pictures"))]
+
+
+def _pictures(connection: DuckDBPyConnection) -> int:
+    [(count,)] = fetch(connection, sql_text("internal/count_pictures"))
+    return int(count)

@@ -1,0 +1,262 @@
+"""Reading at serving time: one long-lived reader over the snapshot that was promoted last.
+
+`AssetReader` keeps the snapshot open, so an answer costs a lookup and not an opening. Promotion
+swaps the serving link; the next call after it opens the new snapshot, while calls under way finish
+on the one they began with. Every call therefore sees one whole night.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._arrow import ArrowStream
+from pigeon_rec.warehouse._frames import registered, select
+from pigeon_rec.warehouse.connection import driver_errors, open_reader, sibling
+from pigeon_rec.warehouse.sql_files import sql_text
+from pigeon_rec.warehouse.stores import read_pictures, with_bytes
+
+__all__ = ["AssetReader", "ServedAsset"]
+
+_WANTED: Final = pl.Schema({"user_id": pl.String(), "item_id": pl.String()})
+_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True)
+class ServedAsset:
+    """What one user is shown for one item.
+
+    Attributes:
+        user_id: Who asked.
+        item_id: The item.
+        origin: Whose picture it is: `own`, or what stands in for it.
+        image: Encoded bytes, where they lie in the table.
+        image_uri: Address of the bytes, where they lie outside.
+        format: `png` or `webp`.
+        score: Selection score of the picture.
+        asset_key: Name of the picture.
+        image_sha256: Hash of the bytes.
+        run_id: The night that serves it.
+        logical_date: Its date.
+    """
+
+    user_id: str
+    item_id: str
+    origin: str = "own"
+    image: bytes | None = field(default=None, repr=False)
+    image_uri: str | None = None
+    format: str | None = None
+    score: float | None = None
+    asset_key: str | None = None
+    image_sha256: str | None = None
+    run_id: str | None = None
+    logical_date: date | None = None
+
+    def read(self) -> bytes:
+        """The picture's bytes, fetched if they lie outside the table.
+
+        Raises:
+            WarehouseError: There is nothing at `image_uri`.
+        """
+        if self.image is not None:
+            return self.image
+        uri = self.image_uri or ""
+        found = read_pictures([uri]) if uri else {}
+        if uri not in found:
+            raise WarehouseError(
+                f"the picture of {self.user_id} / {self.item_id} cannot be read",
+                where=uri or None,
+                remedy="Run `pigeon-rec warehouse check`",
+            )
+        return found[uri]
+
+
+class AssetReader:
+    """Answers what users are shown, from any number of threads.
+
+    Args:
+        link: The serving link, `<work_dir>/warehouse/serving.duckdb`; a warehouse or a snapshot
+            will do as well.
+
+    Raises:
+        WarehouseError: Nothing was promoted yet, or the file is no warehouse.
+    """
+
+    def __init__(self, link: Path) -> None:
+        self._link = link
+        self._lock = threading.Lock()
+        self._closed = False
+        self._one = sql_text("internal/one_asset")
+        self._many = sql_text("internal/many_assets")
+        self._of_user = sql_text("internal/user_assets")
+        self._current = self._open()
+
+    def get(self, user_id: str, item_id: str) -> ServedAsset | None:
+        """What this user is shown for this item; `None` if nothing stands for it.
+
+        Raises:
+            WarehouseError: The snapshot cannot be read.
+        """
+        params = {"user_id": user_id, "item_id": item_id}
+        with self._cursor() as cursor:
+            answer = cursor.execute(self._one, params)
+            names = [column[0] for column in answer.description or ()]
+            rows = answer.fetchall()
+        return _asset(dict(zip(names, rows[0], strict=True))) if rows else None
+
+    def get_many(
+        self, pairs: pl.DataFrame | Iterable[tuple[str, str]], *, fetch: bool = False
+    ) -> pl.DataFrame:
+        """What each user is shown for each item, in one question to one snapshot.
+
+        Args:
+            pairs: `(user_id, item_id)`, or a frame with these columns; a pair may be repeated.
+            fetch: Also fill `image` with bytes that lie outside the table.
+
+        Returns:
+            The columns of `asset_for`, one row per pair that has an answer, in the order asked.
+
+        Raises:
+            WarehouseError: The snapshot cannot be read.
+        """
+        wanted = _wanted(pairs)
+        with self._cursor() as cursor, registered(cursor, wanted_pairs=wanted):
+            rows = select(cursor, self._many)
+        return with_bytes(rows) if fetch else rows
+
+    def get_many_arrow(
+        self, pairs: pl.DataFrame | Iterable[tuple[str, str]], *, fetch: bool = False
+    ) -> ArrowStream:
+        """As `get_many`, for any library that reads the Arrow C stream interface.
+
+        `pyarrow.table(reader.get_many_arrow(pairs))`, for one.
+        """
+        return ArrowStream(self.get_many(pairs, fetch=fetch))
+
+    def for_user(self, user_id: str, *, fetch: bool = False) -> pl.DataFrame:
+        """Every picture of one user, the best first; columns of `assets_for_user`.
+
+        Raises:
+            WarehouseError: The snapshot cannot be read.
+        """
+        with self._cursor() as cursor:
+            rows = select(cursor, self._of_user, {"user_id": user_id})
+        return with_bytes(rows) if fetch else rows
+
+    def close(self) -> None:
+        """Closes the snapshot once the calls under way have ended; later calls are refused."""
+        with self._lock:
+            self._closed = True
+            self._current.retire()
+
+    def __enter__(self) -> AssetReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[DuckDBPyConnection]:
+        """A connection of this call alone to the newest snapshot."""
+        snapshot = self._newest()
+        try:
+            with driver_errors(self._link), snapshot.cursor() as cursor:
+                yield cursor
+        finally:
+            snapshot.leave()
+
+    def _newest(self) -> _Snapshot:
+        """The snapshot that the link points to now, entered for one call."""
+        with self._lock:
+            if self._closed:
+                raise WarehouseError("this reader is closed", where=str(self._link))
+            if _identity(self._link) != self._current.identity:
+                opened = self._open()
+                self._current.retire()
+                self._current = opened
+            self._current.enter()
+            return self._current
+
+    def _open(self) -> _Snapshot:
+        # The snapshot may be swapped and removed between reading the link and opening its file.
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(WarehouseError):
+                return _Snapshot(self._link)
+        return _Snapshot(self._link)
+
+
+class _Snapshot:
+    """One open file, closed when it is retired and nobody uses it any more."""
+
+    def __init__(self, link: Path) -> None:
+        self.identity = _identity(link)
+        self._connection = open_reader(link)
+        self._lock = threading.Lock()
+        self._idle: list[DuckDBPyConnection] = []
+        self._users = 0
+        self._retired = False
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            self._close_if_unused()
+
+    def retire(self) -> None:
+        with self._lock:
+            self._retired = True
+            self._close_if_unused()
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[DuckDBPyConnection]:
+        """A connection that no other call uses meanwhile; one that failed is not used again."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else sibling(self._connection)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            self._idle.append(connection)
+
+    def _close_if_unused(self) -> None:
+        if self._retired and not self._users:
+            for connection in (*self._idle, self._connection):
+                connection.close()
+            self._idle.clear()
+
+
+def _identity(link: Path) -> tuple[object, ...]:
+    """What changes when the link is swapped or its file replaced."""
+    try:
+        found = link.stat()
+        target = link.readlink() if link.is_symlink() else None
+    except OSError:
+        return ()
+    return target, found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def _wanted(pairs: pl.DataFrame | Iterable[tuple[str, str]]) -> pl.DataFrame:
+    if not isinstance(pairs, pl.DataFrame):
+        pairs = pl.DataFrame(list(pairs), schema=_WANTED, orient="row")
+    return pairs.select(pl.col(name).cast(kind) for name, kind in _WANTED.items()).with_row_index(
+        "place"
+    )
+
+
+def _asset(row: dict[str, Any]) -> ServedAsset:
+    known = {column.name for column in fields(ServedAsset)}
+    return ServedAsset(**{name: value for name, value in row.items() if name in known})

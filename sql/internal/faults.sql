@@ -1,0 +1,54 @@
+-- Every statement of one table about another that does not hold; a sound warehouse has no such row.
+WITH judged AS (
+    SELECT asset_key FROM run_assets
+    UNION
+    SELECT asset_key FROM rejections
+),
+counted AS (
+    SELECT
+        runs.run_id,
+        runs.generated, runs.reused, runs.rejected,
+        (SELECT count(*) FROM run_assets AS r WHERE r.run_id = runs.run_id AND r.origin = 'generated')
+            AS generated_rows,
+        (SELECT count(*) FROM run_assets AS r WHERE r.run_id = runs.run_id AND r.origin = 'reused')
+            AS reused_rows,
+        (SELECT count(*) FROM rejections AS j WHERE j.run_id = runs.run_id) AS rejected_rows
+    FROM runs
+),
+faults AS (
+    SELECT 'lost picture' AS kind, concat_ws(' / ', run_id, user_id, item_id) AS subject,
+           'serves ' || asset_key || ', which is not in assets' AS detail
+    FROM run_assets ANTI JOIN assets USING (asset_key)
+    UNION ALL
+    SELECT 'unused picture', asset_key, 'no night serves it'
+    FROM assets ANTI JOIN run_assets USING (asset_key)
+    UNION ALL
+    SELECT 'unknown night', concat_ws(' / ', run_id, user_id, item_id), 'is served by no row of runs'
+    FROM run_assets ANTI JOIN runs USING (run_id)
+    UNION ALL
+    SELECT 'unknown night', concat_ws(' / ', run_id, user_id, item_id), 'is refused by no row of runs'
+    FROM rejections ANTI JOIN runs USING (run_id)
+    UNION ALL
+    SELECT 'unknown night', concat_ws(' / ', run_id, subject), 'is a problem of no row of runs'
+    FROM problems ANTI JOIN runs USING (run_id)
+    UNION ALL
+    SELECT 'stray score', concat_ws(' / ', asset_key, metric), 'is neither served nor refused'
+    FROM asset_scores ANTI JOIN judged USING (asset_key)
+    UNION ALL
+    SELECT 'missing score', asset_key, 'has no selection_score'
+    FROM assets
+    ANTI JOIN (SELECT asset_key FROM asset_scores WHERE metric = 'selection_score') USING (asset_key)
+    UNION ALL
+    SELECT 'wrong count', run_id,
+           'says ' || concat_ws(', ', generated, reused, rejected) || ' generated, reused, rejected and has '
+               || concat_ws(', ', generated_rows, reused_rows, rejected_rows)
+    FROM counted
+    WHERE (generated, reused, rejected) IS DISTINCT FROM (generated_rows, reused_rows, rejected_rows)
+    UNION ALL
+    SELECT 'wrong serving row', concat_ws(' / ', user_id, item_id), 'is served and should not be'
+    FROM (SELECT * FROM served_pairs EXCEPT ALL SELECT * FROM newest_pairs)
+    UNION ALL
+    SELECT 'wrong serving row', concat_ws(' / ', user_id, item_id), 'should be served and is not'
+    FROM (SELECT * FROM newest_pairs EXCEPT ALL SELECT * FROM served_pairs)
+)
+SELECT kind, subject, detail FROM faults ORDER BY kind, subject, detail;

@@ -1,0 +1,1 @@
+SELECT address FROM image_stores ORDER BY address;

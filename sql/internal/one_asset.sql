@@ -1,0 +1,1 @@
+SELECT * FROM asset_for($user_id, $item_id);

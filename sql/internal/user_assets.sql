@@ -1,0 +1,1 @@
+SELECT * FROM assets_for_user($user_id);

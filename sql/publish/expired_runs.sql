@@ -1,0 +1,6 @@
+-- Nights more than so many days older than the newest one; the one that readers get always stays.
+SELECT run_id
+FROM runs
+WHERE logical_date < (SELECT max(logical_date) FROM runs) - $keep_days::INTEGER
+  AND logical_date IS DISTINCT FROM (SELECT max(logical_date) FROM runs WHERE served > 0)
+ORDER BY run_id;

@@ -1,0 +1,113 @@
+"""`pigeon-rec warehouse` over a made night: real files, real answers, honest exit statuses."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from pigeon_rec.config import NightlyConfig, WarehouseConfig
+from pigeon_rec.nightly.publish import promote_night, publish_night
+from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night
+
+Pigeon = Callable[..., Any]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NightlyConfig:
+    """Settings of two published and promoted nights whose pictures lie in a folder."""
+    images = f"file://{tmp_path}/pictures"
+    config = NightlyConfig(work_dir=tmp_path / "var", warehouse=WarehouseConfig(images=images))
+    later = MadeNight([Pair("eve", "flat/cat")], date=NIGHT + dt.timedelta(days=9))
+    for night in (small_night(), later):
+        night.write(config)
+        publish_night(config, night.date)
+    promote_night(config)
+    return config
+
+
+@pytest.fixture
+def options(config: NightlyConfig, tmp_path: Path) -> tuple[str | Path, ...]:
+    settings = {"work_dir": str(config.work_dir), "warehouse": {"images": config.warehouse.images}}
+    (tmp_path / "night.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return ("--config", tmp_path / "night.yaml")
+
+
+def test_a_sound_warehouse_is_clean(pigeon: Pigeon, options: tuple[str | Path, ...]) -> None:
+    outcome = pigeon("warehouse", "check", *options)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "clean\n", "")
+    told = json.loads(pigeon("warehouse", "check", *options, "--json").out)
+    assert told == {"clean": True, "faults": []}
+
+
+def test_faults_are_listed_and_end_with_1(
+    pigeon: Pigeon, options: tuple[str | Path, ...], config: NightlyConfig, tmp_path: Path
+) -> None:
+    with duckdb.connect(str(config.work_dir / "warehouse" / "pigeon.duckdb")) as connection:
+        connection.execute("UPDATE runs SET rejected = 5 WHERE run_id = '2026-06-01'")
+    lost = sorted(tmp_path.glob("pictures/*/*.png"))[0]
+    lost.unlink()
+    outcome = pigeon("warehouse", "check", *options)
+    assert outcome.code == 1
+    assert outcome.out.split("\n")[0].split() == ["kind", "subject", "detail"]
+    assert "wrong count" in outcome.out
+    assert "2 faults" in outcome.out
+    told = pigeon("warehouse", "check", *options, "--json")
+    faults = json.loads(told.out)["faults"]
+    assert told.code == 1
+    assert [fault["kind"] for fault in faults] == ["damaged picture", "wrong count"]
+    assert lost.name in faults[0]["detail"]
+
+
+def test_info_counts(pigeon: Pigeon, options: tuple[str | Path, ...]) -> None:
+    told = json.loads(pigeon("warehouse", "info", *options, "--json").out)
+    assert (told["nights"], told["pictures"], told["served_pairs"]) == (2, 6, 1)
+    assert (told["first_night"], told["served_night"]) == ("2026-06-01", "2026-06-10")
+    assert told["bytes_in_table"] == 0 < told["bytes_outside"]
+    assert told["snapshots"] == 1
+    assert told["served_snapshot"].startswith("2026-06-10-")
+    assert "2026-06-10" in pigeon("warehouse", "info", *options).out
+
+
+def test_old_nights_go_and_their_files_after_the_snapshots(
+    pigeon: Pigeon, options: tuple[str | Path, ...], config: NightlyConfig, tmp_path: Path
+) -> None:
+    kept = json.loads(pigeon("warehouse", "retain", "--keep-days", "7", *options, "--json").out)
+    assert kept == {"dropped": ["2026-06-01"], "pictures": 5}
+    assert json.loads(pigeon("warehouse", "gc", *options, "--json").out)["pictures"] == 0
+    for snapshot in (config.work_dir / "warehouse" / "snapshots").iterdir():
+        snapshot.unlink()
+    promote_night(config)
+    assert json.loads(pigeon("warehouse", "gc", *options, "--json").out)["pictures"] == 5
+    assert len(list(tmp_path.glob("pictures/*/*.png"))) == 1
+    assert pigeon("warehouse", "check", *options).out == "clean\n"
+
+
+@pytest.mark.parametrize("command", ["check", "info", "gc", "retain"])
+def test_there_must_be_a_warehouse(pigeon: Pigeon, tmp_path: Path, command: str) -> None:
+    more = ("--keep-days", "7") if command == "retain" else ()
+    outcome = pigeon("warehouse", command, *more, "--work-dir", tmp_path / "none")
+    assert outcome.code == 5
+    assert "there is no warehouse" in outcome.err
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("days", ["-1", "many"])
+def test_days_to_keep_are_a_number(pigeon: Pigeon, tmp_path: Path, days: str) -> None:
+    outcome = pigeon("warehouse", "retain", "--keep-days", days, "--work-dir", tmp_path)
+    assert outcome.code == 2
+    assert "--keep-days" in outcome.err
+
+
+def test_an_address_is_checked_before_any_work(pigeon: Pigeon, tmp_path: Path) -> None:
+    (tmp_path / "night.yaml").write_text("warehouse: {images: pictures}", encoding="utf-8")
+    outcome = pigeon("nightly", "publish", "--config", tmp_path / "night.yaml")
+    assert outcome.code == 2
+    assert "warehouse.images" in outcome.err
+    assert "'pictures'" in outcome.err
