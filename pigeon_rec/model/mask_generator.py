@@ -130,17 +130,29 @@ class MaskGenerator(nn.Module):
         return gumbel_top_k(scores.history, type_ids == HISTORY, ratio, gumbel)
 
     def keep_target(
-        self, scores: MaskScores, type_ids: Tensor, ratio: float, gumbel: Tensor
+        self,
+        scores: MaskScores,
+        type_ids: Tensor,
+        ratio: float,
+        gumbel: Tensor,
+        *,
+        rebuild: bool | None = None,
     ) -> Tensor:
         """0/1 `[B, N]`, straight-through.
 
-        In training the relevant target tokens are the ones to drop, so that the model must rebuild
-        them from the history; at inference they stay. The published training weights 1 - p are
-        nearly flat; ours are the softmax of the negated cosine.
+        Args:
+            scores: As `forward` gave them.
+            type_ids: int64 `[B, N]`.
+            ratio: Share of target tokens to drop, 0 to 1.
+            gumbel: Gumbel(0, 1) noise `[B, N]`.
+            rebuild: Whether the relevant target tokens are the ones to drop, so that the model
+                must rebuild them from the history; by default in training. Otherwise they stay.
+                The published weights 1 - p for it are nearly flat; ours are the softmax of the
+                negated cosine.
         """
         valid = type_ids == TARGET
         weights = scores.target
-        if self.training:
+        if self.training if rebuild is None else rebuild:
             published = self.config.published
             weights = 1 - scores.target if published else _softmax_over(-scores.cosine, valid)
         return gumbel_top_k(weights, valid, ratio, gumbel)

@@ -15,38 +15,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from pigeon_rec.model.configuration import AdapterConfig, LanguageModelConfig, PigeonConfig
 from pigeon_rec.model.mask_generator import HISTORY, TARGET, MaskGenerator
-from pigeon_rec.model.text_tokenizer import PAD_ID
+from pigeon_rec.model.merging import Instruction, merge_images
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
+from pigeon_rec.model.tokens import REFERENCE, ImageTokens, Vocabulary
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 
 __all__ = ["Instruction", "InstructionTexts", "Personalisation", "ReferenceAdapter", "Vocabulary"]
-
-_REFERENCE = -2
-"""Place of a reference token among the ids."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Ids of one model: text, image start, image end, then the codes."""
-
-    text: int
-    codes: int
-
-    @property
-    def image_start(self) -> int:
-        return self.text
-
-    @property
-    def image_end(self) -> int:
-        return self.text + 1
-
-    @property
-    def first_code(self) -> int:
-        return self.text + 2
-
-    @property
-    def size(self) -> int:
-        return self.first_code + self.codes
 
 
 @dataclass(frozen=True)
@@ -64,26 +38,6 @@ class InstructionTexts:
     target: Tensor
     target_mask: Tensor
     response: Tensor
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """Merged instructions, padded left.
-
-    Attributes:
-        ids: int64 `[B, M]`; -2 where a reference token stands.
-        gate: `[B, M]`, multiplies the embeddings: 0 for masked history codes.
-        attention: bool `[B, M]`, False at padding only (masked codes are attended to).
-    """
-
-    ids: Tensor
-    gate: Tensor
-    attention: Tensor
-
-    @property
-    def positions(self) -> Tensor:
-        """Rotary positions int64 `[B, M]`, 0 at the first real token."""
-        return (self.attention.long().cumsum(1) - 1).clamp(min=0)
 
 
 class ReferenceAdapter(nn.Module):
@@ -193,41 +147,25 @@ class Personalisation(nn.Module):
             history_keep: `[B, images, P]`, 0 where masked.
         """
         batch, vocabulary = len(history), self.vocabulary
-        codes = history.flatten(1)
-        prefix = texts.prefix.expand(batch, -1)
-        reference = texts.prefix.new_full((batch, self.adapter.tokens), _REFERENCE)
-        tail = torch.cat([texts.response, texts.response.new_tensor([vocabulary.image_start])])
-        tail = tail.expand(batch, -1)
-        present, all_of = codes != NO_CODE, torch.ones_like
-        pictures = torch.where(present, codes + vocabulary.first_code, PAD_ID)
-        ids = torch.cat([prefix, pictures, texts.target, reference, tail], 1)
-        attention = torch.cat(
-            [
-                all_of(prefix).bool(),
-                present,
-                texts.target_mask,
-                all_of(reference).bool(),
-                all_of(tail).bool(),
-            ],
-            dim=1,
-        )
-        keep = history_keep.flatten(1)
-        gate = torch.cat(
-            [
-                keep.new_ones(prefix.shape),
-                keep,
-                keep.new_ones(batch, ids.shape[1] - prefix.shape[1] - keep.shape[1]),
-            ],
-            dim=1,
-        )
-        order = attention.long().argsort(dim=1, stable=True)  # padding moves to the front
-        return Instruction(ids.gather(1, order), gate.gather(1, order), attention.gather(1, order))
+        # Nothing stands between the pictures, so one place is enough for all of them.
+        place = texts.prefix.new_full((batch, 1), vocabulary.image_start)
+        reference = texts.prefix.new_full((batch, self.adapter.tokens), vocabulary.image_end)
+        prefix, response = texts.prefix.expand(batch, -1), texts.response.expand(batch, -1)
+        text = torch.cat([prefix, place, texts.target, reference, response, place], 1)
+        mask = torch.ones_like(text, dtype=torch.bool)
+        before = prefix.shape[1] + 1
+        mask[:, before : before + texts.target.shape[1]] = texts.target_mask
+        codes, keep = (t.flatten(1).unsqueeze(1) for t in (history, history_keep))
+        images = ImageTokens.from_codes(codes, vocabulary, keep)
+        # The width of full images, so that no row's arithmetic depends on its neighbours.
+        width = text.shape[1] - 1 + codes.shape[-1]
+        return merge_images(text, mask, images, vocabulary, width)
 
     def embed(self, instruction: Instruction, reference: Tensor) -> Tensor:
         """Input embeddings `[B, M, hidden]`; `reference [B, reference_tokens, hidden]`."""
         embeds = self.token_embeddings(instruction.ids.clamp(min=0))
         embeds = embeds * instruction.gate.unsqueeze(-1).to(embeds.dtype)
-        places = (instruction.ids == _REFERENCE).unsqueeze(-1)
+        places = (instruction.ids == REFERENCE).unsqueeze(-1)
         return embeds.masked_scatter(places, reference.to(embeds.dtype))
 
     def guides(self, decoded: DecoderOutput, reference: Tensor, keep: Tensor) -> Tensor | None:

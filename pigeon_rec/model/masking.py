@@ -1,0 +1,117 @@
+"""Masking whole images' tokens before they are merged (arXiv 2410.14170, "mask generation module").
+
+History and target of a sample are scored in one row. As published, decisions overwrite ids and the
+target's opening and closing ids are scored with its codes; otherwise decisions are gates with a
+gradient, and those ids always stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pigeon_rec.model.mask_generator import HISTORY, PADDING, TARGET, MaskScores
+from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.tokenizer_decoder import DecoderOutput, TokenizerDecoder
+from pigeon_rec.model.tokens import ImageTokens, Vocabulary, pack
+
+__all__ = ["MaskedImages", "decode_kept", "mask_images"]
+
+
+@dataclass(frozen=True)
+class MaskedImages:
+    """What the mask generator decided.
+
+    Attributes:
+        history: The history's tokens with their keep decisions.
+        target: The target's.
+        row: Both in one row per sample, as they were scored; `keep` is 0 at padding too.
+        types: Token types int64 `[B, T]` of `row`.
+        scores: Relevance `[B, T]`.
+    """
+
+    history: ImageTokens
+    target: ImageTokens
+    row: ImageTokens
+    types: Tensor
+    scores: MaskScores
+
+
+def mask_images(
+    personalisation: Personalisation,
+    history: ImageTokens,
+    target: ImageTokens,
+    history_ratio: float,
+    target_ratio: float,
+    gumbel: Tensor,
+    *,
+    rebuild: bool | None = None,
+) -> MaskedImages:
+    """Scores history and target of every sample together and draws both masks.
+
+    Args:
+        personalisation: Its embedding table and mask generator, with the generator's `published`.
+        history: Bare codes of the history images.
+        target: One image per sample; as published, with its opening and closing ids.
+        history_ratio: Share of the history's tokens to mask, 0 to 1.
+        target_ratio: Share of the target's.
+        gumbel: Gumbel(0, 1) noise `[B, T]`, at each token's place in the joined row.
+        rebuild: See `MaskGenerator.keep_target`.
+    """
+    generator = personalisation.mask_generator
+    row = history.join(target)
+    of_target = row.image == history.lengths.shape[1]
+    types = torch.where(of_target, TARGET, HISTORY).masked_fill(~row.present, PADDING)
+    published = generator.config.published
+    special = row.present & (row.ids < personalisation.vocabulary.first_code)
+    if not published:
+        types = types.masked_fill(special, PADDING)
+    embeds = personalisation.token_embeddings(row.ids.clamp(min=0))
+    scores = generator(embeds, row.positions, types)
+    keep = generator.keep_history(scores, types, history_ratio, gumbel)
+    keep = keep + generator.keep_target(scores, types, target_ratio, gumbel, rebuild=rebuild)
+    keep = keep.round().detach() if published else torch.where(special, 1.0, keep)
+    behind = history.lengths.sum(1, keepdim=True)
+    return MaskedImages(
+        _kept_of(history, keep, torch.zeros_like(behind)),
+        _kept_of(target, keep, behind),
+        row.with_keep(keep),
+        types,
+        scores,
+    )
+
+
+def _kept_of(tokens: ImageTokens, keep: Tensor, first: Tensor) -> ImageTokens:
+    """Tokens that stand at places `first [B, 1]` and on of a row with decisions `keep`."""
+    places = first + torch.arange(tokens.ids.shape[1], device=first.device)
+    own = keep.gather(1, places.clamp(max=keep.shape[1] - 1))
+    return tokens.with_keep(own.where(tokens.present, 1.0))
+
+
+def decode_kept(
+    decoder: TokenizerDecoder,
+    codebook: Tensor,
+    target: ImageTokens,
+    vocabulary: Vocabulary,
+    *,
+    published: bool = False,
+) -> DecoderOutput:
+    """Prompt embeddings of a masked target: what its kept codes still tell.
+
+    Args:
+        decoder: Codes to prompt embeddings.
+        codebook: Code rows `[codes, code_dim]`.
+        target: One image per sample; ids that are no codes are left out.
+        vocabulary: Tells codes from other ids.
+        published: Kept codes move together, and masked ones leave no gap. Otherwise every code
+            keeps its position, and decisions pass gradient on.
+    """
+    code = target.present & (target.ids >= vocabulary.first_code)
+    kept = code & (target.keep > 0.5)
+    ids, keep, shown = pack(kept if published else code, target.ids, target.keep, kept)
+    ids, keep, shown = (t[:, : decoder.config.queries] for t in (ids, keep, shown))
+    vectors = F.embedding((ids - vocabulary.first_code).clamp(min=0), codebook)
+    return decoder(vectors * keep.unsqueeze(-1), shown)
