@@ -21,8 +21,9 @@ from PIL import Image
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.errors import PlanError
 from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.nightly._night_files import SHARD_SCHEMA, read_table
+from pigeon_rec.nightly.models import chosen_model
 from pigeon_rec.nightly.paths import NightPaths, write_parquet
 from pigeon_rec.nightly.progress import Progress, silent
 from pigeon_rec.scoring import (
@@ -36,27 +37,6 @@ from pigeon_rec.scoring import (
 from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
 
 __all__ = ["SHARD_SCHEMA", "ShardSummary", "generate_shard"]
-
-SHARD_SCHEMA = pl.Schema(
-    {
-        "asset_key": pl.String,
-        "user_id": pl.String,
-        "item_id": pl.String,
-        "image": pl.Binary,
-        "format": pl.String,
-        "width": pl.Int32,
-        "height": pl.Int32,
-        "image_sha256": pl.String,
-        "mask_ratio": pl.Float64,
-        "seed": pl.Int64,
-        "text_score": pl.Float64,
-        "history_score": pl.Float64,
-        "reference_score": pl.Float64,
-        "selection_score": pl.Float64,
-        "rejected_reason": pl.String,
-        "rejected_detail": pl.String,
-    }
-)
 
 # Scores are kept to six places: what comes after them is arithmetic noise of the machine.
 _PLACES = 6
@@ -96,19 +76,15 @@ def generate_shard(
     if kept is not None:
         return _summary(paths, shard, kept, generated=0)
     _set_threads(config.threads)
-    drawn = _Studio(config).draw(plan, shard, progress)
+    version = next(iter(plan["model_version"]), None)
+    model = chosen_model(config.model, config.work_dir, version)
+    drawn = _Studio(config, model.source).draw(plan, shard, progress)
     write_parquet(drawn, paths.shard(shard))
     return _summary(paths, shard, drawn, generated=drawn.height)
 
 
 def _shard_plan(paths: NightPaths, shard: int) -> pl.DataFrame:
-    if not paths.plan.is_file():
-        raise PlanError(
-            "the night has no plan",
-            where=str(paths.plan),
-            remedy="Run `pigeon-rec nightly plan` first",
-        )
-    plan = pl.read_parquet(paths.plan)
+    plan = read_table(paths.plan, "plan")
     wanted = (pl.col("shard") == shard) & (pl.col("status") == "generate")
     return plan.filter(wanted).unique("asset_key", keep="first").sort("asset_key")
 
@@ -167,11 +143,11 @@ class _Shelf:
 class _Studio:
     """Model, scorer and catalogue, loaded once for a shard."""
 
-    def __init__(self, config: NightlyConfig) -> None:
+    def __init__(self, config: NightlyConfig, model: str) -> None:
         self.config = config
         self.catalogue: Catalogue = load_catalogue(config.catalogue)
-        self.pipeline = PigeonPipeline.from_pretrained(config.model)
-        self.encoder: StickerEncoder = load_encoder(config.model)
+        self.pipeline = PigeonPipeline.from_pretrained(model)
+        self.encoder: StickerEncoder = load_encoder(model)
         self.prompt = load_prompt(config.scenario)
 
     def draw(self, plan: pl.DataFrame, shard: int, progress: Progress) -> pl.DataFrame:
@@ -198,8 +174,10 @@ class _Studio:
         )
 
     def _draw_batch(self, assets: list[dict[str, Any]], shelf: _Shelf) -> list[dict[str, Any]]:
-        whole = [a for a in assets if _fault(a, shelf) is None]
-        rows = [self._refused(a, shelf) for a in assets if _fault(a, shelf) is not None]
+        faults = [_fault(asset, shelf) for asset in assets]
+        judged = list(zip(assets, faults, strict=True))
+        whole = [asset for asset, fault in judged if fault is None]
+        rows = [self._refused(asset, fault) for asset, fault in judged if fault is not None]
         # Histories of different lengths are different shapes: each length is a batch of its own.
         for length in sorted({len(a["history_ids"]) for a in whole}):
             rows += self._draw_equal([a for a in whole if len(a["history_ids"]) == length], shelf)
@@ -277,10 +255,10 @@ class _Studio:
             **{name: float(values[chosen]) for name, values in scores.items()},
         }
 
-    def _refused(self, asset: dict[str, Any], shelf: _Shelf) -> dict[str, Any]:
-        fault = Rejection("undecodable", f"input picture: {_fault(asset, shelf)}")
+    def _refused(self, asset: dict[str, Any], fault: str) -> dict[str, Any]:
+        rejection = Rejection("undecodable", f"input picture: {fault}")
         nothing = dict.fromkeys(SHARD_SCHEMA.names())
-        return {**nothing, **_identity(asset, self.config.seed, fault)}
+        return {**nothing, **_identity(asset, self.config.seed, rejection)}
 
 
 def _fault(asset: dict[str, Any], shelf: _Shelf) -> str | None:

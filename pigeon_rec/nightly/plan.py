@@ -28,6 +28,7 @@ from pigeon_rec.nightly._plan_inputs import (
     read_inputs,
 )
 from pigeon_rec.nightly.candidates import PROBLEM_SCHEMA
+from pigeon_rec.nightly.models import chosen_model
 from pigeon_rec.nightly.paths import NightPaths, end_of_day, write_json, write_parquet
 from pigeon_rec.nightly.progress import Progress, silent
 from pigeon_rec.retrieval import HistoryRetriever
@@ -133,9 +134,11 @@ def plan_night(
     paths = NightPaths.of(config, date)
     _forget_plan(paths)
     inputs = read_inputs(config, paths)
-    version = model_version if model_version is not None else _version_of(config.model)
-    style = _Style(version, settings_hash(config, inputs.prompt), config.seed)
-    encoder = encoder if encoder is not None else _load_encoder(config.model)
+    if encoder is None or model_version is None:
+        model = chosen_model(config.model, config.work_dir)
+        encoder = encoder or _load_encoder(model.source)
+        model_version = model_version or model.version
+    style = _Style(model_version, settings_hash(config, inputs.prompt), config.seed)
     looks = look(inputs, encoder, paths, progress)
 
     # 1. Who and what can be personalised, and from which history.
@@ -297,12 +300,6 @@ def _nothing_to_plan(
         where=f"candidates of {candidate_source(config)}; each pair's reason in {paths.skipped}",
         remedy="Check interactions, catalogue and logical date, or lower plan.min_interactions",
     )
-
-
-def _version_of(model: str) -> str:
-    from pigeon_rec.model.version import model_version
-
-    return model_version(model)
 
 
 def _load_encoder(model: str) -> ImageEncoder:

@@ -21,6 +21,14 @@ WITH rows_of AS (
     SELECT 'served_pairs', to_json(r)::VARCHAR FROM served_pairs AS r
     UNION ALL
     SELECT 'image_stores', to_json(r)::VARCHAR FROM image_stores AS r
+    UNION ALL
+    SELECT 'models', to_json(r)::VARCHAR
+    FROM (
+        SELECT
+            * EXCLUDE (created_at, promoted_at),
+            version IS NOT DISTINCT FROM (SELECT version FROM serving_model) AS serving
+        FROM models
+    ) AS r
 )
 SELECT
     part,

@@ -1,0 +1,64 @@
+"""Which model a run draws with: a named one, or the one that the registry serves."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.version import model_version
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.warehouse.models import checked_weights, find_model, serving_model
+
+__all__ = ["FALLBACK", "SERVING", "ChosenModel", "chosen_model"]
+
+SERVING: Final = "serving"
+"""Value of `model` that means: the model promoted last."""
+FALLBACK: Final = "sticker-64"
+"""The bundled model that serves until one is promoted."""
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model that can be loaded.
+
+    Attributes:
+        source: Name of a bundled model or the folder of a saved one.
+        version: Name and content digest, as in `asset_key`.
+    """
+
+    source: str
+    version: str
+
+
+def chosen_model(model: str, work_dir: Path, version: str | None = None) -> ChosenModel:
+    """The model that a setting means.
+
+    Args:
+        model: Name of a bundled model, the folder of a saved one, or `serving`.
+        work_dir: Folder of the warehouse with the registry.
+        version: The version that a plan was made with. With `serving` that one is taken, even if
+            another was promoted since: one night has one model.
+
+    Raises:
+        ModelError: There is no such model, or the weights of a registered one are gone or were
+            changed.
+        WarehouseError: The registry cannot be read.
+    """
+    if model != SERVING:
+        return ChosenModel(model, model_version(model))
+    # The registry is the same for all nights, so any date will do.
+    warehouse = NightPaths(work_dir, dt.date.min).warehouse
+    known = serving_model(warehouse) if version is None else find_model(warehouse, version)
+    if known is not None:
+        return ChosenModel(str(checked_weights(known, work_dir)), known.version)
+    fallback = ChosenModel(FALLBACK, model_version(FALLBACK))
+    if version not in (None, fallback.version):
+        raise ModelError(
+            f"model {version!r} was planned with and is not registered",
+            where=str(warehouse),
+            remedy="Plan the night again",
+        )
+    return fallback

@@ -1,0 +1,237 @@
+"""The model registry: every trained model with its origin, its verdict and its weights' hash.
+
+The serving model is the one promoted last, so there is always exactly one, or none before the first
+promotion; going back to an older model is promoting it again. Weights stay where they are: the
+registry knows their path and SHA-256, and hands out no folder whose content has changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from duckdb import DuckDBPyConnection
+
+from pigeon_rec.data.folder_digest import folder_sha256
+from pigeon_rec.errors import ModelError, WarehouseError
+from pigeon_rec.warehouse._frames import fetch, select
+from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
+from pigeon_rec.warehouse.sql_files import sql_text
+
+__all__ = [
+    "Decision",
+    "RegisteredModel",
+    "TrainedModel",
+    "checked_weights",
+    "find_model",
+    "list_models",
+    "promote_model",
+    "register_model",
+    "serving_model",
+]
+
+Decision = Literal["accepted", "refused"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A model as whoever made it knows it.
+
+    Attributes:
+        version: Name and content digest of its folder, as `pigeon_rec.model.version` gives it.
+        parent_version: Model whose weights its training started from, if that is known.
+        alignment: Date of the weekly alignment that made it; None if none did.
+        config_hash: Hash of `config`.
+        config: Settings it was trained and judged with, as JSON values.
+        metrics: What was measured, as JSON values.
+        weights_path: Its folder, absolute or relative to the work directory.
+        weights_sha256: Content hash of that folder.
+        decision: Whether it may be promoted.
+        reason: Why, in a sentence.
+    """
+
+    version: str
+    parent_version: str | None
+    alignment: str | None
+    config_hash: str
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    weights_path: str
+    weights_sha256: str
+    decision: Decision
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredModel(TrainedModel):
+    """A model as the registry knows it.
+
+    Attributes:
+        created_at: When it was first registered.
+        promoted_at: When it was last promoted; None if it never was.
+        serving: Whether it is the one promoted last of all.
+    """
+
+    created_at: dt.datetime
+    promoted_at: dt.datetime | None
+    serving: bool
+
+
+def register_model(
+    connection: DuckDBPyConnection, model: TrainedModel, *, now: dt.datetime | None = None
+) -> RegisteredModel:
+    """Enters a model, or renews what is known of it; it is not promoted by that.
+
+    Args:
+        connection: From `open_warehouse`, outside any transaction.
+        model: The same version again keeps its first date and its promotion.
+        now: Time to record; the clock's, if left out.
+
+    Raises:
+        WarehouseError: `config` or `metrics` are not JSON, or DuckDB refused the row; nothing was
+            written.
+    """
+    facts = {
+        **{field.name: getattr(model, field.name) for field in dataclasses.fields(TrainedModel)},
+        "config": _json(model.config, model.version),
+        "metrics": _json(model.metrics, model.version),
+        "created_at": now or dt.datetime.now(dt.UTC),
+    }
+    with driver_errors(f"model {model.version}"), transaction(connection):
+        fetch(connection, sql_text("models/register"), facts)
+    return _known(connection, model.version)
+
+
+def promote_model(
+    connection: DuckDBPyConnection,
+    version: str,
+    work_dir: Path,
+    *,
+    despite_refusal: bool = False,
+    now: dt.datetime | None = None,
+) -> RegisteredModel:
+    """Makes a registered model the serving one, in one transaction; the serving one stays so.
+
+    Args:
+        connection: From `open_warehouse`, outside any transaction.
+        version: A registered version.
+        work_dir: Folder that relative weight paths start from.
+        despite_refusal: Promote a model that the gate refused.
+        now: Time to record; the clock's, if left out.
+
+    Raises:
+        WarehouseError: The version is unknown, or was refused.
+        ModelError: Its weights are gone or were changed.
+    """
+    with driver_errors(f"model {version}"), transaction(connection):
+        model = _known(connection, version)
+        if model.decision == "refused" and not despite_refusal:
+            raise WarehouseError(
+                f"model {version!r} was refused: {model.reason}",
+                where="models",
+                remedy="Promote another, or insist with --despite-refusal",
+            )
+        checked_weights(model, work_dir)
+        if not model.serving:
+            facts = {"version": version, "now": now or dt.datetime.now(dt.UTC)}
+            fetch(connection, sql_text("models/promote"), facts)
+    return _known(connection, version)
+
+
+def list_models(source: DuckDBPyConnection | Path) -> list[RegisteredModel]:
+    """All models, the newest first; none where there is no warehouse yet.
+
+    Raises:
+        WarehouseError: The file cannot be read.
+    """
+    return _read(source, version=None, only_serving=False)
+
+
+def find_model(source: DuckDBPyConnection | Path, version: str) -> RegisteredModel | None:
+    """The model of this version, if it is registered.
+
+    Raises:
+        WarehouseError: The file cannot be read.
+    """
+    return next(iter(_read(source, version=version, only_serving=False)), None)
+
+
+def serving_model(source: DuckDBPyConnection | Path) -> RegisteredModel | None:
+    """The model promoted last; None before the first promotion.
+
+    Raises:
+        WarehouseError: The file cannot be read.
+    """
+    return next(iter(_read(source, version=None, only_serving=True)), None)
+
+
+def checked_weights(model: TrainedModel, work_dir: Path) -> Path:
+    """The folder of a model's weights, if it still holds what was registered.
+
+    Raises:
+        ModelError: The folder is gone, or its content is another.
+    """
+    folder = work_dir / model.weights_path
+    if not folder.is_dir():
+        raise ModelError(
+            f"the weights of model {model.version!r} are gone",
+            where=str(folder),
+            remedy="Restore the folder, or promote another model: pigeon-rec models list",
+        )
+    found = folder_sha256(folder)
+    if found != model.weights_sha256:
+        raise ModelError(
+            f"the weights of model {model.version!r} were changed: their SHA-256 is "
+            f"{found[:12]}..., registered was {model.weights_sha256[:12]}...",
+            where=str(folder),
+            remedy="Restore the folder, or register the changed model as one of its own",
+        )
+    return folder
+
+
+def _read(
+    source: DuckDBPyConnection | Path, *, version: str | None, only_serving: bool
+) -> list[RegisteredModel]:
+    if isinstance(source, Path):
+        if not source.exists():
+            return []
+        with open_reader(source) as connection:
+            return _read(connection, version=version, only_serving=only_serving)
+    with driver_errors("models"):
+        # A file of an older version, opened to read, knows no models until its writer comes.
+        [(known,)] = fetch(source, sql_text("models/has_table"))
+        if not known:
+            return []
+        facts = {"version": version, "only_serving": only_serving}
+        rows = select(source, sql_text("models/list"), facts)
+    return [_model(row) for row in rows.iter_rows(named=True)]
+
+
+def _known(connection: DuckDBPyConnection, version: str) -> RegisteredModel:
+    model = find_model(connection, version)
+    if model is None:
+        versions = ", ".join(known.version for known in list_models(connection)) or "none"
+        raise WarehouseError(
+            f"there is no model {version!r}", where="models", remedy=f"Registered are: {versions}"
+        )
+    return model
+
+
+def _model(row: Mapping[str, Any]) -> RegisteredModel:
+    documents = {name: json.loads(row[name]) for name in ("config", "metrics")}
+    return RegisteredModel(**{**row, **documents})
+
+
+def _json(value: Mapping[str, Any], version: str) -> str:
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise WarehouseError(
+            f"a model's settings or metrics hold a value that is not JSON: {error}",
+            where=f"model {version}",
+        ) from error
