@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pigeon_rec.errors import ConfigError
 
 __all__ = [
+    "CohortConfig",
     "GateConfig",
     "GenerationConfig",
     "NightlyConfig",
@@ -20,10 +21,12 @@ __all__ = [
     "RetrievalConfig",
     "WarehouseConfig",
     "load_config",
+    "read_settings",
 ]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class _Settings(BaseModel):
@@ -66,13 +69,44 @@ class RetrievalConfig(_Settings):
     half_life_days: Annotated[float, Field(gt=0.0)] = 30.0
 
 
+class CohortConfig(_Settings):
+    """Groups of users of like taste, whose pictures stand in for those that users have not.
+
+    Attributes:
+        count: Most cohorts there can be; 0 switches them off.
+        references: Popular references that each cohort has pictures of.
+        min_users: Users a cohort is made of at least; no smaller group's taste is shown to others.
+        max_share: Share of the night's budget that cohorts may take.
+        refit_days: Cohorts are made anew every so many days, on what was known then; in between
+            users only change sides, and the cohorts' pictures can be reused.
+    """
+
+    count: Annotated[int, Field(ge=0)] = 8
+    references: Positive = 10
+    min_users: Positive = 20
+    max_share: Fraction = 0.25
+    refit_days: Positive = 7
+
+
 class PlanConfig(_Settings):
-    """How many personalised pictures one night may make, and for whom."""
+    """How many personalised pictures one night may make, and for whom.
+
+    Attributes:
+        max_assets: Pictures a night may plan, those of cohorts included.
+        max_minutes: Minutes a night may draw for, summed over its shards; what a picture takes is
+            learned from earlier nights. The narrower limit counts.
+        max_assets_per_user: Pictures of one user.
+        min_interactions: Different items with a usable image that a user must have.
+        shards: Parts that the drawing is cut into.
+        cohorts: Who else is covered.
+    """
 
     max_assets: Positive = 720
+    max_minutes: Annotated[float, Field(gt=0.0)] | None = None
     max_assets_per_user: Positive = 2
     min_interactions: Positive = 5
     shards: Positive = 4
+    cohorts: CohortConfig = CohortConfig()
 
 
 class GenerationConfig(_Settings):
@@ -174,25 +208,38 @@ def load_config(path: Path | None) -> NightlyConfig:
     """Reads and checks a nightly YAML file; `None` gives the defaults.
 
     Raises:
-        ConfigError: The file is missing or no YAML mapping, a key is unknown, or a value is
-            out of range; the message names the field, the value received and what is allowed.
+        ConfigError: As `read_settings`.
     """
     if path is None:
         return NightlyConfig()
+    advice = "Give the path of a YAML file, or leave --config out for the defaults"
+    return read_settings(NightlyConfig, path, advice)
+
+
+def read_settings(kind: type[Settings], path: Path, advice: str) -> Settings:
+    """Reads a YAML file as settings of one kind, checked whole.
+
+    Args:
+        kind: The pydantic model of the file.
+        path: The file.
+        advice: What to do where there is no such file.
+
+    Raises:
+        ConfigError: The file is missing or no YAML mapping, a key is unknown, or a value is
+            out of range; the message names the field, the value received and what is allowed.
+    """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"cannot read the configuration: {error.strerror}",
-            where=str(path),
-            remedy="Give the path of a YAML file, or leave --config out for the defaults",
+            f"cannot read the configuration: {error.strerror}", where=str(path), remedy=advice
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError("the configuration is no valid YAML", where=f"{path}: {error}") from error
     if not isinstance(raw, dict | None):
         raise ConfigError("the configuration must be a mapping of settings", where=str(path))
     try:
-        return NightlyConfig.model_validate(raw or {})
+        return kind.model_validate(raw or {})
     except ValidationError as error:
         raise ConfigError(
             "; ".join(
@@ -200,5 +247,5 @@ def load_config(path: Path | None) -> NightlyConfig:
                 for e in error.errors()
             ),
             where=str(path),
-            remedy="See the fields of pigeon_rec.config.NightlyConfig",
+            remedy=f"See the fields of {kind.__module__}.{kind.__name__}",
         ) from error
