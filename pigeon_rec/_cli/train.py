@@ -1,4 +1,4 @@
-"""`pigeon-rec train ...`: the recipes that make a model, and putting their results together."""
+"""`pigeon-rec train ...`: the recipes that make a model, preference pairs, and the bundle."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder of checkpoints, weights and metrics.")
 ]
 _OUT = Path("training-runs/sticker-64")
+_PAIRS = "Preference pairs: draw and score candidates with stage 1's model, keep best and worst."
 
 RECIPES = {
     "tokenizer": "Visual tokenizer and tokenizer decoder (backbone).",
@@ -32,6 +33,7 @@ RECIPES = {
     "renderer": "Denoising UNet; needs tokenizer and autoencoder (backbone).",
     "language-model": "Language model and adapter; needs the tokenizer (backbone).",
     "reconstruct": "Stage 1, masked preference reconstruction; needs the language model.",
+    "align": "Stage 2, pairwise preference alignment; needs the preference pairs.",
 }
 """Every recipe in the order they run, with its line of help; torch is imported only to train."""
 
@@ -48,7 +50,20 @@ def _add(recipe: str, line: str) -> None:
     app.command(recipe, help=line)(command)
 
 
+def _pairs(
+    plan: Plan = "sticker-64", out: Out = _OUT, as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    from pigeon_rec._cli.bars import choose_progress
+    from pigeon_rec.training.pairs import make_pairs
+    from pigeon_rec.training.plan import load_plan
+
+    path = make_pairs(load_plan(plan), out, progress=choose_progress(quiet=quiet or as_json))
+    _tell("pairs", path, as_json=as_json, quiet=quiet)
+
+
 for _recipe, _line in RECIPES.items():
+    if _recipe == "align":
+        app.command("pairs", help=_PAIRS)(_pairs)
     _add(_recipe, _line)
 
 

@@ -34,7 +34,7 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput, TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
 
-__all__ = ["PigeonOutput", "PigeonPipeline"]
+__all__ = ["PigeonOutput", "PigeonPipeline", "candidate_key"]
 
 _EMBEDDINGS = "language_model.model.embed_tokens.weight"
 _TIED = "language_model.lm_head.weight"
@@ -42,6 +42,11 @@ _TIED = "language_model.lm_head.weight"
 
 _BATCH = 16
 """Rows of one batch: more are no faster on a CPU, and fewer asked for waste less."""
+
+
+def candidate_key(key: str, ratio: float) -> str:
+    """The key of all randomness of one request at one reference mask ratio."""
+    return f"{key}/{ratio}"
 
 
 @dataclass(frozen=True)
@@ -224,13 +229,33 @@ class PigeonPipeline:
                     torch.from_numpy(history[rows]),
                     torch.from_numpy(reference[rows]),
                     [targets[i] for i in rows],
-                    [f"{keys[i]}/{ratio}" for i in rows],
+                    [candidate_key(keys[i], ratio) for i in rows],
                     ratio,
                     settings,
                     scenario,
                 )
                 images[rows, column], codes[rows, column] = drawn.numpy(), written.numpy()
         return PigeonOutput(images, codes, tuple(ratios))
+
+    def masks(
+        self,
+        history: Tensor,
+        reference: Tensor,
+        keys: Sequence[str],
+        history_ratio: float,
+        reference_ratio: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Keep decisions as `Personalisation.masks`, each row's noise drawn for its key alone.
+
+        Args:
+            history: int64 code rows `[B, images, P]`.
+            reference: int64 code rows `[B, P]`.
+            keys: One per row: `candidate_key` of a request and its reference ratio.
+            history_ratio: Share of history codes to mask.
+            reference_ratio: Share of reference codes to mask.
+        """
+        noise = gumbel_noise(keys, "mask", (history[0].numel() + reference.shape[1],))
+        return self.personalisation.masks(history, reference, history_ratio, reference_ratio, noise)
 
     def _generate_batch(
         self,
@@ -244,13 +269,8 @@ class PigeonPipeline:
     ) -> tuple[Tensor, Tensor]:
         """One batch at one mask ratio -> images uint8 `[B, H, W, 3]` and codes `[B, P]`."""
         # 1. Mask: keep the history and reference tokens that matter.
-        tokens = history[0].numel() + reference.shape[1]
-        keep_history, keep_reference = self.personalisation.masks(
-            history,
-            reference,
-            settings.history_mask_ratio,
-            ratio,
-            gumbel_noise(keys, "mask", (tokens,)),
+        keep_history, keep_reference = self.masks(
+            history, reference, keys, settings.history_mask_ratio, ratio
         )
         # 2. The user's visual tokens, guided away from what they would be without the reference.
         scale = settings.reference_guidance

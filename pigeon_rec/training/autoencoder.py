@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
+from pigeon_rec.training.recipe import Losses, Recipe
 from pigeon_rec.training.stickers import TrainingStickers, shifted, to_pixels
 from pigeon_rec.training.tokenizer import edge_loss
 
 __all__ = ["AutoencoderRecipe"]
 
 
-class AutoencoderRecipe:
+class AutoencoderRecipe(Recipe):
     """Rebuilds pixels from latents, with a small pull of the latents towards a unit Gaussian."""
 
     def __init__(
@@ -29,12 +28,9 @@ class AutoencoderRecipe:
     def module(self) -> nn.Module:
         return self.codec
 
-    def start(self, step: int) -> None:
-        """Nothing depends on the step."""
-
-    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         rows = random.integers(0, len(self.stickers), batch_size)
-        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=3))
+        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=3)).to(self.device)
         posterior = self.codec.posterior(truth)
         drawn = self.codec.decode(posterior.sample()).float()
         pixel = F.l1_loss(drawn, truth) + F.mse_loss(drawn, truth)
@@ -46,6 +42,3 @@ class AutoencoderRecipe:
             "edges": edges,
             "kl": kl,
         }
-
-    def after_step(self, step: int) -> None:
-        """Nothing to do between steps."""

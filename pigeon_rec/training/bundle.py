@@ -4,26 +4,58 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.align import belongs_to_stage_one
 from pigeon_rec.training.frozen import load_part
-from pigeon_rec.training.recipes import TrainingPlan
-from pigeon_rec.training.reconstruct import add_lora
+from pigeon_rec.training.lora import add_lora, merge_lora
+from pigeon_rec.training.plan import TrainingPlan
 
-__all__ = ["bundle"]
+__all__ = ["assemble", "bundle", "newest_stage"]
+
+_STAGES = ("align", "reconstruct")
+"""Recipes that leave adapters, the last one first."""
+
+
+def newest_stage(folder: Path) -> str:
+    """The recipe whose language model is the furthest trained in `folder`."""
+    done = (name for name in _STAGES if (folder / name / "model.safetensors").is_file())
+    return next(done, "language-model")
 
 
 def bundle(plan: TrainingPlan, folder: Path, destination: Path) -> Path:
     """Writes `destination` in half precision: the pipeline's parts, and the scorer beside them.
 
-    Stage 1's adapters are merged into the language model; without a stage 1 in `folder` the
-    language model is taken as it is.
+    The adapters of stage 2, or where there is none of stage 1, are merged into the language model;
+    without either the language model is taken as it is.
+
+    Raises:
+        TrainingError: A recipe has not been trained in `folder`, or stage 2 belongs to another
+            stage 1.
+    """
+    stage = newest_stage(folder)
+    if stage == "align" and not belongs_to_stage_one(folder):
+        raise TrainingError(
+            "stage 2 was trained from another stage 1 than the one beside it",
+            where=str(folder / "align"),
+            remedy="Train it again (pigeon-rec train pairs, then align), or remove its folder",
+        )
+    pipeline = assemble(plan, folder, stage)
+    pipeline.save_pretrained(destination)
+    _save_scorer(plan, folder, destination / "scorer")
+    return destination
+
+
+def assemble(plan: TrainingPlan, folder: Path, stage: str) -> PigeonPipeline:
+    """The pipeline of a training folder in float32, adapters merged.
+
+    Args:
+        plan: Sizes of the model.
+        folder: Where its recipes were trained.
+        stage: The recipe whose language model it takes: `language-model`, `reconstruct` or `align`.
 
     Raises:
         TrainingError: A recipe has not been trained in `folder`.
@@ -33,24 +65,13 @@ def bundle(plan: TrainingPlan, folder: Path, destination: Path) -> Path:
     load_part(pipeline.tokenizer, folder, "tokenizer", "tokenizer.")
     load_part(pipeline.decoder, folder, "tokenizer", "decoder.")
     load_part(pipeline.generator, folder, "renderer")
-    if (folder / "reconstruct" / "model.safetensors").is_file():
-        add_lora(pipeline.personalisation.language_model)
-        load_part(pipeline.personalisation, folder, "reconstruct")
-        _merge_lora(pipeline.personalisation.language_model)
-    else:
-        load_part(pipeline.personalisation, folder, "language-model")
-    pipeline.save_pretrained(destination)
-    _save_scorer(plan, folder, destination / "scorer")
-    return destination
-
-
-def _merge_lora(module: nn.Module) -> None:
-    """Adds every adapter to the weights it belongs to and puts the plain layer back."""
-    layers = {n: m for n, m in module.named_modules() if isinstance(m, LoraLayer)}
-    for name, layer in layers.items():
-        layer.merge()
-        parent, _, child = name.rpartition(".")
-        setattr(module.get_submodule(parent), child, layer.get_base_layer())
+    language_model = pipeline.personalisation.language_model
+    if stage in _STAGES:
+        add_lora(language_model)
+    load_part(pipeline.personalisation, folder, stage)
+    merge_lora(language_model)
+    pipeline.personalisation.eval()
+    return pipeline
 
 
 def _save_scorer(plan: TrainingPlan, folder: Path, destination: Path) -> None:
@@ -62,6 +83,6 @@ def _save_scorer(plan: TrainingPlan, folder: Path, destination: Path) -> None:
             remedy="Train it first: pigeon-rec train scorer",
         )
     destination.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.to(torch.float16) for name, value in load_file(path).items()}
+    weights = {name: value.half() for name, value in load_file(path).items()}
     save_file(weights, destination / "model.safetensors")
     (destination / "config.json").write_text(plan.scorer.model_dump_json(indent=2) + "\n", "utf-8")

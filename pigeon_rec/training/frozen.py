@@ -10,15 +10,16 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
-from pigeon_rec.model.visual_tokenizer import VisualTokenizer
+from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
+from pigeon_rec.training.code_cache import cached_codes
 from pigeon_rec.training.stickers import TrainingStickers, to_pixels
 
 __all__ = [
@@ -76,29 +77,23 @@ def _freeze(module: Module) -> Module:
 def sticker_codes(tokenizer: VisualTokenizer, stickers: TrainingStickers, folder: Path) -> Tensor:
     """Code rows int64 `[2 n, patches]` of all stickers and, behind them, their mirror images.
 
-    Computed once and kept in `folder/codes.safetensors`, under the digest of tokenizer and artwork.
+    Kept in `folder/image_codes.safetensors`, so that each picture is tokenised once.
     """
-    digest = hashlib.sha256((folder / "tokenizer" / "model.safetensors").read_bytes())
-    digest.update(stickers.images.tobytes())
-    path = folder / "codes.safetensors"
-    if path.is_file():
-        with safe_open(path, "pt") as kept:
-            if (kept.metadata() or {}).get("digest") == digest.hexdigest():
-                return kept.get_tensor("codes").long()
+    digest = hashlib.sha256((folder / "tokenizer" / "model.safetensors").read_bytes()).hexdigest()
     mirrored = np.ascontiguousarray(stickers.images[:, :, ::-1])
-    codes = torch.cat([encode_codes(tokenizer, images) for images in (stickers.images, mirrored)])
-    save_file({"codes": codes.to(torch.int32)}, path, metadata={"digest": digest.hexdigest()})
-    return codes
+    images = np.concatenate([stickers.images, mirrored])
+    path = folder / "image_codes.safetensors"
+    return cached_codes(path, digest, images, lambda chosen: encode_codes(tokenizer, chosen))
 
 
 @torch.no_grad()
 def encode_codes(tokenizer: VisualTokenizer, images: NDArray[np.uint8]) -> Tensor:
-    """Code rows int64 `[n, patches]` of uint8 images."""
-    parts = [
-        tokenizer.encode(to_pixels(images[start : start + _BATCH])).ids
-        for start in range(0, len(images), _BATCH)
-    ]
-    return torch.cat(parts)
+    """Code rows int64 `[n, patches]` of uint8 images, `NO_CODE` where a list is shorter."""
+    codes = torch.full((len(images), tokenizer.config.patches), NO_CODE)
+    for start in range(0, len(images), _BATCH):
+        ids = tokenizer.encode(to_pixels(images[start : start + _BATCH])).ids
+        codes[start : start + len(ids), : ids.shape[1]] = ids
+    return codes
 
 
 @torch.no_grad()

@@ -7,42 +7,31 @@ all targets of a user. Stage 1 (`reconstruct`) then trains the mask generator wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.instruction import write_texts
-from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
+from pigeon_rec.model.personalisation import Instruction, Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.frozen import load_tokenizer, sticker_codes
+from pigeon_rec.training.recipe import Losses, Recipe
 from pigeon_rec.training.restyle import RestyleCases
 from pigeon_rec.training.stickers import TrainingStickers
+from pigeon_rec.training.teacher_forcing import (
+    code_losses,
+    move_texts,
+    select_texts,
+    target_texts,
+    with_codes,
+)
 
-__all__ = ["LanguageModelRecipe", "code_loss", "seed_code_embeddings", "target_texts"]
-
-
-def target_texts(stickers: TrainingStickers) -> list[str]:
-    """The instruction's text for every sticker as a target (concept only, never the style)."""
-    prompt = load_prompt("sticker")
-    columns = stickers.rows.select("title", "semantics", "category").iter_rows()
-    return [prompt.target(*row) for row in columns]
-
-
-def code_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Cross-entropy of the codes and the closing token.
-
-    Args:
-        logits: `[B, P + 1, 1 + codebook]`, column 0 is image end.
-        codes: int64 `[B, P]`.
-    """
-    labels = F.pad(codes + 1, (0, 1), value=0)
-    return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten())
+__all__ = ["LanguageModelRecipe", "seed_code_embeddings"]
 
 
 def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None:
@@ -54,7 +43,7 @@ def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None
         table[personalisation.vocabulary.first_code :].mul_(0.3).add_(rows @ spread)
 
 
-class LanguageModelRecipe:
+class LanguageModelRecipe(Recipe):
     """Writes target codes after history, text and masked reference.
 
     Args:
@@ -78,10 +67,9 @@ class LanguageModelRecipe:
         tokenizer, self.decoder = load_tokenizer(config, folder)
         self.rows = tokenizer.quantize.embedding.weight.detach()
         self.codes = sticker_codes(tokenizer, stickers, folder)
-        texts = write_texts(
+        self.texts = write_texts(
             load_prompt("sticker"), text, target_texts(stickers), config.language_model
         )
-        self.texts = texts
         self.cases = RestyleCases(stickers)
         self.personalisation = Personalisation(config)
         seed_code_embeddings(self.personalisation, self.rows)
@@ -91,13 +79,13 @@ class LanguageModelRecipe:
         self.personalisation.mask_generator.requires_grad_(False)
         return self.personalisation
 
-    def start(self, step: int) -> None:
-        """Nothing depends on the step."""
+    def place(self, device: torch.device) -> None:
+        super().place(device)
+        self.decoder.to(device)
+        self.rows, self.codes = self.rows.to(device), self.codes.to(device)
+        self.texts = move_texts(self.texts, device)
 
-    def after_step(self, step: int) -> None:
-        """Nothing to do between steps."""
-
-    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         users = max(1, batch_size // self.targets_per_user)
         batch = self.cases.draw(users, self.targets_per_user, random)
         model = self.personalisation.language_model.model
@@ -112,7 +100,7 @@ class LanguageModelRecipe:
         embeds = self.personalisation.embed(instruction, self.personalisation.adapter(decoded))
         guides = self.personalisation.guides(decoded, self.codes[reference], keep)
         embeds = self.personalisation.guide_written(embeds, guides)
-        before = torch.ones(len(target), prefix.shape[1], dtype=torch.bool)
+        before = instruction.attention.new_ones(len(target), prefix.shape[1])
         hidden = model(
             inputs_embeds=embeds,
             attention_mask=torch.cat([before, instruction.attention], dim=1).long(),
@@ -120,9 +108,7 @@ class LanguageModelRecipe:
             past_key_values=cache,
         ).last_hidden_state[:, -self.codes.shape[1] - 1 :]
         logits = self.personalisation.code_logits(hidden)
-        codes = self.codes[target]
-        hit = (logits[:, :-1].argmax(-1) == codes + 1).float().mean()
-        return {"loss": code_loss(logits, codes), "accuracy": hit}
+        return code_losses(logits, self.codes[target])
 
     def _prefix(self, history: Tensor) -> Tensor:
         """Embeddings of task text and masked history `[users, Lp + images * P, hidden]`."""
@@ -130,7 +116,7 @@ class LanguageModelRecipe:
         text = personalisation.token_embeddings(self.texts.prefix).expand(len(history), -1, -1)
         codes = personalisation.token_embeddings(history + personalisation.vocabulary.first_code)
         keep = (torch.rand(history.shape) >= self.history_ratio).unsqueeze(-1)
-        return torch.cat([text, codes * keep], dim=1)
+        return torch.cat([text, codes * keep.to(self.device)], dim=1)
 
     def _kept(self, codes: Tensor) -> Tensor:
         """Random 0/1 `[B, P]`: each image drops its own share, up to `reference_ratio`.
@@ -139,22 +125,12 @@ class LanguageModelRecipe:
         """
         ratio = torch.rand(len(codes), 1) * self.reference_ratio
         ratio = ratio.masked_fill(torch.rand(len(codes), 1) < 0.1, 1.0)
-        return (torch.rand(codes.shape) >= ratio).float()
+        return (torch.rand(codes.shape) >= ratio).float().to(self.device)
 
     def _suffix(self, target: Tensor) -> Instruction:
         """Target text, reference places, response and the target's own codes to learn from."""
-        count = len(self.codes) // 2
-        texts = InstructionTexts(
-            prefix=self.texts.prefix[:0],
-            target=self.texts.target[target % count],
-            target_mask=self.texts.target_mask[target % count],
-            response=self.texts.response,
-        )
+        texts = select_texts(self.texts, target % (len(self.codes) // 2))
+        texts = replace(texts, prefix=texts.prefix[:0])  # computed once for all of a user's targets
         nothing = self.codes.new_zeros(len(target), 0)
         asked = self.personalisation.instruct(texts, nothing, nothing.float())
-        codes = self.codes[target] + self.personalisation.vocabulary.first_code
-        return Instruction(
-            ids=torch.cat([asked.ids, codes], dim=1),
-            gate=torch.cat([asked.gate, torch.ones(codes.shape)], dim=1),
-            attention=torch.cat([asked.attention, torch.ones_like(codes).bool()], dim=1),
-        )
+        return with_codes(asked, self.codes[target], self.personalisation.vocabulary.first_code)

@@ -20,6 +20,7 @@ __all__ = [
     "dpo_loss",
     "label_counts",
     "sequence_log_probabilities",
+    "token_losses",
 ]
 
 IGNORED = -100
@@ -54,24 +55,37 @@ class PreferenceLoss:
         return (self.chosen_rewards > self.rejected_rewards).float().mean()
 
 
-def sequence_log_probabilities(logits: Tensor, labels: Tensor, *, shift: bool = True) -> Tensor:
-    """Log-probability of each row's labels: summed over its tokens, not averaged.
+def token_losses(logits: Tensor, labels: Tensor, *, shift: bool = True) -> Tensor:
+    """Negative log-probability of every label.
 
     Args:
-        logits: Float `[B, L, V]`; summed in float32.
+        logits: Float `[B, L, V]`; normalised in float32.
         labels: int64 `[B, L]`, columns of `logits`; `IGNORED` where nothing is to be predicted.
         shift: Whether place t is predicted by the logits of place t - 1, as where labels stand
             beside the ids they repeat. False where they stand beside the logits that predict them.
 
     Returns:
-        float32 `[B]`, at most 0; 0 for a row without labels.
+        float32 `[B, L]`, or `[B, L - 1]` when shifted, at least 0; 0 where nothing is predicted.
     """
     if shift:
         logits, labels = logits[:, :-1], labels[:, 1:]
-    losses = F.cross_entropy(
+    return F.cross_entropy(
         logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
     )
-    return -losses.sum(1)
+
+
+def sequence_log_probabilities(logits: Tensor, labels: Tensor, *, shift: bool = True) -> Tensor:
+    """Log-probability of each row's labels: summed over its tokens, not averaged.
+
+    Args:
+        logits: Float `[B, L, V]`.
+        labels: As of `token_losses`.
+        shift: As of `token_losses`.
+
+    Returns:
+        float32 `[B]`, at most 0; 0 for a row without labels.
+    """
+    return -token_losses(logits, labels, shift=shift).sum(1)
 
 
 def label_counts(labels: Tensor, *, shift: bool = True) -> Tensor:

@@ -6,46 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pigeon_rec.errors import ConfigError, TrainingError
-from pigeon_rec.model.configuration import PigeonConfig
-from pigeon_rec.scoring.encoder import EncoderConfig
-from pigeon_rec.training.loop import LoopConfig, Recipe, train
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.training.devices import new_accelerator
+from pigeon_rec.training.loop import train
+from pigeon_rec.training.plan import TrainingPlan, load_plan
+from pigeon_rec.training.recipe import Recipe
 from pigeon_rec.training.stickers import TrainingStickers, load_stickers
+from pigeon_rec.training.windows import concepts_of
 
-__all__ = ["RECIPES", "TrainingPlan", "load_plan", "run_recipe"]
-
-CONFIGS = Path(__file__).parent / "configs"
-
-
-class TrainingPlan(BaseModel):
-    """A model's sizes and the loop of each of its recipes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: PigeonConfig = PigeonConfig()
-    scorer: EncoderConfig = EncoderConfig()
-    loops: dict[str, LoopConfig]
+__all__ = ["RECIPES", "TrainingPlan", "load_plan", "plan_stickers", "run_recipe"]
 
 
-def load_plan(name_or_path: str | Path) -> TrainingPlan:
-    """Reads a bundled plan by name, or a YAML file.
-
-    Raises:
-        ConfigError: The file is missing, or a setting is unknown or out of range.
-    """
-    bundled = CONFIGS / f"{name_or_path}.yaml"
-    path = bundled if bundled.is_file() else Path(name_or_path)
-    try:
-        return TrainingPlan.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(
-            f"the training plan is unusable: {error}",
-            where=str(path),
-            remedy=f"Bundled plans: {', '.join(sorted(p.stem for p in CONFIGS.glob('*.yaml')))}",
-        ) from error
+def plan_stickers(plan: TrainingPlan) -> TrainingStickers:
+    """The artwork that a plan trains on."""
+    return load_stickers(None if plan.users is None else concepts_of(plan.users))
 
 
 def _tokenizer(plan: TrainingPlan, stickers: TrainingStickers, _folder: Path) -> Recipe:
@@ -87,6 +62,12 @@ def _reconstruct(plan: TrainingPlan, stickers: TrainingStickers, folder: Path) -
     return ReconstructRecipe(plan.model, stickers, text_tokenizer(folder, stickers, plan), folder)
 
 
+def _align(plan: TrainingPlan, _stickers: TrainingStickers, folder: Path) -> Recipe:
+    from pigeon_rec.training.align import AlignRecipe
+
+    return AlignRecipe(plan.model, plan.align, folder)
+
+
 RECIPES: dict[str, Callable[[TrainingPlan, TrainingStickers, Path], Recipe]] = {
     "tokenizer": _tokenizer,
     "autoencoder": _autoencoder,
@@ -94,8 +75,10 @@ RECIPES: dict[str, Callable[[TrainingPlan, TrainingStickers, Path], Recipe]] = {
     "renderer": _renderer,
     "language-model": _language_model,
     "reconstruct": _reconstruct,
+    "align": _align,
 }
-"""In the order they run: renderer needs tokenizer and autoencoder, reconstruct all before it."""
+"""In the order they run: renderer needs tokenizer and autoencoder, reconstruct the language model,
+and align the preference pairs that `pairs.make_pairs` makes of reconstruct's model."""
 
 
 def run_recipe(name: str, plan: TrainingPlan, folder: Path, *, show_progress: bool = False) -> Path:
@@ -112,6 +95,8 @@ def run_recipe(name: str, plan: TrainingPlan, folder: Path, *, show_progress: bo
             remedy=f"Recipes with a loop: {', '.join(n for n in RECIPES if n in plan.loops)}",
         )
     loop = plan.loops[name]
-    torch.manual_seed(loop.seed)  # the recipe draws its first weights
-    recipe = RECIPES[name](plan, load_stickers(), folder)
+    # The first process learns the text tokenizer and fills the caches; the others find them.
+    with new_accelerator().main_process_first():
+        torch.manual_seed(loop.seed)  # the recipe draws its first weights
+        recipe = RECIPES[name](plan, plan_stickers(plan), folder)
     return train(recipe, loop, folder / name, show_progress=show_progress)

@@ -6,7 +6,6 @@ model's codes are never perfect; some prompts are dropped for classifier-free gu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.training.frozen import encode_latents, load_codec, load_tokenizer, sticker_codes
+from pigeon_rec.training.recipe import Losses, Recipe
 from pigeon_rec.training.stickers import TrainingStickers
 
 __all__ = ["RendererRecipe"]
@@ -24,7 +24,7 @@ __all__ = ["RendererRecipe"]
 _NEAR_CODES = 8
 
 
-class RendererRecipe:
+class RendererRecipe(Recipe):
     """Denoises latents of real artwork given its own codes.
 
     Args:
@@ -62,26 +62,27 @@ class RendererRecipe:
     def module(self) -> nn.Module:
         return self.generator
 
-    def start(self, step: int) -> None:
-        """Nothing depends on the step."""
+    def place(self, device: torch.device) -> None:
+        super().place(device)
+        self.decoder.to(device)
+        self.codes, self.latents = self.codes.to(device), self.latents.to(device)
+        self.rows, self.near = self.rows.to(device), self.near.to(device)
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         index = torch.from_numpy(random.integers(0, len(self.codes), batch_size))
         codes, latents = self._disturb(self.codes[index]), self.latents[index]
         with torch.no_grad():
             decoded = self.decoder(self.rows[codes], torch.ones_like(codes, dtype=torch.bool))
-        kept = (torch.rand(batch_size) >= self.drop).float()
+        kept = (torch.rand(batch_size) >= self.drop).float().to(self.device)
         prompt = decoded.prompt * kept[:, None, None]
         pooled = None if decoded.pooled is None else decoded.pooled * kept[:, None]
         noise = torch.randn_like(latents)
-        time = torch.randint(0, self.schedule.config.num_train_timesteps, (batch_size,))
+        steps = self.schedule.config.num_train_timesteps
+        time = torch.randint(0, steps, (batch_size,)).to(self.device)
         noisy = self.schedule.add_noise(latents, noise, time)
         guess = self.generator.renderer(noisy, time, prompt, pooled).float()
         loss = F.mse_loss(guess, self._aim(latents, noise, time))
         return {"loss": loss}
-
-    def after_step(self, step: int) -> None:
-        """Nothing to do between steps."""
 
     def _aim(self, latents: Tensor, noise: Tensor, time: Tensor) -> Tensor:
         """What the UNet should predict."""
@@ -93,5 +94,6 @@ class RendererRecipe:
     def _disturb(self, codes: Tensor) -> Tensor:
         """Swaps a random share (0 to `swap`) of each image's codes for near ones."""
         share = torch.rand(len(codes), 1) * self.swap
-        other = self.near[codes, torch.randint(_NEAR_CODES, codes.shape)]
-        return torch.where(torch.rand(codes.shape) < share, other, codes)
+        other = self.near[codes, torch.randint(_NEAR_CODES, codes.shape).to(self.device)]
+        swapped = torch.rand(codes.shape) < share
+        return torch.where(swapped.to(self.device), other, codes)

@@ -16,7 +16,36 @@ from torch import Tensor
 
 from pigeon_rec.training.stickers import TrainingStickers
 
-__all__ = ["RestyleBatch", "RestyleCases"]
+__all__ = ["RestyleBatch", "RestyleCases", "other_style"]
+
+
+def other_style(
+    stickers: TrainingStickers,
+    target: NDArray[np.int64],
+    same_reference: float,
+    random: np.random.Generator,
+) -> NDArray[np.int64]:
+    """References: the targets' concepts, each in a random other style.
+
+    Args:
+        stickers: The artwork.
+        target: int64 `[n]` sticker rows.
+        same_reference: Share of references that are the target itself, as published. So is every
+            reference to a concept that exists in one style only.
+        random: Draws the styles, then which references are the target.
+
+    Returns:
+        int64 `[n]` sticker rows.
+    """
+    place = np.arange(len(target))
+    pictures = stickers.at[stickers.concept[target]]  # [n, styles]
+    order = random.random(pictures.shape)
+    order[pictures < 0] = 2.0
+    order[place, stickers.style[target]] = 2.0
+    best = order.argmin(1)
+    lonely = order[place, best] >= 2.0
+    itself = lonely | (random.random(len(target)) < same_reference)
+    return np.where(itself, target, pictures[place, best])
 
 
 @dataclass(frozen=True)
@@ -80,7 +109,7 @@ class RestyleCases:
         noisy = random.random(self.history_length) < self.noise
         any_row = random.integers(0, len(self.stickers), self.history_length)
         history = np.where(noisy, any_row, history)
-        reference = self._other_style(target, style, random)
+        reference = other_style(self.stickers, target, self.same_reference, random)
         mirror = len(self.stickers) * int(random.random() < 0.5)
         return history + mirror, reference + mirror, target + mirror
 
@@ -90,16 +119,3 @@ class RestyleCases:
             return self._by_style[style]
         sizes = np.array([len(p) for p in pools], dtype=float)
         return pools[int(random.choice(len(pools), p=sizes / sizes.sum()))]
-
-    def _other_style(
-        self, target: NDArray[np.int64], style: int, random: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """The same concepts in random other styles; the target itself where there is none."""
-        pictures = self.stickers.at[self.stickers.concept[target]]  # [targets, styles]
-        order = random.random(pictures.shape)
-        order[pictures < 0] = 2.0
-        order[:, style] = 2.0
-        best = order.argmin(1)
-        lonely = order[np.arange(len(target)), best] >= 2.0
-        itself = lonely | (random.random(len(target)) < self.same_reference)
-        return np.where(itself, target, pictures[np.arange(len(target)), best])

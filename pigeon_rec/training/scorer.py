@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.scoring.encoder import EncoderConfig, ImageTextEncoder
+from pigeon_rec.training.recipe import Losses, Recipe
 from pigeon_rec.training.stickers import TrainingStickers, shifted, to_pixels
 
 __all__ = ["ScorerRecipe"]
@@ -20,7 +19,7 @@ __all__ = ["ScorerRecipe"]
 _STYLES_PER_CONCEPT = 3
 
 
-class ScorerRecipe:
+class ScorerRecipe(Recipe):
     """Contrasts pictures with captions; a batch holds several styles of each of its concepts.
 
     A caption is the title or the semantics; half of them also describe the style. Rows whose
@@ -37,27 +36,21 @@ class ScorerRecipe:
     def module(self) -> nn.Module:
         return self.encoder
 
-    def start(self, step: int) -> None:
-        """Nothing depends on the step."""
-
-    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         rows = self._rows(batch_size, random)
         named = random.random(len(rows)) < 0.5
         captions = [
             self._caption(int(r), bool(n), random) for r, n in zip(rows, named, strict=True)
         ]
-        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=4))
+        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=4)).to(self.device)
         image = self.encoder.image(truth)
-        text = self.encoder.text(*self.text.batch(captions, self.encoder.config.text_length))
+        ids, mask = self.text.batch(captions, self.encoder.config.text_length)
+        text = self.encoder.text(ids.to(self.device), mask.to(self.device))
         logits = self.encoder.log_scale.clamp(max=4.6).exp() * image @ text.T  # [image, caption]
-        fits = torch.from_numpy(self._fits(rows, named)).float()
+        fits = torch.from_numpy(self._fits(rows, named)).float().to(self.device)
         loss = 0.5 * (_soft_loss(logits, fits) + _soft_loss(logits.T, fits.T))
-        best = logits.argmax(1)
-        accuracy = fits[torch.arange(len(rows)), best].mean()
+        accuracy = fits.gather(1, logits.argmax(1, keepdim=True)).mean()
         return {"loss": loss, "accuracy": accuracy}
-
-    def after_step(self, step: int) -> None:
-        """Nothing to do between steps."""
 
     def _rows(self, batch_size: int, random: np.random.Generator) -> NDArray[np.int64]:
         count = batch_size // _STYLES_PER_CONCEPT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,9 +41,16 @@ class TrainingStickers:
         return len(self.images)
 
 
-def load_stickers() -> TrainingStickers:
-    """Decodes every sticker that is not held out (about 11,000 images, 140 MB)."""
-    return decode_stickers(load_training_stickers())
+def load_stickers(concepts: Collection[str] | None = None) -> TrainingStickers:
+    """Decodes every sticker that is not held out (about 11,000 images, 140 MB).
+
+    Args:
+        concepts: The concepts to keep; all where not given.
+    """
+    rows = load_training_stickers()
+    if concepts is not None:
+        rows = rows.filter(pl.col("concept").is_in(list(concepts)))
+    return decode_stickers(rows)
 
 
 def decode_stickers(rows: pl.DataFrame) -> TrainingStickers:

@@ -6,16 +6,16 @@ rows that nobody uses restart at a vector of the current batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VectorQuantizer, VisualTokenizer
+from pigeon_rec.training.recipe import Losses, Recipe
 from pigeon_rec.training.stickers import TrainingStickers, shifted, to_pixels
 
 __all__ = ["CodebookAverages", "TokenizerRecipe", "edge_loss"]
@@ -50,18 +50,24 @@ class CodebookAverages(nn.Module):
     def update(self, quantizer: VectorQuantizer, ids: Tensor, unit: Tensor) -> None:
         """Moves the rows towards `unit [n, code_dim]`, assigned to `ids [n]`."""
         count = torch.bincount(ids, minlength=len(self.counts)).float()
-        self.counts.lerp_(count, 1 - self.decay)
-        self.sums.lerp_(torch.zeros_like(self.sums).index_add_(0, ids, unit), 1 - self.decay)
+        total = torch.zeros_like(self.sums).index_add_(0, ids, unit)
+        self.counts.lerp_(reduce(count, "sum"), 1 - self.decay)
+        self.sums.lerp_(reduce(total, "sum"), 1 - self.decay)
         dead = (self.counts < self.least_use).nonzero()[:, 0]
         self.sums[dead] = unit[torch.randint(len(unit), (len(dead),))]
         self.counts[dead] = 1.0
-        quantizer.embedding.weight.copy_(F.normalize(self.sums, dim=-1))
+        self._follow(quantizer)
 
     @torch.no_grad()
     def restart(self, quantizer: VectorQuantizer, unit: Tensor) -> None:
         """Sets every row to one of the vectors `unit [n, code_dim]`."""
         self.sums.copy_(unit[torch.randint(len(unit), (len(self.sums),))])
         self.counts.fill_(1.0)
+        self._follow(quantizer)
+
+    def _follow(self, quantizer: VectorQuantizer) -> None:
+        """Sets the rows to the averages of the first process: each has restarted others."""
+        self.sums.copy_(broadcast(self.sums))
         quantizer.embedding.weight.copy_(F.normalize(self.sums, dim=-1))
 
     def perplexity(self) -> Tensor:
@@ -69,7 +75,7 @@ class CodebookAverages(nn.Module):
         return torch.special.entr(self.counts / self.counts.sum()).sum().exp()
 
 
-class TokenizerRecipe:
+class TokenizerRecipe(Recipe):
     """Rebuilds pixels from codes; some codes are left out so that the decoder can do without.
 
     Args:
@@ -95,7 +101,7 @@ class TokenizerRecipe:
             decoder.align_queries()
         self.tokenizer, self.decoder = tokenizer, decoder
         self.averages = CodebookAverages(tokenizer.quantize, decay=0.98, least_use=0.02)
-        self._assigned = (torch.zeros(0, dtype=torch.long), torch.zeros(0))
+        self._assigned: list[tuple[Tensor, Tensor]] = []
 
     def module(self) -> nn.Module:
         parts = {"tokenizer": self.tokenizer, "decoder": self.decoder, "averages": self.averages}
@@ -104,9 +110,9 @@ class TokenizerRecipe:
     def start(self, step: int) -> None:
         self.step = step
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
+    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         rows = random.integers(0, len(self.stickers), batch_size)
-        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=3))
+        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=3)).to(self.device)
         features = self.tokenizer.encoder(truth)
         decisions = self.tokenizer.decide(features, self._gumbel(features))
         codes = self.tokenizer(features, decisions)
@@ -119,7 +125,7 @@ class TokenizerRecipe:
         chosen = self.tokenizer.quantize.embedding(codes.ids[filled])
         commit = (codes.raw[filled] - chosen).pow(2).sum(-1).mean()
         keep = (decisions.mean() - self.keep_rate).pow(2) if self.tokenizer.token_predictor else 0.0
-        self._assigned = (codes.ids[filled], codes.raw[filled].detach())
+        self._assigned.append((codes.ids[filled], codes.raw[filled].detach()))
         loss = pixel + edges + (0.1 * commit if self.quantising else 0.0) + 2.0 * keep
         return {
             "loss": loss,
@@ -130,7 +136,8 @@ class TokenizerRecipe:
         }
 
     def after_step(self, step: int) -> None:
-        ids, unit = self._assigned
+        ids, unit = (torch.cat(parts) for parts in zip(*self._assigned, strict=True))
+        self._assigned.clear()
         if self.quantising:
             self.averages.update(self.tokenizer.quantize, ids, unit)
         elif step + 1 == self.continuous_steps:
@@ -145,7 +152,8 @@ class TokenizerRecipe:
     def _gumbel(self, features: Tensor) -> Tensor | None:
         if self.tokenizer.token_predictor is None:
             return None
-        return -torch.empty(*features.shape[:2], 2).exponential_().log()
+        noise = torch.empty(*features.shape[:2], 2).exponential_().log()
+        return -noise.to(self.device)
 
     @staticmethod
     def _kept(filled: Tensor, random: np.random.Generator) -> Tensor:
@@ -153,4 +161,4 @@ class TokenizerRecipe:
         ratio = np.where(random.random(len(filled)) < 0.5, 0.0, random.uniform(0, 0.6, len(filled)))
         draw = random.random(tuple(filled.shape)) >= ratio[:, None]
         draw[:, 0] = True
-        return torch.from_numpy(draw)
+        return torch.from_numpy(draw).to(filled.device)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.plan import TrainingPlan
 from pigeon_rec.training.stickers import TrainingStickers
-
-if TYPE_CHECKING:
-    from pigeon_rec.training.recipes import TrainingPlan
 
 __all__ = ["text_tokenizer"]
 

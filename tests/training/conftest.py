@@ -9,6 +9,7 @@ import torch
 
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training import recipes
+from pigeon_rec.training.pairs import make_pairs
 from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.words import text_tokenizer
 from tests.training.world import PLAN, handful
@@ -31,6 +32,8 @@ def trained(stickers: TrainingStickers, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipes, "load_stickers", handful)
         for name in recipes.RECIPES:
+            if name == "align":
+                make_pairs(PLAN, folder)
             recipes.run_recipe(name, PLAN, folder)
     return folder
 

@@ -15,11 +15,13 @@ from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.scoring.encoder import load_encoder
-from pigeon_rec.training.bundle import _merge_lora, bundle
-from pigeon_rec.training.reconstruct import add_lora
+from pigeon_rec.training.bundle import bundle
+from pigeon_rec.training.lora import add_lora, merge_lora
 from pigeon_rec.training.stickers import TrainingStickers
 from tests.model.tiny import QUICK, TINY, seeded
 from tests.training.world import PLAN
+
+STAGES = shutil.ignore_patterns("reconstruct", "align")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def test_merged_adapters_give_the_same_logits() -> None:
     ids = torch.randint(0, 282, (3, 9), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         before = language_model(ids).logits
-        _merge_lora(language_model)
+        merge_lora(language_model)
         after = language_model(ids).logits
     with seeded():
         plain = Personalisation(TINY).language_model.eval()
@@ -52,22 +54,38 @@ def test_merged_adapters_give_the_same_logits() -> None:
     assert sorted(language_model.state_dict()) == sorted(plain.state_dict())
 
 
-def test_the_bundle_says_what_stage_one_said(trained: Path, model: Path) -> None:
+@pytest.mark.parametrize("stage", ["align", "reconstruct"])
+def test_the_bundle_says_what_its_last_stage_said(
+    trained: Path, model: Path, stage: str, tmp_path: Path
+) -> None:
+    if stage == "reconstruct":
+        shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("align"))
+        model = bundle(PLAN, tmp_path / "run", tmp_path / "model")
     with seeded():
-        stage_one = Personalisation(TINY)
-        add_lora(stage_one.language_model)
-    stage_one.load_state_dict(load_file(trained / "reconstruct" / "model.safetensors"))
+        last = Personalisation(TINY)
+        add_lora(last.language_model)
+    last.load_state_dict(load_file(trained / stage / "model.safetensors"))
     bundled = PigeonPipeline.from_pretrained(model).personalisation
     ids = torch.randint(0, 282, (3, 9), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        said = stage_one.eval().language_model(ids).logits
+        said = last.eval().language_model(ids).logits
         assert torch.allclose(bundled.language_model(ids).logits, said, atol=2e-3)
-    for name, weight in stage_one.mask_generator.state_dict().items():
+    for name, weight in last.mask_generator.state_dict().items():
         assert torch.equal(bundled.mask_generator.state_dict()[name], weight.half().float())
 
 
+def test_a_stage_two_of_another_stage_one_is_refused(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint"))
+    path = tmp_path / "run" / "reconstruct" / "model.safetensors"
+    weights = load_file(path)
+    weights["adapter.encoder.bias"] += 1.0
+    save_file(weights, path)
+    with pytest.raises(TrainingError, match="another stage 1"):
+        bundle(PLAN, tmp_path / "run", tmp_path / "model")
+
+
 def test_without_stage_one_the_backbone_is_bundled(trained: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("reconstruct"))
+    shutil.copytree(trained, tmp_path / "run", ignore=STAGES)
     made = bundle(PLAN, tmp_path / "run", tmp_path / "model")
     before = load_file(trained / "language-model" / "model.safetensors")
     after = load_file(made / "personalisation.safetensors")
@@ -96,16 +114,14 @@ def test_weights_are_in_half_precision_and_sizes_with_them(model: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["tokenizer", "renderer", "scorer", "language-model"])
 def test_a_recipe_that_was_not_trained_is_told(trained: Path, tmp_path: Path, missing: str) -> None:
-    shutil.copytree(
-        trained, tmp_path / "run", ignore=shutil.ignore_patterns("reconstruct", "checkpoint")
-    )
+    shutil.copytree(trained, tmp_path / "run", ignore=STAGES)
     (tmp_path / "run" / missing / "model.safetensors").unlink()
     with pytest.raises(TrainingError, match=f"pigeon-rec train {missing}"):
         bundle(PLAN, tmp_path / "run", tmp_path / "model")
 
 
 def test_broken_adapters_are_told(trained: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint"))
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("align"))
     path = tmp_path / "run" / "reconstruct" / "model.safetensors"
     plain = {k: v for k, v in load_file(path).items() if "lora_" not in k}
     save_file(plain, path)

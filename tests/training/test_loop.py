@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.training import loop
+from pigeon_rec.training import checkpoint
 from pigeon_rec.training.loop import LoopConfig, learning_rate_factor, train
+from pigeon_rec.training.recipe import Recipe
 from tests.model.tiny import seeded
 
 
@@ -27,7 +28,7 @@ class Killed(BaseException):
     """Stands for a signal."""
 
 
-class Toy:
+class Toy(Recipe):
     """A regression with dropout, noise of torch and of numpy, and a state beside the weights.
 
     Args:
@@ -129,7 +130,7 @@ def test_killed_while_a_checkpoint_is_written(
         return step
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_file", dying("save_file", save_file))
+        patch.setattr(checkpoint, "save_file", dying("save_file", save_file))
         patch.setattr(torch, "save", dying("torch.save", torch.save))
         patch.setattr(Path, "replace", dying("replace", Path.replace))
         patch.setattr(shutil, "rmtree", dying("rmtree", shutil.rmtree))
@@ -139,6 +140,7 @@ def test_killed_while_a_checkpoint_is_written(
     assert curve(tmp_path) == curve(unbroken)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "checkpoint",
+        "curves.png",
         "metrics.jsonl",
         "model.safetensors",
     ]

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from pigeon_rec.errors import ConfigError, TrainingError
 from pigeon_rec.training import recipes
-from pigeon_rec.training.recipes import CONFIGS, RECIPES, TrainingPlan, load_plan, run_recipe
+from pigeon_rec.training.plan import CONFIGS, TrainingPlan, load_plan
+from pigeon_rec.training.recipes import RECIPES, run_recipe
 from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.words import text_tokenizer
 from tests.model.tiny import seeded
@@ -96,7 +97,7 @@ def test_a_recipe_run_again_elsewhere_gives_the_same_weights(
 def test_the_loss_of_one_batch_falls(name: str, stickers: TrainingStickers, trained: Path) -> None:
     with seeded():
         recipe = RECIPES[name](PLAN, stickers, trained)
-        first, last = falls(recipe)
+        first, last = falls(recipe, learning_rate=3e-2 if name == "align" else 3e-3)
     assert last < 0.97 * first
 
 

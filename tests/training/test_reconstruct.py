@@ -13,9 +13,11 @@ from torch import Tensor
 
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
-from pigeon_rec.training.language_model import LanguageModelRecipe, code_loss
-from pigeon_rec.training.reconstruct import ReconstructRecipe, add_lora, training_windows
+from pigeon_rec.training.language_model import LanguageModelRecipe
+from pigeon_rec.training.lora import add_lora
+from pigeon_rec.training.reconstruct import ReconstructRecipe
 from pigeon_rec.training.stickers import TrainingStickers
+from pigeon_rec.training.teacher_forcing import Conditioning, code_loss, read_codes, select_texts
 from tests.model.tiny import TINY, seeded, tiny_personalisation
 from tests.training.world import PLAN
 
@@ -82,13 +84,6 @@ def test_every_weight_that_learns_gets_gradient(recipe: ReconstructRecipe) -> No
     assert silent == []
 
 
-def test_windows_show_their_targets_style(stickers: TrainingStickers) -> None:
-    history, target = training_windows(stickers)
-    assert len(target) >= 10
-    same = stickers.style[history.numpy()] == stickers.style[target.numpy()][:, None]
-    assert (same.sum(1) >= 2).all()
-
-
 def test_references_are_the_target_as_often_as_asked(recipe: ReconstructRecipe) -> None:
     target = torch.arange(len(recipe.stickers)).repeat(4)
     shares = {}
@@ -119,7 +114,7 @@ def test_the_loss_depends_on_everything_the_model_is_told(
     plain = loss_of(recipe)
     assert loss_of(recipe) == plain
     if what == "history":
-        recipe.history = shuffled(recipe.history)
+        recipe.windows.history.copy_(shuffled(recipe.windows.history))
     elif what == "text":
         recipe.texts.target.copy_(shuffled(recipe.texts.target))
     else:
@@ -152,22 +147,15 @@ def test_the_shared_prefix_reads_as_the_whole_instruction(
         split = float(recipe.losses(6, np.random.default_rng(0))["loss"])
         history = recipe.codes[batch.history].repeat_interleave(3, dim=0)
         target, reference = batch.target.flatten(), recipe.codes[batch.reference.flatten()]
-        whole = ReconstructRecipe._with_target(
-            recipe,  # type: ignore[arg-type]
+        told = Conditioning(
+            select_texts(recipe.texts, target % len(stickers)),
             history,
             torch.ones(history.shape),
-            target % len(stickers),
+            reference,
+            torch.ones(reference.shape),
         )
-        whole.ids[:, -16:] = recipe.codes[target] + model.vocabulary.first_code
-        keep = torch.ones(reference.shape)
-        decoded = recipe.decoder(recipe.rows[reference], keep > 0)
-        embeds = model.guide_written(
-            model.embed(whole, model.adapter(decoded)), model.guides(decoded, reference, keep)
+        codes = recipe.codes[target]
+        joined = float(
+            code_loss(read_codes(model, recipe.decoder, recipe.rows, told, codes), codes)
         )
-        states = model.language_model.model(
-            inputs_embeds=embeds,
-            attention_mask=whole.attention.long(),
-            position_ids=whole.positions,
-        ).last_hidden_state[:, -17:]
-        joined = float(code_loss(model.code_logits(states), recipe.codes[target]))
     assert split == pytest.approx(joined, rel=1e-4)

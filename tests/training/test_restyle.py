@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pigeon_rec.training.restyle import RestyleBatch, RestyleCases
+from pigeon_rec.training.restyle import RestyleBatch, RestyleCases, other_style
 from pigeon_rec.training.stickers import TrainingStickers
 
 USERS, TARGETS = 300, 3
@@ -70,16 +70,13 @@ def test_a_concept_in_one_style_only_is_its_own_reference(stickers: TrainingStic
         stickers.rows, stickers.images, stickers.style, stickers.concept, at, stickers.styles,
         stickers.concepts,
     )  # fmt: skip
-    found = RestyleCases(lonely, same_reference=0.0)._other_style(
-        rows, style, np.random.default_rng(0)
-    )
+    found = other_style(lonely, rows, 0.0, np.random.default_rng(0))
     assert np.array_equal(found, rows)
 
 
 def test_all_other_styles_serve_as_reference(stickers: TrainingStickers) -> None:
-    cases = RestyleCases(stickers, same_reference=0.0)
     target = np.flatnonzero(stickers.style == 0)[:1].repeat(400)
-    found = cases._other_style(target, 0, np.random.default_rng(0))
+    found = other_style(stickers, target, 0.0, np.random.default_rng(0))
     concept = stickers.concept[target[0]]
     assert set(found) == set(stickers.at[concept][1:]) - {-1}
 

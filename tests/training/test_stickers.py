@@ -21,9 +21,9 @@ from pigeon_rec.data.stickers import load_stickers as load_all
 from pigeon_rec.training import recipes
 from pigeon_rec.training.frozen import sticker_codes
 from pigeon_rec.training.language_model import LanguageModelRecipe
-from pigeon_rec.training.reconstruct import ReconstructRecipe, training_windows
+from pigeon_rec.training.reconstruct import ReconstructRecipe
 from pigeon_rec.training.renderer import RendererRecipe
-from pigeon_rec.training.restyle import RestyleCases
+from pigeon_rec.training.restyle import RestyleCases, other_style
 from pigeon_rec.training.stickers import (
     TrainingStickers,
     decode_stickers,
@@ -31,6 +31,7 @@ from pigeon_rec.training.stickers import (
     shifted,
     to_pixels,
 )
+from pigeon_rec.training.windows import load_windows
 from tests.training.world import PLAN, handful, is_held_out
 
 
@@ -75,26 +76,23 @@ def test_no_restyling_case_shows_a_held_out_pair(whole: TrainingStickers) -> Non
         assert not any(is_held_out(whole, rows.flatten().tolist()))
 
 
-def test_no_training_window_shows_a_held_out_pair(whole: TrainingStickers) -> None:
-    history, target = training_windows(whole)
-    assert len(target) > 10_000
-    assert history.shape == (len(target), 5)
-    used = torch.cat([history.flatten(), target]).unique().tolist()
+@pytest.mark.parametrize(("split", "least"), [("train", 10_000), ("valid", 1000)])
+def test_no_window_shows_a_held_out_pair(whole: TrainingStickers, split: str, least: int) -> None:
+    windows = load_windows(whole, split)
+    assert len(windows) == windows.sequences.height > least
+    assert windows.history.shape == (len(windows), 5)
+    used = torch.cat([windows.history.flatten(), windows.target]).unique().tolist()
     assert not any(is_held_out(whole, used))
     assert used[0] >= 0
 
 
-def test_no_reference_of_stage_one_is_a_held_out_pair(whole: TrainingStickers) -> None:
-    recipe = object.__new__(ReconstructRecipe)
-    recipe.stickers, recipe.same_reference = whole, 0.0
-    _, target = training_windows(whole)
-    rows = recipe._references(target, np.random.default_rng(0))
+def test_no_reference_is_a_held_out_pair(whole: TrainingStickers) -> None:
+    target = load_windows(whole, "train").target.numpy()
+    rows = other_style(whole, target, 0.0, np.random.default_rng(0))
     assert rows.min() >= 0
-    assert not any(is_held_out(whole, rows.unique().tolist()))
-    concept = torch.from_numpy(whole.concept)
-    assert torch.equal(concept[rows], concept[target])
-    same = (rows == target).float().mean()
-    assert same < 0.01  # concepts that training knows in one style only
+    assert not any(is_held_out(whole, np.unique(rows).tolist()))
+    assert np.array_equal(whole.concept[rows], whole.concept[target])
+    assert (rows == target).mean() < 0.01  # concepts that training knows in one style only
 
 
 class Seen:
@@ -180,7 +178,7 @@ def test_run_recipe_reads_artwork_by_the_training_loader_only(
         with pytest.raises(StopIteration):
             recipes.run_recipe(name, PLAN, tmp_path)
         assert not any(is_held_out(given[-1], range(len(given[-1]))))
-        monkeypatch.setattr(recipes, "load_stickers", lambda: given[0])
+        monkeypatch.setattr(recipes, "load_stickers", lambda _: given[0])
 
 
 def test_arrays_line_up(stickers: TrainingStickers) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,10 +15,12 @@ from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.sequences import make_sequences
 from pigeon_rec.data.stickers import held_out_pairs, load_training_stickers
 from pigeon_rec.scoring.encoder import EncoderConfig
-from pigeon_rec.training.loop import LoopConfig, Recipe
-from pigeon_rec.training.recipes import RECIPES, TrainingPlan
+from pigeon_rec.training.loop import LoopConfig
+from pigeon_rec.training.plan import PairsConfig, TrainingPlan
+from pigeon_rec.training.recipe import Recipe
+from pigeon_rec.training.recipes import RECIPES
 from pigeon_rec.training.stickers import TrainingStickers, decode_stickers
-from tests.model.tiny import TINY
+from tests.model.tiny import QUICK, TINY
 
 __all__ = ["PLAN", "falls", "handful", "is_held_out", "quick_loop"]
 
@@ -38,11 +40,14 @@ PLAN = TrainingPlan(
         text_layers=1, embedding=16,
     ),
     loops={name: quick_loop() for name in RECIPES},
+    pairs=PairsConfig(
+        windows=10, validation_windows=4, candidates=QUICK, min_margin=0, batch_size=4
+    ),
 )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
-def handful() -> TrainingStickers:
+def handful(_concepts: Collection[str] | None = None) -> TrainingStickers:
     """Some forty concepts that a few users met one after another, 16x16, in all their styles."""
     windows = make_sequences(load_interactions("bundled", load_catalogue("bundled"))[0])
     items = windows.filter(split="train").select("history_ids").explode("history_ids")
@@ -66,7 +71,8 @@ def falls(
     recipe: Recipe, steps: int = 25, batch_size: int = 12, learning_rate: float = 3e-3
 ) -> tuple[float, float]:
     """First and last loss of some steps on one batch that never changes."""
-    module = recipe.module().train()
+    recipe.set_training(True)
+    module = recipe.module()
     weights = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=learning_rate)
     recipe.start(0)

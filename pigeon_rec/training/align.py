@@ -1,0 +1,223 @@
+"""Stage 2, pairwise preference alignment (paper section 3.5.2): DPO on stored preference pairs.
+
+The policy starts as the stage-1 model, whose adapters are the reference policy. Only the adapters
+learn; mask generator, reference adapter and guides are frozen. Both policies read a pair under the
+same stored masks, and without dropout, so at the start they agree and the loss is ln 2. (The
+published code draws masks and dropout anew for each of the two, and strips the first token, so that
+the first code has no loss; here every code and image end count.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from accelerate import PartialState
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.instruction import write_texts
+from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.frozen import load_part, load_tokenizer
+from pigeon_rec.training.lora import add_lora, train_lora_only
+from pigeon_rec.training.pair_table import PAIRS, pair_tensors, read_pairs
+from pigeon_rec.training.plan import AlignConfig
+from pigeon_rec.training.preference import dpo_loss, sequence_log_probabilities
+from pigeon_rec.training.provenance import PICTURE_RECIPES, weights_digest
+from pigeon_rec.training.recipe import Losses, Recipe
+from pigeon_rec.training.teacher_forcing import (
+    Conditioning,
+    code_labels,
+    move_texts,
+    read_codes,
+    select_texts,
+)
+
+__all__ = ["AlignRecipe", "belongs_to_stage_one"]
+
+_REFERENCE = "reference.safetensors"
+_BATCH = 16
+"""Pairs whose reference log-probabilities are computed at once."""
+
+
+class AlignRecipe(Recipe):
+    """Raises what users like over what they like less, relative to the stage-1 model.
+
+    Args:
+        config: Sizes of the model.
+        settings: The loss.
+        folder: Training folder with stage 1 and `pairs.parquet`; reference log-probabilities are
+            kept in its `align/reference.safetensors`.
+
+    Raises:
+        TrainingError: Stage 1 or the pairs are missing, or the pairs are of another stage 1.
+    """
+
+    def __init__(self, config: PigeonConfig, settings: AlignConfig, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        tokenizer, self.decoder = load_tokenizer(config, folder)
+        self.rows = tokenizer.quantize.embedding.weight.detach()
+        self.personalisation = Personalisation(config)
+        add_lora(self.personalisation.language_model)
+        load_part(self.personalisation, folder, "reconstruct")
+        train_lora_only(self.personalisation)
+        self._stage_one = {n: w.detach().clone() for n, w in self._adapters().items()}
+        pairs = read_pairs(folder)
+        _check_origin(pairs, folder)
+        self.pairs = pair_tensors(pairs)
+        self.texts = write_texts(
+            load_prompt("sticker"),
+            TextTokenizer.load(folder / "tokenizer.json"),
+            self.pairs.texts,
+            config.language_model,
+        )
+        self.train_rows = np.flatnonzero(pairs["split"] == "train")
+        self.valid_rows = np.flatnonzero(pairs["split"] == "valid")
+        self.validates = len(self.valid_rows) > 0
+        self.reference = torch.zeros(2, 0)
+
+    def module(self) -> nn.Module:
+        return self.personalisation
+
+    def place(self, device: torch.device) -> None:
+        super().place(device)
+        self.decoder.to(device)
+        self.rows = self.rows.to(device)
+        self.texts = move_texts(self.texts, device)
+
+    def set_training(self, training: bool) -> None:  # noqa: ARG002
+        """Dropout stays off: it would tell the policy from the reference by chance alone."""
+        super().set_training(False)
+
+    def start(self, step: int) -> None:
+        """Finds or computes the reference log-probabilities `[2, n]`: chosen, rejected.
+
+        Raises:
+            TrainingError: The run that goes on was begun with other pairs or another stage 1.
+        """
+        path = self.folder / "align" / _REFERENCE
+        digest = _digest(self.folder)
+        with PartialState().main_process_first():
+            kept = _read_reference(path, digest)
+            if kept is None and step > 0:
+                raise TrainingError(
+                    "this run was begun with other preference pairs or another stage 1",
+                    where=str(path),
+                    remedy="Remove the folder to start stage 2 again",
+                )
+            if kept is None:
+                kept = self._reference_log_probabilities()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                made = {"pairs": digest, "stage_one": weights_digest(self.folder, "reconstruct")}
+                save_file({"log_probabilities": kept}, path, metadata=made)
+        self.reference = kept.to(self.device)
+
+    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
+        return self._preference(random.choice(self.train_rows, batch_size))
+
+    def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
+        rows = self.valid_rows[:samples]
+        for chosen in np.array_split(rows, -(-len(rows) // batch_size)):
+            yield self._preference(chosen)
+
+    def log_probabilities(self, rows: NDArray[np.int64]) -> Tensor:
+        """Log-probabilities float32 `[2, B]` of the chosen and the rejected pictures of pairs."""
+        pairs = self.pairs
+        twice = np.concatenate([rows, rows])
+        told = Conditioning(
+            texts=select_texts(self.texts, torch.from_numpy(twice)),
+            history=pairs.history[twice].to(self.device),
+            history_keep=pairs.history_keep[twice].to(self.device),
+            reference=pairs.reference[twice].to(self.device),
+            reference_keep=pairs.reference_keep[twice].to(self.device),
+        )
+        codes = torch.cat([pairs.chosen[rows], pairs.rejected[rows]]).to(self.device)
+        logits = read_codes(self.personalisation, self.decoder, self.rows, told, codes)
+        summed = sequence_log_probabilities(logits, code_labels(codes), shift=False)
+        return summed.reshape(2, len(rows))
+
+    def _preference(self, rows: NDArray[np.int64]) -> Losses:
+        policy, reference = self.log_probabilities(rows), self.reference[:, rows]
+        told = dpo_loss(
+            *policy,
+            *reference,
+            beta=self.settings.beta,
+            label_smoothing=self.settings.label_smoothing,
+            kind=self.settings.loss,
+        )
+        return {
+            "loss": told.losses.mean(),
+            "margin": told.margins.mean(),
+            "accuracy": told.accuracy,
+            "chosen_reward": told.chosen_rewards.mean(),
+            "rejected_reward": told.rejected_rewards.mean(),
+        }
+
+    @torch.no_grad()
+    def _reference_log_probabilities(self) -> Tensor:
+        """Of all pairs, under the adapters of stage 1, `[2, n]` on the CPU."""
+        own = {name: weight.detach().clone() for name, weight in self._adapters().items()}
+        self._set_adapters(self._stage_one)
+        places = np.arange(len(self.pairs))
+        batches = np.array_split(places, math.ceil(len(places) / _BATCH))
+        kept = torch.cat([self.log_probabilities(rows) for rows in batches], dim=1).cpu()
+        self._set_adapters(own)
+        return kept
+
+    def _adapters(self) -> dict[str, nn.Parameter]:
+        return {n: w for n, w in self.personalisation.named_parameters() if "lora_" in n}
+
+    @torch.no_grad()
+    def _set_adapters(self, values: dict[str, Tensor]) -> None:
+        for name, weight in self._adapters().items():
+            weight.copy_(values[name])
+
+
+def _check_origin(pairs: pl.DataFrame, folder: Path) -> None:
+    if "train" not in set(pairs["split"]):
+        raise TrainingError(
+            "there is no preference pair to train on",
+            where=str(folder / PAIRS),
+            remedy="Make more of them, or lower pairs.min_margin in the plan",
+        )
+    if set(pairs["model_digest"]) != {weights_digest(folder, *PICTURE_RECIPES)}:
+        raise TrainingError(
+            "the preference pairs were made by another stage-1 model",
+            where=str(folder / PAIRS),
+            remedy="Make them again: pigeon-rec train pairs",
+        )
+
+
+def _digest(folder: Path) -> str:
+    """Of the pairs; the pairs name the stage-1 model they belong to."""
+    return hashlib.sha256((folder / PAIRS).read_bytes()).hexdigest()
+
+
+def _read_reference(path: Path, digest: str) -> Tensor | None:
+    try:
+        with safe_open(path, "pt") as kept:
+            if (kept.metadata() or {}).get("pairs") == digest:
+                return torch.as_tensor(kept.get_tensor("log_probabilities"))
+    except (OSError, SafetensorError):
+        pass
+    return None
+
+
+def belongs_to_stage_one(folder: Path) -> bool:
+    """Whether the stage 2 in `folder` was trained from the stage 1 that lies there now."""
+    try:
+        with safe_open(folder / "align" / _REFERENCE, "pt") as kept:
+            return (kept.metadata() or {}).get("stage_one") == weights_digest(folder, "reconstruct")
+    except (OSError, SafetensorError, TrainingError):
+        return False

@@ -1,0 +1,160 @@
+"""What a run must remember to go on as if it had never stopped, and how it is written."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from pigeon_rec.errors import TrainingError
+
+__all__ = ["Stopping", "TrainingState", "export", "resume", "save_checkpoint"]
+
+
+@dataclass
+class Stopping:
+    """Early stopping: the best validation so far, and how long ago it was.
+
+    Attributes:
+        best: Smallest validation loss.
+        checks: Validations since then.
+        weights: Learned weights of that moment, by name; empty before the first validation.
+    """
+
+    best: float = math.inf
+    checks: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def note(self, loss: float, module: nn.Module) -> None:
+        """Takes one validation of `module`; its weights are kept if they are the best."""
+        self.checks += 1
+        if loss < self.best or not self.weights:
+            self.best = loss if math.isfinite(loss) else math.inf
+            self.checks = 0
+            self.weights = _state(module, learned_only=True)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that changes while a recipe is trained.
+
+    Attributes:
+        module: The recipe's module.
+        average: The exponential average of its weights: what is validated and saved.
+        optimizer: Of the weights that learn.
+        stopping: The best validation.
+    """
+
+    module: nn.Module
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    stopping: Stopping
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Lends the module its averaged weights."""
+        learned = [p for p in self.module.parameters() if p.requires_grad]
+        mean = [p for p in self.average.module.parameters() if p.requires_grad]
+        own = [p.detach().clone() for p in learned]
+        _copy(mean, learned)
+        try:
+            yield
+        finally:
+            _copy(own, learned)
+
+
+@torch.no_grad()
+def _copy(source: list[Tensor] | list[nn.Parameter], target: list[nn.Parameter]) -> None:
+    for new, weight in zip(source, target, strict=True):
+        weight.copy_(new)
+
+
+def save_checkpoint(folder: Path, step: int, state: TrainingState) -> None:
+    """Writes a new checkpoint beside the old one, then swaps, so a kill leaves one of the two."""
+    fresh, current = folder / "checkpoint.new", folder / "checkpoint"
+    shutil.rmtree(fresh, ignore_errors=True)  # a kill may have left one behind
+    fresh.mkdir()
+    save_file(_state(state.module), fresh / "module.safetensors")
+    save_file(_state(state.average.module), fresh / "average.safetensors")
+    stopping = state.stopping
+    if stopping.weights:
+        save_file(stopping.weights, fresh / "best.safetensors")
+    torch.save(
+        {
+            "optimizer": state.optimizer.state_dict(),
+            "step": step,
+            "averaged": int(state.average.n_averaged),
+            "stopping": {"best": stopping.best, "checks": stopping.checks},
+        },
+        fresh / "optimizer.pt",
+    )
+    old = folder / "checkpoint.old"
+    if current.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        current.replace(old)
+    fresh.replace(current)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def resume(folder: Path, state: TrainingState) -> int:
+    """Loads the newest checkpoint, if any, and returns the next step.
+
+    Raises:
+        TrainingError: The checkpoint is damaged, or of another model.
+    """
+    names = ("checkpoint", "checkpoint.old")
+    found = next((folder / name for name in names if (folder / name).exists()), None)
+    if found is None:
+        return 0
+    try:
+        return _load(found, state)
+    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
+        raise TrainingError(
+            "the checkpoint does not fit this model",
+            where=str(found),
+            remedy="Give another output folder, or remove this one to start again",
+        ) from error
+
+
+def _load(found: Path, state: TrainingState) -> int:
+    state.module.load_state_dict(load_file(found / "module.safetensors"))
+    state.average.module.load_state_dict(load_file(found / "average.safetensors"))
+    rest = torch.load(found / "optimizer.pt", weights_only=True, map_location="cpu")
+    state.optimizer.load_state_dict(rest["optimizer"])
+    state.average.n_averaged.fill_(rest["averaged"])
+    # Runs that began before there was early stopping have nothing to say about it.
+    stopping = rest.get("stopping", {})
+    state.stopping.best = float(stopping.get("best", math.inf))
+    state.stopping.checks = int(stopping.get("checks", 0))
+    best = found / "best.safetensors"
+    state.stopping.weights = load_file(best) if best.is_file() else {}
+    return int(rest["step"])
+
+
+def export(folder: Path, state: TrainingState) -> Path:
+    """Writes `model.safetensors`: the averaged weights, of the best validation if there was one."""
+    path = folder / "model.safetensors"
+    fresh = path.with_suffix(".new")
+    save_file({**_state(state.average.module), **state.stopping.weights}, fresh)
+    fresh.replace(path)
+    return path
+
+
+def _state(module: nn.Module, *, learned_only: bool = False) -> dict[str, Tensor]:
+    """Weights and buffers by name on the CPU, copied; all, or without the frozen weights."""
+    frozen = {name for name, p in module.named_parameters(remove_duplicate=False)
+              if not p.requires_grad}  # fmt: skip
+    return {
+        name: value.detach().cpu().clone().contiguous()
+        for name, value in module.state_dict().items()
+        if not (learned_only and name in frozen)
+    }

@@ -1,0 +1,118 @@
+"""What a run tells while it goes on and when it is done: metrics, a bar, and the curves."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from tqdm import tqdm
+
+__all__ = ["Metrics", "draw_curves"]
+
+_VALIDATION = "validation_"
+_NO_CURVE = {"step", "samples_per_second"}
+
+
+class Metrics:
+    """The file `metrics.jsonl` and the progress bar of one process.
+
+    A row has `step`, the losses of that step, `samples_per_second` since the row before, and
+    `validation_...` where the step was validated. A run that goes on at step `first` drops later
+    rows, and a torn last one.
+
+    Args:
+        path: The file; `None` in the processes that leave the telling to the first.
+        first: Step that the run goes on at.
+        steps: Steps of the whole run.
+        samples_per_step: In all processes together.
+    """
+
+    def __init__(
+        self, path: Path | None, first: int, steps: int, samples_per_step: int, *, show: bool
+    ) -> None:
+        self._log = None if path is None else _open(path, first)
+        self._samples_per_step = samples_per_step
+        self._bar: tqdm[Any] = tqdm(
+            initial=first,
+            total=steps,
+            unit="step",
+            file=sys.stderr,
+            disable=not show or path is None,
+            # Where nobody watches, a bar is a line in a log each time it moves.
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,
+        )
+        self._since, self._steps = time.perf_counter(), 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        if self._log is not None:
+            self._log.close()
+
+    def step_done(self, loss: float) -> None:
+        """Moves the bar."""
+        self._steps += 1
+        rate = self._rate()
+        self._bar.set_postfix_str(f"loss {loss:.4g}, {rate:.1f} samples/s", refresh=False)
+        self._bar.update()
+
+    def write(
+        self, step: int, losses: Mapping[str, float], validation: Mapping[str, float]
+    ) -> None:
+        """Writes the row of a step and starts the next count of samples."""
+        rate = {"samples_per_second": round(self._rate(), 1)}
+        told = {_VALIDATION + name: value for name, value in validation.items()}
+        if self._log is not None:
+            self._log.write(json.dumps({"step": step, **losses, **rate, **told}) + "\n")
+            self._log.flush()
+        self._since, self._steps = time.perf_counter(), 0
+
+    def _rate(self) -> float:
+        seconds = time.perf_counter() - self._since
+        return self._steps * self._samples_per_step / max(seconds, 1e-9)
+
+
+def _open(path: Path, first: int) -> TextIO:
+    kept = []
+    if path.is_file():
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("}\n")]
+        kept = [line for line in whole if json.loads(line)["step"] < first]
+    path.write_text("".join(kept), "utf-8")
+    return path.open("a", encoding="utf-8")
+
+
+def draw_curves(metrics: Path, image: Path) -> Path:
+    """Draws every loss of a `metrics.jsonl` over the steps, the validated ones with their twin."""
+    # A figure of its own, without pyplot: no window system and no state behind the caller's back.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
+    names = dict.fromkeys(name.removeprefix(_VALIDATION) for row in rows for name in row)
+    shown = [name for name in names if name not in _NO_CURVE]
+    figure = Figure(figsize=(6.0, 2.2 * max(1, len(shown))), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, name in enumerate(shown, start=1):
+        axes = figure.add_subplot(len(shown), 1, place, title=name, xlabel="step")
+        for key, label in ((name, "training"), (_VALIDATION + name, "validation")):
+            points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else "",
+                          label=label)  # fmt: skip
+        axes.legend()
+        axes.grid(alpha=0.3)
+    figure.savefig(image, dpi=80)
+    return image

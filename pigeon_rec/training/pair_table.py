@@ -1,0 +1,128 @@
+"""The table of preference pairs: its columns, how it is written and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from pigeon_rec.errors import TrainingError
+
+__all__ = ["PAIRS", "SCHEMA", "PairTensors", "pair_tensors", "read_pairs", "write_pairs"]
+
+PAIRS = "pairs.parquet"
+"""Name of the table in a training folder."""
+
+SCHEMA: Mapping[str, Any] = {
+    # The window.
+    "split": pl.String(),
+    "user_id": pl.String(),
+    "position": pl.Int64(),  # of the target among the user's interactions
+    "history_ids": pl.List(pl.String()),
+    "target_id": pl.String(),
+    "reference_id": pl.String(),
+    "target_text": pl.String(),
+    # What the model was told when it wrote the chosen picture.
+    "history_codes": pl.List(pl.Int32()),  # image by image
+    "history_keep": pl.List(pl.Boolean()),
+    "reference_codes": pl.List(pl.Int32()),
+    "reference_keep": pl.List(pl.Boolean()),
+    # The pair.
+    "chosen_codes": pl.List(pl.Int32()),
+    "rejected_codes": pl.List(pl.Int32()),
+    "chosen_ratio": pl.Float64(),
+    "rejected_ratio": pl.Float64(),
+    "chosen_score": pl.Float64(),
+    "rejected_score": pl.Float64(),
+    "margin": pl.Float64(),
+    # All candidates, in the order of their ratios.
+    "mask_ratios": pl.List(pl.Float64()),
+    "scores": pl.List(pl.Float64()),
+    "history_scores": pl.List(pl.Float64()),
+    "text_scores": pl.List(pl.Float64()),
+    # Provenance.
+    "model_digest": pl.String(),
+    "config_hash": pl.String(),
+    "seed": pl.Int64(),
+    "product_version": pl.String(),
+    "torch_version": pl.String(),
+}
+"""Columns of `pairs.parquet`, a row per pair."""
+
+
+@dataclass(frozen=True)
+class PairTensors:
+    """Pairs as training takes them; `NO_CODE` behind the end of a picture.
+
+    Attributes:
+        texts: Target text of each pair.
+        history: int64 `[n, images, P]`.
+        history_keep: float32 `[n, images, P]`, 0 where masked.
+        reference: int64 `[n, P]`.
+        reference_keep: float32 `[n, P]`.
+        chosen: int64 `[n, P]`.
+        rejected: int64 `[n, P]`.
+    """
+
+    texts: tuple[str, ...]
+    history: Tensor
+    history_keep: Tensor
+    reference: Tensor
+    reference_keep: Tensor
+    chosen: Tensor
+    rejected: Tensor
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+
+def write_pairs(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Writes pairs as parquet; a killed writer leaves no half a file behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    pl.DataFrame(list(rows), schema=dict(SCHEMA), orient="row").write_parquet(fresh)
+    fresh.replace(path)
+
+
+def read_pairs(folder: Path) -> pl.DataFrame:
+    """The preference pairs of a training folder.
+
+    Raises:
+        TrainingError: There are none, or the file is damaged or of another layout.
+    """
+    path = folder / PAIRS
+    try:
+        return pl.read_parquet(path).select(
+            pl.col(name).cast(kind) for name, kind in SCHEMA.items()
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise TrainingError(
+            f"the preference pairs cannot be read: {error}",
+            where=str(path),
+            remedy="Make them first: pigeon-rec train pairs",
+        ) from error
+
+
+def pair_tensors(pairs: pl.DataFrame) -> PairTensors:
+    """Pairs as tensors; all histories must have the same number of pictures."""
+    patches = len(pairs["reference_codes"][0])
+
+    def rows(column: str, *shape: int) -> Tensor:
+        flat = np.array(pairs[column].explode().to_numpy())
+        return torch.from_numpy(flat).reshape(len(pairs), *shape, patches)
+
+    return PairTensors(
+        texts=tuple(pairs["target_text"]),
+        history=rows("history_codes", -1).long(),
+        history_keep=rows("history_keep", -1).float(),
+        reference=rows("reference_codes").long(),
+        reference_keep=rows("reference_keep").float(),
+        chosen=rows("chosen_codes").long(),
+        rejected=rows("rejected_codes").long(),
+    )

@@ -1,0 +1,102 @@
+"""Preference pairs for stage 2 (paper section 3.5.2): which of its own pictures a user likes best.
+
+The stage-1 model draws every chosen training window at several reference mask ratios; each picture
+is scored, the best is chosen and the worst is rejected. Windows are worked on in batches; a batch
+that is done is kept, so a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+import torch
+
+from pigeon_rec import __version__
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.training.pair_maker import PairMaker
+from pigeon_rec.training.pair_table import PAIRS, read_pairs, write_pairs
+from pigeon_rec.training.plan import TrainingPlan
+from pigeon_rec.training.provenance import PICTURE_RECIPES, pairs_config_hash, weights_digest
+
+__all__ = ["Progress", "make_pairs"]
+
+_LABEL = "preference windows"
+
+
+class Progress(Protocol):
+    """Hears how many windows are done."""
+
+    def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
+        """Takes one report; `fields` are further numbers worth showing."""
+
+
+def _silent(label: str, done: int, total: int, **fields: float) -> None:
+    """Ignores every report."""
+
+
+def make_pairs(plan: TrainingPlan, folder: Path, *, progress: Progress = _silent) -> Path:
+    """Makes `folder/pairs.parquet` and returns its path.
+
+    A table that was made with the same settings by the same model is left as it is.
+
+    Args:
+        plan: Settings of the pairs, and sizes of the model.
+        folder: Training folder with stage 1 and the scorer.
+        progress: Hears of every batch, with the pairs kept so far and the candidates per second.
+
+    Raises:
+        TrainingError: A recipe has not been trained in `folder`, or no window gave a pair.
+    """
+    made = {
+        "model_digest": weights_digest(folder, *PICTURE_RECIPES),
+        "config_hash": pairs_config_hash(plan),
+        "seed": plan.pairs.seed,
+        "product_version": __version__,
+        "torch_version": torch.__version__,
+    }
+    path = folder / PAIRS
+    if _is_made(folder, made):
+        return path
+    if plan.pairs.threads:
+        torch.set_num_threads(plan.pairs.threads)
+    maker = PairMaker.load(plan, folder)
+    batches = list(maker.batches())
+    total = sum(len(batch.target) for batch in batches)
+    parts, done, kept = folder / "pairs" / f"{made['config_hash']}-{made['model_digest']}", 0, 0
+    for place, batch in enumerate(batches):
+        part = parts / f"{place:05d}.parquet"
+        if not part.is_file():
+            write_pairs([row | made for row in maker.pairs(batch)], part)
+        done, kept = done + len(batch.target), kept + _height(part)
+        progress(_LABEL, done, total, pairs=kept)
+    if not kept:
+        raise TrainingError(
+            f"none of {total} windows gave a pair",
+            where="pairs.min_margin",
+            remedy="Lower the least margin, or ask for more windows or mask ratios",
+        )
+    _join(parts, path)
+    shutil.rmtree(folder / "pairs")
+    return path
+
+
+def _is_made(folder: Path, made: dict[str, Any]) -> bool:
+    """Whether the table is there already, by the same settings and the same model."""
+    if not (folder / PAIRS).is_file():
+        return False
+    names = ["model_digest", "config_hash"]
+    return read_pairs(folder).select(names).unique().to_dicts() == [
+        {name: made[name] for name in names}
+    ]
+
+
+def _height(part: Path) -> int:
+    return int(pl.scan_parquet(part).select(pl.len()).collect().item())
+
+
+def _join(parts: Path, path: Path) -> None:
+    tables = [pl.read_parquet(part) for part in sorted(parts.glob("*.parquet"))]
+    write_pairs(pl.concat(tables).to_dicts(), path)

@@ -1,0 +1,40 @@
+"""Which weights and settings something was made with, as digests."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.training.plan import TrainingPlan
+
+__all__ = ["PICTURE_RECIPES", "pairs_config_hash", "weights_digest"]
+
+PICTURE_RECIPES = ("tokenizer", "renderer", "scorer", "reconstruct")
+"""Recipes whose weights make and score stage 1's pictures."""
+
+
+def weights_digest(folder: Path, *recipes: str) -> str:
+    """SHA-256 over the weights of some recipes.
+
+    Raises:
+        TrainingError: One of them has not been trained in `folder`.
+    """
+    digest = hashlib.sha256()
+    for name in recipes:
+        path = folder / name / "model.safetensors"
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise TrainingError(
+                f"the weights of recipe {name!r} cannot be read",
+                where=str(path),
+                remedy=f"Train it first: pigeon-rec train {name}",
+            ) from error
+    return digest.hexdigest()
+
+
+def pairs_config_hash(plan: TrainingPlan) -> str:
+    """SHA-256 over the settings that decide about preference pairs."""
+    settings = plan.model_dump_json(include={"model", "scorer", "users", "pairs"})
+    return hashlib.sha256(settings.encode()).hexdigest()
