@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -13,24 +14,34 @@ from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.paths import NightPaths
 
-__all__ = ["NightFiles", "read_night", "read_table", "serving_paths"]
+__all__ = ["SHARD_SCHEMA", "NightFiles", "read_night", "read_table", "serving_paths"]
 
 _SHOWN = 3
-_DRAWN_SCHEMA = pl.Schema(
+SHARD_SCHEMA: Final = pl.Schema(
     {
-        "asset_key": pl.String,
-        "user_id": pl.String,
-        "item_id": pl.String,
-        "image": pl.Binary,
-        "format": pl.String,
-        "width": pl.Int32,
-        "height": pl.Int32,
-        "image_sha256": pl.String,
-        "mask_ratio": pl.Float64,
-        "seed": pl.Int64,
-        "rejected_reason": pl.String,
-        "rejected_detail": pl.String,
+        "asset_key": pl.String(),
+        "user_id": pl.String(),
+        "item_id": pl.String(),
+        "image": pl.Binary(),
+        "format": pl.String(),
+        "width": pl.Int32(),
+        "height": pl.Int32(),
+        "image_sha256": pl.String(),
+        "mask_ratio": pl.Float64(),
+        "seed": pl.Int64(),
+        "text_score": pl.Float64(),
+        "history_score": pl.Float64(),
+        "reference_score": pl.Float64(),
+        "selection_score": pl.Float64(),
+        "rejected_reason": pl.String(),
+        "rejected_detail": pl.String(),
     }
+)
+"""Columns of a generated shard; the scores may be others, all named `*_score`."""
+
+# What a picture must tell, whichever scores it has.
+_DRAWN_SCHEMA: Final = pl.Schema(
+    {name: kind for name, kind in SHARD_SCHEMA.items() if not name.endswith("_score")}
 )
 
 
