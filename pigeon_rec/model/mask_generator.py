@@ -112,16 +112,23 @@ class MaskGenerator(nn.Module):
             type_ids: int64 `[B, N]`, `PADDING`, `HISTORY` or `TARGET`.
         """
         padding = type_ids == PADDING
-        x = embeds + self.positions[position_ids] + self.type_embedding(type_ids)
-        x = self.dropout(self.LayerNorm(x))
-        x = self.LayerNorm(self.encoder(x, src_key_padding_mask=padding))
-        x = self.dropout(torch.tanh(self.dense(x)))
+        x = self.encode(self.place(embeds, position_ids, type_ids), padding)
         cosine = F.cosine_similarity(embeds.float(), x.float(), dim=-1).masked_fill(padding, 0.0)
         return MaskScores(
             cosine,
             _softmax_over(cosine, type_ids == HISTORY),
             _softmax_over(cosine, type_ids == TARGET),
         )
+
+    def place(self, embeds: Tensor, position_ids: Tensor, type_ids: Tensor) -> Tensor:
+        """Embeddings that know their place and type, `[B, N, D]`; arguments as of `forward`."""
+        x = embeds + self.positions[position_ids] + self.type_embedding(type_ids)
+        return torch.as_tensor(self.dropout(self.LayerNorm(x)))
+
+    def encode(self, placed: Tensor, padding: Tensor) -> Tensor:
+        """Placed embeddings `[B, N, D]` after looking at each other; `padding [B, N]` unseen."""
+        x = self.LayerNorm(self.encoder(placed, src_key_padding_mask=padding))
+        return torch.as_tensor(self.dropout(torch.tanh(self.dense(x))))
 
     def keep_history(
         self, scores: MaskScores, type_ids: Tensor, ratio: float, gumbel: Tensor

@@ -262,9 +262,9 @@ class VisualTokenizer(nn.Module):
         log_probs = self.token_predictor(features, features.new_ones(*features.shape[:2], 1))
         scores = log_probs if gumbel is None else log_probs + gumbel
         soft = scores.softmax(-1)[..., 0]
-        # An image must keep a token: the surest one stays whatever the predictor says.
-        hard = (scores[..., 0] > scores[..., 1]).to(soft.dtype)
-        hard = hard.scatter(1, scores[..., 0].argmax(1, keepdim=True), 1.0)
+        margin = scores[..., 0] - scores[..., 1]
+        # An image must keep a token: the surest one stays, even where the predictor drops all.
+        hard = (margin > 0).to(soft.dtype).scatter(1, margin.argmax(1, keepdim=True), 1.0)
         return hard - soft.detach() + soft
 
     def forward(self, features: Tensor, decisions: Tensor) -> VisualCodes:

@@ -124,6 +124,20 @@ def test_training_decisions_follow_the_noise(dynamic: VisualTokenizer, pixels: T
     assert torch.equal(kept, wanted)
 
 
+def test_noise_may_drop_the_patch_with_the_highest_keep_score(
+    dynamic: VisualTokenizer, pixels: Tensor
+) -> None:
+    """Kept is what beats its own drop score; the surest is by margin, not by height."""
+    features = dynamic.encoder(pixels)
+    gumbel = torch.zeros(6, 16, 2)
+    gumbel[:, 3] = torch.tensor([1e6, 2e6])
+    gumbel[:, 7, 0] = 1e5
+    gumbel[:, [4, 5], 1] = 1e5
+    kept = dynamic.decide(features, gumbel) > 0.5
+    assert not kept[:, [3, 4, 5]].any()
+    assert kept[:, 7].all()
+
+
 def test_decisions_pass_gradient_to_the_predictor(dynamic: VisualTokenizer, pixels: Tensor) -> None:
     with torch.no_grad():
         dynamic.get_parameter("token_predictor.out_conv.4.weight").div_(200.0)

@@ -16,6 +16,7 @@ from pigeon_rec.training.preference import (
     dpo_loss,
     label_counts,
     sequence_log_probabilities,
+    token_losses,
 )
 from tests.model.tiny import seeded
 
@@ -48,6 +49,14 @@ def test_log_probabilities_are_sums_over_the_labels(logits: Tensor, shift: bool)
     found = sequence_log_probabilities(logits, LABELS, shift=shift)
     assert found.tolist() == pytest.approx(by_hand(logits, LABELS, int(shift)), abs=1e-4)
     assert found[2] == 0
+
+
+def test_token_losses_stand_at_the_places_that_predict(logits: Tensor) -> None:
+    losses = token_losses(logits, LABELS)
+    assert losses.shape == (4, 4)
+    assert torch.equal(losses > 0, LABELS[:, 1:] != IGNORED)
+    assert torch.allclose(-losses.sum(1), sequence_log_probabilities(logits, LABELS))
+    assert torch.equal(token_losses(logits[:, :-1], LABELS[:, 1:], shift=False), losses)
 
 
 def test_labels_are_counted_where_they_are_summed() -> None:
