@@ -69,9 +69,11 @@ def token_losses(logits: Tensor, labels: Tensor, *, shift: bool = True) -> Tenso
     """
     if shift:
         logits, labels = logits[:, :-1], labels[:, 1:]
-    return F.cross_entropy(
-        logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+    # Rows of scores stay in one piece: sums over a whole vocabulary lose digits otherwise.
+    losses = F.cross_entropy(
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
+    return losses.view(labels.shape)
 
 
 def sequence_log_probabilities(logits: Tensor, labels: Tensor, *, shift: bool = True) -> Tensor:

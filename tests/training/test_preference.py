@@ -59,6 +59,16 @@ def test_token_losses_stand_at_the_places_that_predict(logits: Tensor) -> None:
     assert torch.equal(token_losses(logits[:, :-1], LABELS[:, 1:], shift=False), losses)
 
 
+def test_a_large_vocabulary_costs_no_digits() -> None:
+    with seeded():
+        logits, labels = torch.randn(2, 3, 40_000) * 0.1, torch.randint(0, 40_000, (2, 3))
+    found = token_losses(logits, labels).double()
+    wanted = torch.nn.functional.cross_entropy(
+        logits[:, :-1].double().flatten(0, 1), labels[:, 1:].flatten(), reduction="none"
+    )
+    assert torch.allclose(found.flatten(), wanted, rtol=1e-6, atol=0)
+
+
 def test_labels_are_counted_where_they_are_summed() -> None:
     assert label_counts(LABELS).tolist() == [4, 2, 0, 3]
     assert label_counts(LABELS, shift=False).tolist() == [4, 3, 0, 4]
