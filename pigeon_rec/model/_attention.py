@@ -29,6 +29,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[B, N, D]` -> `[B, N, D]`."""
         query, key, value = (split_heads(t, self.heads) for t in self.qkv(x).chunk(3, dim=-1))
         return self.proj(merge_heads(F.scaled_dot_product_attention(query, key, value)))
 
@@ -45,7 +46,10 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, context: Tensor, key_bias: Tensor | None = None) -> Tensor:
-        """`x [B, Q, D]`, `context [B, N, D]`, `key_bias [B, N]` added to every query's scores."""
+        """`[B, Q, D]`: what `x [B, Q, D]` takes from `context [B, N, D]`.
+
+        `key_bias [B, N]` is added to every query's scores.
+        """
         query = split_heads(self.query(x), self.heads)
         key = split_heads(self.key(context), self.heads)
         value = split_heads(self.value(context), self.heads)
@@ -64,4 +68,5 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[..., D]` -> `[..., D]`."""
         return torch.as_tensor(self.fc2(F.gelu(self.fc1(x))))

@@ -59,11 +59,11 @@ class LatentCodec(nn.Module):
         return F.pixel_shuffle(self.autoencoder.decode(latents).sample, self.config.patch)
 
     def encode_normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels -> latents of zero mean and unit variance per channel, as diffusion wants them."""
+        """Pixels `[B, 3, H, W]` -> latents `[B, C, h, w]` of zero mean and unit variance each."""
         return (self.posterior(pixels).mode() - self.latent_mean) / self.latent_std
 
     def decode_normalised(self, latents: Tensor) -> Tensor:
-        """The inverse of `encode_normalised`, up to the autoencoder's loss."""
+        """Latents `[B, C, h, w]` -> pixels `[B, 3, H, W]`, up to the autoencoder's loss."""
         return self.decode(latents * self.latent_std + self.latent_mean)
 
 
@@ -106,13 +106,16 @@ class Renderer(nn.Module):
     def forward(
         self, noisy: Tensor, timestep: Tensor, prompt: Tensor, pooled: Tensor | None
     ) -> Tensor:
-        """Predicts noise, velocity or sample (`config.prediction`) for noisy latents.
+        """Predicts noise, velocity (arXiv 2202.00512, section 4) or sample for noisy latents.
 
         Args:
             noisy: `[B, C, side, side]`.
             timestep: int64 `[B]` or scalar, 0 to `train_timesteps - 1`.
             prompt: `[B, queries, prompt_width]`; zeros for an unconditional pass.
             pooled: `[B, pooled_width]` or None.
+
+        Returns:
+            `[B, C, side, side]`; which of the three is `config.prediction`.
         """
         # Convolutions on CPU are about a fifth faster with channels innermost.
         noisy = noisy.contiguous(memory_format=torch.channels_last)
@@ -158,7 +161,7 @@ class ImageGenerator(nn.Module):
         )
 
     def sampler(self) -> DPMSolverMultistepScheduler:
-        """A second-order multistep solver on the same schedule, for few steps."""
+        """A second-order multistep solver on the same schedule (arXiv 2211.01095), for few steps."""
         return DPMSolverMultistepScheduler.from_config(
             self.noise_schedule().config, algorithm_type="dpmsolver++", final_sigmas_type="zero"
         )
@@ -174,7 +177,7 @@ class ImageGenerator(nn.Module):
             noise: Standard normal `[B, *latent_shape]`, the only randomness.
             steps: Solver steps.
             guidance_scale: 1 is plain conditional sampling; above, classifier-free guidance
-                against zero prompts (7.0 in the published runs).
+                (arXiv 2207.12598, equation 6) against zero prompts (7.0 in the published runs).
 
         Returns:
             uint8 `[B, H, W, 3]`.

@@ -54,6 +54,9 @@ def keep_counts(lengths: Tensor, ratio: float) -> Tensor:
 def gumbel_top_k(weights: Tensor, valid: Tensor, ratio: float, gumbel: Tensor) -> Tensor:
     """Keeps the best tokens of every row at once, without a loop over samples.
 
+    The k largest of log-weight + Gumbel noise are k draws without replacement (arXiv 1903.06059,
+    section 2.3); the gradient is that of their softmax (straight-through, arXiv 1308.3432).
+
     Args:
         weights: Positive `[B, N]`; need not sum to one.
         valid: bool `[B, N]`, the tokens that take part.
@@ -72,7 +75,7 @@ def gumbel_top_k(weights: Tensor, valid: Tensor, ratio: float, gumbel: Tensor) -
 
 
 def sinusoid_table(positions: int, dim: int) -> Tensor:
-    """`P[p, 2i] = sin(p w_i)`, `P[p, 2i + 1] = cos(p w_i)`, `w_i = 10000^(-2i / dim)`."""
+    """Float32 `[positions, dim]`: `P[p, 2i] = sin(p w_i)`, `P[p, 2i + 1] = cos(p w_i)`, `w_i = 10000^(-2i / dim)`."""
     place = torch.arange(positions, dtype=torch.float32).unsqueeze(1)
     rate = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
     table = torch.zeros(positions, dim)
@@ -104,7 +107,7 @@ class MaskGenerator(nn.Module):
     positions: Tensor
 
     def forward(self, embeds: Tensor, position_ids: Tensor, type_ids: Tensor) -> MaskScores:
-        """Scores tokens.
+        """Scores tokens: the cosine of each before and after, and its softmax per type.
 
         Args:
             embeds: `[B, N, D]` from the language model's table.
@@ -133,7 +136,14 @@ class MaskGenerator(nn.Module):
     def keep_history(
         self, scores: MaskScores, type_ids: Tensor, ratio: float, gumbel: Tensor
     ) -> Tensor:
-        """0/1 `[B, N]`, straight-through: the most relevant history tokens stay."""
+        """0/1 `[B, N]`, straight-through: the most relevant history tokens stay.
+
+        Args:
+            scores: As `forward` gave them.
+            type_ids: int64 `[B, N]`.
+            ratio: Share of history tokens to drop, 0 to 1.
+            gumbel: Gumbel(0, 1) noise `[B, N]`.
+        """
         return gumbel_top_k(scores.history, type_ids == HISTORY, ratio, gumbel)
 
     def keep_target(

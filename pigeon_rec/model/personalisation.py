@@ -51,7 +51,10 @@ class ReferenceAdapter(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, decoded: DecoderOutput) -> Tensor:
-        """`[B, reference_tokens, hidden]`; one token is the mean over all queries."""
+        """Prompts `[B, queries, prompt_width]` -> `[B, reference_tokens, hidden]`.
+
+        One token is the mean over all queries, as published.
+        """
         x = self.dropout(self.encoder(_tile_means(decoded.prompt, self.tokens)))
         return torch.as_tensor(self.dropout(torch.tanh(self.decoder(x))))
 
@@ -100,7 +103,7 @@ class Personalisation(nn.Module):
         self.aligned = AlignedReference(width, sizes.hidden, places) if aligned else None
 
     def token_embeddings(self, ids: Tensor) -> Tensor:
-        """Rows of the language model's table, `[..., hidden]`."""
+        """Rows of the language model's table: ids int64 `[...]` -> `[..., hidden]`."""
         return torch.as_tensor(self.language_model.get_input_embeddings()(ids))
 
     def masks(
@@ -145,6 +148,10 @@ class Personalisation(nn.Module):
             texts: Token ids around the pictures.
             history: int64 code rows `[B, images, P]`, `NO_CODE` where there is none.
             history_keep: `[B, images, P]`, 0 where masked.
+
+        Returns:
+            Rows of one width, whatever is missing: all text, `images * P` codes, the reference
+            tokens, and image start.
         """
         batch, vocabulary = len(history), self.vocabulary
         # Nothing stands between the pictures, so one place is enough for all of them.
@@ -193,7 +200,10 @@ class Personalisation(nn.Module):
         return embeds + nn.functional.pad(guides, (0, 0, before, 1)).to(embeds.dtype)
 
     def code_logits(self, hidden: Tensor) -> Tensor:
-        """Scores of image end (column 0) and every code (columns 1...), `[..., 1 + codes]`."""
+        """States `[..., hidden]` -> scores of image end and every code, `[..., 1 + codes]`.
+
+        Column 0 is image end. Text is never written, so it takes no part.
+        """
         head = self.language_model.lm_head.weight[self.vocabulary.image_end :]
         return hidden @ head.T.to(hidden.dtype)
 

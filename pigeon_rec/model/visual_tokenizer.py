@@ -83,7 +83,10 @@ class PatchEncoder(nn.Module):
 
 
 class TokenPredictor(nn.Module):
-    """Log-probabilities of keeping (channel 0) and dropping (channel 1) each patch."""
+    """Log-probabilities of keeping (channel 0) and dropping (channel 1) each patch.
+
+    Half of the channels are local, half the mean over the image (as arXiv 2106.02034, section 3.2).
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -223,7 +226,11 @@ class VectorQuantizer(nn.Module):
         return distance.argmin(-1).view(unit.shape[:-1])
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`z [..., code_dim]` -> ids, rows (straight-through gradient to z), unit z."""
+        """`z [..., code_dim]` -> ids `[...]`, rows and unit z, both `[..., code_dim]`.
+
+        The gradient of the rows goes to z as if nothing had been quantised (arXiv 1711.00937,
+        section 3.2).
+        """
         with torch.autocast(z.device.type, enabled=False):
             unit = F.normalize(z.float(), dim=-1)
             ids = self.nearest(unit)
@@ -255,7 +262,8 @@ class VisualTokenizer(nn.Module):
 
         Args:
             features: `[B, P, C]`.
-            gumbel: Noise `[B, P, 2]` for a sampled decision; None decides for the likelier.
+            gumbel: Gumbel(0, 1) noise `[B, P, 2]` for a sampled decision (Gumbel-softmax, arXiv
+                1611.01144, equation 2); None decides for the likelier, the same every time.
         """
         if self.token_predictor is None:
             return features.new_ones(features.shape[:2])
