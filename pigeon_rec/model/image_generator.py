@@ -161,7 +161,7 @@ class ImageGenerator(nn.Module):
         )
 
     def sampler(self) -> DPMSolverMultistepScheduler:
-        """A second-order multistep solver on the same schedule (arXiv 2211.01095), for few steps."""
+        """A second-order multistep solver (arXiv 2211.01095) on the same schedule, few steps."""
         return DPMSolverMultistepScheduler.from_config(
             self.noise_schedule().config, algorithm_type="dpmsolver++", final_sigmas_type="zero"
         )

@@ -54,8 +54,8 @@ def keep_counts(lengths: Tensor, ratio: float) -> Tensor:
 def gumbel_top_k(weights: Tensor, valid: Tensor, ratio: float, gumbel: Tensor) -> Tensor:
     """Keeps the best tokens of every row at once, without a loop over samples.
 
-    The k largest of log-weight + Gumbel noise are k draws without replacement (arXiv 1903.06059,
-    section 2.3); the gradient is that of their softmax (straight-through, arXiv 1308.3432).
+    The k largest of log-weight + Gumbel noise are k draws without replacement (Gumbel top-k, arXiv
+    1903.06059); the gradient is that of their softmax (straight-through, arXiv 1308.3432).
 
     Args:
         weights: Positive `[B, N]`; need not sum to one.
@@ -75,7 +75,10 @@ def gumbel_top_k(weights: Tensor, valid: Tensor, ratio: float, gumbel: Tensor) -
 
 
 def sinusoid_table(positions: int, dim: int) -> Tensor:
-    """Float32 `[positions, dim]`: `P[p, 2i] = sin(p w_i)`, `P[p, 2i + 1] = cos(p w_i)`, `w_i = 10000^(-2i / dim)`."""
+    """Positions as waves, float32 `[positions, dim]` (arXiv 1706.03762, section 3.5).
+
+    `P[p, 2i] = sin(p w_i)`, `P[p, 2i + 1] = cos(p w_i)`, `w_i = 10000^(-2i / dim)`.
+    """
     place = torch.arange(positions, dtype=torch.float32).unsqueeze(1)
     rate = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000.0) / dim))
     table = torch.zeros(positions, dim)

@@ -2,8 +2,8 @@
 
 Every asset is drawn at several target mask ratios. At inference the ratio with the best
 `w * target score + (1 - w) * history score`, w = 0.5, is kept; for stage 2 the best and the
-worst ratio by history score alone become chosen and rejected (arXiv 2410.14170, sections 3.3
-and 3.4). Ties go to the first in the order given, at every level.
+worst ratio by history score alone become chosen and rejected (arXiv 2410.14170, "pairwise
+preference alignment"). Ties go to the first in the order given, at every level.
 """
 
 from __future__ import annotations
