@@ -14,13 +14,17 @@ from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
 
 __all__ = ["check_night"]
 
-_NULLABLE: Final = {"image_uri", "detail", "location"}
+_NULLABLE: Final = {"image_uri", "detail", "location", "expected_gain"}
 _OPTIONAL: Final = {"image_uri"}
 _UNIQUE: Final = {
     "assets": ("asset_key",),
     "run_assets": ("user_id", "item_id"),
     "scores": ("asset_key", "metric"),
     "rejections": ("user_id", "item_id"),
+    "cohorts": ("user_id",),
+    "plan_pairs": ("user_id", "item_id"),
+    "originals": ("item_id",),
+    "drawing_times": ("shard",),
 }
 _ORIGINS: Final = ("generated", "reused")
 _SHOWN: Final = 3
@@ -41,14 +45,7 @@ def check_night(night: NightRecords) -> NightRecords:
     frames = {name: _shaped(night, name) for name in NIGHT_SCHEMAS}
     for name, keys in _UNIQUE.items():
         _check_unique(night, name, frames[name], keys)
-    checked = dataclasses.replace(
-        night,
-        assets=frames["assets"],
-        run_assets=frames["run_assets"],
-        scores=frames["scores"],
-        rejections=frames["rejections"],
-        problems=frames["problems"],
-    )
+    checked: NightRecords = dataclasses.replace(night, **frames)
     _check_values(checked)
     _check_references(checked)
     _check_images(checked)
@@ -81,7 +78,7 @@ def _check_unique(
 ) -> None:
     twice = frame.filter(pl.struct(keys).is_duplicated()).select(keys).unique(maintain_order=True)
     if twice.height:
-        shown = [" / ".join(row) for row in twice.rows()]
+        shown = [" / ".join(map(str, row)) for row in twice.rows()]
         raise _fault(night, f"{_named(shown)} stand there more than once", name, keys)
 
 

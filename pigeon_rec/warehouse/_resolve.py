@@ -57,6 +57,9 @@ class ResolvedNight:
             "scores": self.scores.sort("asset_key", "metric"),
             "rejections": self.night.rejections.sort("user_id", "item_id"),
             "problems": self.night.problems.sort(pl.all()),
+            "cohorts": self.night.cohorts.sort("user_id"),
+            "plan_pairs": self.night.plan_pairs.sort("user_id", "item_id"),
+            "originals": self.night.originals.sort("item_id"),
         }
         for name, frame in frames.items():
             digest.update(f"\n{name}\n".encode())

@@ -145,8 +145,13 @@ def _replace(
         night_run_assets=night.run_assets,
         night_rejections=night.rejections,
         night_problems=night.problems,
+        night_cohorts=night.cohorts,
+        night_plan_pairs=night.plan_pairs,
+        night_originals=night.originals,
+        night_drawing_times=night.drawing_times,
     ):
-        script = sql_text("publish/replace_night") + sql_text("publish/settle")
+        steps = ("publish/replace_night", "publish/replace_plan", "publish/settle")
+        script = "".join(map(sql_text, steps))
         run_script(connection, script, {**_run_row(resolved), **facts})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -59,16 +59,39 @@ NIGHT_SCHEMAS: Final[Mapping[str, pl.Schema]] = {
             "message": pl.String(),
         }
     ),
+    "cohorts": pl.Schema({"user_id": pl.String(), "cohort": pl.String()}),
+    "plan_pairs": pl.Schema(
+        {
+            "user_id": pl.String(),
+            "item_id": pl.String(),
+            "rank": pl.Int32(),
+            "score": pl.Float64(),
+            "expected_views": pl.Float64(),
+            "expected_gain": pl.Float64(),
+            "reason": pl.String(),
+            "detail": pl.String(),
+        }
+    ),
+    "originals": pl.Schema(
+        {"item_id": pl.String(), "image_uri": pl.String(), "image_sha256": pl.String()}
+    ),
+    "drawing_times": pl.Schema(
+        {"shard": pl.Int32(), "assets": pl.Int64(), "seconds": pl.Float64()}
+    ),
 }
 """Columns of the frames of a `NightRecords`; an empty one is `pl.DataFrame(schema=...)`."""
+
+
+def _nothing(name: str) -> pl.DataFrame:
+    return pl.DataFrame(schema=NIGHT_SCHEMAS[name])
 
 
 @dataclass(frozen=True)
 class NightRecords:
     """One night, ready to be published.
 
-    Columns and types of the frames are in `NIGHT_SCHEMAS`; `image_uri`, `detail` and `location`
-    may be null, and `image_uri` may be left out.
+    Columns and types of the frames are in `NIGHT_SCHEMAS`; `image_uri`, `detail`, `location` and
+    `expected_gain` may be null, and `image_uri` may be left out.
 
     Attributes:
         logical_date: The date the night is for; its ISO form is the run id.
@@ -85,6 +108,11 @@ class NightRecords:
         scores: Long form, for this night's generated pictures, accepted or rejected.
         rejections: Pairs whose picture was refused, with a stable reason code.
         problems: Bad items, images and users that were met and gone round.
+        cohorts: Which cohort each user belongs to; pictures of a cohort are served to a user of
+            the cohort's name.
+        plan_pairs: What the plan made of each candidate pair.
+        originals: The catalogue's own pictures.
+        drawing_times: How long each shard took that was drawn; no part of what the night says.
     """
 
     logical_date: dt.date
@@ -99,6 +127,10 @@ class NightRecords:
     scores: pl.DataFrame
     rejections: pl.DataFrame
     problems: pl.DataFrame
+    cohorts: pl.DataFrame = field(default_factory=lambda: _nothing("cohorts"))
+    plan_pairs: pl.DataFrame = field(default_factory=lambda: _nothing("plan_pairs"))
+    originals: pl.DataFrame = field(default_factory=lambda: _nothing("originals"))
+    drawing_times: pl.DataFrame = field(default_factory=lambda: _nothing("drawing_times"))
 
     @property
     def run_id(self) -> str:

@@ -22,6 +22,16 @@ WITH rows_of AS (
     UNION ALL
     SELECT 'image_stores', to_json(r)::VARCHAR FROM image_stores AS r
     UNION ALL
+    SELECT 'cohorts', to_json(r)::VARCHAR FROM cohorts AS r
+    UNION ALL
+    SELECT 'plan_pairs', to_json(r)::VARCHAR FROM plan_pairs AS r
+    UNION ALL
+    SELECT 'originals', to_json(r)::VARCHAR FROM originals AS r
+    UNION ALL
+    SELECT 'served_cohorts', to_json(r)::VARCHAR FROM served_cohorts AS r
+    UNION ALL
+    SELECT 'served_cohort_pairs', to_json(r)::VARCHAR FROM served_cohort_pairs AS r
+    UNION ALL
     SELECT 'models', to_json(r)::VARCHAR
     FROM (
         SELECT

@@ -50,5 +50,20 @@ faults AS (
     UNION ALL
     SELECT 'wrong serving row', concat_ws(' / ', user_id, item_id), 'should be served and is not'
     FROM (SELECT * FROM newest_pairs EXCEPT ALL SELECT * FROM served_pairs)
+    UNION ALL
+    SELECT 'wrong serving row', concat_ws(' / ', cohort, item_id), 'is served and should not be'
+    FROM (SELECT * FROM served_cohort_pairs EXCEPT ALL SELECT * FROM newest_cohort_pairs)
+    UNION ALL
+    SELECT 'wrong serving row', concat_ws(' / ', cohort, item_id), 'should be served and is not'
+    FROM (SELECT * FROM newest_cohort_pairs EXCEPT ALL SELECT * FROM served_cohort_pairs)
+    UNION ALL
+    SELECT 'wrong cohort', user_id, 'is in ' || cohort || ' and should not be'
+    FROM (SELECT * FROM served_cohorts EXCEPT ALL SELECT * FROM newest_cohorts)
+    UNION ALL
+    SELECT 'wrong cohort', user_id, 'should be in ' || cohort || ' and is not'
+    FROM (SELECT * FROM newest_cohorts EXCEPT ALL SELECT * FROM served_cohorts)
+    UNION ALL
+    SELECT 'unknown night', concat_ws(' / ', run_id, user_id), 'has a cohort by no row of runs'
+    FROM cohorts ANTI JOIN runs USING (run_id)
 )
 SELECT kind, subject, detail FROM faults ORDER BY kind, subject, detail;

@@ -66,7 +66,8 @@ def test_served_assets_has_the_promised_columns(client: DuckDBPyConnection) -> N
 def test_only_the_newest_night_is_served(client: DuckDBPyConnection) -> None:
     rows = client.execute("SELECT DISTINCT run_id, logical_date FROM served_assets").fetchall()
     assert rows == [("2026-06-02", SECOND)]
-    assert client.execute("SELECT * FROM asset_for('ben', 'noto/apple')").fetchall() == []
+    found = client.execute("SELECT origin FROM asset_for('ben', 'noto/apple')").fetchall()
+    assert found == [("unknown",)]
 
 
 def test_the_queries_of_the_readme_give_decodable_pictures(client: DuckDBPyConnection) -> None:
@@ -84,9 +85,10 @@ def test_asset_for_gives_the_one_pair(client: DuckDBPyConnection) -> None:
     [row] = client.execute("SELECT * FROM asset_for('ann', 'noto/apple')").fetchall()
     assert row[8] == key_of(ANN)
     assert row[5:8] == (0.375 + 0.1, 0.25 + 0.1, 0.5 + 0.1)
-    assert row[-1] == dt.date(2026, 6, 2)
+    assert row[-3:] == (dt.date(2026, 6, 2), "own", None)
     assert client.execute(by_name).fetchall() == [row]
-    assert client.execute("SELECT * FROM asset_for('noto/apple', 'ann')").fetchall() == []
+    [swapped] = client.execute("SELECT * FROM asset_for('noto/apple', 'ann')").fetchall()
+    assert [value for value in swapped if value is not None] == ["noto/apple", "ann", "unknown"]
 
 
 def test_assets_for_user_come_best_first(client: DuckDBPyConnection) -> None:
@@ -105,12 +107,14 @@ def test_macros_take_hostile_ids_as_values(client: DuckDBPyConnection, user: str
 
 @settings(max_examples=30, deadline=None)
 @given(user=st.text(), item=st.text())
-def test_macros_find_nothing_for_unknown_text(
+def test_macros_answer_any_text_and_find_nothing_for_unknown_one(
     client: DuckDBPyConnection, user: str, item: str
 ) -> None:
     served = user in (*HOSTILE, "ann") and item == "noto/apple"
-    found = client.execute("SELECT * FROM asset_for(?, ?)", [user, item]).fetchall()
-    assert len(found) == (1 if served else 0)
+    found = client.execute(
+        "SELECT user_id, item_id, origin FROM asset_for(?, ?)", [user, item]
+    ).fetchall()
+    assert found == [(user, item, "own" if served else "unknown")]
     assert client.execute("SELECT count(*) FROM runs").fetchall() == [(2,)]
 
 
