@@ -8,7 +8,7 @@ by the caller, and batches have one fixed shape, so an image's bytes depend on i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 
@@ -27,7 +27,7 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.paths import model_folder
-from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.personalisation import InstructionTexts, Personalisation
 from pigeon_rec.model.randomness import gumbel_noise, normal_noise
 from pigeon_rec.model.sampling import sample_codes
 from pigeon_rec.model.text_tokenizer import TextTokenizer
@@ -219,23 +219,44 @@ class PigeonPipeline:
     ) -> PigeonOutput:
         """As `__call__`, from code rows: `history [B, images, P]`, `reference [B, P]`."""
         settings = settings or GenerationConfig()
-        size, ratios = self.config.tokenizer, settings.mask_ratios
-        side = size.image_size
-        images = np.zeros((len(keys), len(ratios), side, side, 3), dtype=np.uint8)
-        codes = np.zeros((len(keys), len(ratios), size.patches), dtype=np.int64)
-        for column, ratio in enumerate(ratios):
-            for rows in fixed_batches(len(keys), self.batch_size):
-                drawn, written = self._generate_batch(
-                    torch.from_numpy(history[rows]),
-                    torch.from_numpy(reference[rows]),
-                    [targets[i] for i in rows],
-                    [candidate_key(keys[i], ratio) for i in rows],
-                    ratio,
-                    settings,
-                    scenario,
-                )
-                images[rows, column], codes[rows, column] = drawn.numpy(), written.numpy()
-        return PigeonOutput(images, codes, tuple(ratios))
+        prompt, ratios = load_prompt(scenario), tuple(settings.mask_ratios)
+        sizes = self.config.language_model
+        codes = np.zeros((len(keys), len(ratios), self.config.tokenizer.patches), dtype=np.int64)
+        for rows in fixed_batches(len(keys), self.batch_size):
+            codes[rows] = self._write(
+                torch.from_numpy(history[rows]),
+                torch.from_numpy(reference[rows]),
+                write_texts(prompt, self.text, [targets[i] for i in rows], sizes),
+                [keys[i] for i in rows],
+                settings,
+            ).numpy()
+        candidates = [candidate_key(key, ratio) for key in keys for ratio in ratios]
+        images = self.render(codes.reshape(-1, codes.shape[-1]), candidates, settings)
+        return PigeonOutput(images.reshape(*codes.shape[:2], *images.shape[1:]), codes, ratios)
+
+    @torch.inference_mode()
+    def render(
+        self, codes: NDArray[np.int64], keys: Sequence[str], settings: GenerationConfig
+    ) -> NDArray[np.uint8]:
+        """Draws code rows int64 `[n, P]` as images uint8 `[n, H, W, 3]`.
+
+        One by one: the last bits of a convolution depend on the row in a batch, and a pixel may
+        round either way by them. Codes are whole numbers and do not mind.
+
+        Args:
+            codes: Visual tokens of each image.
+            keys: `candidate_key` of each, for its noise.
+            settings: Diffusion steps and guidance.
+        """
+        side = self.config.tokenizer.image_size
+        images = np.zeros((len(keys), side, side, 3), dtype=np.uint8)
+        for row, key in enumerate(keys):
+            decoded = self.decode(torch.from_numpy(codes[row : row + 1]))
+            noise = normal_noise([key], "diffusion", self.generator.latent_shape)
+            images[row] = self.generator(
+                decoded, noise, settings.diffusion_steps, settings.guidance_scale
+            )[0].numpy()
+        return images
 
     def masks(
         self,
@@ -257,17 +278,32 @@ class PigeonPipeline:
         noise = gumbel_noise(keys, "mask", (history[0].numel() + reference.shape[1],))
         return self.personalisation.masks(history, reference, history_ratio, reference_ratio, noise)
 
-    def _generate_batch(
+    def _write(
         self,
         history: Tensor,
         reference: Tensor,
-        targets: Sequence[str],
+        texts: InstructionTexts,
         keys: Sequence[str],
-        ratio: float,
         settings: GenerationConfig,
-        scenario: str,
-    ) -> tuple[Tensor, Tensor]:
-        """One batch at one mask ratio -> images uint8 `[B, H, W, 3]` and codes `[B, P]`."""
+    ) -> Tensor:
+        """One batch at all mask ratios -> codes int64 `[B, ratios, P]`."""
+        written = [
+            self._write_at(ratio, history, reference, texts, keys, settings)
+            for ratio in settings.mask_ratios
+        ]
+        return torch.stack(written, dim=1)
+
+    def _write_at(
+        self,
+        ratio: float,
+        history: Tensor,
+        reference: Tensor,
+        texts: InstructionTexts,
+        keys: Sequence[str],
+        settings: GenerationConfig,
+    ) -> Tensor:
+        """One batch at one mask ratio -> codes int64 `[B, P]`."""
+        keys = [candidate_key(key, ratio) for key in keys]
         # 1. Mask: keep the history and reference tokens that matter.
         keep_history, keep_reference = self.masks(
             history, reference, keys, settings.history_mask_ratio, ratio
@@ -275,14 +311,14 @@ class PigeonPipeline:
         # 2. The user's visual tokens, guided away from what they would be without the reference.
         scale = settings.reference_guidance
         if scale != 1.0:
-            history, reference, keep_history, targets = _twice(
-                history, reference, keep_history, targets
+            texts = _texts_twice(texts)
+            history, reference, keep_history = (
+                torch.cat([t, t]) for t in (history, reference, keep_history)
             )
             keep_reference = torch.cat([keep_reference, torch.zeros_like(keep_reference)])
         decoded = self.decode(reference, keep_reference)
-        texts = write_texts(load_prompt(scenario), self.text, targets, self.config.language_model)
         best = min(settings.top_k, 1 + self.config.tokenizer.codebook_size)
-        codes = sample_codes(
+        return sample_codes(
             self.personalisation,
             self.personalisation.instruct(texts, history, keep_history),
             self.personalisation.adapter(decoded),
@@ -291,19 +327,6 @@ class PigeonPipeline:
             self.personalisation.guides(decoded, reference, keep_reference),
             scale,
         )
-        # 3. Render, one by one: the last bits of a convolution depend on the row in a batch, and a
-        # pixel may round either way by them. Codes are whole numbers and do not mind.
-        start = normal_noise(keys, "diffusion", self.generator.latent_shape)
-        images = [
-            self.generator(
-                self.decode(codes[row : row + 1]),
-                start[row : row + 1],
-                settings.diffusion_steps,
-                settings.guidance_scale,
-            )
-            for row in range(len(codes))
-        ]
-        return torch.cat(images), codes
 
     def _check(
         self,
@@ -341,15 +364,12 @@ def _check_text(text: TextTokenizer, config: PigeonConfig) -> None:
         )
 
 
-def _twice(
-    history: Tensor, reference: Tensor, keep: Tensor, targets: Sequence[str]
-) -> tuple[Tensor, Tensor, Tensor, list[str]]:
-    """Every request of a batch, then all of them again."""
-    return (
-        torch.cat([history, history]),
-        torch.cat([reference, reference]),
-        torch.cat([keep, keep]),
-        [*targets, *targets],
+def _texts_twice(texts: InstructionTexts) -> InstructionTexts:
+    """Every target text of a batch, then all of them again."""
+    return replace(
+        texts,
+        target=torch.cat([texts.target, texts.target]),
+        target_mask=torch.cat([texts.target_mask, texts.target_mask]),
     )
 
 

@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch.utils.hooks import RemovableHandle
 
 from pigeon_rec.config import GenerationConfig
+from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.errors import ModelError
-from pigeon_rec.model.pipeline import PigeonOutput, PigeonPipeline
+from pigeon_rec.model.pipeline import PigeonOutput, PigeonPipeline, candidate_key
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import DYNAMIC, QUICK, TINY, pictures, tiny_pipeline, tiny_text
@@ -152,6 +153,35 @@ def test_all_arithmetic_is_done_in_batches_of_one_shape(pipeline: PigeonPipeline
     assert shapes.pop("tokenizer_decoder") == {8, 1}
     assert shapes.pop("image_generator") == {1}
     assert all(seen == {4} for seen in shapes.values())
+
+
+def test_rows_that_fill_a_batch_up_are_not_rendered(pipeline: PigeonPipeline) -> None:
+    drawn = []
+    hook = pipeline.generator.register_forward_hook(lambda *_: drawn.append(1))
+    draw(pipeline, list(range(5)))
+    hook.remove()
+    assert len(drawn) == 5 * len(QUICK.mask_ratios)
+
+
+def test_the_template_is_read_once(
+    pipeline: PigeonPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def counted(scenario: str) -> PromptTemplate:
+        read.append(scenario)
+        return load_prompt(scenario)
+
+    monkeypatch.setattr("pigeon_rec.model.pipeline.load_prompt", counted)
+    draw(pipeline)
+    assert read == ["sticker"]
+
+
+def test_codes_are_rendered_as_they_were(pipeline: PigeonPipeline, drawn: PigeonOutput) -> None:
+    keys = [candidate_key(key, 0.5) for key in KEYS]
+    again = pipeline.render(drawn.codes[:, 1], keys, QUICK)
+    assert np.array_equal(again, drawn.images[:, 1])
+    assert np.array_equal(pipeline.render(drawn.codes[2:3, 1], keys[2:3], QUICK), again[2:3])
 
 
 def test_no_rows_give_no_pictures(pipeline: PigeonPipeline) -> None:
