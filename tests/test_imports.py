@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "pigeon_rec"
 PACKAGES = sorted(p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__")
 
-# cli, dags -> nightly -> (model, retrieval, scoring, warehouse) -> data
+# cli, dags -> weekly -> nightly -> (model, retrieval, scoring, warehouse) -> data
 MAY_IMPORT = {
     "data": set[str](),
     "retrieval": {"data"},
@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "training": {"data", "model", "retrieval", "scoring"},
     "recbole_plugin": {"data", "model", "retrieval", "scoring"},
     "nightly": {"data", "model", "recbole_plugin", "retrieval", "scoring", "warehouse"},
-    "_cli": {"data", "nightly", "training", "warehouse"},
+    "evaluation": {"data", "model", "nightly", "retrieval", "scoring", "training"},
+    "weekly": {"data", "evaluation", "model", "nightly", "training", "warehouse"},
+    "_cli": {"data", "evaluation", "nightly", "training", "warehouse", "weekly"},
 }
 """Packages of the product that each package may import, at any depth of its code."""
 
@@ -34,13 +36,16 @@ OWNERS = {
     "diffusers": {"model", "training"},
     "duckdb": {"warehouse"},
     "faiss": {"retrieval"},
-    "matplotlib": {"nightly", "training"},
+    "matplotlib": {"evaluation", "nightly", "training"},
     "pandas": {"recbole_plugin"},
     "peft": {"model", "training"},
-    "polars": {"_cli", "data", "nightly", "recbole_plugin", "retrieval", "training", "warehouse"},
+    "polars": {
+        *("_cli", "data", "nightly", "recbole_plugin", "retrieval", "training", "warehouse"),
+        *("evaluation", "weekly"),
+    },
     "recbole": {"recbole_plugin"},
-    "torch": {"model", "nightly", "recbole_plugin", "scoring", "training"},
-    "torchmetrics": {"scoring", "training"},
+    "torch": {"evaluation", "model", "nightly", "recbole_plugin", "scoring", "training", "weekly"},
+    "torchmetrics": {"evaluation", "scoring", "training"},
     "transformers": {"model", "scoring", "training"},
     "typer": {"_cli"},
 }

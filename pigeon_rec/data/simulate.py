@@ -64,12 +64,14 @@ class SimulationConfig:
 
     Attributes:
         users: Number of users; user k is the same whatever this is.
+        first_user: Number of the first of them.
         seed: Root of all randomness.
         days: Length of the simulated time.
         end: Its end, exclusive.
     """
 
     users: int = 2000
+    first_user: int = 1
     seed: int = 20260531
     days: int = 180
     end: datetime = datetime(2026, 6, 1, tzinfo=UTC)
@@ -118,7 +120,7 @@ def simulate(config: SimulationConfig, stickers: pl.DataFrame | None = None) -> 
     world = _World(load_training_stickers() if stickers is None else stickers, config.seed)
     truths: list[dict[str, object]] = []
     chosen: list[pl.DataFrame] = []
-    for number in range(1, config.users + 1):
+    for number in range(config.first_user, config.first_user + config.users):
         # Seeded by the user's number, so that users do not depend on each other.
         rng = np.random.default_rng([config.seed, number])
         user_id = f"u{number:05d}"

@@ -62,6 +62,12 @@ def test_a_user_does_not_depend_on_the_others(few: Simulation) -> None:
     assert fewer.interactions.equals(few.interactions.head(fewer.interactions.height))
 
 
+def test_users_can_begin_with_any_number(few: Simulation) -> None:
+    last = simulate(SimulationConfig(users=3, first_user=38))
+    assert last.users.equals(few.users.tail(3))
+    assert last.interactions.equals(few.interactions.tail(last.interactions.height))
+
+
 def test_the_bundled_files_are_what_the_command_writes(few: Simulation, tmp_path: Path) -> None:
     write_atomic(few, load_training_stickers(), tmp_path / "few")
     for suffix in (".inter", ".user", ".item"):

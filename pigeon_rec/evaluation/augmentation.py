@@ -1,0 +1,142 @@
+"""Distortions a judge must not mind: of place and size, of colour, of sharpness.
+
+A judge sees drawn pictures later, which are softer and less clean than artwork; and the concept
+recogniser meets concepts in styles it has not seen them in, black and white among them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["CONCEPT_DISTORTION", "STYLE_DISTORTION", "Distortion", "distort"]
+
+_GREY = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """How far pictures are distorted; chances are those of one picture.
+
+    Attributes:
+        degrees: Largest turn to either side.
+        zoom: Largest change of size to either side, as a share; height and width apart.
+        shift: Largest move, as a share of the side.
+        colour: Largest change of an entry of the colour matrix.
+        grey: Chance of a picture without colours.
+        silhouette: Chance of a picture in black and white.
+        blur: Chance of a soft picture.
+        noise: Chance of a grainy picture.
+        erased: Chance of a grey box somewhere in the picture.
+    """
+
+    degrees: float
+    zoom: float
+    shift: float
+    colour: float
+    grey: float
+    silhouette: float
+    blur: float
+    noise: float
+    erased: float
+
+
+STYLE_DISTORTION = Distortion(
+    degrees=6.0, zoom=0.1, shift=0.06, colour=0.08,
+    grey=0.0, silhouette=0.0, blur=0.4, noise=0.4, erased=0.2,
+)  # fmt: skip
+"""A style lies in edges, shading and palette: mostly the place changes."""
+
+CONCEPT_DISTORTION = Distortion(
+    degrees=14.0, zoom=0.2, shift=0.1, colour=0.35,
+    grey=0.2, silhouette=0.12, blur=0.4, noise=0.4, erased=0.3,
+)  # fmt: skip
+"""A concept stays what it is in any colour, and in none."""
+
+
+def distort(pixels: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
+    """Distorts each picture in its own way.
+
+    Args:
+        pixels: float32 `[B, 3, H, W]` in [-1, 1], white ground.
+        how: How far.
+        generator: All randomness.
+
+    Returns:
+        float32 of the same shape, in [-1, 1].
+    """
+    ink = (1.0 - pixels) / 2.0  # 0 is the white ground, so that what comes in from outside is white
+    ink = _placed(ink, how, generator)
+    ink = _coloured(ink, how, generator)
+    ink = _softened(ink, how, generator)
+    return (1.0 - 2.0 * ink).clamp(-1.0, 1.0)
+
+
+def _placed(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
+    """Turned, sized, moved, and mirrored half the time."""
+    count = len(ink)
+    angle = _spread(count, generator) * how.degrees * math.pi / 180.0
+    zoom = 1.0 + how.zoom * torch.stack([_spread(count, generator), _spread(count, generator)], 1)
+    move = 2.0 * how.shift * torch.stack([_spread(count, generator), _spread(count, generator)], 1)
+    mirror = torch.where(_chance(count, 0.5, generator), -1.0, 1.0)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
+    matrix = turn / zoom.unsqueeze(1)
+    matrix = torch.cat([matrix, move.unsqueeze(2)], 2)
+    matrix[:, 0] *= mirror[:, None]
+    grid = F.affine_grid(matrix, list(ink.shape), align_corners=False)
+    return F.grid_sample(ink, grid, padding_mode="zeros", align_corners=False)
+
+
+def _coloured(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
+    """Other colours, none, or a silhouette; white stays white."""
+    count = len(ink)
+    change = how.colour * (2.0 * torch.rand(count, 3, 3, generator=generator) - 1.0)
+    mixed = torch.einsum("bij,bjhw->bihw", torch.eye(3) + change * 0.5, ink)
+    mixed = mixed * (1.0 + how.colour * _spread(count, generator))[:, None, None, None]
+    grey = torch.einsum("c,bchw->bhw", torch.tensor(_GREY), ink).unsqueeze(1).expand_as(ink)
+    mixed = torch.where(_rows(_chance(count, how.grey, generator)), grey, mixed)
+    limit = 0.35 + 0.25 * _spread(count, generator)
+    dark = (grey > limit[:, None, None, None]).float()
+    mixed = torch.where(_rows(_chance(count, how.silhouette, generator)), dark, mixed)
+    return mixed.clamp(0.0, 1.0)
+
+
+def _softened(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
+    """Blurred by a little, grainy, with a box of one grey."""
+    count, _, height, width = ink.shape
+    kernel = torch.tensor([0.25, 0.5, 0.25])
+    kernel = (kernel[:, None] * kernel[None, :]).expand(3, 1, 3, 3)
+    soft = F.conv2d(ink, kernel, padding=1, groups=3)
+    part = torch.rand(count, generator=generator) * _chance(count, how.blur, generator)
+    ink = torch.lerp(ink, soft, part[:, None, None, None])
+    grain = 0.06 * torch.rand(count, generator=generator) * _chance(count, how.noise, generator)
+    ink = ink + grain[:, None, None, None] * torch.randn(ink.shape, generator=generator)
+    side = 0.35 * torch.rand(count, generator=generator) * _chance(count, how.erased, generator)
+    inside = _box(count, height, side, generator)[:, :, None]
+    inside = inside & _box(count, width, side, generator)[:, None, :]
+    level = torch.rand(count, generator=generator)[:, None, None, None]
+    return torch.where(inside.unsqueeze(1), level, ink)
+
+
+def _box(count: int, length: int, side: Tensor, generator: torch.Generator) -> Tensor:
+    """Which places `[count, length]` lie in a stretch of `side` (share of the length)."""
+    start = torch.rand(count, generator=generator) * (1.0 - side)
+    place = (torch.arange(length) + 0.5) / length
+    return (place >= start[:, None]) & (place < (start + side)[:, None])
+
+
+def _spread(count: int, generator: torch.Generator) -> Tensor:
+    """Uniform in [-1, 1], `[count]`."""
+    return 2.0 * torch.rand(count, generator=generator) - 1.0
+
+
+def _chance(count: int, chance: float, generator: torch.Generator) -> Tensor:
+    return torch.rand(count, generator=generator) < chance
+
+
+def _rows(flags: Tensor) -> Tensor:
+    return flags[:, None, None, None]

@@ -1,0 +1,101 @@
+"""From the candidates of a case to the one picture that a night would serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pigeon_rec.evaluation.eyes import ItemViews
+from pigeon_rec.evaluation.methods import Method
+from pigeon_rec.evaluation.settings import EvaluationSettings
+from pigeon_rec.evaluation.studio import Studio
+from pigeon_rec.scoring import (
+    clip_text_score,
+    combine_scores,
+    history_similarity,
+    judge,
+    reference_similarity,
+)
+from pigeon_rec.scoring.encoder import StickerEncoder
+
+__all__ = ["Chooser", "Chosen"]
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One picture a case.
+
+    Attributes:
+        images: uint8 `[n, 64, 64, 3]`.
+        rejected: 1 where no candidate passed the quality gate, so that a night would serve the
+            original; NaN for methods without candidates. float64 `[n]`.
+    """
+
+    images: Images
+    rejected: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Chooses as the nightly run does: the best score among those that pass the gate.
+
+    Attributes:
+        studio: Has the drawn candidates.
+        encoder: The scorer.
+        items: Reference and history pictures, as the scorer sees them under `cis`.
+        texts: The scorer's vectors of the items' texts.
+        settings: Seed, ratios and gate.
+    """
+
+    studio: Studio
+    encoder: StickerEncoder
+    items: ItemViews
+    texts: Mapping[str, NDArray[np.float32]]
+    settings: EvaluationSettings
+
+    def choose(self, method: Method, cases: pl.DataFrame) -> Chosen:
+        """The pictures of one method, in the order of the cases."""
+        rows = cases.to_dicts()
+        if method.kind == "original":
+            places = self.items.rows([row[method.artwork] for row in rows])
+            return Chosen(self.items.images[places], np.full(len(rows), np.nan))
+        picked = [self._pick(method, row) for row in rows]
+        rejected = np.array([fault for _, fault in picked], dtype=np.float64)
+        return Chosen(np.stack([image for image, _ in picked]), rejected)
+
+    def _pick(self, method: Method, case: Mapping[str, Any]) -> tuple[Images, float]:
+        requests = method.requests(case, self.settings.generation, self.settings.seed)
+        images = np.stack([self.studio.picture(request) for request in requests])
+        if method.kind == "round_trip":
+            return images[0], np.nan
+        scores = self._scores(images, case, method.history(case))
+        reference = self.items.images[self.items.rows([case["reference_id"]])[0]]
+        order = np.argsort(-scores["selection_score"], kind="stable")
+        for place in order:
+            told = {name: float(values[place]) for name, values in scores.items()}
+            if judge(images[place], told, self.settings.gate, reference=reference) is None:
+                return images[place], 0.0
+        return images[order[0]], 1.0
+
+    def _scores(
+        self, images: Images, case: Mapping[str, Any], history: Sequence[str]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Scores `[candidates]` under the names that the gate knows."""
+        drawn = self.encoder.encode_images(images)
+        known = self.items.vectors("cis")
+        text = clip_text_score(drawn, self.texts[case["reference_id"]][None])
+        past = history_similarity(drawn, known[self.items.rows(history)][None])
+        reference = known[self.items.rows([case["reference_id"]])]
+        return {
+            "text_score": text,
+            "history_score": past,
+            "reference_score": reference_similarity(drawn, reference),
+            "selection_score": combine_scores(text, past),
+        }

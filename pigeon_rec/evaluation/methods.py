@@ -1,0 +1,171 @@
+"""What is compared: baselines, ablations and curves, each a recipe of what the model is asked.
+
+A method describes; `pigeon_rec.evaluation.studio` draws. Methods that ask the same thing of the
+model share the picture, since a picture's randomness belongs to its case and mask ratio alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from pigeon_rec.config import GenerationConfig
+
+__all__ = ["CURVES", "FULL", "METHODS", "UNCHANGED", "Method", "Request", "curve_methods"]
+
+Kind = Literal["original", "round_trip", "drawn"]
+Conditioning = Literal["history", "no_history", "averaged_history"]
+Source = Literal["retrieved_ids", "recent_ids", "random_ids"]
+Model = Literal["full", "stage1"]
+
+RATIOS: Final = tuple(round(0.1 * step, 1) for step in range(11))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture that a model draws.
+
+    Attributes:
+        model: Which weights.
+        conditioning: How the history enters.
+        history: Item ids.
+        reference: Item id.
+        key: All randomness of the picture, with `ratio`.
+        ratio: Share of reference tokens to drop.
+        history_ratio: Share of history tokens to drop.
+        round_trip: Only tokenise and render `reference`; nothing else counts then but `key`.
+    """
+
+    model: Model
+    conditioning: Conditioning
+    history: tuple[str, ...]
+    reference: str
+    key: str
+    ratio: float
+    history_ratio: float
+    round_trip: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to answer a case.
+
+    Attributes:
+        name: Stable name; of a point of a curve `<curve>/<x>`.
+        label: For people.
+        kind: `original` artwork, its tokenizer `round_trip`, or `drawn` by the model.
+        artwork: Whose artwork, for the first two kinds.
+        conditioning: How the history enters, for drawn pictures.
+        source: Where the history comes from.
+        length: Items of the history.
+        noise: Items of the history replaced by pictures of other styles, from its end.
+        history_ratio: Share of history tokens to mask; None is the setting's.
+        ratios: Reference mask ratios, one candidate each; None is the setting's.
+        draws: Candidates at each ratio.
+        model: Which weights.
+    """
+
+    name: str
+    label: str
+    kind: Kind = "drawn"
+    artwork: Literal["reference_id", "truth_id"] = "reference_id"
+    conditioning: Conditioning = "history"
+    source: Source = "retrieved_ids"
+    length: int = 5
+    noise: int = 0
+    history_ratio: float | None = None
+    ratios: tuple[float, ...] | None = None
+    draws: int = 1
+    model: Model = "full"
+
+    def history(self, case: Mapping[str, Any]) -> tuple[str, ...]:
+        """Item ids of the case's history under this method."""
+        own: Sequence[str] = case[self.source][: self.length]
+        strangers: Sequence[str] = case["noise_ids"][: self.noise]
+        return (*own[: len(own) - self.noise], *strangers)
+
+    def requests(
+        self, case: Mapping[str, Any], settings: GenerationConfig, seed: int
+    ) -> list[Request]:
+        """The candidates of one case; none for original artwork."""
+        key = f"{case['case_id']}/{seed}"
+        if self.kind == "original":
+            return []
+        if self.kind == "round_trip":
+            return [_round_trip(str(case[self.artwork]), key)]
+        masked = settings.history_mask_ratio if self.history_ratio is None else self.history_ratio
+        first = Request(
+            model=self.model,
+            conditioning=self.conditioning,
+            history=self.history(case),
+            reference=str(case["reference_id"]),
+            key=key,
+            ratio=0.0,
+            history_ratio=masked,
+        )
+        return [
+            replace(first, ratio=ratio, key=key if draw == 0 else f"{key}/draw-{draw}")
+            for ratio in (settings.mask_ratios if self.ratios is None else self.ratios)
+            for draw in range(self.draws)
+        ]
+
+
+def _round_trip(item: str, key: str) -> Request:
+    return Request("full", "history", (), item, key, 0.0, 0.0, round_trip=True)
+
+
+UNCHANGED: Final = Method("unchanged", "unchanged reference", kind="original")
+FULL: Final = Method("full", "full model")
+
+METHODS: Final[Mapping[str, Method]] = {
+    method.name: method
+    for method in (
+        UNCHANGED,
+        Method("truth", "real artwork (ceiling of the judges)", "original", "truth_id"),
+        Method("reference_round_trip", "reference through the tokenizer", "round_trip"),
+        Method("truth_round_trip", "real artwork through the tokenizer (ceiling of the decoder)",
+               "round_trip", "truth_id"),
+        Method("no_history", "no history", conditioning="no_history"),
+        Method("averaged_history", "averaged history", conditioning="averaged_history"),
+        Method("recent_history", "most recent history", source="recent_ids"),
+        Method("random_history", "random history", source="random_ids"),
+        Method("stage1", "stage 1 only", model="stage1"),
+        # As many candidates as the default has ratios, or the choice among them would decide.
+        Method("no_mask", "no mask", history_ratio=0.0, ratios=(0.0,), draws=2),
+        FULL,
+    )
+}  # fmt: skip
+
+CURVES: Final[Mapping[str, str]] = {
+    "noise": "strangers in the history (%)",
+    "noise_no_mask": "strangers in the history (%), no mask",
+    "history_length": "history length",
+    "mask_ratio": "mask ratio of the reference",
+    "candidates": "candidates (mask ratios 0.0, 0.1, ...)",
+}
+"""Curves and what their x-axis counts."""
+
+
+def curve_methods(curve: str) -> list[tuple[float, Method]]:
+    """The points of a curve: x and the method there.
+
+    Raises:
+        KeyError: There is no such curve.
+    """
+    if curve == "noise":
+        return [(x, _named(FULL, curve, x, noise=x // 20)) for x in (0, 20, 40, 60)]
+    if curve == "noise_no_mask":
+        plain = METHODS["no_mask"]
+        return [(x, _named(plain, curve, x, noise=x // 20)) for x in (0, 20, 40, 60)]
+    if curve == "history_length":
+        return [(n, _named(FULL, curve, n, length=n)) for n in range(1, 11)]
+    if curve == "mask_ratio":
+        return [(ratio, _named(FULL, curve, ratio, ratios=(ratio,))) for ratio in RATIOS]
+    if curve == "candidates":
+        return [(n, _named(FULL, curve, n, ratios=RATIOS[:n])) for n in range(1, 12)]
+    raise KeyError(curve)
+
+
+def _named(method: Method, curve: str, x: float, **changes: Any) -> Method:
+    return replace(method, name=f"{curve}/{x}", label=f"{CURVES[curve]}: {x}", **changes)

@@ -1,0 +1,212 @@
+"""The evaluation: cases, pictures, numbers, intervals; every step can be killed and goes on.
+
+Files in the output folder: `cases.parquet`, `pictures/` (every drawn candidate), `chosen/` (the
+picture of each method and case), `per_case.parquet` (one value a method, case and metric) and
+`evaluation.json` (means with intervals, and what measured them).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from pigeon_rec.data.catalogue import Catalogue, load_catalogue
+from pigeon_rec.evaluation.cases import cases_with_histories
+from pigeon_rec.evaluation.choose import Chooser
+from pigeon_rec.evaluation.eyes import Eye, ItemViews, JudgeEye
+from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
+from pigeon_rec.evaluation.measure import Ruler
+from pigeon_rec.evaluation.methods import METHODS, Method, curve_methods
+from pigeon_rec.evaluation.pretrained import Pretrained, load_pretrained
+from pigeon_rec.evaluation.settings import EvaluationSettings
+from pigeon_rec.evaluation.studio import Studio
+from pigeon_rec.evaluation.summary import summarise
+from pigeon_rec.model.version import model_version
+from pigeon_rec.nightly.paths import write_json, write_parquet
+from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
+
+__all__ = ["PER_CASE_SCHEMA", "Evaluation", "EvaluationSettings", "evaluate"]
+
+PER_CASE_SCHEMA: Final = pl.Schema(
+    {
+        "method": pl.String(),
+        "case_id": pl.String(),
+        "metric": pl.String(),
+        "value": pl.Float64(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Where the results lie, and what they say.
+
+    Attributes:
+        folder: Of all files.
+        per_case: `PER_CASE_SCHEMA`.
+        summary: The content of `evaluation.json`.
+    """
+
+    folder: Path
+    per_case: pl.DataFrame
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One method and the cases it answers."""
+
+    method: Method
+    cases: pl.DataFrame
+
+
+def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> Evaluation:
+    """Runs or finishes an evaluation.
+
+    Args:
+        settings: What to do.
+        out: Output folder; pictures that lie there already are not drawn again.
+        progress: Told of pictures drawn and methods measured.
+
+    Raises:
+        ConfigError: More cases are asked for than there are held-out pairs.
+        ModelError: A model or a judge cannot be loaded.
+    """
+    _set_threads(settings.threads)
+    judges = Judges.load()
+    encoder = load_encoder(settings.scorer)
+    catalogue = load_catalogue("bundled")
+    most = max(settings.cases, settings.curve_cases if settings.curves else 0)
+    cases = cases_with_histories(most, settings.seed, scorer=settings.scorer)
+    write_parquet(cases, out / "cases.parquet")
+    studio = Studio(_models(settings), catalogue, settings.generation, out / "pictures")
+    jobs = _jobs(settings, cases)
+    studio.draw(
+        [
+            request
+            for job in jobs
+            for case in job.cases.to_dicts()
+            for request in job.method.requests(case, settings.generation, settings.seed)
+        ],
+        progress=progress,
+    )
+    pretrained = load_pretrained()
+    ruler = _ruler(catalogue, cases, judges, encoder, pretrained)
+    chooser = Chooser(studio, encoder, ruler.items, ruler.texts, settings)
+    per_case, pictures = _measured(jobs, chooser, ruler, progress)
+    write_parquet(per_case, out / "per_case.parquet")
+    _save_chosen(jobs, pictures, out / "chosen")
+    summary = {
+        "settings": settings.model_dump(mode="json"),
+        "model_version": model_version(settings.model),
+        "judges": held_out_accuracy(judges).as_dict(),
+        "missing": {**_missing_methods(settings), **pretrained.missing},
+        **summarise(per_case, pictures, judges, settings),
+    }
+    write_json(summary, out / "evaluation.json")
+    return Evaluation(out, per_case, json.loads((out / "evaluation.json").read_text("utf-8")))
+
+
+def _models(settings: EvaluationSettings) -> dict[str, str]:
+    models = {"full": settings.model}
+    return models if settings.stage1_model is None else models | {"stage1": settings.stage1_model}
+
+
+def _missing_methods(settings: EvaluationSettings) -> dict[str, str]:
+    """Methods that were asked for and cannot be done, with what they lack."""
+    if "stage1" in settings.methods and settings.stage1_model is None:
+        return {"stage1": "give the model without its second stage as `stage1_model`"}
+    return {}
+
+
+def _jobs(settings: EvaluationSettings, cases: pl.DataFrame) -> list[_Job]:
+    """Every method and every point of a curve, with the head of the cases that it answers."""
+    missing = _missing_methods(settings)
+    methods = [
+        _Job(METHODS[name], cases.head(settings.cases_of.get(name, settings.cases)))
+        for name in settings.methods
+        if name not in missing
+    ]
+    points = [
+        _Job(method, cases.head(settings.curve_cases))
+        for curve in settings.curves
+        for _, method in curve_methods(curve)
+    ]
+    return methods + points
+
+
+def _ruler(
+    catalogue: Catalogue,
+    cases: pl.DataFrame,
+    judges: Judges,
+    encoder: StickerEncoder,
+    pretrained: Pretrained,
+) -> Ruler:
+    eyes: dict[str, Eye] = {"cis": encoder.encode_images, "jis": JudgeEye(judges)}
+    eyes |= pretrained.eyes
+    lists = ("retrieved_ids", "recent_ids", "random_ids", "noise_ids")
+    parts = [cases["reference_id"], cases["truth_id"]]
+    item_ids = pl.concat([*parts, *(cases[name].explode() for name in lists)]).to_list()
+    references = cases["reference_id"].unique().sort().to_list()
+    words = catalogue.rows(references)["semantics"].to_list()
+    texts = dict(zip(references, encoder.encode_texts(words), strict=True))
+    items = ItemViews(catalogue, item_ids, eyes)
+    return Ruler(judges, eyes, pretrained.distances, items, "cis", texts)
+
+
+def _measured(
+    jobs: Sequence[_Job], chooser: Chooser, ruler: Ruler, progress: Progress
+) -> tuple[pl.DataFrame, dict[str, NDArray[np.uint8]]]:
+    """All values, and each method's pictures."""
+    frames: list[pl.DataFrame] = []
+    pictures: dict[str, NDArray[np.uint8]] = {}
+    for done, job in enumerate(jobs, start=1):
+        chosen = chooser.choose(job.method, job.cases)
+        values = {**ruler.measure(chosen.images, job.cases), "rejected": chosen.rejected}
+        pictures[job.method.name] = chosen.images
+        frames += [
+            pl.DataFrame(
+                {
+                    "method": [job.method.name] * job.cases.height,
+                    "case_id": job.cases["case_id"],
+                    "metric": [metric] * job.cases.height,
+                    "value": column,
+                },
+                schema=PER_CASE_SCHEMA,
+            ).filter(pl.col("value").is_finite())
+            for metric, column in values.items()
+        ]
+        progress("methods", done, len(jobs))
+    return pl.concat(frames), pictures
+
+
+def _save_chosen(jobs: Sequence[_Job], pictures: Mapping[str, NDArray[np.uint8]], to: Path) -> None:
+    """The picture of each method and case, for pages that show them: one parquet a method."""
+    for job in jobs:
+        if job.method.name in METHODS:
+            images = [_png(image) for image in pictures[job.method.name]]
+            frame = job.cases.select("case_id").with_columns(pl.Series("image", images, pl.Binary))
+            write_parquet(frame, to / f"{job.method.name}.parquet")
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _set_threads(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)

@@ -1,0 +1,68 @@
+"""What an evaluation does; part of its result."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pigeon_rec.config import GateConfig, GenerationConfig
+from pigeon_rec.evaluation.methods import CURVES, METHODS
+
+__all__ = ["EvaluationSettings"]
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class EvaluationSettings(BaseModel):
+    """Settings of one evaluation; every field has a working default.
+
+    Attributes:
+        model: Name of a bundled model, or the folder of a saved one.
+        stage1_model: The same model without its second stage; without it, the method `stage1` is
+            left out and said to be missing.
+        scorer: Model whose scorer finds histories, chooses candidates and gives CS and CIS. Models
+            that are compared with each other need the same one.
+        cases: Held-out cases of every method.
+        seed: Of the cases and of all pictures.
+        methods: Names from `METHODS`.
+        cases_of: Fewer cases for single methods, by name.
+        curves: Names from `CURVES`.
+        curve_cases: Cases of every point of a curve.
+        generation: How pictures are drawn.
+        gate: What would be served.
+        confidence: Of all intervals.
+        resamples: Bootstrap samples.
+        threads: CPU threads; 0 leaves torch's own choice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "sticker-64"
+    stage1_model: str | None = None
+    scorer: str = "sticker-64"
+    cases: Positive = 500
+    seed: int = 0
+    methods: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(METHODS)
+    cases_of: dict[str, Positive] = {}
+    curves: tuple[str, ...] = ()
+    curve_cases: Positive = 100
+    generation: GenerationConfig = GenerationConfig()
+    gate: GateConfig = GateConfig()
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    threads: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _known(self) -> EvaluationSettings:
+        for field, given, known in (
+            ("methods", {*self.methods}, METHODS),
+            ("curves", {*self.curves}, CURVES),
+            ("cases_of", {*self.cases_of}, dict.fromkeys(self.methods)),
+        ):
+            unknown = sorted(given - {*known})
+            if unknown:
+                raise ValueError(
+                    f"{field}: there is no {', '.join(unknown)}; choose from {', '.join(known)}"
+                )
+        return self

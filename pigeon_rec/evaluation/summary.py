@@ -1,0 +1,134 @@
+"""Means, intervals and comparisons of an evaluation, as plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.stickers import load_stickers
+from pigeon_rec.evaluation.bootstrap import Interval, mean_interval, paired_interval
+from pigeon_rec.evaluation.eyes import JudgeEye
+from pigeon_rec.evaluation.frechet import frechet_interval
+from pigeon_rec.evaluation.judges import Judges
+from pigeon_rec.evaluation.measure import METRICS
+from pigeon_rec.evaluation.methods import CURVES, FULL, METHODS, curve_methods
+from pigeon_rec.evaluation.settings import EvaluationSettings
+
+__all__ = ["summarise"]
+
+_FID: Final = "fid_judge"
+_LEAST_FOR_FID: Final = 20
+
+Images = NDArray[np.uint8]
+
+
+def summarise(
+    per_case: pl.DataFrame,
+    pictures: Mapping[str, Images],
+    judges: Judges,
+    settings: EvaluationSettings,
+) -> dict[str, Any]:
+    """What `evaluation.json` tells of the methods.
+
+    Args:
+        per_case: `method, case_id, metric, value`.
+        pictures: Of each method, uint8 `[n, 64, 64, 3]`.
+        judges: Whose features the Fréchet distance is taken on.
+        settings: Confidence and number of resamples.
+
+    Returns:
+        `methods` (name -> label, cases, metric -> interval), `differences` (full model minus each
+        other method, paired over their common cases) and `curves` (name -> points).
+    """
+    tables = {name: _table(part) for (name,), part in per_case.group_by("method")}
+    distances = _distances(pictures, judges, settings)
+    methods = {
+        name: {
+            "label": METHODS[name].label,
+            "cases": tables[name].height,
+            "metrics": _means(tables[name], settings) | distances.get(name, {}),
+        }
+        for name in settings.methods
+        if name in tables
+    }
+    return {
+        "methods": methods,
+        "differences": _differences(tables, settings),
+        "curves": {curve: _points(curve, tables, settings) for curve in settings.curves},
+    }
+
+
+def _table(part: pl.DataFrame) -> pl.DataFrame:
+    """One row a case, one column a metric."""
+    return part.pivot(on="metric", index="case_id", values="value").sort("case_id")
+
+
+def _means(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
+    return {
+        metric: _plain(mean_interval(table[metric], **_sureness(settings)))
+        for metric in METRICS
+        if metric in table.columns and table[metric].is_finite().any()
+    }
+
+
+def _differences(tables: Mapping[str, pl.DataFrame], settings: EvaluationSettings) -> Any:
+    """Full model minus the others, by method and metric."""
+    if FULL.name not in tables:
+        return {}
+    told = {}
+    for name in settings.methods:
+        if name == FULL.name or name not in tables:
+            continue
+        both = tables[FULL.name].join(tables[name], on="case_id", suffix="_other")
+        told[name] = {
+            metric: _plain(
+                paired_interval(both[metric], both[f"{metric}_other"], **_sureness(settings))
+            )
+            for metric in METRICS
+            if f"{metric}_other" in both.columns and both[f"{metric}_other"].is_finite().any()
+        }
+    return told
+
+
+def _points(curve: str, tables: Mapping[str, pl.DataFrame], settings: EvaluationSettings) -> Any:
+    points = [
+        {"x": x, "cases": tables[method.name].height,
+         "metrics": _means(tables[method.name], settings)}
+        for x, method in curve_methods(curve)
+        if method.name in tables
+    ]  # fmt: skip
+    return {"axis": CURVES[curve], "points": points}
+
+
+def _distances(
+    pictures: Mapping[str, Images], judges: Judges, settings: EvaluationSettings
+) -> dict[str, dict[str, Any]]:
+    """Fréchet distance of each method to all real held-out artwork."""
+    eye = JudgeEye(judges)
+    held_out = load_stickers().filter("held_out")["item_id"].to_list()
+    real = eye(load_catalogue("bundled").images(held_out, size=64)[0])
+    return {
+        name: {
+            _FID: _plain(
+                frechet_interval(eye(pictures[name]), real, confidence=settings.confidence)
+            )
+        }
+        for name in settings.methods
+        if name in pictures and len(pictures[name]) >= _LEAST_FOR_FID
+    }
+
+
+def _sureness(settings: EvaluationSettings) -> dict[str, Any]:
+    return {"confidence": settings.confidence, "resamples": settings.resamples}
+
+
+def _plain(interval: Interval) -> dict[str, Any]:
+    """An interval as JSON values; what is no number is null."""
+    fields = dataclasses.asdict(interval)
+    return {k: (None if np.isnan(v) else round(v, 6)) for k, v in fields.items()}
