@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
+from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from pigeon_rec.training.preference import IGNORED
@@ -87,7 +88,7 @@ def with_codes(asked: Instruction, codes: Tensor, first_code: int) -> Instructio
     """
     present = codes != NO_CODE
     return Instruction(
-        ids=torch.cat([asked.ids, codes + first_code], dim=1),
+        ids=torch.cat([asked.ids, torch.where(present, codes + first_code, PAD_ID)], dim=1),
         gate=torch.cat([asked.gate, asked.gate.new_ones(codes.shape)], dim=1),
         attention=torch.cat([asked.attention, present], dim=1),
     )
@@ -113,9 +114,8 @@ def read_codes(
         `[B, P + 1, 1 + codebook]`: place i scores code i before it is read, the last place what
         follows the last; column 0 is image end, the others are the codes.
     """
-    decoded = decoder(
-        code_rows[told.reference] * told.reference_keep.unsqueeze(-1), told.reference_keep > 0.5
-    )
+    vectors = code_rows[told.reference.clamp(min=0)] * told.reference_keep.unsqueeze(-1)
+    decoded = decoder(vectors, told.reference_keep > 0.5)
     adapted = personalisation.adapter(decoded)
     asked = personalisation.instruct(told.texts, told.history, told.history_keep)
     instruction = with_codes(asked, codes, personalisation.vocabulary.first_code)
@@ -134,8 +134,9 @@ def code_labels(codes: Tensor) -> Tensor:
 
     Behind the end of a picture with fewer codes stands `IGNORED`.
     """
-    labels = F.pad(codes + 1, (0, 1))  # `NO_CODE` becomes column 0, image end
-    labels[:, 1:].masked_fill_(codes == NO_CODE, IGNORED)
+    absent = codes == NO_CODE
+    labels = F.pad((codes + 1).masked_fill(absent, 0), (0, 1))
+    labels[:, 1:].masked_fill_(absent, IGNORED)
     return labels
 
 
@@ -152,5 +153,6 @@ def code_loss(logits: Tensor, codes: Tensor) -> Tensor:
 
 def code_losses(logits: Tensor, codes: Tensor) -> Losses:
     """`loss` and the share of codes that score highest (`accuracy`), from `read_codes`."""
-    hit = (logits[:, :-1].argmax(-1) == codes + 1).float().mean()
-    return {"loss": code_loss(logits, codes), "accuracy": hit}
+    present = codes != NO_CODE
+    hit = (logits[:, :-1].argmax(-1) == codes + 1) & present
+    return {"loss": code_loss(logits, codes), "accuracy": hit.sum() / present.sum()}

@@ -2,85 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.training import checkpoint
-from pigeon_rec.training.loop import LoopConfig, learning_rate_factor, train
-from pigeon_rec.training.recipe import Recipe
-from tests.model.tiny import seeded
-
-
-class Killed(BaseException):
-    """Stands for a signal."""
-
-
-class Toy(Recipe):
-    """A regression with dropout, noise of torch and of numpy, and a state beside the weights.
-
-    Args:
-        width: Size of the hidden layer.
-        kill_at: Step after which the process dies, before it can save anything.
-        poison: Step and name of a loss that is not finite there.
-    """
-
-    def __init__(
-        self, width: int = 4, kill_at: int = -1, poison: tuple[int, float] = (-1, 0.0)
-    ) -> None:
-        with seeded():
-            self.net = nn.Sequential(
-                nn.Linear(3, width), nn.Dropout(0.5), nn.Linear(width, 1, bias=False)
-            )
-            self.frozen = nn.Linear(3, 3).requires_grad_(False)
-        self.net.register_buffer("seen", torch.zeros(()))
-        self.kill_at, self.poison, self.at = kill_at, poison, -1
-        self.started: list[int] = []
-        self.path: list[Tensor] = []
-
-    def module(self) -> nn.Module:
-        return nn.ModuleDict({"net": self.net, "frozen": self.frozen})
-
-    def start(self, step: int) -> None:
-        self.started.append(step)
-        self.at = step
-
-    def losses(self, batch_size: int, random: np.random.Generator) -> Mapping[str, Tensor]:
-        x = torch.from_numpy(random.standard_normal((batch_size, 3))).float()
-        target = x.sum(1, keepdim=True) + 0.1 * torch.randn(batch_size, 1)
-        loss = (self.net(self.frozen(x)).float() - target).square().mean()
-        if self.at == self.poison[0]:
-            loss = loss * self.poison[1]
-        return {"loss": loss, "seen": self.net.get_buffer("seen").clone()}
-
-    def after_step(self, step: int) -> None:
-        self.at = step + 1
-        self.net.get_buffer("seen").add_(1.0)
-        self.path.append(self.net.get_parameter("0.weight").detach().clone())
-        if step == self.kill_at:
-            raise Killed
-
-
-def config(**settings: Any) -> LoopConfig:
-    values = {"steps": 12, "batch_size": 8, "learning_rate": 0.01, "warmup": 3, "average": 0.7}
-    return LoopConfig.model_validate({**values, "log_every": 1, "checkpoint_every": 4, **settings})
-
-
-def curve(folder: Path) -> list[tuple[int, float, float]]:
-    rows = map(json.loads, (folder / "metrics.jsonl").read_text("utf-8").splitlines())
-    return [(row["step"], row["loss"], row["seen"]) for row in rows]
+from pigeon_rec.training.loop import learning_rate_factor, train
+from tests.training.toy import Killed, Toy, config, curve
 
 
 @pytest.fixture(scope="module")

@@ -123,16 +123,6 @@ def test_the_loss_depends_on_everything_the_model_is_told(
     assert loss_of(recipe) != plain
 
 
-def test_codes_and_the_closing_token_are_learned() -> None:
-    codes = torch.tensor([[3, 1], [0, 2]])
-    logits = torch.full((2, 3, 5), -20.0)
-    for row, labels in enumerate([[4, 2, 0], [1, 3, 0]]):
-        logits[row, range(3), labels] = 20.0
-    assert float(code_loss(logits, codes)) < 1e-6
-    logits[:, -1] = logits[:, -1].roll(1, dims=-1)
-    assert float(code_loss(logits, codes)) > 10
-
-
 def test_the_shared_prefix_reads_as_the_whole_instruction(
     stickers: TrainingStickers, text: TextTokenizer, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,24 +7,19 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
-import polars as pl
 import torch
 
-from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.interactions import load_interactions
-from pigeon_rec.data.sequences import make_sequences
-from pigeon_rec.data.stickers import held_out_pairs, load_training_stickers
+from pigeon_rec.data.stickers import held_out_pairs
 from pigeon_rec.scoring.encoder import EncoderConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.plan import PairsConfig, TrainingPlan
 from pigeon_rec.training.recipe import Recipe
 from pigeon_rec.training.recipes import RECIPES
-from pigeon_rec.training.stickers import TrainingStickers, decode_stickers
+from pigeon_rec.training.stickers import TrainingStickers, load_stickers
+from pigeon_rec.training.windows import concepts_of
 from tests.model.tiny import QUICK, TINY
 
 __all__ = ["PLAN", "falls", "handful", "is_held_out", "quick_loop"]
-
-CONCEPTS = 40
 
 
 def quick_loop(steps: int = 3, **settings: object) -> LoopConfig:
@@ -48,14 +43,8 @@ PLAN = TrainingPlan(
 
 @lru_cache(maxsize=1)
 def handful(_concepts: Collection[str] | None = None) -> TrainingStickers:
-    """Some forty concepts that a few users met one after another, 16x16, in all their styles."""
-    windows = make_sequences(load_interactions("bundled", load_catalogue("bundled"))[0])
-    items = windows.filter(split="train").select("history_ids").explode("history_ids")
-    concepts = items["history_ids"].str.split("/").list.get(1).unique(maintain_order=True)
-    rows = load_training_stickers().filter(
-        pl.col("concept").is_in(concepts.head(CONCEPTS).implode())
-    )
-    stickers = decode_stickers(rows)
+    """What one user has met, some forty concepts in all their styles, 16x16."""
+    stickers = load_stickers(concepts_of(1))
     small = stickers.images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4)).astype(np.uint8)
     return dataclasses.replace(stickers, images=small)
 

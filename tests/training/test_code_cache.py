@@ -1,0 +1,94 @@
+"""Each picture is tokenised once, by its content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pigeon_rec.training.code_cache import cached_codes
+from tests.model.tiny import pictures
+
+IMAGES = pictures(6, side=8)
+
+
+class Encoder:
+    """Codes a picture by its first three pixels and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
+        self.calls.append(len(images))
+        return torch.from_numpy(images[:, 0, ::4].reshape(len(images), -1)[:, :4].astype(np.int64))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "image_codes.safetensors"
+
+
+def test_every_picture_is_encoded_once_whatever_asks(path: Path) -> None:
+    encode = Encoder()
+    first = cached_codes(path, "a", IMAGES[[0, 1, 0, 1, 1]], encode)
+    assert encode.calls == [2]
+    again = cached_codes(path, "a", IMAGES[[1, 0]], encode)
+    assert encode.calls == [2]
+    assert torch.equal(again, first[[1, 0]])
+    assert again.dtype == torch.int64
+
+
+def test_a_grown_catalogue_encodes_what_is_new(path: Path) -> None:
+    encode = Encoder()
+    cached_codes(path, "a", IMAGES[:4], encode)
+    found = cached_codes(path, "a", IMAGES, encode)
+    assert encode.calls == [4, 2]
+    assert torch.equal(found, Encoder()(IMAGES))
+    cached_codes(path, "a", IMAGES[:1], encode)
+    cached_codes(path, "a", IMAGES, encode)  # what was left out in between is still known
+    assert encode.calls == [4, 2]
+
+
+def test_another_tokenizer_starts_anew(path: Path) -> None:
+    encode = Encoder()
+    cached_codes(path, "a", IMAGES[:4], encode)
+    cached_codes(path, "b", IMAGES[:2], encode)
+    cached_codes(path, "b", IMAGES[:4], encode)
+    assert encode.calls == [4, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no tensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "]
+)
+def test_a_damaged_cache_is_made_anew(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    encode = Encoder()
+    assert torch.equal(cached_codes(path, "a", IMAGES, encode), Encoder()(IMAGES))
+    assert encode.calls == [6]
+    cached_codes(path, "a", IMAGES, encode)
+    assert encode.calls == [6]
+
+
+def test_nothing_new_writes_nothing(path: Path) -> None:
+    cached_codes(path, "a", IMAGES, Encoder())
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    cached_codes(path, "a", IMAGES[::-1], Encoder())
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@given(asked=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), max_size=5))
+def test_codes_are_those_of_the_asked_pictures(
+    asked: list[list[int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path, encode = tmp_path_factory.mktemp("cache") / "codes.safetensors", Encoder()
+    for rows in asked:
+        found = cached_codes(path, "a", IMAGES[rows], encode)
+        assert torch.equal(found, Encoder()(IMAGES[rows]))
+    assert sum(encode.calls) == len({row for rows in asked for row in rows})

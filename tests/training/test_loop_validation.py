@@ -1,0 +1,137 @@
+"""The training loop: validation, early stopping, and batches in several passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.training.loop import train
+from pigeon_rec.training.recipe import Losses, Recipe
+from tests.training.toy import Killed, Toy, config, rows
+
+WEIGHT = "net.0.weight"
+
+
+class Unvalidated(Recipe):
+    def module(self) -> nn.Module:
+        return nn.Linear(1, 1)
+
+    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
+        raise AssertionError("no step may be made")
+
+
+def validations(folder: Path) -> list[tuple[float, float]]:
+    return [(r["step"], r["validation_loss"]) for r in rows(folder) if "validation_loss" in r]
+
+
+def test_validation_comes_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None:
+    train(Toy(), config(validate_every=5), tmp_path)
+    assert [step for step, _ in validations(tmp_path)] == [4, 9, 11]
+
+
+def test_a_validated_step_is_told_whatever_log_every_says(tmp_path: Path) -> None:
+    train(Toy(), config(validate_every=5, log_every=100), tmp_path)
+    assert [row["step"] for row in rows(tmp_path)] == [0, 4, 9, 11]
+
+
+def test_validation_sees_the_averaged_weights_and_gives_the_own_ones_back(tmp_path: Path) -> None:
+    toy = Toy()
+    train(toy, config(validate_every=6), tmp_path / "validated")
+    wanted = toy.path[0]
+    for weight in toy.path[1:]:
+        wanted = 0.7 * wanted + 0.3 * weight
+    assert torch.allclose(toy.judged[-1], wanted, atol=1e-6)
+    train(plain := Toy(), config(), tmp_path / "plain")
+    assert all(torch.equal(a, b) for a, b in zip(toy.path, plain.path, strict=True))
+
+
+def test_the_loss_of_a_validation_is_the_mean_over_its_batches(tmp_path: Path) -> None:
+    toy = Toy(verdicts=(1.0, 2.0, 6.0))
+    train(toy, config(steps=4, validate_every=4, validation_samples=20), tmp_path)
+    assert validations(tmp_path) == [(3, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "patience", "last", "best"),
+    [
+        ((5.0, 4.0, 3.0, 2.0, 1.0, 0.5), 2, 11, 5),
+        ((5.0, 4.0, 4.5, 4.5, 1.0, 0.5), 2, 7, 1),
+        ((5.0, 4.0, 4.5, 3.0, 3.5, 3.5), 2, 11, 3),
+        ((5.0, 5.0, 5.0, 1.0, 1.0, 1.0), 2, 5, 0),
+        ((5.0, 4.0, 4.5, 4.5, 4.5, 4.5), 0, 11, 1),
+        ((float("nan"), 4.0, float("nan"), float("nan"), 1.0, 1.0), 2, 7, 1),
+    ],
+)
+def test_a_run_stops_when_validation_gets_no_better_and_keeps_the_best(
+    tmp_path: Path, verdicts: tuple[float, ...], patience: int, last: int, best: int
+) -> None:
+    toy = Toy(verdicts=verdicts)
+    asked = config(validate_every=2, validation_samples=8, patience=patience, checkpoint_every=100)
+    path = train(toy, asked, tmp_path)
+    assert rows(tmp_path)[-1]["step"] == last
+    assert torch.equal(load_file(path)[WEIGHT], toy.judged[best])
+
+
+def test_a_run_that_stopped_stays_stopped(tmp_path: Path) -> None:
+    asked = config(validate_every=2, validation_samples=8, patience=1, checkpoint_every=100)
+    path = train(Toy(verdicts=(1.0, 2.0)), asked, tmp_path)
+    before, told = path.read_bytes(), rows(tmp_path)
+    assert told[-1]["step"] == 3
+    train(Toy(kill_at=4), asked, tmp_path)
+    assert path.read_bytes() == before
+    assert rows(tmp_path) == told
+
+
+@pytest.mark.parametrize("kill_at", [0, 5, 8, 10])
+def test_a_killed_run_remembers_the_best_validation(tmp_path: Path, kill_at: int) -> None:
+    asked = config(validate_every=2, patience=3, learning_rate=0.3, decay=0.0)
+    whole = train(Toy(), asked, tmp_path / "whole")
+    losses = [loss for _, loss in validations(tmp_path / "whole")]
+    assert np.argmin(losses) not in (0, len(losses) - 1)  # the best lies behind some kills
+    with pytest.raises(Killed):
+        train(Toy(kill_at=kill_at), asked, tmp_path / "killed")
+    again = train(Toy(), asked, tmp_path / "killed")
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_a_recipe_without_validation_is_told_before_any_step(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Unvalidated has nothing to validate on"):
+        train(Unvalidated(), config(validate_every=5), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_passes_of_one_step_see_batches_of_their_own(tmp_path: Path) -> None:
+    """Two passes of 8 have the gradient of their two batches together."""
+    first, both = Toy(), Toy()
+    settings = {"steps": 1, "weight_decay": 0.0, "precision": "no"}
+    train(first, config(**settings), tmp_path / "one")
+    train(both, config(**settings, accumulate=2), tmp_path / "two")
+    assert rows(tmp_path / "one")[0]["loss"] != rows(tmp_path / "two")[0]["loss"]
+
+    toy, grads = Toy(), []
+    toy.start(0)
+    for lane in (0, 1):
+        torch.manual_seed(lane << 40)
+        random = np.random.default_rng((0, 0, lane) if lane else (0, 0))
+        loss = toy.losses(8, random)["loss"]
+        grads.append(torch.autograd.grad(loss, toy.net.get_parameter("0.bias"))[0])
+    start = Toy().net.get_parameter("0.bias")
+    sign = torch.sign(start.detach() - both.net.get_parameter("0.bias").detach())
+    assert torch.equal(sign, torch.sign(grads[0] + grads[1]))
+
+
+def test_a_killed_run_of_several_passes_goes_on_alike(tmp_path: Path) -> None:
+    whole = train(Toy(), config(accumulate=3), tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(Toy(kill_at=6), config(accumulate=3), tmp_path / "killed")
+    assert (
+        train(Toy(), config(accumulate=3), tmp_path / "killed").read_bytes() == whole.read_bytes()
+    )
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")

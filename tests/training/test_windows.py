@@ -1,0 +1,46 @@
+"""Users' own sequences as training cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pigeon_rec.training.stickers import TrainingStickers, load_stickers
+from pigeon_rec.training.windows import concepts_of, load_windows
+
+
+def test_windows_show_their_targets_style(stickers: TrainingStickers) -> None:
+    windows = load_windows(stickers, "train")
+    assert len(windows) >= 10
+    same = stickers.style[windows.history] == stickers.style[windows.target][:, None]
+    assert (same.sum(1) >= 2).all()
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_rows_are_the_pictures_that_the_sequences_name(
+    stickers: TrainingStickers, split: str
+) -> None:
+    windows = load_windows(stickers, split)
+    items = np.array(stickers.rows["item_id"].to_list())
+    assert set(windows.sequences["split"]) == {split}
+    named = np.array(windows.sequences["history_ids"].to_list())
+    assert np.array_equal(items[windows.history], named)
+    assert np.array_equal(items[windows.target], windows.sequences["target_id"].to_numpy())
+
+
+def test_splits_share_no_window(stickers: TrainingStickers) -> None:
+    keys = [
+        set(load_windows(stickers, split).sequences.select("user_id", "position").rows())
+        for split in ("train", "valid")
+    ]
+    assert not keys[0] & keys[1]
+
+
+def test_a_few_users_make_a_small_world_with_both_splits() -> None:
+    few, more = concepts_of(2), concepts_of(4)
+    assert few < more
+    small = load_stickers(more)
+    assert set(small.concepts) <= more
+    assert len(small) < 1500
+    assert len(load_windows(small, "train")) > 20
+    assert len(load_windows(small, "valid")) > 2
