@@ -1,7 +1,8 @@
 """Which candidate pairs can have a picture, and which of those get one tonight.
 
 Everything here is a table in and tables out: each candidate ends in exactly one of `skipped`
-(cannot), `over_user_limit`, `over_budget` (could, but not tonight) or the chosen pairs.
+(cannot), `over_user_limit`, `over_budget` (could, but not tonight) or the chosen pairs. Pairs of
+cohorts compete with those of users for the same budget, by the same priority.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Final
 import polars as pl
 
 from pigeon_rec.config import PlanConfig
+from pigeon_rec.retrieval import COHORT_PREFIX
 
 __all__ = [
     "OVER_BUDGET",
     "OVER_USER_LIMIT",
+    "PLANNED",
     "SKIPPED_SCHEMA",
     "Choice",
     "choose",
+    "expected_views",
     "prioritise",
     "screen",
     "usable_counts",
@@ -27,6 +31,7 @@ __all__ = [
 
 OVER_BUDGET: Final = "over_budget"
 OVER_USER_LIMIT: Final = "over_user_limit"
+PLANNED: Final = "planned"
 
 SKIPPED_SCHEMA: Final = pl.Schema(
     {"user_id": pl.String(), "item_id": pl.String(), "reason": pl.String(), "detail": pl.String()}
@@ -37,15 +42,24 @@ _PLACES = 6  # what comes after them is arithmetic noise of the machine
 
 @dataclass(frozen=True)
 class Choice:
-    """The pairs of the night, best first, and how many had to stand back.
+    """The pairs of the night, best first, and what kept the others out.
 
     Attributes:
-        pairs: The chosen rows, by falling priority, then user and item.
-        left_out: How many pairs each limit kept out.
+        pairs: The chosen rows of users and cohorts, by falling priority, then user and item.
+        judged: `user_id, item_id, reason, detail`, one row per pair of a user that could have been
+            chosen: `planned`, or the limit that it did not fit into.
     """
 
     pairs: pl.DataFrame
-    left_out: Mapping[str, int]
+    judged: pl.DataFrame
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """How many pairs each limit kept out."""
+        return {
+            limit: int((self.judged["reason"] == limit).sum())
+            for limit in (OVER_USER_LIMIT, OVER_BUDGET)
+        }
 
 
 def usable_counts(interactions: pl.DataFrame, broken: Mapping[str, str]) -> pl.DataFrame:
@@ -87,6 +101,7 @@ def screen(
         .join(fault, on="item_id", how="left", maintain_order="left")
         .with_columns(
             _first_that_holds(
+                ("reserved_user", pl.col("user_id").str.starts_with(COHORT_PREFIX), _reserved()),
                 ("unknown_item", ~pl.col("item_id").is_in(catalogue_ids.implode()), _unknown()),
                 ("short_history", usable < min_interactions, needed),
                 ("broken_image", pl.col("fault").is_not_null(), pl.col("fault")),
@@ -98,43 +113,89 @@ def screen(
     return fit, skipped
 
 
-def prioritise(candidates: pl.DataFrame, histories: pl.DataFrame) -> pl.DataFrame:
-    """Adds `priority`: how much it is worth to draw a pair, always at least 0.
+def expected_views(rank: str = "rank") -> pl.Expr:
+    """How likely a pair is seen: the discount of nDCG, 1 / log2(1 + rank)."""
+    return 1.0 / (1.0 + pl.col(rank).cast(pl.Float64())).log(2.0)
 
-    The weight of the rank is the discount of nDCG, 1 / log2(1 + rank): how likely the pair is
-    seen. The expected gain is 1 - mean similarity of the reference to the history: a reference
-    that looks like what the user already likes has little to win.
+
+def prioritise(candidates: pl.DataFrame, histories: pl.DataFrame) -> pl.DataFrame:
+    """Adds `expected_gain` and `priority`: how much it is worth to draw a pair, at least 0.
+
+    The priority is expected views times expected gain. The gain is 1 - mean similarity of the
+    reference to the history: a reference that looks like what the user already likes has little
+    to win.
 
     Args:
-        candidates: `user_id, item_id, rank`.
+        candidates: `user_id, item_id, expected_views`.
         histories: `user_id, item_id, history_ids, history_scores, history_similarity`; none empty.
     """
-    seen = 1.0 / (1.0 + pl.col("rank").cast(pl.Float64())).log(2.0)
     alike = pl.col("history_similarity").cast(pl.List(pl.Float64())).list.mean()
-    gain = (1.0 - alike).clip(0.0, 2.0)
-    return candidates.join(histories, on=_PAIR, how="inner", maintain_order="left").with_columns(
-        (seen * gain).round(_PLACES).alias("priority")
+    worth = pl.col("expected_views") * pl.col("expected_gain")
+    return (
+        candidates.join(histories, on=_PAIR, how="inner", maintain_order="left")
+        .with_columns((1.0 - alike).clip(0.0, 2.0).alias("expected_gain"))
+        .with_columns(worth.round(_PLACES).alias("priority"))
     )
 
 
-def choose(ranked: pl.DataFrame, config: PlanConfig) -> Choice:
-    """Takes the best pairs within the limits per user and per night.
+def choose(ranked: pl.DataFrame, shared: pl.DataFrame, config: PlanConfig, budget: int) -> Choice:
+    """Takes the best pairs within the limits per user, per night and for cohorts.
 
     What the warehouse already holds plays no part: reuse makes a night cheaper, never different,
     so a date planned again has the same pairs.
+
+    Args:
+        ranked: Pairs of users, from `prioritise`.
+        shared: Pairs of cohorts, likewise.
+        config: The limits.
+        budget: Pictures that the night may plan in all.
     """
-    ordered = ranked.sort(["priority", *_PAIR], descending=[True, False, False])
-    within = ordered.filter(pl.int_range(pl.len()).over("user_id") < config.max_assets_per_user)
-    pairs = within.head(config.max_assets)
-    left_out = {
-        OVER_USER_LIMIT: ordered.height - within.height,
-        OVER_BUDGET: within.height - pairs.height,
-    }
-    return Choice(pairs, left_out)
+    place = pl.int_range(1, pl.len() + 1).over("user_id")
+    ordered = _best_first(ranked).with_columns(place.alias("place"))
+    within = ordered.filter(pl.col("place") <= config.max_assets_per_user)
+    for_cohorts = _best_first(shared).head(int(config.cohorts.max_share * budget))
+    contenders = pl.concat([within, for_cohorts], how="diagonal")
+    pairs = _best_first(contenders).head(budget)
+    return Choice(pairs.drop("place"), _judged(ordered, pairs, config))
+
+
+def _judged(ordered: pl.DataFrame, pairs: pl.DataFrame, config: PlanConfig) -> pl.DataFrame:
+    """Why each pair of a user was chosen or not."""
+    limit = config.max_assets_per_user
+    chosen = pairs.select(*_PAIR, pl.lit(value=True).alias("chosen"))
+    over_limit = pl.col("place") > limit
+    below = pl.format(
+        "priority {}; the last pair within the budget has {}",
+        "priority",
+        pl.lit(pairs["priority"].min()).cast(pl.Float64()).fill_null(0.0),
+    )
+    return ordered.join(chosen, on=_PAIR, how="left", maintain_order="left").select(
+        *_PAIR,
+        pl.when(pl.col("chosen"))
+        .then(pl.lit(PLANNED))
+        .when(over_limit)
+        .then(pl.lit(OVER_USER_LIMIT))
+        .otherwise(pl.lit(OVER_BUDGET))
+        .alias("reason"),
+        pl.when(pl.col("chosen"))
+        .then(pl.lit(None, pl.String()))
+        .when(over_limit)
+        .then(pl.format("number {} of the user's pairs; {} are planned", "place", pl.lit(limit)))
+        .otherwise(below)
+        .alias("detail"),
+    )
+
+
+def _best_first(pairs: pl.DataFrame) -> pl.DataFrame:
+    return pairs.sort(["priority", *_PAIR], descending=[True, False, False])
 
 
 def _unknown() -> pl.Expr:
     return pl.lit("the item is not in the catalogue")
+
+
+def _reserved() -> pl.Expr:
+    return pl.lit(f"names that begin with {COHORT_PREFIX} belong to cohorts")
 
 
 def _first_that_holds(*rules: tuple[str, pl.Expr, pl.Expr]) -> list[pl.Expr]:

@@ -49,6 +49,7 @@ _WORDS: Mapping[str, str] = {
     "image_path": "Picture outside the catalogue",
     "image_too_large": "Picture too large",
     "broken_image": "Reference picture unusable",
+    "reserved_user": "User has a cohort's name",
     "bad_candidate": "Candidate row unusable",
     "duplicate_candidate": "Candidate row repeated",
 }
@@ -68,10 +69,12 @@ def build_page(night: ServedNight, catalogue: Catalogue, config: NightlyConfig) 
         catalogue: Where titles, styles and original pictures come from.
         config: Limits of the gate, and how many users to show.
     """
-    tastes = tastes_of(night.served, catalogue)
-    users = _spread(night.served["user_id"].unique().sort().to_list(), config.report.max_users)
-    rows = _rows_of(night.served, users, config.report.max_assets_per_user)
-    shared = _shared_references(night.served, tastes)
+    # A cohort's picture is nobody's own: it is counted, and never shown as a person's.
+    own = night.own
+    tastes = tastes_of(own, catalogue)
+    users = _spread(own["user_id"].unique().sort().to_list(), config.report.max_users)
+    rows = _rows_of(own, users, config.report.max_assets_per_user)
+    shared = _shared_references(own, tastes)
     shelf = Shelf(catalogue, _items_on(rows, shared))
     return Page(
         date=night.facts["run_id"],
@@ -186,9 +189,12 @@ def _cards(night: ServedNight) -> tuple[Card, ...]:
     facts = night.facts
     judged = facts["served"] + facts["rejected"]
     share = f"{facts['rejected'] / judged:.1%} of those judged" if judged else ""
+    cohorts = night.shared["user_id"].n_unique()
+    for_cohorts = Card("for taste cohorts", f"{night.shared.height:,}", f"{cohorts} cohorts")
     return (
         Card("pairs planned", f"{facts['planned']:,}", f"{facts['skipped']:,} skipped"),
-        Card("stickers served", f"{facts['served']:,}", f"to {night.users:,} people"),
+        Card("stickers served", f"{night.own.height:,}", f"to {night.users:,} people"),
+        *((for_cohorts,) if cohorts else ()),
         Card("drawn this night", f"{facts['generated']:,}"),
         Card("reused unchanged", f"{facts['reused']:,}"),
         Card("rejected", f"{facts['rejected']:,}", share),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.warehouse import NIGHT_SCHEMAS
 
 __all__ = ["SHARD_SCHEMA", "NightFiles", "read_night", "read_table", "serving_paths"]
 
@@ -54,6 +57,9 @@ class NightFiles:
         plan: Pairs to be served.
         drawn: Pictures of this night, one row per `asset_key` that the plan wants drawn.
         skipped: Candidates that could not be planned.
+        explained: What the plan made of each candidate pair.
+        cohorts: `user_id, cohort`.
+        drawing_times: `shard, assets, seconds` of the shards that were drawn and measured.
         problems: Bad items, images and rows met while planning.
         model_version: Model that the night generates with.
         settings_hash: Hash of its generation settings.
@@ -63,6 +69,9 @@ class NightFiles:
     plan: pl.DataFrame
     drawn: pl.DataFrame
     skipped: pl.DataFrame
+    explained: pl.DataFrame
+    cohorts: pl.DataFrame
+    drawing_times: pl.DataFrame
     problems: pl.DataFrame
     model_version: str
     settings_hash: str
@@ -77,12 +86,16 @@ def read_night(config: NightlyConfig, date: dt.date) -> NightFiles:
     """
     paths = NightPaths.of(config, date)
     plan = read_table(paths.plan, "plan")
+    to_draw = plan.filter(pl.col("status") == "generate")
     info = _read_info(paths.plan_info)
     return NightFiles(
         paths=paths,
         plan=plan,
-        drawn=_read_drawn(paths, plan.filter(pl.col("status") == "generate")),
+        drawn=_read_drawn(paths, to_draw),
         skipped=read_table(paths.skipped, "plan"),
+        explained=read_table(paths.explained, "plan"),
+        cohorts=read_table(paths.cohorts, "plan"),
+        drawing_times=_read_times(paths, to_draw["shard"].unique().sort().to_list()),
         problems=read_table(paths.problems, "plan"),
         model_version=info["model_version"],
         settings_hash=info["settings_hash"],
@@ -123,6 +136,17 @@ def _read_info(path: Path) -> dict[str, str]:
             where=str(path),
             remedy="Run `pigeon-rec nightly plan` for this date again",
         ) from error
+
+
+def _read_times(paths: NightPaths, shards: Sequence[int]) -> pl.DataFrame:
+    """What was measured; a damaged note is only a lost measurement."""
+    noted: list[tuple[int, int, float]] = []
+    for shard in shards:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            note = json.loads(paths.drawing_time(shard).read_text(encoding="utf-8"))
+            noted.append((shard, int(note["assets"]), float(note["seconds"])))
+    times = pl.DataFrame(noted, schema=NIGHT_SCHEMAS["drawing_times"], orient="row")
+    return times.filter(pl.col("assets") > 0, pl.col("seconds") > 0, pl.col("seconds").is_finite())
 
 
 def _read_drawn(paths: NightPaths, wanted: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly._choice import expected_views
 from pigeon_rec.nightly.candidates import CANDIDATE_SCHEMA, PROBLEM_SCHEMA
 from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.progress import Progress
@@ -48,8 +50,9 @@ class PlanInputs:
         prompt: Template of the instruction.
         catalogue: All items.
         interactions: Of the candidates' users, up to the end of the date; known items only.
-        candidates: In `CANDIDATE_SCHEMA`.
+        candidates: In `CANDIDATE_SCHEMA`, and `expected_views`, by user and rank.
         problems: What was wrong with any of it, in `PROBLEM_SCHEMA`.
+        as_of: End of the date: what is from then on is not known yet.
     """
 
     prompt: PromptTemplate
@@ -57,6 +60,7 @@ class PlanInputs:
     interactions: pl.DataFrame
     candidates: pl.DataFrame
     problems: pl.DataFrame
+    as_of: dt.datetime
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
         candidates.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
     )
     problems = pl.concat([problem_rows(unknown), _candidate_problems(paths)])
-    return PlanInputs(prompt, catalogue, of_candidates, candidates, problems)
+    return PlanInputs(prompt, catalogue, of_candidates, candidates, problems, until)
 
 
 def look(
@@ -154,8 +158,10 @@ def _read_candidates(config: NightlyConfig, paths: NightPaths) -> pl.DataFrame:
             remedy="Check the recommender's input and the logical date",
         )
     # One row a pair whoever wrote the file: a repeated one would multiply in every join.
-    return frame.sort("user_id", "rank", "item_id").unique(
-        ["user_id", "item_id"], keep="first", maintain_order=True
+    return (
+        frame.sort("user_id", "rank", "item_id")
+        .unique(["user_id", "item_id"], keep="first", maintain_order=True)
+        .with_columns(expected_views().alias("expected_views"))
     )
 
 

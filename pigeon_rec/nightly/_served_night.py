@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
+from pigeon_rec.retrieval import COHORT_PREFIX
+
 __all__ = ["ServedNight"]
+
+_OF_COHORT: Final = pl.col("user_id").str.starts_with(COHORT_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class ServedNight:
     Attributes:
         facts: The row of the night in `runs`.
         served: `user_id, item_id, asset_key, origin, image, mask_ratio, history_ids, ...`, by
-            user, the most urgent first.
+            user, the most urgent first; pictures of cohorts under the names of the cohorts.
         scores: `outcome, asset_key, metric, value`; outcome is `served` or `rejected`.
         rejections: `user_id, item_id, asset_key, reason, detail`.
         problems: `kind, subject, location, message`.
@@ -33,9 +37,19 @@ class ServedNight:
     skipped: pl.DataFrame
 
     @property
+    def own(self) -> pl.DataFrame:
+        """Rows of `served` that were drawn for one person, not for a cohort."""
+        return self.served.filter(~_OF_COHORT)
+
+    @property
+    def shared(self) -> pl.DataFrame:
+        """Rows of `served` that were drawn for a taste cohort."""
+        return self.served.filter(_OF_COHORT)
+
+    @property
     def users(self) -> int:
-        """People who are served a picture."""
-        return self.served["user_id"].n_unique()
+        """People who are served a picture of their own."""
+        return self.own["user_id"].n_unique()
 
     def reasons(self) -> dict[str, int]:
         """Rejections by reason."""

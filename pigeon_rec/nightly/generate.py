@@ -11,6 +11,8 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly._night_files import SHARD_SCHEMA, read_table
 from pigeon_rec.nightly.models import chosen_model
-from pigeon_rec.nightly.paths import NightPaths, write_parquet
+from pigeon_rec.nightly.paths import NightPaths, write_json, write_parquet
 from pigeon_rec.nightly.progress import Progress, silent
 from pigeon_rec.scoring import (
     Rejection,
@@ -78,8 +80,10 @@ def generate_shard(
     _set_threads(config.threads)
     version = next(iter(plan["model_version"]), None)
     model = chosen_model(config.model, config.work_dir, version)
+    began = monotonic()
     drawn = _Studio(config, model.source).draw(plan, shard, progress)
     write_parquet(drawn, paths.shard(shard))
+    _note_time(paths.drawing_time(shard), drawn.height, monotonic() - began)
     return _summary(paths, shard, drawn, generated=drawn.height)
 
 
@@ -109,6 +113,12 @@ def _summary(paths: NightPaths, shard: int, drawn: pl.DataFrame, generated: int)
         kept=drawn.height - generated,
         rejected=drawn.height - drawn["rejected_reason"].null_count(),
     )
+
+
+def _note_time(path: Path, assets: int, seconds: float) -> None:
+    """Notes what the whole shard took, loading included: what a budget in minutes is made of."""
+    if assets:
+        write_json({"assets": assets, "seconds": round(seconds, 3)}, path)
 
 
 def _set_threads(threads: int) -> None:

@@ -70,6 +70,16 @@ class NightPaths:
         return self.night / "skipped.parquet"
 
     @property
+    def explained(self) -> Path:
+        """What the plan made of every candidate pair, one row each."""
+        return self.night / "explained.parquet"
+
+    @property
+    def cohorts(self) -> Path:
+        """Which cohort each user belongs to: `user_id, cohort`."""
+        return self.night / "cohorts.parquet"
+
+    @property
     def problems(self) -> Path:
         """Bad items, images and rows met while planning."""
         return self.night / "problems.parquet"
@@ -88,6 +98,10 @@ class NightPaths:
         """File of one generated shard."""
         return self.shards / f"shard-{number:04d}.parquet"
 
+    def drawing_time(self, number: int) -> Path:
+        """How long one shard took when it was drawn."""
+        return self.shards / f"shard-{number:04d}.json"
+
     @property
     def staged(self) -> Path:
         """Folder of the checked night as publishing reads it."""
@@ -102,6 +116,11 @@ class NightPaths:
     def gallery(self) -> Path:
         """The night as one self-contained page."""
         return self.night / "gallery.html"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever works in this folder; the file stays, the lock dies with its process."""
+        return self.work_dir / "night.lock"
 
     @property
     def embeddings(self) -> Path:

@@ -2,7 +2,8 @@
 
 Candidates are screened, each gets the history that retrieval finds for it, the most valuable ones
 within the budget are chosen, and a key over all that decides a picture tells whether an earlier
-night has drawn it already.
+night has drawn it already. Taste cohorts are planned like users, from a history of their own. Every
+candidate pair is told why it got what it got.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import PlanError
-from pigeon_rec.nightly._choice import choose, prioritise, screen, usable_counts
+from pigeon_rec.nightly._budget import Budget, night_budget
+from pigeon_rec.nightly._choice import Choice, choose, prioritise, screen, usable_counts
+from pigeon_rec.nightly._cohort_pairs import NightCohorts, plan_cohorts
 from pigeon_rec.nightly._digest import asset_key, frame_sha256, settings_hash
 from pigeon_rec.nightly._plan_inputs import (
     ImageEncoder,
@@ -29,12 +32,12 @@ from pigeon_rec.nightly._plan_inputs import (
 )
 from pigeon_rec.nightly.candidates import PROBLEM_SCHEMA
 from pigeon_rec.nightly.models import chosen_model
-from pigeon_rec.nightly.paths import NightPaths, end_of_day, write_json, write_parquet
+from pigeon_rec.nightly.paths import NightPaths, write_json, write_parquet
 from pigeon_rec.nightly.progress import Progress, silent
-from pigeon_rec.retrieval import HistoryRetriever
-from pigeon_rec.warehouse import known_assets
+from pigeon_rec.retrieval import COHORT_PREFIX, HistoryRetriever
+from pigeon_rec.warehouse import NIGHT_SCHEMAS, known_assets
 
-__all__ = ["PLAN_SCHEMA", "ImageEncoder", "PlanSummary", "plan_night"]
+__all__ = ["EXPLAINED_SCHEMA", "PLAN_SCHEMA", "ImageEncoder", "PlanSummary", "plan_night"]
 
 PLAN_SCHEMA: Final = pl.Schema(
     {
@@ -50,6 +53,8 @@ PLAN_SCHEMA: Final = pl.Schema(
         "settings_hash": pl.String(),
     }
 )
+EXPLAINED_SCHEMA: Final = NIGHT_SCHEMAS["plan_pairs"]
+_PAIR: Final = ["user_id", "item_id"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,13 @@ class PlanSummary:
     Attributes:
         run_id: The night.
         candidates: Pairs the recommender proposed.
-        planned: Pairs to be served tonight.
+        planned: Pairs to be served tonight, those of cohorts included.
         users: People among them.
+        cohorts: Taste cohorts that users belong to.
+        cohort_pairs: Planned pairs of cohorts.
+        budget: Pictures that could be planned at most.
+        seconds_per_asset: What drawing one is expected to take.
+        measured_nights: Earlier nights that say so; 0 for the documented default.
         generate: Planned pairs whose picture must be drawn.
         reuse: Planned pairs whose picture (or its refusal) the warehouse already knows.
         skipped: Candidates that cannot be personalised.
@@ -81,6 +91,11 @@ class PlanSummary:
     candidates: int
     planned: int
     users: int
+    cohorts: int
+    cohort_pairs: int
+    budget: int
+    seconds_per_asset: float
+    measured_nights: int
     generate: int
     reuse: int
     skipped: int
@@ -114,7 +129,7 @@ def plan_night(
     encoder: ImageEncoder | None = None,
     model_version: str | None = None,
 ) -> PlanSummary:
-    """Writes `plan.parquet`, `skipped.parquet`, `problems.parquet` and `plan.json` of the night.
+    """Writes the plan of the night: pairs, cohorts, every candidate's reason, and a summary.
 
     The same inputs give the same pairs and keys, whatever the warehouse holds; it only decides
     between `generate` and `reuse`.
@@ -142,15 +157,19 @@ def plan_night(
     looks = look(inputs, encoder, paths, progress)
 
     # 1. Who and what can be personalised, and from which history.
-    pairs, skipped, problems = _eligible(config, inputs, looks, end_of_day(date))
+    pairs, skipped, problems = _eligible(config, inputs, looks)
+    cohorts = plan_cohorts(config, date, _with_usable_reference(inputs, looks), inputs, looks)
     write_parquet(skipped, paths.skipped)
     write_parquet(problems, paths.problems)
-    if pairs.is_empty():
+    if pairs.is_empty() and cohorts.pairs.is_empty():
         raise _nothing_to_plan(config, paths, inputs, skipped)
 
     # 2. The best of them, and what earlier nights have made of these very pictures.
-    choice = choose(pairs, config.plan)
+    budget = night_budget(config.plan, paths.warehouse, date, style.version, style.settings)
+    choice = choose(pairs, cohorts.pairs, config.plan, budget.assets)
     plan = _plan(choice.pairs, inputs, style, paths, config.plan.shards)
+    write_parquet(cohorts.members, paths.cohorts)
+    write_parquet(_explained(inputs, pairs, skipped, choice), paths.explained)
     write_parquet(plan, paths.plan)
 
     summary = PlanSummary(
@@ -163,6 +182,7 @@ def plan_night(
         encoder_id=encoder.encoder_id,
         candidates_sha256=frame_sha256(inputs.candidates),
         interactions_sha256=frame_sha256(inputs.interactions),
+        **_budget_facts(budget, cohorts),
         **_plan_facts(plan, style, config.plan.shards),
     )
     write_json(dataclasses.asdict(summary), paths.plan_info)
@@ -170,14 +190,14 @@ def plan_night(
 
 
 def _eligible(
-    config: NightlyConfig, inputs: PlanInputs, looks: Looks, as_of: dt.datetime
+    config: NightlyConfig, inputs: PlanInputs, looks: Looks
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Pairs with history and priority, the skipped ones, and all problems of the night."""
     counts = usable_counts(inputs.interactions, looks.broken)
     known = inputs.catalogue.items["item_id"]
     needed = config.plan.min_interactions
     fit, skipped = screen(inputs.candidates, known, counts, looks.broken, needed)
-    histories = _histories(config, fit, inputs, looks, as_of)
+    histories = _histories(config, fit, inputs, looks)
     # Who knows nothing but the reference has no history left for it.
     lonely = histories.filter(pl.col("history_ids").list.len() == 0).select(
         "user_id",
@@ -191,17 +211,23 @@ def _eligible(
     return pairs, skipped, problems.unique().sort(list(PROBLEM_SCHEMA))
 
 
+def _with_usable_reference(inputs: PlanInputs, looks: Looks) -> pl.DataFrame:
+    """Candidates of real users whose item can be drawn, whatever their user's history."""
+    usable = set(looks.item_ids) - set(looks.broken)
+    return inputs.candidates.filter(
+        pl.col("item_id").is_in(list(usable)) & ~pl.col("user_id").str.starts_with(COHORT_PREFIX)
+    )
+
+
 def _histories(
-    config: NightlyConfig,
-    fit: pl.DataFrame,
-    inputs: PlanInputs,
-    looks: Looks,
-    as_of: dt.datetime,
+    config: NightlyConfig, fit: pl.DataFrame, inputs: PlanInputs, looks: Looks
 ) -> pl.DataFrame:
     usable = inputs.interactions.filter(~pl.col("item_id").is_in(list(looks.broken))).join(
         fit.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
     )
-    retriever = HistoryRetriever(looks.vectors, usable, looks.item_ids, config.retrieval, as_of)
+    retriever = HistoryRetriever(
+        looks.vectors, usable, looks.item_ids, config.retrieval, inputs.as_of
+    )
     return retriever.retrieve(fit.select("user_id", "item_id"))
 
 
@@ -220,6 +246,19 @@ def _skip_problems(config: NightlyConfig, skipped: pl.DataFrame) -> pl.DataFrame
         pl.format("user '{}' has too little history: {}", "user_id", "detail").alias("message"),
     )
     return pl.concat([unknown, short])
+
+
+def _explained(
+    inputs: PlanInputs, pairs: pl.DataFrame, skipped: pl.DataFrame, choice: Choice
+) -> pl.DataFrame:
+    """One row per candidate pair, in `EXPLAINED_SCHEMA`, by user and rank."""
+    verdicts = pl.concat([choice.judged, skipped])
+    gains = pairs.select(*_PAIR, "expected_gain")
+    return (
+        inputs.candidates.join(verdicts, on=_PAIR, how="left", maintain_order="left")
+        .join(gains, on=_PAIR, how="left", maintain_order="left")
+        .select(pl.col(name).cast(kind) for name, kind in EXPLAINED_SCHEMA.items())
+    )
 
 
 def _plan(
@@ -264,12 +303,23 @@ def _keys(pairs: pl.DataFrame, inputs: PlanInputs, style: _Style) -> list[str]:
     ]
 
 
+def _budget_facts(budget: Budget, cohorts: NightCohorts) -> dict[str, Any]:
+    return {
+        "budget": budget.assets,
+        "seconds_per_asset": budget.seconds_per_asset,
+        "measured_nights": budget.measured_nights,
+        "cohorts": cohorts.members["cohort"].n_unique(),
+    }
+
+
 def _plan_facts(plan: pl.DataFrame, style: _Style, shards: int) -> dict[str, Any]:
     to_draw = plan.filter(pl.col("status") == "generate")
     sizes = dict(to_draw["shard"].value_counts().iter_rows())
+    users = plan.filter(~pl.col("user_id").str.starts_with(COHORT_PREFIX))["user_id"]
     return {
         "planned": plan.height,
-        "users": plan["user_id"].n_unique(),
+        "users": users.n_unique(),
+        "cohort_pairs": plan.height - users.len(),
         "generate": to_draw.height,
         "reuse": plan.height - to_draw.height,
         "shard_sizes": [sizes.get(shard, 0) for shard in range(shards)],

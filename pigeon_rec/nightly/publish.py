@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly._night_files import NightFiles, read_night, serving_paths
 from pigeon_rec.scoring import Reason
@@ -29,6 +30,7 @@ from pigeon_rec.warehouse import (
     publish,
     stage,
 )
+from pigeon_rec.warehouse.planning import judged_before
 
 __all__ = ["PublishSummary", "night_records", "promote_night", "publish_night"]
 
@@ -86,8 +88,12 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         WarehouseError: The warehouse is locked or refuses the night; its tables are as they were.
     """
     files = read_night(config, date)
+    keys = files.plan["asset_key"].to_list()
     with open_warehouse(files.paths.warehouse) as connection:
-        known = known_assets(connection, files.plan["asset_key"].to_list())
+        earlier = judged_before(connection, keys, date)
+        known = known_assets(connection, keys).with_columns(
+            earlier=pl.col("asset_key").is_in(earlier.implode())
+        )
         records = night_records(config, files, known)
         staged = stage(records, files.paths.staged)
         published = publish(connection, staged, images=config.warehouse.images)
@@ -122,7 +128,9 @@ def night_records(config: NightlyConfig, files: NightFiles, known: pl.DataFrame)
     Args:
         config: Settings of the night.
         files: Its files, complete.
-        known: Earlier verdicts on the planned keys, as `known_assets` gives them.
+        known: Verdicts on the planned keys, as `known_assets` gives them, and `earlier`: whether a
+            night before this one had the key already. What only this or a later night has made
+            counts as generated, so that a past night told again says what it said on its date.
 
     Raises:
         PlanError: A reused picture is not among the known ones.
@@ -145,6 +153,10 @@ def night_records(config: NightlyConfig, files: NightFiles, known: pl.DataFrame)
             list(NIGHT_SCHEMAS["rejections"])
         ),
         problems=_problems(files.problems),
+        cohorts=files.cohorts,
+        plan_pairs=files.explained,
+        originals=load_catalogue(config.catalogue).items.select(list(NIGHT_SCHEMAS["originals"])),
+        drawing_times=files.drawing_times,
     )
 
 
@@ -176,8 +188,9 @@ def _verdicts(plan: pl.DataFrame, drawn: pl.DataFrame, known: pl.DataFrame) -> p
         pl.col("rejected_reason").alias("reason"),
         pl.col("rejected_detail").alias("detail"),
     )
-    earlier = known.select("asset_key", pl.lit("reused").alias("origin"), "reason", "detail")
-    judged = pl.concat([made, earlier.join(made, on="asset_key", how="anti")])
+    origin = pl.when("earlier").then(pl.lit("reused")).otherwise(pl.lit("generated"))
+    found = known.select("asset_key", origin.alias("origin"), "reason", "detail")
+    judged = pl.concat([made, found.join(made, on="asset_key", how="anti")])
     lost = plan.join(judged, on="asset_key", how="anti")
     if lost.height:
         pairs = [f"{user} / {item}" for user, item in lost.select("user_id", "item_id").iter_rows()]

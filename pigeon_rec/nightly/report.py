@@ -36,7 +36,7 @@ class ReportSummary:
 
     Attributes:
         run_id: The night.
-        users: People who are served a picture of this night.
+        users: People who are served a picture of their own.
         users_shown: How many of them are on the gallery page.
         served: Pairs served.
         rejected: Pairs refused.
@@ -109,7 +109,8 @@ def _numbers(night: ServedNight, users_shown: int) -> dict[str, Any]:
         **{name: facts[name] for name in _FACTS},
         "logical_date": facts["logical_date"].isoformat(),
         "published_at": facts["published_at"].isoformat(),
-        "counts": {name: facts[name] for name in _COUNTS} | {"users": night.users},
+        "counts": {name: facts[name] for name in _COUNTS}
+        | {"users": night.users, "cohort_assets": night.shared.height},
         "rejections": night.reasons(),
         "skipped": night.skips(),
         "problems": night.problem_kinds(),

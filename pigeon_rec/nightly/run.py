@@ -17,6 +17,7 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.candidates import recommend
 from pigeon_rec.nightly.generate import generate_shard
+from pigeon_rec.nightly.lock import hold
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan import plan_night
 from pigeon_rec.nightly.progress import Progress, silent
@@ -75,9 +76,15 @@ def run_night(config: NightlyConfig, date: dt.date, *, progress: Progress = sile
         progress: Told of every finished batch.
 
     Raises:
+        NightBusyError: Another run is at work in the same folder.
         PigeonError: A step cannot run. What was published before stays as it was, unless the
             night itself got so far.
     """
+    with hold(NightPaths.of(config, date), "run"):
+        return _run_alone(config, date, progress)
+
+
+def _run_alone(config: NightlyConfig, date: dt.date, progress: Progress) -> NightSummary:
     clock = _Clock()
     recommend(config, date, progress=progress)
     clock.lap("recommend")

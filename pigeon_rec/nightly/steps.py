@@ -8,11 +8,13 @@ values that fit into JSON.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,16 +90,28 @@ def run_step(
         progress: Told of every finished batch.
 
     Raises:
-        PigeonError: The step cannot run; its class says whether a second try may help.
+        PigeonError: The step cannot run, or another run is at work in the same folder; its class
+            says whether a second try may help.
     """
     if step == "generate" and shard is None:
         shards = shards_to_draw(config, date)
         drawn = [run_step(step, config, date, shard=s, progress=progress) for s in shards]
         return {"shards": drawn}
-    summary = _plain(STEPS[step](config, date, shard, progress))
+    with _alone(step, config, date):
+        summary = _plain(STEPS[step](config, date, shard, progress))
     return (
         {**summary, "shards_to_draw": shards_to_draw(config, date)} if step == "plan" else summary
     )
+
+
+def _alone(step: str, config: NightlyConfig, date: dt.date) -> AbstractContextManager[None]:
+    """Keeps other runs out; a whole night does so itself, and shards are drawn side by side."""
+    from pigeon_rec.nightly.lock import hold
+    from pigeon_rec.nightly.paths import NightPaths
+
+    if step == "run":
+        return contextlib.nullcontext()
+    return hold(NightPaths.of(config, date), step, shared=step == "generate")
 
 
 def shards_to_draw(config: NightlyConfig, date: dt.date) -> list[int]:

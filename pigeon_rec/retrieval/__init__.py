@@ -1,8 +1,18 @@
-"""Item embeddings and the retrieval of each user's own history for a reference item."""
+"""Item embeddings, the retrieval of each user's own history for a reference item, taste cohorts."""
 
 from __future__ import annotations
 
+from pigeon_rec.retrieval.cohorts import COHORT_PREFIX, Cohorts, find_cohorts, refit_moment
 from pigeon_rec.retrieval.embeddings import EmbeddingCache, Encode, embed_catalogue
 from pigeon_rec.retrieval.history import HistoryRetriever
 
-__all__ = ["EmbeddingCache", "Encode", "HistoryRetriever", "embed_catalogue"]
+__all__ = [
+    "COHORT_PREFIX",
+    "Cohorts",
+    "EmbeddingCache",
+    "Encode",
+    "HistoryRetriever",
+    "embed_catalogue",
+    "find_cohorts",
+    "refit_moment",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
 
@@ -42,7 +42,7 @@ def check_night(night: NightRecords) -> NightRecords:
     if night.planned < 0 or night.skipped < 0:
         raise _fault(night, f"counts cannot be negative: {night.planned}, {night.skipped}", "runs")
     night.config_json()
-    frames = {name: _shaped(night, name) for name in NIGHT_SCHEMAS}
+    frames: dict[str, Any] = {name: _shaped(night, name) for name in NIGHT_SCHEMAS}
     for name, keys in _UNIQUE.items():
         _check_unique(night, name, frames[name], keys)
     checked: NightRecords = dataclasses.replace(night, **frames)

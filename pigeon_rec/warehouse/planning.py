@@ -48,7 +48,7 @@ def drawing_times(path: Path, *, before: dt.date) -> pl.DataFrame:
         if not measured:
             return pl.DataFrame(schema=_TIMES)
         times = select(connection, sql_text("plan/drawing_times"), {"before": before})
-    return times.cast(dict(_TIMES))
+    return times.select(pl.col(name).cast(kind) for name, kind in _TIMES.items())
 
 
 def judged_before(

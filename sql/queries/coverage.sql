@@ -9,6 +9,7 @@ SELECT
     served / nullif(planned, 0)    AS served_share,
     users,
     items,
-    served / nullif(users, 0)      AS assets_per_user
+    (served - cohort_assets) / nullif(users, 0) AS assets_per_user,
+    cohort_assets
 FROM asset_quality_daily
 ORDER BY logical_date DESC;

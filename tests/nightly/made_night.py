@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.warehouse import NIGHT_SCHEMAS
 
 NIGHT = dt.date(2026, 6, 1)
 STYLES = ("flat", "line")
@@ -96,6 +98,7 @@ class MadeNight:
     date: dt.date = NIGHT
     skipped: list[tuple[str, str, str, str]] = dataclasses.field(default_factory=list)
     problems: list[tuple[str, str, str, str]] = dataclasses.field(default_factory=list)
+    members: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def write(self, config: NightlyConfig) -> NightPaths:
         paths = NightPaths.of(config, self.date)
@@ -105,13 +108,27 @@ class MadeNight:
         _strings(self.skipped, names).write_parquet(paths.skipped)
         names = ("kind", "subject", "where", "message")
         _strings(self.problems, names).write_parquet(paths.problems)
+        self._explained().write_parquet(paths.explained)
+        _strings(list(self.members.items()), ("user_id", "cohort")).write_parquet(paths.cohorts)
         info = {"model_version": "model-1", "settings_hash": "settings-1"}
         paths.plan_info.write_text(json.dumps(info), encoding="utf-8")
         drawn = [pair for pair in self.pairs if pair.status == "generate"]
         for shard in sorted({pair.shard for pair in drawn}):
             rows = [drawn_row(pair) for pair in drawn if pair.shard == shard]
             pl.DataFrame(rows, infer_schema_length=None).write_parquet(paths.shard(shard))
+            time = {"assets": len(rows), "seconds": 0.5 * len(rows)}
+            paths.drawing_time(shard).write_text(json.dumps(time), encoding="utf-8")
         return paths
+
+    def _explained(self) -> pl.DataFrame:
+        """Users' pairs as planned, then those that were skipped."""
+        people = [pair for pair in self.pairs if not pair.user_id.startswith("cohort:")]
+        told = [(pair.user_id, pair.item_id, "planned", None) for pair in people]
+        rows = [
+            (user, item, place, -float(place), 1.0 / place, 1.0, reason, detail)
+            for place, (user, item, reason, detail) in enumerate([*told, *self.skipped], start=1)
+        ]
+        return pl.DataFrame(rows, schema=NIGHT_SCHEMAS["plan_pairs"], orient="row")
 
     def _plan(self) -> pl.DataFrame:
         rows = [
@@ -172,5 +189,5 @@ def small_night() -> MadeNight:
     )
 
 
-def _strings(rows: list[tuple[str, str, str, str]], names: tuple[str, ...]) -> pl.DataFrame:
+def _strings(rows: Sequence[tuple[str, ...]], names: tuple[str, ...]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")

@@ -133,6 +133,7 @@ def test_numbers_match_the_tables(reported: Reported) -> None:
         **{name: run[name] for name in ("planned", "generated", "reused", "served", "rejected")},
         "skipped": 1,
         "users": 3,
+        "cohort_assets": 0,
     }
     assert numbers["rejections"] == {"off_target": 1}
     assert numbers["skipped"] == {"short_history": 1}
@@ -223,6 +224,25 @@ def test_a_catalogue_without_styles_is_shown_without_labels(config: NightlyConfi
     page = _gallery(_report(config))
     assert not [tag for tag in page.tags if "chip" in tag]
     assert {values["alt"] for f, values in page.images if "reference" in f} == {"Apple", "Boat"}
+
+
+def test_a_cohorts_picture_is_counted_and_shown_as_nobodys(config: NightlyConfig) -> None:
+    night = small_night()
+    night.pairs.append(Pair("cohort:0", "line/cat"))
+    night.members = {"ada": "cohort:0", "dan": "cohort:0"}
+    summary = _report(config, night)
+    page = _gallery(summary)
+    assert page.users == ["ada", "bob", "cyd"]
+    text = " ".join(page.text.split())
+    assert "stickers served 5 to 3 people" in text
+    assert "for taste cohorts 1 1 cohorts" in text
+    serving = NightPaths.of(config, NIGHT).serving
+    of_cohort = ask(serving, "SELECT * FROM asset_for('dan', 'line/cat')").row(0, named=True)
+    assert of_cohort["origin"] == "cohort"
+    shown = {hashlib.sha256(image).hexdigest() for image in page.bytes_of("made")}
+    assert of_cohort["image_sha256"] not in shown
+    counts = _numbers(summary)["counts"]
+    assert (counts["served"], counts["users"], counts["cohort_assets"]) == (6, 3, 1)
 
 
 def test_an_empty_night_is_reported(config: NightlyConfig) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -34,7 +35,7 @@ ITEMS = ("a", "b", "c")
 SHARED: Pair = ("cohort:0", "b")
 
 
-def frame(name: str, rows: list[tuple[object, ...]]) -> pl.DataFrame:
+def frame(name: str, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=NIGHT_SCHEMAS[name], orient="row")
 
 
@@ -220,7 +221,8 @@ def test_cohorts_and_plan_are_part_of_what_a_night_says(warehouse: DuckDBPyConne
 def test_what_is_told_twice_is_refused(
     warehouse: DuckDBPyConnection, name: str, rows: list[tuple[object, ...]]
 ) -> None:
-    twice = dataclasses.replace(NIGHT, **{name: frame(name, rows)})
+    doubled: dict[str, Any] = {name: frame(name, rows)}
+    twice = dataclasses.replace(NIGHT, **doubled)
     with pytest.raises(WarehouseError, match="stand there more than once"):
         publish(warehouse, twice)
 

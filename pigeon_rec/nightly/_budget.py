@@ -1,0 +1,58 @@
+"""How many pictures a night may plan, where the limit is given in minutes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pigeon_rec.config import PlanConfig
+from pigeon_rec.warehouse.planning import drawing_times
+
+__all__ = ["DEFAULT_SECONDS", "Budget", "night_budget"]
+
+DEFAULT_SECONDS: Final = 0.7
+"""Seconds per picture before any night was measured: the bundled model with its default settings
+on one of two CPU cores (720 pictures in about 8 minutes)."""
+
+_NIGHTS: Final = 7
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limit of a night.
+
+    Attributes:
+        assets: Pictures that may be planned.
+        seconds_per_asset: What one is expected to take.
+        measured_nights: How many earlier nights say so; 0 for the default.
+    """
+
+    assets: int
+    seconds_per_asset: float
+    measured_nights: int
+
+
+def night_budget(
+    config: PlanConfig, warehouse: Path, date: dt.date, model_version: str, settings_hash: str
+) -> Budget:
+    """The narrower of `max_assets` and `max_minutes`.
+
+    A picture takes the median of what it took in the last seven nights before `date` that drew
+    with the same model and settings; where there was none, in the last seven nights with others.
+    Only earlier nights count, so a date planned again has the same budget.
+
+    Raises:
+        WarehouseError: The warehouse cannot be read.
+    """
+    times = drawing_times(warehouse, before=date)
+    alike = (times["model_version"] == model_version) & (times["settings_hash"] == settings_hash)
+    measured = times.filter(alike) if alike.any() else times
+    recent = measured.sort("logical_date", descending=True).head(_NIGHTS)
+    typical = (recent["seconds"] / recent["assets"]).median()
+    seconds = float(typical) if isinstance(typical, float) else DEFAULT_SECONDS
+    assets = config.max_assets
+    if config.max_minutes is not None:
+        assets = min(assets, int(config.max_minutes * 60.0 / seconds))
+    return Budget(assets, round(seconds, 6), recent.height)
