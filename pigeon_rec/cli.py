@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pigeon_rec import __version__
-from pigeon_rec._cli import nightly, train, warehouse
+from pigeon_rec._cli import align, models, nightly, train, warehouse
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
@@ -28,7 +28,8 @@ app = typer.Typer(
     help="Personalised visuals for recommender systems, made nightly and served with SQL.",
 )
 app.add_typer(nightly.app, name="nightly")
-app.add_typer(train.app, name="train")
+app.add_typer(align.app, name="align")
+app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(warehouse.app, name="warehouse")
 app.command()(sql)

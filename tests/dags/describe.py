@@ -19,6 +19,7 @@ def describe_task(task: Any) -> dict[str, Any]:
         "upstream": sorted(task.upstream_task_ids),
         "mapped": task.is_mapped,
         "kind": "external_python" if "python" in task.template_fields else "other",
+        "branches": type(task).__name__.startswith("_Branch"),
         "python": option("python"),
         "pool": option("pool"),
         "retries": option("retries"),

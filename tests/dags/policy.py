@@ -1,20 +1,19 @@
-"""Prints what the DAG's retry policy decides for exit statuses; run by Airflow's interpreter."""
+"""Prints what a DAG's retry policy decides for exit statuses; run by Airflow's interpreter."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 
-sys.path.insert(0, sys.argv[1])
+folder, module, *statuses = sys.argv[1:]
+sys.path.insert(0, folder)
+policy = importlib.import_module(module).OnlyTemporary()
 
-from pigeon_nightly import OnlyTemporary
-
-failures = {
-    status: subprocess.CalledProcessError(int(status), ["python"]) for status in sys.argv[2:]
-}
+failures = {status: subprocess.CalledProcessError(int(status), ["python"]) for status in statuses}
 decisions = {
-    status: OnlyTemporary().evaluate(error, try_number=1, max_tries=2).action.value
+    status: policy.evaluate(error, try_number=1, max_tries=2).action.value
     for status, error in {**failures, "ValueError": ValueError()}.items()
 }
 print(json.dumps(decisions))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from pigeon_rec.data.stickers import INTERACTIONS_PATH
 from pigeon_rec.errors import PigeonError
 from pigeon_rec.nightly.steps import TEMPORARY_FAILURE
+from tests.dags.few_users import write_first_users
 
-HERE = Path(__file__).parent
 NIGHT = "2026-06-01"
-USERS = 8
 SMALL_NIGHT = """
 interactions: {interactions}
 threads: 1
@@ -24,28 +21,6 @@ plan: {{max_assets: 12, max_assets_per_user: 2, shards: 3}}
 generation: {{mask_ratios: [0.3], diffusion_steps: 4}}
 gate: {{min_text_score: -1.0}}
 """
-
-
-def last_json(output: str) -> Any:
-    """The JSON object on the last line; Airflow logs before it."""
-    return json.loads(output.rstrip().rsplit("\n", 1)[-1])
-
-
-def write_first_users(path: Path) -> Path:
-    """The bundled interactions of the first `USERS` users: few pictures to embed."""
-    header, *lines = INTERACTIONS_PATH.read_text(encoding="utf-8").splitlines(keepends=True)
-    users = list(dict.fromkeys(line.split("\t")[0] for line in lines))[:USERS]
-    kept = (line for line in lines if line.split("\t")[0] in users)
-    path.write_text(header + "".join(kept), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def described(airflow: Any, repository: Path) -> dict[str, Any]:
-    answer = airflow.run(str(HERE / "describe.py"), str(repository / "dags"))
-    assert answer.returncode == 0, answer.stdout
-    description: dict[str, Any] = last_json(answer.stdout)
-    return description
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +74,11 @@ def test_promotion_updates_the_asset(nightly: dict[str, Any]) -> None:
     assert outlets == {"promote": ["pigeon_served_assets"]}
 
 
-def test_only_temporary_failures_are_retried(airflow: Any, repository: Path) -> None:
+@pytest.mark.parametrize("module", ["pigeon_nightly", "pigeon_align"])
+def test_only_temporary_failures_are_retried(retry_decisions: Any, module: str) -> None:
     permanent = sorted({str(kind.exit_code) for kind in PigeonError.__subclasses__()})
     killed = ["1", "-9", str(TEMPORARY_FAILURE)]
-    policy = str(HERE / "policy.py")
-    answer = airflow.run(policy, str(repository / "dags"), *permanent, *killed)
-    assert answer.returncode == 0, answer.stdout
-    assert last_json(answer.stdout) == {
+    assert retry_decisions(module, *permanent, *killed) == {
         **dict.fromkeys(permanent, "fail"),
         **dict.fromkeys([*killed, "ValueError"], "default"),
     }

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig, PlanConfig
-from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
@@ -17,8 +16,7 @@ from pigeon_rec.nightly.candidates import recommend
 from pigeon_rec.nightly.models import FALLBACK, chosen_model
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan import plan_night
-from pigeon_rec.warehouse import open_warehouse
-from pigeon_rec.warehouse.models import TrainedModel, promote_model, register_model
+from tests.registered import promoted
 from tests.small_world import NIGHT, PixelEncoder, write_catalogue, write_interactions
 
 
@@ -27,28 +25,9 @@ def config(tmp_path: Path) -> NightlyConfig:
     return NightlyConfig(model="serving", work_dir=tmp_path / "var")
 
 
-def put(config: NightlyConfig, name: str, note: str = "") -> str:
-    """A model of its own below the work directory, promoted: the version it has."""
-    folder = config.work_dir / "models" / name
-    shutil.copytree(model_folder(FALLBACK), folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    (folder / "note.txt").write_text(note, encoding="utf-8")
-    version = model_version(folder)
-    model = TrainedModel(
-        version=version,
-        parent_version=None,
-        alignment=None,
-        config_hash="0" * 64,
-        config={},
-        metrics={},
-        weights_path=f"models/{name}",
-        weights_sha256=folder_sha256(folder),
-        decision="accepted",
-        reason="a test's own",
-    )
-    with open_warehouse(NightPaths.of(config, NIGHT).warehouse) as warehouse:
-        register_model(warehouse, model)
-        promote_model(warehouse, version, config.work_dir)
-    return version
+def put(config: NightlyConfig, name: str) -> str:
+    """A promoted model of its own, without the weights that planning does not read."""
+    return promoted(config.work_dir, name, model_folder(FALLBACK), "*.safetensors")
 
 
 def test_the_bundled_model_serves_until_one_is_promoted(config: NightlyConfig) -> None:

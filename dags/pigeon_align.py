@@ -1,0 +1,168 @@
+"""The weekly alignment as an Airflow DAG: thin tasks around `pigeon_rec.weekly.steps`.
+
+Every task runs in the product's interpreter, as in `pigeon_nightly`; this file imports nothing but
+Airflow and parses in milliseconds. The two files share no code: Airflow reads each DAG file on its
+own, and not every way of reading puts their folder on the path.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import Asset, dag, task
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+from airflow.timetables.trigger import CronTriggerTimetable
+
+ACCELERATOR_POOL = "pigeon_accelerator"
+SERVING_MODEL = Asset(name="pigeon_serving_model", uri="x-pigeon://warehouse/serving_model")
+
+
+def setting(name: str, default: str = "") -> str:
+    """A template for one setting, rendered when a task runs: parsing asks no database.
+
+    The Airflow Variable `name` wins over the environment variable of that name, which wins over
+    `default`.
+    """
+    fallback = os.environ.get(name) or default
+    return "{{ var.value.get('" + name + "', '" + fallback + "') }}"
+
+
+IN_PRODUCT = {
+    "python": setting("PIGEON_PYTHON", str(Path(__file__).parents[1] / ".venv/bin/python")),
+    "expect_airflow": False,
+}
+SETTINGS = {
+    # A run triggered by hand may have no logical date: then it is of the day it was triggered.
+    "date": "{{ ds if dag_run.logical_date else (dag_run.run_after | ds) }}",
+    "config": setting("PIGEON_ALIGN_CONFIG"),
+    "work_dir": setting("PIGEON_WORK_DIR"),
+}
+
+DOC = """
+### The weekly alignment
+
+`prepare -> reconstruct -> pairs -> prefer -> bundle -> evaluate -> gate -> promote`
+
+Every Sunday at 04:00 UTC training goes on from the serving model: stage 1 (masked preference
+reconstruction), preference pairs from its own pictures, stage 2 (pairwise preference alignment).
+The new and the serving model then draw the same held-out cases. Only where the gate finds the new
+one better is it promoted; else the run ends in `keep_serving`, and the registry holds the reason.
+
+Steps talk through files in `<work dir>/alignments/<date>/`, so a failed task can be cleared and
+run again: finished steps are kept, and training goes on from its checkpoint.
+
+* **Settings**: Airflow Variables or environment variables `PIGEON_PYTHON` (interpreter that has
+  the product), `PIGEON_ALIGN_CONFIG` (weekly YAML file or the name of a bundled one; empty for the
+  defaults) and `PIGEON_WORK_DIR` (absolute folder of runs, alignments and warehouse; empty for the
+  configuration's own).
+* **Pool**: training and drawing take a slot of `pigeon_accelerator`, which nights take too.
+* **Asset**: `pigeon_serving_model` is updated when a model is promoted. Nights with
+  `model: serving` draw with it from then on.
+* **Retries**: two, for what a second try may cure. A wrong setting, missing input or unusable
+  model fails at once.
+* **The registry**: `pigeon-rec models list`; the verdict in numbers: `gate.json` in the folder.
+"""
+
+
+class OnlyTemporary(RetryPolicy):
+    """Spares the retries where the product has said that a second try cannot help.
+
+    The product ends with 2 to 5 for such errors (`PigeonError.exit_code`), and with 75 for those
+    that may pass; a killed process or a defect keeps the usual retries.
+    """
+
+    permanent = frozenset({2, 3, 4, 5})
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - part of Airflow's interface
+        max_tries: int,  # noqa: ARG002
+        context: Any = None,  # noqa: ARG002
+    ) -> RetryDecision:
+        """Fails at once on an exit status of the product's own, and leaves the rest to Airflow."""
+        status = getattr(exception, "returncode", None)
+        if isinstance(exception, subprocess.CalledProcessError) and status in self.permanent:
+            return RetryDecision.fail(f"exit status {status}: a retry cannot help")
+        return RetryDecision.default()
+
+
+@dag(
+    dag_id="pigeon_align",
+    doc_md=DOC,
+    # A bare cron time: an alignment is of the day it runs on, and covers no interval.
+    schedule=CronTriggerTimetable("0 4 * * 0", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "retry_policy": OnlyTemporary(),
+    },
+    tags=["pigeon"],
+)
+def pigeon_align() -> None:
+    """Wires the steps; every task body runs elsewhere and may use nothing of this file."""
+
+    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    def prepare(date: str, config: str, work_dir: str) -> dict[str, Any]:
+        from pigeon_rec.weekly.steps import run_in_airflow
+
+        return run_in_airflow("prepare", date, config, work_dir)
+
+    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    def reconstruct(date: str, config: str, work_dir: str) -> dict[str, Any]:
+        from pigeon_rec.weekly.steps import run_in_airflow
+
+        return run_in_airflow("reconstruct", date, config, work_dir)
+
+    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    def pairs(date: str, config: str, work_dir: str) -> dict[str, Any]:
+        from pigeon_rec.weekly.steps import run_in_airflow
+
+        return run_in_airflow("pairs", date, config, work_dir)
+
+    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    def prefer(date: str, config: str, work_dir: str) -> dict[str, Any]:
+        from pigeon_rec.weekly.steps import run_in_airflow
+
+        return run_in_airflow("prefer", date, config, work_dir)
+
+    @task.external_python(**IN_PRODUCT)
+    def bundle(date: str, config: str, work_dir: str) -> dict[str, Any]:
+        from pigeon_rec.weekly.steps import run_in_airflow
+
+        return run_in_airflow("bundle", date, config, work_dir)
+
+    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    def evaluate(date: str, config: str, work_dir: str) -> dict[str, Any]:
+        from pigeon_rec.weekly.steps import run_in_airflow
+
+        return run_in_airflow("evaluate", date, config, work_dir)
+
+    # The id of the task that follows; the other one is skipped.
+    @task.branch_external_python(**IN_PRODUCT)
+    def gate(date: str, config: str, work_dir: str) -> str:
+        from pigeon_rec.weekly.steps import run_in_airflow
+
+        better = run_in_airflow("gate", date, config, work_dir)["accepted"]
+        return "promote" if better else "keep_serving"
+
+    @task.external_python(**IN_PRODUCT, outlets=[SERVING_MODEL])
+    def promote(date: str, config: str, work_dir: str) -> dict[str, Any]:
+        from pigeon_rec.weekly.steps import run_in_airflow
+
+        return run_in_airflow("promote", date, config, work_dir)
+
+    trained = prepare(**SETTINGS) >> reconstruct(**SETTINGS) >> pairs(**SETTINGS)
+    judged = trained >> prefer(**SETTINGS) >> bundle(**SETTINGS) >> evaluate(**SETTINGS)
+    judged >> gate(**SETTINGS) >> [promote(**SETTINGS), EmptyOperator(task_id="keep_serving")]
+
+
+pigeon_align()

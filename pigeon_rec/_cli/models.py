@@ -1,0 +1,118 @@
+"""`pigeon-rec models ...`: the registry of trained models."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pigeon_rec._cli.options import AsJson, Config, WorkDir
+from pigeon_rec._cli.output import as_table, print_json, print_summary
+from pigeon_rec.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from pigeon_rec.warehouse.models import RegisteredModel
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The registry of trained models: which there are, and which one nights draw with.",
+)
+
+Version = Annotated[
+    str, typer.Argument(metavar="VERSION", help="As `pigeon-rec models list` has it.")
+]
+AnyVersion = Annotated[
+    str | None,
+    typer.Argument(metavar="[VERSION]", help="A version; without it, the serving model."),
+]
+DespiteRefusal = Annotated[
+    bool, typer.Option("--despite-refusal", help="Promote a model that the gate refused.")
+]
+
+_COLUMNS = ("version", "decision", "serving", "created_at", "promoted_at", "reason")
+
+
+@app.command("list")
+def list_all(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
+    """List all models, the newest first."""
+    from pigeon_rec.warehouse.models import list_models
+
+    _, registry = _places(config, work_dir)
+    models = list_models(registry)
+    if as_json:
+        print_json({"models": [dataclasses.asdict(model) for model in models]})
+    else:
+        rows = [[_cell(getattr(model, name)) for name in _COLUMNS] for model in models]
+        print(as_table(_COLUMNS, rows))
+
+
+@app.command()
+def show(
+    version: AnyVersion = None,
+    config: Config = None,
+    work_dir: WorkDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show everything known of one model."""
+    _, registry = _places(config, work_dir)
+    _tell(_found(registry, version), as_json=as_json)
+
+
+@app.command()
+def promote(
+    version: Version,
+    config: Config = None,
+    work_dir: WorkDir = None,
+    despite_refusal: DespiteRefusal = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let nights with `model: serving` draw with this model; also the way back to an older one."""
+    from pigeon_rec.warehouse import open_warehouse
+    from pigeon_rec.warehouse.models import promote_model
+
+    folder, registry = _places(config, work_dir)
+    _found(registry, version)  # opening to write would make a warehouse where there is none
+    with open_warehouse(registry) as warehouse:
+        model = promote_model(warehouse, version, folder, despite_refusal=despite_refusal)
+    _tell(model, as_json=as_json)
+
+
+def _places(config: Path | None, work_dir: Path | None) -> tuple[Path, Path]:
+    """The work directory, and the warehouse that holds the registry."""
+    from pigeon_rec.nightly.steps import night_settings, warehouse_files
+
+    settings = night_settings(config, work_dir)
+    return settings.work_dir, warehouse_files(settings)[0]
+
+
+def _found(registry: Path, version: str | None) -> RegisteredModel:
+    from pigeon_rec.warehouse.models import find_model, list_models, serving_model
+
+    model = serving_model(registry) if version is None else find_model(registry, version)
+    if model is None:
+        known = ", ".join(model.version for model in list_models(registry)) or "none"
+        raise WarehouseError(
+            "no model was promoted yet" if version is None else f"there is no model {version!r}",
+            where=str(registry),
+            remedy=f"Registered are: {known}",
+        )
+    return model
+
+
+def _tell(model: RegisteredModel, *, as_json: bool) -> None:
+    facts: dict[str, Any] = dataclasses.asdict(model)
+    if as_json:
+        print_json(facts)
+    else:
+        print_summary(f"model {model.version}", facts)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, dt.datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    return ("yes" if value else "") if isinstance(value, bool) else value

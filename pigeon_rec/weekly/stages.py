@@ -1,0 +1,124 @@
+"""Training an alignment: stage 1, preference pairs, stage 2, and the finished model folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pigeon_rec.data.folder_digest import folder_sha256
+from pigeon_rec.model.version import model_version
+from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.training.bundle import bundle as put_together
+from pigeon_rec.training.pairs import make_pairs
+from pigeon_rec.training.recipes import TrainingPlan, run_recipe
+from pigeon_rec.weekly.config import WeeklyConfig
+from pigeon_rec.weekly.paths import AlignmentPaths
+from pigeon_rec.weekly.prepare import begun
+from pigeon_rec.weekly.records import StepRecord, finished, once
+
+__all__ = ["bundle", "pairs", "prefer", "reconstruct"]
+
+
+def reconstruct(config: WeeklyConfig, date: dt.date) -> StepRecord:
+    """Stage 1, masked preference reconstruction; a killed run goes on from its checkpoint.
+
+    Raises:
+        TrainingError: `prepare` has not been done, or training cannot go on.
+    """
+    before, plan = begun(config, date)
+    return _recipe(AlignmentPaths.of(config, date), "reconstruct", "reconstruct", plan, before)
+
+
+def pairs(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent) -> StepRecord:
+    """Preference pairs: the best and the worst of the pictures that stage 1 draws of each case.
+
+    Raises:
+        TrainingError: `reconstruct` has not been done.
+    """
+    _, plan = begun(config, date)
+    paths = AlignmentPaths.of(config, date)
+    before = finished(paths, "reconstruct")
+
+    def work() -> Mapping[str, Any]:
+        table = make_pairs(plan, paths.training, progress=progress)
+        kept = pl.scan_parquet(table).select(pl.len()).collect().item()
+        return {"pairs": int(kept)}
+
+    return once(
+        paths,
+        "pairs",
+        _after(before),
+        work,
+        outputs=[paths.training / "pairs.parquet"],
+    )
+
+
+def prefer(config: WeeklyConfig, date: dt.date) -> StepRecord:
+    """Stage 2, pairwise preference alignment (DPO) on those pairs.
+
+    Raises:
+        TrainingError: `pairs` has not been done, or training cannot go on.
+    """
+    _, plan = begun(config, date)
+    paths = AlignmentPaths.of(config, date)
+    return _recipe(paths, "prefer", "align", plan, finished(paths, "pairs"))
+
+
+def bundle(config: WeeklyConfig, date: dt.date) -> StepRecord:
+    """Puts backbone and merged adapters together as a model folder of its own.
+
+    Raises:
+        TrainingError: `prefer` has not been done.
+    """
+    _, plan = begun(config, date)
+    paths = AlignmentPaths.of(config, date)
+    folder = paths.model(plan.model.name)
+
+    def work() -> Mapping[str, Any]:
+        # The version is over all files of the folder: none of an earlier try may be among them.
+        shutil.rmtree(folder, ignore_errors=True)
+        put_together(plan, paths.training, folder)
+        return {
+            "version": model_version(folder),
+            "sha256": folder_sha256(folder),
+            "weights_path": folder.relative_to(paths.work_dir).as_posix(),
+        }
+
+    return once(paths, "bundle", _after(finished(paths, "prefer")), work, outputs=[folder])
+
+
+def _recipe(
+    paths: AlignmentPaths, step: str, recipe: str, plan: TrainingPlan, before: StepRecord
+) -> StepRecord:
+    folder = paths.training / recipe
+    return once(
+        paths,
+        step,
+        _after(before),
+        lambda: _train(recipe, plan, paths.training),
+        outputs=[folder / "model.safetensors"],
+        scratch=[folder],
+    )
+
+
+def _train(recipe: str, plan: TrainingPlan, folder: Path) -> Mapping[str, Any]:
+    run_recipe(recipe, plan, folder, show_progress=sys.stderr.isatty())
+    return _last_numbers(folder / recipe / "metrics.jsonl")
+
+
+def _last_numbers(metrics: Path) -> Mapping[str, Any]:
+    """Step and losses at the end of a training run; not its speed."""
+    last = json.loads(metrics.read_text(encoding="utf-8").splitlines()[-1])
+    return {name: value for name, value in last.items() if name != "samples_per_second"}
+
+
+def _after(before: StepRecord) -> dict[str, Any]:
+    """What a step is made from that reads the files of the one before it and has no settings."""
+    return {"after": before.step, "made_from": before.made_from, "outputs": dict(before.outputs)}

@@ -1,0 +1,80 @@
+"""`pigeon-rec models` over a real registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.registered import promoted
+
+Pigeon = Callable[..., Any]
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> list[str]:
+    """Two models, promoted one after the other."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").touch()
+    return [promoted(tmp_path, name, source) for name in ("first", "second")]
+
+
+def test_the_list_says_which_one_serves(
+    pigeon: Pigeon, tmp_path: Path, versions: list[str]
+) -> None:
+    listed = json.loads(pigeon("models", "list", "--work-dir", tmp_path, "--json").out)["models"]
+    assert {model["version"]: model["serving"] for model in listed} == {
+        versions[0]: False,
+        versions[1]: True,
+    }
+    table = pigeon("models", "list", "--work-dir", tmp_path).out.splitlines()
+    assert table[0].split()[:3] == ["version", "decision", "serving"]
+    [serving] = [line for line in table if " yes " in line]
+    assert serving.startswith(versions[1])
+
+
+def test_promoting_the_older_one_is_the_way_back(
+    pigeon: Pigeon, tmp_path: Path, versions: list[str]
+) -> None:
+    shown = json.loads(pigeon("models", "show", "--work-dir", tmp_path, "--json").out)
+    assert shown["version"] == versions[1]
+    outcome = pigeon("models", "promote", versions[0], "--work-dir", tmp_path)
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"model {versions[0]}\n")
+    shown = json.loads(pigeon("models", "show", "--work-dir", tmp_path, "--json").out)
+    assert (shown["version"], shown["serving"]) == (versions[0], True)
+    other = json.loads(pigeon("models", "show", versions[1], "--work-dir", tmp_path, "--json").out)
+    assert other["serving"] is False
+
+
+@pytest.mark.parametrize("command", ["show", "promote"])
+def test_an_unknown_version_is_told_with_the_known_ones(
+    pigeon: Pigeon, tmp_path: Path, versions: list[str], command: str
+) -> None:
+    outcome = pigeon("models", command, "nobody", "--work-dir", tmp_path)
+    assert outcome.code == 5
+    assert all(version in outcome.err for version in versions)
+
+
+def test_weights_that_are_gone_are_not_promoted(
+    pigeon: Pigeon, tmp_path: Path, versions: list[str]
+) -> None:
+    (tmp_path / "models" / "first" / "note.txt").unlink()
+    outcome = pigeon("models", "promote", versions[0], "--work-dir", tmp_path, "--json")
+    assert outcome.code == 4
+    assert json.loads(outcome.out)["error"]["kind"] == "ModelError"
+
+
+def test_before_the_first_model_nothing_is_listed_and_nothing_made(
+    pigeon: Pigeon, tmp_path: Path
+) -> None:
+    assert json.loads(pigeon("models", "list", "--work-dir", tmp_path, "--json").out) == {
+        "models": []
+    }
+    assert "no model was promoted yet" in pigeon("models", "show", "--work-dir", tmp_path).err
+    assert pigeon("models", "promote", "any", "--work-dir", tmp_path).code == 5
+    assert list(tmp_path.iterdir()) == []

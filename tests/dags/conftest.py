@@ -1,0 +1,42 @@
+"""What every DAG test asks of Airflow: its own reading of the DAG files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+RetryDecisions = Callable[..., dict[str, str]]
+
+
+def last_json(output: str) -> Any:
+    """The JSON object on the last line; Airflow logs before it."""
+    return json.loads(output.rstrip().rsplit("\n", 1)[-1])
+
+
+@pytest.fixture(scope="session")
+def described(airflow: Any, repository: Path) -> dict[str, Any]:
+    """Every DAG of the repository as Airflow understands it."""
+    answer = airflow.run(str(HERE / "describe.py"), str(repository / "dags"))
+    assert answer.returncode == 0, answer.stdout
+    description: dict[str, Any] = last_json(answer.stdout)
+    return description
+
+
+@pytest.fixture(scope="session")
+def retry_decisions(airflow: Any, repository: Path) -> RetryDecisions:
+    """What the retry policy of a DAG file decides for exit statuses."""
+
+    def ask(module: str, *statuses: str) -> dict[str, str]:
+        policy = str(HERE / "policy.py")
+        answer = airflow.run(policy, str(repository / "dags"), module, *statuses)
+        assert answer.returncode == 0, answer.stdout
+        decisions: dict[str, str] = last_json(answer.stdout)
+        return decisions
+
+    return ask

@@ -1,0 +1,157 @@
+"""The weekly DAG as Airflow sees it, and one real alignment under `airflow dags test`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pigeon_rec._cli.align import HELP
+from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig
+from pigeon_rec.nightly.models import FALLBACK, chosen_model
+from pigeon_rec.nightly.steps import run_step as run_night_step
+from pigeon_rec.warehouse import query
+from pigeon_rec.warehouse.models import list_models
+from pigeon_rec.weekly import decide
+from pigeon_rec.weekly.steps import STEPS, alignment_settings, run_step
+from tests.dags.few_users import write_first_users
+from tests.registered import registry
+from tests.small_world import NIGHT
+
+SUNDAY = dt.date(2026, 6, 7)
+TRAINED = ["prepare", "reconstruct", "pairs", "prefer", "bundle", "evaluate", "gate"]
+
+
+@pytest.fixture(scope="module")
+def align(described: dict[str, Any]) -> dict[str, Any]:
+    dag: dict[str, Any] = described["dags"]["pigeon_align"]
+    return dag
+
+
+def test_runs_on_sunday_at_four_one_at_a_time_without_catching_up(align: dict[str, Any]) -> None:
+    assert align["schedule"] == "0 4 * * 0"
+    assert not align["logical_date_is_start_of_interval"]
+    assert align["catchup"] is False
+    assert align["max_active_runs"] == 1
+    assert align["documented"]
+
+
+def test_steps_follow_each_other_and_the_gate_has_two_ways_out(align: dict[str, Any]) -> None:
+    row = {step: [before] for before, step in itertools.pairwise(TRAINED)}
+    assert {name: task["upstream"] for name, task in align["tasks"].items()} == {
+        "prepare": [],
+        **row,
+        "promote": ["gate"],
+        "keep_serving": ["gate"],
+    }
+    assert [name for name, task in align["tasks"].items() if task["branches"]] == ["gate"]
+
+
+def test_dag_and_command_line_have_the_same_steps(align: dict[str, Any]) -> None:
+    assert list(HELP) == list(STEPS) == [*TRAINED, "promote", "run"]
+    assert align["tasks"].keys() - {"keep_serving"} == STEPS.keys() - {"run"}
+
+
+def test_training_and_drawing_take_the_accelerator(align: dict[str, Any]) -> None:
+    tasks = align["tasks"].items()
+    taking = {name for name, task in tasks if task["pool"] == "pigeon_accelerator"}
+    assert taking == {"prepare", "reconstruct", "pairs", "prefer", "evaluate"}
+
+
+def test_every_step_runs_in_the_product_and_is_retried_twice(align: dict[str, Any]) -> None:
+    for name, task in align["tasks"].items():
+        assert task["retries"] == 2, name
+        if name != "keep_serving":
+            assert task["kind"] == "external_python", name
+            assert "PIGEON_PYTHON" in task["python"], name
+
+
+def test_promotion_updates_the_asset(align: dict[str, Any]) -> None:
+    outlets = {name: task["outlets"] for name, task in align["tasks"].items() if task["outlets"]}
+    assert outlets == {"promote": ["pigeon_serving_model"]}
+
+
+@pytest.mark.slow
+def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> None:
+    config = tmp_path / "week.yaml"
+    config.write_text("gate: {improve: {histroy: 0.0}}\n", encoding="utf-8")
+    ended = airflow.run(
+        *("-m", "airflow", "dags", "test", "pigeon_align", SUNDAY.isoformat()),
+        PIGEON_ALIGN_CONFIG=str(config),
+        PIGEON_WORK_DIR=str(tmp_path / "var"),
+    )
+    assert ended.returncode != 0
+    assert "histroy" in ended.stdout
+    assert "a retry cannot help" in ended.stdout
+    assert not (tmp_path / "var").exists()
+
+
+@pytest.fixture(scope="module")
+def week(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The bundled smoke alignment run through Airflow: its work directory and the output."""
+    work_dir = tmp_path_factory.mktemp("week") / "var"
+    pool = ("pools", "set", "pigeon_accelerator", "1", "training at the same time")
+    assert airflow.run("-m", "airflow", *pool).returncode == 0
+    ended = airflow.run(
+        *("-m", "airflow", "dags", "test", "pigeon_align", SUNDAY.isoformat()),
+        PIGEON_ALIGN_CONFIG="smoke",
+        PIGEON_WORK_DIR=str(work_dir),
+    )
+    assert ended.returncode == 0, ended.stdout[-8000:]
+    return work_dir, ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_a_real_alignment_ends_in_a_verdict(week: tuple[Path, str]) -> None:
+    work_dir, output = week
+    for step in TRAINED:
+        assert output.count(f"starting task_id={step} ") == 1, step
+    # Two thousand steps fewer than the serving model: refused, and the graph says so.
+    assert output.count("starting task_id=promote ") == 0
+    assert output.count("starting task_id=keep_serving ") == 1
+    [model] = list_models(registry(work_dir))
+    assert model.version.startswith("smoke-")
+    assert (model.decision, model.serving) == ("refused", False)
+    assert "hist_jis" in model.reason
+    decision = work_dir / "alignments" / SUNDAY.isoformat() / "gate.json"
+    assert json.loads(decision.read_text(encoding="utf-8"))["version"] == model.version
+    assert chosen_model("serving", work_dir).source == FALLBACK
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_once_promoted_it_is_what_the_next_night_draws_with(
+    week: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same measurements, told the wrong way round: then the gate accepts this model."""
+    work_dir, _ = week
+    monkeypatch.setattr(decide, "LOWER_IS_BETTER", {"hist_jis", "cs", "concept_hit"})
+    settings = alignment_settings("smoke", work_dir)
+    assert run_step("gate", settings, SUNDAY)["accepted"]
+    version = run_step("promote", settings, SUNDAY)["version"]
+
+    users = write_first_users(tmp_path / "few.inter")
+    candidates = tmp_path / "candidates.parquet"
+    pl.DataFrame(
+        {"user_id": ["u00001"], "item_id": ["noto/red-apple"], "score": [1.0]}
+    ).write_parquet(candidates)
+    night = NightlyConfig(
+        model="serving",
+        work_dir=work_dir,
+        interactions=str(users),
+        candidates=str(candidates),
+        plan=PlanConfig(shards=1),
+        generation=GenerationConfig(mask_ratios=(0.2,), diffusion_steps=2),
+        threads=1,
+    )
+    for step in ("recommend", "plan", "generate", "publish"):
+        run_night_step(step, night, NIGHT)
+    drawn = query(registry(work_dir), "run_summary", {"run_id": NIGHT.isoformat()})
+    assert drawn["model_version"].to_list() == [version]
+    assert drawn["planned"].to_list() == [1]

@@ -1,0 +1,147 @@
+"""Gate and promotion of a tiny alignment, over measurements made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.errors import ModelError, TrainingError, WarehouseError
+from pigeon_rec.model.version import model_version
+from pigeon_rec.nightly.models import FALLBACK, chosen_model
+from pigeon_rec.warehouse.models import list_models, serving_model
+from pigeon_rec.weekly.config import WeeklyConfig
+from pigeon_rec.weekly.decide import decide, promote
+from pigeon_rec.weekly.evaluate import METHOD
+from pigeon_rec.weekly.paths import AlignmentPaths
+from pigeon_rec.weekly.records import finished, once
+from tests.registered import promoted, registry
+from tests.weekly.conftest import SUNDAY
+
+
+def measure(config: WeeklyConfig, gain: float, against: str = "") -> str:
+    """Leaves what `evaluate` leaves, the new model better by `gain`: the new model's version."""
+    paths = AlignmentPaths.of(config, SUNDAY)
+    random = np.random.default_rng(0).normal(0.5, 0.1, 40)
+    files = {}
+    for name, values in (("serving", random), ("candidate", random + gain)):
+        file = paths.run / f"{name}.parquet"
+        columns = {"case_id": [f"c{n}" for n in range(40)], "value": values}
+        pl.concat(
+            pl.DataFrame(columns).select(
+                pl.lit(METHOD).alias("method"), "case_id", pl.lit(metric).alias("metric"), "value"
+            )
+            for metric in ("history", "text")
+        ).write_parquet(file)
+        files[name] = file.relative_to(config.work_dir).as_posix()
+    facts = {**files, "serving_version": against or model_version(FALLBACK)}
+    once(paths, "evaluate", facts, lambda: facts)
+    version: str = finished(paths, "bundle").facts["version"]
+    return version
+
+
+def test_a_better_model_is_registered_accepted_and_serves_once_promoted(
+    alignment: WeeklyConfig,
+) -> None:
+    version = measure(alignment, gain=0.02)
+    decision = decide(alignment, SUNDAY)
+    assert decision["accepted"]
+    assert decision["version"] == version
+    assert serving_model(registry(alignment.work_dir)) is None
+    facts = promote(alignment, SUNDAY)
+    assert (facts["version"], facts["replaced"]) == (version, model_version(FALLBACK))
+    night = NightlyConfig(model="serving", work_dir=alignment.work_dir)
+    chosen = chosen_model(night.model, night.work_dir)
+    assert chosen.version == version == model_version(chosen.source)
+
+
+def test_the_registry_knows_everything_of_a_model(alignment: WeeklyConfig) -> None:
+    version = measure(alignment, gain=0.02)
+    decide(alignment, SUNDAY)
+    [model] = list_models(registry(alignment.work_dir))
+    assert model.version == version
+    assert (model.alignment, model.parent_version) == ("2026-06-07", None)
+    assert model.decision == "accepted"
+    assert model.reason.startswith("history +0.0200")
+    assert model.metrics["history"]["gain"] == pytest.approx(0.02)
+    assert model.metrics["text"]["passed"] is True
+    assert model.config["plan"]["model"]["name"] == "tiny"
+    assert model.config["gate"]["improve"] == {"history": 0.0}
+    assert str(alignment.work_dir) not in json.dumps(model.config)
+    assert model.weights_path == "alignments/2026-06-07/model/tiny"
+
+
+def test_a_refused_model_is_registered_with_the_reason_and_never_promoted(
+    alignment: WeeklyConfig,
+) -> None:
+    version = measure(alignment, gain=0.0)
+    decision = decide(alignment, SUNDAY)
+    assert not decision["accepted"]
+    [model] = list_models(registry(alignment.work_dir))
+    assert (model.version, model.decision, model.reason) == (version, "refused", decision["reason"])
+    with pytest.raises(WarehouseError, match=r"was refused: history \+0.0000"):
+        promote(alignment, SUNDAY)
+    assert chosen_model("serving", alignment.work_dir).source == FALLBACK
+
+
+def test_deciding_and_promoting_again_change_nothing(alignment: WeeklyConfig) -> None:
+    measure(alignment, gain=0.02)
+    first = decide(alignment, SUNDAY)
+    promote(alignment, SUNDAY)
+    models = list_models(registry(alignment.work_dir))
+    assert decide(alignment, SUNDAY) == first
+    assert promote(alignment, SUNDAY)["replaced"] is None
+    assert list_models(registry(alignment.work_dir)) == models
+
+
+def test_other_rules_give_another_verdict_on_the_same_measurements(alignment: WeeklyConfig) -> None:
+    measure(alignment, gain=0.02)
+    rules = alignment.gate.model_copy(update={"improve": {"history": 0.03}})
+    assert not decide(alignment.model_copy(update={"gate": rules}), SUNDAY)["accepted"]
+    assert decide(alignment, SUNDAY)["accepted"]
+    assert [m.decision for m in list_models(registry(alignment.work_dir))] == ["accepted"]
+
+
+def test_the_verdict_is_a_file_too(alignment: WeeklyConfig) -> None:
+    measure(alignment, gain=-0.02)
+    decision = decide(alignment, SUNDAY)
+    text = AlignmentPaths.of(alignment, SUNDAY).decision.read_text(encoding="utf-8")
+    assert json.loads(text) == decision
+    assert [metric["metric"] for metric in decision["metrics"]] == ["history", "text"]
+    assert [metric["passed"] for metric in decision["metrics"]] == [False, False]
+
+
+def test_a_model_compared_with_another_than_the_serving_one_is_not_promoted(
+    alignment: WeeklyConfig, trained: WeeklyConfig
+) -> None:
+    measure(alignment, gain=0.02)
+    decide(alignment, SUNDAY)
+    meanwhile = promoted(
+        alignment.work_dir, "other", AlignmentPaths.of(trained, SUNDAY).model("tiny")
+    )
+    with pytest.raises(TrainingError, match=rf"{meanwhile}' serves now.*align evaluate"):
+        promote(alignment, SUNDAY)
+    measure(alignment, gain=0.02, against=meanwhile)
+    decide(alignment, SUNDAY)
+    assert promote(alignment, SUNDAY)["replaced"] == meanwhile
+
+
+def test_weights_changed_after_the_verdict_are_not_promoted(alignment: WeeklyConfig) -> None:
+    measure(alignment, gain=0.02)
+    decide(alignment, SUNDAY)
+    paths = AlignmentPaths.of(alignment, SUNDAY)
+    (paths.model("tiny") / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises((ModelError, TrainingError), match="changed"):
+        promote(alignment, SUNDAY)
+
+
+def test_judging_before_measuring_says_what_to_run(alignment: WeeklyConfig) -> None:
+    with pytest.raises(TrainingError, match="pigeon-rec align evaluate"):
+        decide(alignment, SUNDAY)
+    with pytest.raises(TrainingError, match="pigeon-rec align evaluate"):
+        promote(alignment, SUNDAY)
+    assert not Path(registry(alignment.work_dir)).exists()

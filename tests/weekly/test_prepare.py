@@ -1,0 +1,132 @@
+"""What an alignment starts from: models taken apart, folders copied, nothing mixed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from pigeon_rec.data.folder_digest import folder_sha256
+from pigeon_rec.errors import ConfigError, ModelError, TrainingError
+from pigeon_rec.model.version import model_version
+from pigeon_rec.training.bundle import bundle
+from pigeon_rec.training.plan import TrainingPlan, load_plan
+from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
+from pigeon_rec.weekly.paths import AlignmentPaths
+from pigeon_rec.weekly.prepare import BACKBONE, begun, prepare, take_apart
+from tests.registered import promoted
+from tests.training.world import PLAN
+from tests.weekly.conftest import SUNDAY
+
+
+def tiny_model(config: WeeklyConfig) -> Path:
+    return AlignmentPaths.of(config, SUNDAY).model("tiny")
+
+
+def begin(config: WeeklyConfig, folder: Path, **changes: object) -> WeeklyConfig:
+    """The same settings for an alignment elsewhere."""
+    return config.model_copy(update={"work_dir": folder / "var", **changes})
+
+
+def test_a_model_taken_apart_and_put_together_again_is_the_same_files(
+    trained: WeeklyConfig, tmp_path: Path
+) -> None:
+    take_apart(tiny_model(trained), PLAN, tmp_path / "parts")
+    bundle(PLAN, tmp_path / "parts", tmp_path / "tiny")
+    assert folder_sha256(tmp_path / "tiny") == folder_sha256(tiny_model(trained))
+
+
+@pytest.mark.slow
+def test_so_is_the_bundled_model_under_its_own_plan(tmp_path: Path) -> None:
+    plan = load_plan("sticker-64")
+    take_apart("sticker-64", plan, tmp_path / "parts")
+    bundle(plan, tmp_path / "parts", tmp_path / "sticker-64")
+    assert model_version(tmp_path / "sticker-64") == model_version("sticker-64")
+
+
+def test_a_start_from_a_model_knows_its_parent(trained: WeeklyConfig, tmp_path: Path) -> None:
+    config = begin(trained, tmp_path, start=str(tiny_model(trained)))
+    record = prepare(config, SUNDAY)
+    assert record.facts == {"parent_version": model_version(tiny_model(trained))}
+    # The autoencoder is part of the renderer's weights; its own recipe is not needed again.
+    done = sorted(path.parent.name for path in (tmp_path / "var").rglob("model.safetensors"))
+    assert done == sorted(set(BACKBONE) - {"autoencoder"})
+    assert prepare(config, SUNDAY).kept
+
+
+def test_a_start_from_a_training_folder_takes_its_backbone_only(
+    trained: WeeklyConfig, tmp_path: Path
+) -> None:
+    source = AlignmentPaths.of(trained, SUNDAY).training
+    config = begin(trained, tmp_path, start=str(source))
+    assert prepare(config, SUNDAY).facts == {"parent_version": None}
+    folder = AlignmentPaths.of(config, SUNDAY).training
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*BACKBONE, "tokenizer.json"])
+    for name in BACKBONE:
+        file = Path(name) / "model.safetensors"
+        assert (folder / file).read_bytes() == (source / file).read_bytes()
+
+
+def test_the_serving_model_is_settled_when_the_alignment_begins(
+    trained: WeeklyConfig, tmp_path: Path
+) -> None:
+    """A promotion in the middle of an alignment does not change what it trains from."""
+    config = begin(trained, tmp_path, start="serving")
+    first = promoted(config.work_dir, "first", tiny_model(trained))
+    record = prepare(config, SUNDAY)
+    assert record.facts == {"parent_version": first}
+    second = promoted(config.work_dir, "second", tiny_model(trained))
+    assert prepare(config, SUNDAY) == record.model_copy(update={"kept": True})
+    next_sunday = SUNDAY + dt.timedelta(days=7)
+    assert prepare(config, next_sunday).facts == {"parent_version": second}
+
+
+def test_another_plan_or_start_is_refused_before_any_work(
+    trained: WeeklyConfig, tmp_path: Path
+) -> None:
+    """Checkpoints of other settings are no place to go on from."""
+    config = begin(trained, tmp_path, start=str(tiny_model(trained)))
+    prepare(config, SUNDAY)
+    other = PLAN.model_copy(update={"users": 3})
+    plan = tmp_path / "other.yaml"
+    plan.write_text(other.model_dump_json(), encoding="utf-8")
+    for step in (prepare, begun):
+        with pytest.raises(TrainingError, match=r"begun with another plan .*another date"):
+            step(config.model_copy(update={"plan": str(plan)}), SUNDAY)
+    with pytest.raises(TrainingError, match="begun with another start"):
+        prepare(config.model_copy(update={"start": "scratch"}), SUNDAY)
+
+
+def test_a_model_of_other_sizes_is_refused_with_the_parts_that_differ(
+    trained: WeeklyConfig, tmp_path: Path
+) -> None:
+    config = begin(trained, tmp_path, start="sticker-64")
+    with pytest.raises(TrainingError, match=r"differs .* in .*decoder.*tokenizer.*scratch"):
+        prepare(config, SUNDAY)
+    with pytest.raises(ModelError, match="no model 'sticker-128'"):
+        prepare(config.model_copy(update={"start": "sticker-128"}), SUNDAY)
+
+
+def test_a_plan_without_stage_two_is_refused(trained: WeeklyConfig, tmp_path: Path) -> None:
+    loops = {name: loop for name, loop in PLAN.loops.items() if name != "align"}
+    plan = tmp_path / "half.yaml"
+    half: TrainingPlan = PLAN.model_copy(update={"loops": loops})
+    plan.write_text(half.model_dump_json(), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"no loop for align.*both stages"):
+        prepare(begin(trained, tmp_path, plan=str(plan)), SUNDAY)
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_rule_on_what_is_not_measured_stops_before_any_work(
+    trained: WeeklyConfig, tmp_path: Path
+) -> None:
+    rules = PromotionRules(improve={"histroy": 0.0})
+    with pytest.raises(ConfigError, match=r"rules for histroy.*Metrics are: .*hist_jis"):
+        prepare(begin(trained, tmp_path, gate=rules), SUNDAY)
+    assert not (tmp_path / "var").exists()
+
+
+def test_steps_before_prepare_say_what_to_run(trained: WeeklyConfig, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="pigeon-rec align prepare"):
+        begun(begin(trained, tmp_path), SUNDAY)
