@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +56,8 @@ def stage(night: NightRecords, folder: Path) -> StagedNight:
             staging stays as it was.
     """
     checked = check_night(night)
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    # One name for all: what a killed run left behind is swept up by the next.
+    unfinished = folder.with_name(f".{folder.name}.tmp")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)

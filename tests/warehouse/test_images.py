@@ -75,6 +75,19 @@ def test_faults_are_told(
     assert told.startswith(detail)
 
 
+def test_pixels_have_to_decode_behind_a_sound_header() -> None:
+    """Every checksum of this PNG is right, but its pixels are no zlib stream."""
+    sound = picture("a")
+    at = sound.index(b"IDAT") - 4
+    length = int.from_bytes(sound[at : at + 4], "big")
+    chunk = b"IDAT" + b"\x00" * length
+    damaged = (
+        sound[: at + 4] + chunk + struct.pack(">I", zlib.crc32(chunk)) + sound[at + 12 + length :]
+    )
+    [(_, told)] = image_faults(frame(damaged)).rows()
+    assert told.startswith("not a readable png")
+
+
 def test_faults_name_only_the_faulty_in_order() -> None:
     good = frame(picture("a"))
     bad = good.with_columns(asset_key=pl.lit("b"), image_sha256=pl.lit("0" * 64))
