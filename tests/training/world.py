@@ -36,7 +36,11 @@ PLAN = TrainingPlan(
     ),
     loops={name: quick_loop() for name in RECIPES},
     pairs=PairsConfig(
-        windows=10, validation_windows=4, candidates=QUICK, min_margin=0, batch_size=4
+        windows=10,
+        validation_windows=4,
+        candidates=QUICK.model_copy(update={"reference_guidance": 1.0}),
+        min_margin=0,
+        batch_size=4,
     ),
 )  # fmt: skip
 

@@ -1,0 +1,239 @@
+"""Preference pairs: which candidates make one, what is stored, and going on after a kill."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.training import pairs as module
+from pigeon_rec.training import recipes
+from pigeon_rec.training.bundle import assemble
+from pigeon_rec.training.pair_maker import PairMaker, WindowBatch, pick_pairs
+from pigeon_rec.training.pair_table import SCHEMA, pair_tensors, read_pairs
+from pigeon_rec.training.pairs import make_pairs
+from pigeon_rec.training.plan import PairsConfig, TrainingPlan
+from pigeon_rec.training.stickers import TrainingStickers
+from pigeon_rec.training.windows import load_windows
+from tests.training.world import PLAN, handful, is_held_out
+
+
+@pytest.fixture(scope="module")
+def table(trained: Path) -> pl.DataFrame:
+    return read_pairs(trained)
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A training folder after stage 1, without pairs."""
+    monkeypatch.setattr(recipes, "load_stickers", handful)
+    wanted = shutil.ignore_patterns("align", "checkpoint", "pairs*")
+    shutil.copytree(trained, tmp_path / "run", ignore=wanted)
+    return tmp_path / "run"
+
+
+def with_pairs(**settings: Any) -> TrainingPlan:
+    values = PLAN.pairs.model_dump() | settings
+    return PLAN.model_copy(update={"pairs": PairsConfig.model_validate(values)})
+
+
+def rule(**settings: Any) -> PairsConfig:
+    return PairsConfig.model_validate({"min_margin": 0.0, **settings})
+
+
+def pick(history: Any, text: Any, settings: PairsConfig, codes: Any = None) -> Any:
+    scores = np.array([history], dtype=float), np.array([text], dtype=float)
+    own = np.arange(len(history))[None, :, None] if codes is None else np.array([codes])
+    _, picked, fit = pick_pairs(*scores, own, settings)
+    return (int(picked.chosen.ratio[0]), int(picked.rejected.ratio[0])) if fit[0] else None
+
+
+def test_the_published_rule_goes_by_history_alone() -> None:
+    history, text = [0.2, 0.9, 0.5], [0.9, 0.0, 0.5]
+    assert pick(history, text, rule(text_weight=0.0)) == (1, 0)
+
+
+def test_by_default_a_picture_that_lost_its_concept_does_not_win() -> None:
+    history, text = [0.6, 0.9, 0.5], [0.9, 0.0, 0.5]
+    assert pick(history, text, rule()) == (0, 1)
+    assert PairsConfig().text_weight == 0.5
+
+
+def test_ties_and_equal_pictures_make_no_pair() -> None:
+    published = rule(text_weight=0.0)
+    assert pick([0.5, 0.5, 0.5], [0.1, 0.2, 0.3], published) is None
+    assert pick([0.5, 0.6, 0.4], [0, 0, 0], published, codes=[[7], [1], [1]]) is None
+    assert pick([0.5, 0.6, 0.4], [0, 0, 0], published, codes=[[7], [1], [2]]) == (1, 2)
+
+
+def test_a_tie_goes_to_the_first_ratio() -> None:
+    assert pick([0.4, 0.6, 0.6, 0.4], [0, 0, 0, 0], rule(text_weight=0.0)) == (1, 0)
+
+
+def test_a_pair_needs_its_margin() -> None:
+    close = [0.50, 0.53]
+    assert pick(close, [0, 0], rule(text_weight=0.0, min_margin=0.02)) == (1, 0)
+    assert pick(close, [0, 0], rule(text_weight=0.0, min_margin=0.04)) is None
+
+
+@given(
+    scores=st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=6),
+    weight=st.floats(0, 1),
+    margin=st.floats(0, 0.5),
+)
+def test_chosen_is_best_rejected_is_worst_and_both_are_apart(
+    scores: list[tuple[float, float]], weight: float, margin: float
+) -> None:
+    history, text = (np.array([column]) for column in zip(*scores, strict=True))
+    codes = np.arange(len(scores))[None, :, None]
+    settings = rule(text_weight=weight, min_margin=margin)
+    combined, picked, fit = pick_pairs(history, text, codes, settings)
+    assert combined[0] == pytest.approx(weight * text[0] + (1 - weight) * history[0])
+    assert picked.chosen.score[0] == combined.max()
+    assert picked.rejected.score[0] == combined.min()
+    spread = combined.max() - combined.min()
+    assert fit[0] == (spread > 0 and spread >= margin)
+
+
+def test_the_table_has_its_columns_and_its_provenance(table: pl.DataFrame) -> None:
+    assert dict(table.schema) == dict(SCHEMA)
+    assert 0 < table.height <= 14
+    for name in ("model_digest", "config_hash", "seed", "product_version", "torch_version"):
+        assert table[name].null_count() == 0
+        assert table[name].n_unique() == 1
+    assert table["torch_version"][0] == torch.__version__
+
+
+def test_scores_say_who_was_chosen(table: pl.DataFrame) -> None:
+    for row in table.iter_rows(named=True):
+        best, worst = (row["mask_ratios"].index(row[f"{x}_ratio"]) for x in ("chosen", "rejected"))
+        mixed = 0.5 * np.array(row["text_scores"]) + 0.5 * np.array(row["history_scores"])
+        assert row["scores"] == pytest.approx(mixed.tolist())
+        assert row["chosen_score"] == row["scores"][best] == max(row["scores"])
+        assert row["rejected_score"] == row["scores"][worst] == min(row["scores"])
+        assert row["margin"] == pytest.approx(row["chosen_score"] - row["rejected_score"])
+        assert row["margin"] > 0
+        assert row["chosen_codes"] != row["rejected_codes"]
+
+
+def test_windows_are_users_own_and_splits_stay_apart(
+    table: pl.DataFrame, stickers: TrainingStickers
+) -> None:
+    for split in ("train", "valid"):
+        known = load_windows(stickers, split).sequences.select(
+            "user_id", "position", "history_ids", "target_id"
+        )
+        own = table.filter(split=split).select(known.columns)
+        assert own.height > 0
+        assert own.join(known, on=["user_id", "position", "target_id"], how="anti").height == 0
+
+
+def test_no_pair_shows_held_out_artwork(table: pl.DataFrame, stickers: TrainingStickers) -> None:
+    row_of = {item: row for row, item in enumerate(stickers.rows["item_id"])}
+    named = pl.concat([table["target_id"], table["reference_id"], table["history_ids"].explode()])
+    assert not any(is_held_out(stickers, [row_of[item] for item in named]))
+
+
+def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
+    table: pl.DataFrame, trained: Path
+) -> None:
+    """Drawn again from the same key the same codes come out, from the stored codes and masks."""
+    from pigeon_rec.data.prompts import load_prompt
+    from pigeon_rec.model.instruction import write_texts
+    from pigeon_rec.model.pipeline import candidate_key
+    from pigeon_rec.model.randomness import gumbel_noise
+    from pigeon_rec.model.sampling import sample_codes
+
+    pipeline, held = assemble(PLAN, trained, "reconstruct"), pair_tensors(table)
+    settings = PLAN.pairs.candidates
+    assert 0 < held.history_keep.mean() < 1
+    for place, row in enumerate(table.iter_rows(named=True)):
+        one = slice(place, place + 1)
+        key = candidate_key(f"0/{row['user_id']}/{row['position']}", row["chosen_ratio"])
+        decoded = pipeline.decode(held.reference[one], held.reference_keep[one])
+        prompt = write_texts(
+            load_prompt("sticker"), pipeline.text, [row["target_text"]], PLAN.model.language_model
+        )
+        with torch.inference_mode():
+            model = pipeline.personalisation
+            asked = model.instruct(prompt, held.history[one], held.history_keep[one])
+            guides = model.guides(decoded, held.reference[one], held.reference_keep[one])
+            noise = gumbel_noise([key], "tokens", (16, settings.top_k))
+            written = sample_codes(
+                model, asked, model.adapter(decoded), noise, settings.temperature, guides
+            )
+        assert written[0].tolist() == row["chosen_codes"]
+
+
+def test_tensors_are_the_columns(table: pl.DataFrame) -> None:
+    held = pair_tensors(table)
+    assert held.history.shape == held.history_keep.shape == (table.height, 5, 16)
+    assert held.chosen[0].tolist() == table["chosen_codes"][0].to_list()
+    assert held.history[-1].flatten().tolist() == table["history_codes"][-1].to_list()
+    assert held.reference_keep[-1].bool().tolist() == table["reference_keep"][-1].to_list()
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    folder: Path, table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    real = PairMaker.pairs
+
+    def dying(maker: PairMaker, batch: WindowBatch) -> Any:
+        drawn.append(len(batch.target))
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return real(maker, batch)
+
+    monkeypatch.setattr(PairMaker, "pairs", dying)
+    with pytest.raises(KeyboardInterrupt):
+        make_pairs(PLAN, folder)
+    assert not (folder / "pairs.parquet").exists()
+    reports: list[tuple[int, int, float]] = []
+
+    def progress(label: str, done: int, total: int, **fields: float) -> None:
+        reports.append((done, total, fields["pairs"]))
+
+    path = make_pairs(PLAN, folder, progress=progress)
+    assert drawn == [4, 4, 2, 2, 4]  # the third batch twice, the first two once
+    assert [done for done, _, _ in reports] == [4, 8, 10, 14]
+    assert reports[-1] == (14, 14, table.height)
+    assert read_pairs(folder).equals(table)
+    assert path.parent == folder
+    assert not (folder / "pairs").exists()
+
+
+def test_pairs_that_are_there_are_not_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pairs(with_pairs(windows=4, validation_windows=0), folder)
+    assert set(read_pairs(folder)["split"]) == {"train"}
+
+    def refuse(_plan: TrainingPlan, _folder: Path) -> PairMaker:
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr(module.PairMaker, "load", refuse)
+    make_pairs(with_pairs(windows=4, validation_windows=0), folder)
+    for other in ({"seed": 1}, {"text_weight": 0.0}):
+        with pytest.raises(AssertionError, match="loaded again"):
+            make_pairs(with_pairs(windows=4, validation_windows=0, **other), folder)
+
+
+def test_without_any_pair_the_setting_at_fault_is_named(folder: Path) -> None:
+    with pytest.raises(TrainingError, match="none of 8 windows gave a pair") as told:
+        make_pairs(with_pairs(windows=4, min_margin=2.0), folder)
+    assert told.value.where == "pairs.min_margin"
+
+
+def test_without_stage_one_there_are_no_pairs(folder: Path) -> None:
+    shutil.rmtree(folder / "reconstruct")
+    with pytest.raises(TrainingError, match="pigeon-rec train reconstruct"):
+        make_pairs(PLAN, folder)
