@@ -1,0 +1,172 @@
+"""Taste cohorts: who belongs together, whatever the order of rows and however few there are."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pigeon_rec.config import CohortConfig
+from pigeon_rec.retrieval.cohorts import Cohorts, find_cohorts, refit_moment, user_profiles
+from pigeon_rec.retrieval.embeddings import Vectors
+
+REFIT = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+TASTES = 3
+PER_TASTE = 20
+ITEMS = [f"t{taste}-{number:02d}" for taste in range(TASTES) for number in range(PER_TASTE)]
+
+
+def vectors() -> Vectors:
+    """Items of one taste point nearly the same way; tastes are at right angles."""
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.eye(TASTES, 8), PER_TASTE, axis=0) + rng.normal(0, 0.1, (len(ITEMS), 8))
+    unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def interactions(
+    sizes: tuple[int, ...], items_each: int = 4, day: int = 0, seed: int = 1
+) -> pl.DataFrame:
+    """`sizes[t]` users of taste `t`, each with items of it, on a day counted from the refit."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"u{taste}-{user:03d}", f"t{taste}-{item:02d}", REFIT + dt.timedelta(days=day))
+        for taste, size in enumerate(sizes)
+        for user in range(size)
+        for item in rng.choice(PER_TASTE, items_each, replace=False)
+    ]
+    schema = {
+        "user_id": pl.String(),
+        "item_id": pl.String(),
+        "timestamp": pl.Datetime("us", "UTC"),
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def found(rows: pl.DataFrame, seed: int = 0, **settings: int) -> Cohorts:
+    config = CohortConfig(**{"count": 3, "min_users": 5, **settings})
+    return find_cohorts(vectors(), rows, ITEMS, config, refit_at=REFIT, seed=seed)
+
+
+def groups(cohorts: Cohorts) -> dict[str, set[str]]:
+    """Tastes (from the users' names) that each cohort has."""
+    members = cohorts.members.with_columns(taste=pl.col("user_id").str.slice(0, 2))
+    by_cohort = members.group_by("cohort").agg("taste")
+    return {cohort: set(tastes) for cohort, tastes in by_cohort.iter_rows()}
+
+
+def test_users_of_one_taste_belong_together_and_the_largest_group_comes_first() -> None:
+    cohorts = found(interactions((10, 30, 20), day=-1))
+    assert groups(cohorts) == {"cohort:0": {"u1"}, "cohort:1": {"u2"}, "cohort:2": {"u0"}}
+    assert cohorts.members["user_id"].to_list() == sorted(cohorts.members["user_id"])
+
+
+def test_a_cohorts_shelf_holds_what_most_of_its_users_had() -> None:
+    rows = interactions((10, 30, 20), day=-1)
+    shelf = found(rows).shelves.filter(pl.col("user_id") == "cohort:0")
+    assert {item[:2] for item in shelf["item_id"]} == {"t1"}
+    owners = rows.filter(pl.col("user_id").str.starts_with("u1")).group_by("item_id")
+    counts = owners.agg(pl.col("user_id").n_unique()).sort("user_id", "item_id", descending=True)
+    assert set(shelf["item_id"]) == set(counts["item_id"])
+    assert shelf["timestamp"].n_unique() == 1
+
+
+@settings(max_examples=15)
+@given(order=st.randoms(use_true_random=False), repeats=st.integers(1, 3))
+def test_neither_row_order_nor_repeats_matter(order: object, repeats: int) -> None:
+    rows = interactions((8, 9, 12), day=-1)
+    places = list(range(rows.height)) * repeats
+    order.shuffle(places)  # type: ignore[attr-defined]
+    first, second = found(rows), found(rows[places])
+    assert first.members.equals(second.members)
+    assert first.shelves.equals(second.shelves)
+
+
+@settings(max_examples=30)
+@given(
+    sizes=st.tuples(*[st.integers(0, 12)] * TASTES),
+    count=st.integers(0, 6),
+    least=st.integers(1, 10),
+    seed=st.integers(0, 2**40),
+)
+def test_every_user_has_one_cohort_and_none_is_smaller_than_allowed(
+    sizes: tuple[int, ...], count: int, least: int, seed: int
+) -> None:
+    cohorts = found(interactions(sizes, day=-1), seed=seed, count=count, min_users=least)
+    counts = cohorts.members["cohort"].value_counts()
+    if sum(sizes) < least or not count:
+        assert cohorts.members.is_empty()
+        assert cohorts.shelves.is_empty()
+        return
+    assert cohorts.members["user_id"].n_unique() == cohorts.members.height == sum(sizes)
+    assert counts["count"].min() >= least  # type: ignore[operator]
+    assert len(counts) <= count
+    named = sorted(counts["cohort"], key=lambda name: int(name.split(":")[1]))
+    assert named == [f"cohort:{number}" for number in range(len(named))]
+    assert set(cohorts.shelves["user_id"]) == set(named)
+
+
+def test_clusters_that_stay_empty_are_dissolved() -> None:
+    rows = interactions((1,), day=-1)
+    same = pl.concat([rows.with_columns(user_id=pl.lit(f"u{n}")) for n in range(40)])
+    cohorts = found(same, count=8, min_users=1)
+    assert cohorts.members["cohort"].unique().to_list() == ["cohort:0"]
+    assert cohorts.members.height == 40
+
+
+def test_what_comes_after_the_refit_moves_users_but_no_cohort() -> None:
+    before = interactions((10, 30, 20), day=-1)
+    turned = interactions((0, 10), items_each=20, day=3).with_columns(
+        user_id=pl.col("user_id").str.replace("u1", "u0")
+    )
+    first, second = found(before), found(pl.concat([before, turned]))
+    assert first.shelves.equals(second.shelves)
+    changed = first.members.join(second.members, on="user_id", suffix="_now").filter(
+        pl.col("cohort") != pl.col("cohort_now")
+    )
+    assert set(changed["user_id"]) == {f"u0-{n:03d}" for n in range(10)}
+    assert set(changed["cohort_now"]) == {"cohort:0"}
+
+
+def test_a_user_of_today_joins_the_cohorts_of_the_refit() -> None:
+    before = interactions((10, 30, 20), day=-1)
+    fresh = interactions((1,), day=2).with_columns(user_id=pl.lit("zoe"))
+    members = found(pl.concat([before, fresh])).members
+    assert members.filter(pl.col("user_id") == "zoe")["cohort"].to_list() == ["cohort:2"]
+
+
+def test_where_the_refit_knew_too_little_tonight_counts() -> None:
+    assert found(interactions((10, 30, 20), day=2)).members.height == 60
+
+
+@pytest.mark.parametrize("days", [1, 7, 30])
+def test_the_refit_depends_on_the_date_alone(days: int) -> None:
+    dates = [dt.date(2026, 6, 1) + dt.timedelta(days=n) for n in range(90)]
+    moments = [refit_moment(date, days) for date in dates]
+    assert all(
+        dt.timedelta(0)
+        <= dt.datetime.combine(date, dt.time(), dt.UTC) - moment
+        < dt.timedelta(days=days)
+        for date, moment in zip(dates, moments, strict=True)
+    )
+    assert len(set(moments)) in (90 // days, 90 // days + 1)
+
+
+def test_profiles_are_mean_directions_of_different_items() -> None:
+    rows = interactions((1, 1), day=-1)
+    unknown = rows.head(1).with_columns(item_id=pl.lit("gone"))
+    profiles = user_profiles(vectors(), pl.concat([rows, rows, unknown]), ITEMS)
+    assert profiles.user_ids.to_list() == ["u0-000", "u1-000"]
+    owned = [ITEMS.index(item) for item in rows["item_id"][:4]]
+    mean = vectors()[owned].sum(axis=0)
+    np.testing.assert_allclose(profiles.vectors[0], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_who_has_only_blank_items_has_no_profile() -> None:
+    blank = np.zeros_like(vectors())
+    profiles = user_profiles(blank, interactions((2, 2)), ITEMS)
+    assert (len(profiles.user_ids), profiles.vectors.shape) == (0, (0, 8))
