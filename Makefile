@@ -31,6 +31,8 @@ export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED := false
 export PIGEON_PYTHON := $(CURDIR)/$(VENV)/bin/python
 export PIGEON_WORK_DIR := $(abspath $(WORK_DIR))
 export PIGEON_CONFIG := $(if $(CONFIG),$(abspath $(CONFIG)))
+# A file, or else the name of a bundled configuration.
+export PIGEON_ALIGN_CONFIG := $(if $(CONFIG),$(or $(abspath $(wildcard $(CONFIG))),$(CONFIG)),smoke)
 
 GALLERY := $(WORK_DIR)/runs/$(DATE)/gallery.html
 
@@ -39,17 +41,20 @@ help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sort \
 		| awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 	@echo
-	@echo "  nightly, report and gallery take DATE=YYYY-MM-DD (default $(DATE)), WORK_DIR= and CONFIG="
+	@echo "  nightly, align and gallery take DATE=YYYY-MM-DD (default $(DATE)), WORK_DIR= and CONFIG="
 
-.PHONY: nightly
-nightly: $(PRODUCT) $(AIRFLOW) ## run one night through Airflow, then show its rows and its gallery
+.PHONY: airflow-home
+airflow-home: $(AIRFLOW)
 	@mkdir -p $(AIRFLOW_HOME)
 	@echo "Preparing Airflow's metadata (SQLite) ..."
 	@$(VENV_AIRFLOW)/bin/airflow db migrate > $(AIRFLOW_HOME)/setup.log 2>&1 \
 		|| { tail -n 40 $(AIRFLOW_HOME)/setup.log; exit 1; }
 	@$(VENV_AIRFLOW)/bin/airflow pools set pigeon_accelerator $(ACCELERATOR_SLOTS) \
-		"Tasks that draw pictures at the same time" >> $(AIRFLOW_HOME)/setup.log 2>&1 \
+		"Tasks that train or draw pictures at the same time" >> $(AIRFLOW_HOME)/setup.log 2>&1 \
 		|| { tail -n 40 $(AIRFLOW_HOME)/setup.log; exit 1; }
+
+.PHONY: nightly
+nightly: $(PRODUCT) airflow-home ## run one night through Airflow, then show its rows and its gallery
 	@echo "Running pigeon_nightly for $(DATE) (full log: .airflow/nightly.log) ..."
 	@$(VENV_AIRFLOW)/bin/airflow dags test pigeon_nightly $(DATE) 2>&1 \
 		| tee $(AIRFLOW_HOME)/nightly.log | sed -unf dags/console.sed \
@@ -59,6 +64,17 @@ nightly: $(PRODUCT) $(AIRFLOW) ## run one night through Airflow, then show its r
 		echo "$$ pigeon-rec sql $$query"; \
 		$(VENV)/bin/pigeon-rec sql $$query --work-dir $(WORK_DIR); echo; done
 	@echo "Gallery: $(GALLERY)"
+
+.PHONY: align
+align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONFIG=smoke, or a weekly YAML file
+	@echo "Running pigeon_align for $(DATE) with $(PIGEON_ALIGN_CONFIG) (full log: .airflow/align.log) ..."
+	@$(VENV_AIRFLOW)/bin/airflow dags test pigeon_align $(DATE) 2>&1 \
+		| tee $(AIRFLOW_HOME)/align.log | sed -unf dags/console.sed \
+		|| { tail -n 60 $(AIRFLOW_HOME)/align.log; echo "The alignment of $(DATE) failed."; exit 1; }
+	@echo
+	@echo "$$ pigeon-rec models list"
+	@$(VENV)/bin/pigeon-rec models list --work-dir $(WORK_DIR)
+	@echo "Verdict: $(WORK_DIR)/alignments/$(DATE)/gate.json"
 
 .PHONY: test
 test: $(DEV) $(AIRFLOW) ## run the whole suite, a real Airflow run included

@@ -15,9 +15,11 @@ from pigeon_rec._cli.align import HELP
 from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig
 from pigeon_rec.nightly.models import FALLBACK, chosen_model
 from pigeon_rec.nightly.steps import run_step as run_night_step
+from pigeon_rec.training.plan import load_plan
 from pigeon_rec.warehouse import query
 from pigeon_rec.warehouse.models import list_models
 from pigeon_rec.weekly import decide
+from pigeon_rec.weekly.config import load_weekly
 from pigeon_rec.weekly.steps import STEPS, alignment_settings, run_step
 from tests.dags.few_users import write_first_users
 from tests.registered import registry
@@ -91,28 +93,42 @@ def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> 
     assert not (tmp_path / "var").exists()
 
 
+def short(folder: Path) -> Path:
+    """The bundled smoke alignment with a handful of steps in every training: its configuration."""
+    plan = load_plan("smoke").model_dump(mode="json")
+    for loop in plan["loops"].values():
+        loop["steps"] = 4
+        loop["validate_every"] = min(loop["validate_every"], 2)
+    plan["pairs"] |= {"windows": 8, "validation_windows": 4, "min_margin": 0.0}
+    settings = load_weekly("smoke").model_dump(mode="json", exclude={"work_dir"})
+    for name, content in (("plan", plan), ("week", settings | {"plan": str(folder / "plan.yaml")})):
+        (folder / f"{name}.yaml").write_text(json.dumps(content), encoding="utf-8")
+    return folder / "week.yaml"
+
+
 @pytest.fixture(scope="module")
 def week(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The bundled smoke alignment run through Airflow: its work directory and the output."""
-    work_dir = tmp_path_factory.mktemp("week") / "var"
+    """A short alignment run through Airflow: its folder and the output."""
+    folder = tmp_path_factory.mktemp("week")
     pool = ("pools", "set", "pigeon_accelerator", "1", "training at the same time")
     assert airflow.run("-m", "airflow", *pool).returncode == 0
     ended = airflow.run(
         *("-m", "airflow", "dags", "test", "pigeon_align", SUNDAY.isoformat()),
-        PIGEON_ALIGN_CONFIG="smoke",
-        PIGEON_WORK_DIR=str(work_dir),
+        PIGEON_ALIGN_CONFIG=str(short(folder)),
+        PIGEON_WORK_DIR=str(folder / "var"),
     )
     assert ended.returncode == 0, ended.stdout[-8000:]
-    return work_dir, ended.stdout
+    return folder, ended.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_a_real_alignment_ends_in_a_verdict(week: tuple[Path, str]) -> None:
-    work_dir, output = week
+    folder, output = week
+    work_dir = folder / "var"
     for step in TRAINED:
         assert output.count(f"starting task_id={step} ") == 1, step
-    # Two thousand steps fewer than the serving model: refused, and the graph says so.
+    # A model of a few steps is refused, and the graph says so.
     assert output.count("starting task_id=promote ") == 0
     assert output.count("starting task_id=keep_serving ") == 1
     [model] = list_models(registry(work_dir))
@@ -130,9 +146,9 @@ def test_once_promoted_it_is_what_the_next_night_draws_with(
     week: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same measurements, told the wrong way round: then the gate accepts this model."""
-    work_dir, _ = week
+    work_dir = week[0] / "var"
     monkeypatch.setattr(decide, "LOWER_IS_BETTER", {"hist_jis", "cs", "concept_hit"})
-    settings = alignment_settings("smoke", work_dir)
+    settings = alignment_settings(week[0] / "week.yaml", work_dir)
     assert run_step("gate", settings, SUNDAY)["accepted"]
     version = run_step("promote", settings, SUNDAY)["version"]
 
