@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.training import pairs as module
 from pigeon_rec.training import recipes
 from pigeon_rec.training.bundle import assemble
 from pigeon_rec.training.pair_maker import PairMaker, WindowBatch, pick_pairs
@@ -220,7 +219,7 @@ def test_pairs_that_are_there_are_not_made_again(
     def refuse(_plan: TrainingPlan, _folder: Path) -> PairMaker:
         raise AssertionError("loaded again")
 
-    monkeypatch.setattr(module.PairMaker, "load", refuse)
+    monkeypatch.setattr(PairMaker, "load", refuse)
     make_pairs(with_pairs(windows=4, validation_windows=0), folder)
     for other in ({"seed": 1}, {"text_weight": 0.0}):
         with pytest.raises(AssertionError, match="loaded again"):

@@ -1,0 +1,54 @@
+"""Every example of `docs/training.md` holds."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pigeon_rec.training.plan import load_plan
+from pigeon_rec.training.recipes import RECIPES
+from tests.conftest import ROOT
+
+PAGE = ROOT / "docs" / "training.md"
+TEXT = PAGE.read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.M | re.S)
+
+
+def test_commands_exist_with_their_options(pigeon: Callable[..., Any]) -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line]
+    asked = []
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        command = words[words.index("train") :]
+        outcome = pigeon("train", command[1], "--help")
+        assert outcome.code == 0
+        assert all(w in outcome.out for w in command if w.startswith("--"))
+        asked.append(command[1])
+    assert asked[: len(RECIPES) + 2] == [*list(RECIPES)[:-1], "pairs", "align", "bundle"]
+
+
+def test_yaml_is_a_valid_plan_that_says_what_differs(tmp_path: Path) -> None:
+    (text,) = blocks("yaml")
+    (tmp_path / "mine.yaml").write_text(text, "utf-8")
+    plan = load_plan(tmp_path / "mine.yaml")
+    assert plan.loops["reconstruct"].accumulate == 2
+    assert plan.pairs.text_weight == load_plan("sticker-64").pairs.text_weight
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(code, str(PAGE), "exec"), {"__name__": "__main__"})  # noqa: S102
+    assert "align" in capsys.readouterr().out
+
+
+def test_every_command_is_in_the_table() -> None:
+    for name in (*RECIPES, "pairs", "bundle"):
+        assert re.search(rf"^\| `{name}` \|", TEXT, re.M), name
