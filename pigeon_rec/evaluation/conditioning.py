@@ -86,6 +86,8 @@ class _Averaging(Personalisation):
         embeds = super().embed(instruction, reference)
         # Codes stand in an instruction for history pictures alone, and all rows have as many.
         codes = instruction.ids >= self.vocabulary.first_code
+        if not codes.any():
+            return embeds  # the part of an instruction behind the history
         rows, width = len(embeds), embeds.shape[-1]
         shown = embeds[codes].view(rows, -1, self.patches, width)  # [B, images, P, hidden]
         gate = instruction.gate[codes].view(rows, -1, self.patches, 1).to(embeds.dtype)

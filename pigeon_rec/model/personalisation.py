@@ -153,20 +153,48 @@ class Personalisation(nn.Module):
             Rows of one width, whatever is missing: all text, `images * P` codes, the reference
             tokens, and image start.
         """
-        batch, vocabulary = len(history), self.vocabulary
-        # Nothing stands between the pictures, so one place is enough for all of them.
-        place = texts.prefix.new_full((batch, 1), vocabulary.image_start)
-        reference = texts.prefix.new_full((batch, self.adapter.tokens), vocabulary.image_end)
-        prefix, response = texts.prefix.expand(batch, -1), texts.response.expand(batch, -1)
-        text = torch.cat([prefix, place, texts.target, reference, response, place], 1)
-        mask = torch.ones_like(text, dtype=torch.bool)
-        before = prefix.shape[1] + 1
-        mask[:, before : before + texts.target.shape[1]] = texts.target_mask
-        codes, keep = (t.flatten(1).unsqueeze(1) for t in (history, history_keep))
-        images = ImageTokens.from_codes(codes, vocabulary, keep)
+        opening, asked = self._opening(texts, len(history)), self._request(texts)
+        text = torch.cat([opening, asked[0]], 1)
+        mask = torch.cat([torch.ones_like(opening).bool(), asked[1]], 1)
+        return self._merge(text, mask, history, history_keep)
+
+    def instruct_history(
+        self, texts: InstructionTexts, history: Tensor, history_keep: Tensor
+    ) -> Instruction:
+        """The part of `instruct` that does not depend on the request: up to the last picture.
+
+        What is computed from it can be read on with any target and reference of the same user.
+        """
+        opening = self._opening(texts, len(history))
+        return self._merge(opening, torch.ones_like(opening).bool(), history, history_keep)
+
+    def instruct_request(self, texts: InstructionTexts) -> Instruction:
+        """The other part: target text, reference places, response, image start."""
+        text, mask = self._request(texts)
+        none = ImageTokens.from_rows(text[:, :0], text[:, :0])
+        return merge_images(text, mask, none, self.vocabulary, text.shape[1])
+
+    def _opening(self, texts: InstructionTexts, batch: int) -> Tensor:
+        """Task text and one place for all pictures, as nothing stands between them."""
+        place = texts.prefix.new_tensor([self.vocabulary.image_start])
+        return torch.cat([texts.prefix, place]).expand(batch, -1)
+
+    def _request(self, texts: InstructionTexts) -> tuple[Tensor, Tensor]:
+        """Ids and bool mask, both `[B, L]`."""
+        batch, vocabulary = len(texts.target), self.vocabulary
+        reference = texts.prefix.new_full((self.adapter.tokens,), vocabulary.image_end)
+        start = texts.prefix.new_tensor([vocabulary.image_start])
+        rest = torch.cat([reference, texts.response, start]).expand(batch, -1)
+        mask = torch.cat([texts.target_mask, torch.ones_like(rest).bool()], 1)
+        return torch.cat([texts.target, rest], 1), mask
+
+    def _merge(self, text: Tensor, mask: Tensor, history: Tensor, keep: Tensor) -> Instruction:
+        codes, keep = (t.flatten(1).unsqueeze(1) for t in (history, keep))
+        images = ImageTokens.from_codes(codes, self.vocabulary, keep)
         # The width of full images, so that no row's arithmetic depends on its neighbours.
-        width = text.shape[1] - 1 + codes.shape[-1]
-        return merge_images(text, mask, images, vocabulary, width)
+        return merge_images(
+            text, mask, images, self.vocabulary, text.shape[1] - 1 + codes.shape[-1]
+        )
 
     def embed(self, instruction: Instruction, reference: Tensor) -> Tensor:
         """Input embeddings `[B, M, hidden]`; `reference [B, reference_tokens, hidden]`."""

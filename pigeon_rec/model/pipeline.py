@@ -8,7 +8,7 @@ by the caller, and batches have one fixed shape, so an image's bytes depend on i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
@@ -22,12 +22,15 @@ from torch import Tensor, nn
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.errors import ModelError
+from pigeon_rec.model._inputs import check_inputs, check_text
 from pigeon_rec.model.arrays import fixed_batches, to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.instruction import write_texts
+from pigeon_rec.model.merging import Instruction
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.personalisation import InstructionTexts, Personalisation
+from pigeon_rec.model.prefix import ReadPrefix, read_prefix
 from pigeon_rec.model.randomness import gumbel_noise, normal_noise
 from pigeon_rec.model.sampling import sample_codes
 from pigeon_rec.model.text_tokenizer import TextTokenizer
@@ -89,7 +92,7 @@ class PigeonPipeline:
         text: TextTokenizer,
         batch_size: int = _BATCH,
     ) -> None:
-        _check_text(text, config)
+        check_text(text, config)
         self.config = config
         self.tokenizer = tokenizer.eval()
         self.decoder = decoder.eval()
@@ -193,7 +196,7 @@ class PigeonPipeline:
         Raises:
             ModelError: Shapes do not agree with each other or with the model.
         """
-        self._check(history, reference, targets, keys)
+        check_inputs(self.config, history, reference, targets, keys)
         patches = self.config.tokenizer.patches
         flat = history.reshape(-1, *history.shape[2:])
         history_codes = self.encode_images(flat).reshape(*history.shape[:2], patches)
@@ -268,14 +271,23 @@ class PigeonPipeline:
     ) -> tuple[Tensor, Tensor]:
         """Keep decisions as `Personalisation.masks`, each row's noise drawn for its key alone.
 
+        The history's do not depend on `reference_ratio`, so all candidates of a request share them.
+
         Args:
             history: int64 code rows `[B, images, P]`.
             reference: int64 code rows `[B, P]`.
-            keys: One per row: `candidate_key` of a request and its reference ratio.
+            keys: One per request.
             history_ratio: Share of history codes to mask.
             reference_ratio: Share of reference codes to mask.
         """
-        noise = gumbel_noise(keys, "mask", (history[0].numel() + reference.shape[1],))
+        candidates = [candidate_key(key, reference_ratio) for key in keys]
+        noise = torch.cat(
+            [
+                gumbel_noise(keys, "mask", (history[0].numel(),)),
+                gumbel_noise(candidates, "mask", (reference.shape[1],)),
+            ],
+            dim=1,
+        )
         return self.personalisation.masks(history, reference, history_ratio, reference_ratio, noise)
 
     def _write(
@@ -287,90 +299,57 @@ class PigeonPipeline:
         settings: GenerationConfig,
     ) -> Tensor:
         """One batch at all mask ratios -> codes int64 `[B, ratios, P]`."""
-        written = [
-            self._write_at(ratio, history, reference, texts, keys, settings)
+        masks = [
+            self.masks(history, reference, keys, settings.history_mask_ratio, ratio)
             for ratio in settings.mask_ratios
+        ]
+        # The history is read once: its mask is the same at every ratio.
+        begun = self.personalisation.instruct_history(texts, history, masks[0][0])
+        prefix = read_prefix(self.personalisation, begun)
+        asked = self.personalisation.instruct_request(texts)
+        written = [
+            self._write_one(
+                prefix,
+                asked,
+                reference,
+                keep_reference,
+                [candidate_key(key, ratio) for key in keys],
+                settings,
+            )
+            for ratio, (_, keep_reference) in zip(settings.mask_ratios, masks, strict=True)
         ]
         return torch.stack(written, dim=1)
 
-    def _write_at(
+    def _write_one(
         self,
-        ratio: float,
-        history: Tensor,
+        prefix: ReadPrefix,
+        asked: Instruction,
         reference: Tensor,
-        texts: InstructionTexts,
+        keep: Tensor,
         keys: Sequence[str],
         settings: GenerationConfig,
     ) -> Tensor:
-        """One batch at one mask ratio -> codes int64 `[B, P]`."""
-        keys = [candidate_key(key, ratio) for key in keys]
-        # 1. Mask: keep the history and reference tokens that matter.
-        keep_history, keep_reference = self.masks(
-            history, reference, keys, settings.history_mask_ratio, ratio
-        )
-        # 2. The user's visual tokens, guided away from what they would be without the reference.
+        """One candidate of every request, from reference codes `[B, P]` kept by `keep [B, P]`."""
         scale = settings.reference_guidance
         if scale != 1.0:
-            texts = _texts_twice(texts)
-            history, reference, keep_history = (
-                torch.cat([t, t]) for t in (history, reference, keep_history)
+            # Guided away from what would be written without the reference.
+            asked = Instruction(
+                *(torch.cat([t, t]) for t in (asked.ids, asked.gate, asked.attention))
             )
-            keep_reference = torch.cat([keep_reference, torch.zeros_like(keep_reference)])
-        decoded = self.decode(reference, keep_reference)
+            reference = torch.cat([reference, reference])
+            keep = torch.cat([keep, torch.zeros_like(keep)])
+        decoded = self.decode(reference, keep)
         best = min(settings.top_k, 1 + self.config.tokenizer.codebook_size)
         return sample_codes(
             self.personalisation,
-            self.personalisation.instruct(texts, history, keep_history),
+            asked,
             self.personalisation.adapter(decoded),
             gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, best)),
             settings.temperature,
-            self.personalisation.guides(decoded, reference, keep_reference),
+            self.personalisation.guides(decoded, reference, keep),
             scale,
+            prefix,
         )
-
-    def _check(
-        self,
-        history: NDArray[np.uint8],
-        reference: NDArray[np.uint8],
-        targets: Sequence[str],
-        keys: Sequence[str],
-    ) -> None:
-        side = self.config.tokenizer.image_size
-        if history.dtype != np.uint8 or history.ndim != 5 or history.shape[2:] != (side, side, 3):
-            raise ModelError(
-                f"`history` must be uint8 [batch, images, {side}, {side}, 3]",
-                where=f"received {history.dtype} {list(history.shape)}",
-            )
-        if reference.dtype != np.uint8 or reference.shape != (len(history), side, side, 3):
-            raise ModelError(
-                f"`reference` must be uint8 [{len(history)}, {side}, {side}, 3]",
-                where=f"received {reference.dtype} {list(reference.shape)}",
-            )
-        if len(targets) != len(history) or len(keys) != len(history):
-            raise ModelError(
-                f"`targets` and `keys` must have {len(history)} entries each",
-                where=f"received {len(targets)} and {len(keys)}",
-            )
-
-
-def _check_text(text: TextTokenizer, config: PigeonConfig) -> None:
-    """Text ids above the text vocabulary would be read as codes."""
-    if len(text) > config.language_model.text_vocabulary:
-        raise ModelError(
-            f"the text tokenizer has {len(text)} ids, the language model knows "
-            f"{config.language_model.text_vocabulary}",
-            where="language_model.text_vocabulary",
-            remedy="Use the tokenizer.json that the model was trained with",
-        )
-
-
-def _texts_twice(texts: InstructionTexts) -> InstructionTexts:
-    """Every target text of a batch, then all of them again."""
-    return replace(
-        texts,
-        target=torch.cat([texts.target, texts.target]),
-        target_mask=torch.cat([texts.target_mask, texts.target_mask]),
-    )
 
 
 def _load(part: nn.Module, path: Path) -> None:

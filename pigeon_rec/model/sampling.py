@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pigeon_rec.model.personalisation import Instruction, Personalisation
+from pigeon_rec.model.prefix import ReadPrefix
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 
 __all__ = ["sample_codes"]
@@ -30,6 +31,7 @@ def sample_codes(
     temperature: float = 1.0,
     guides: Tensor | None = None,
     guidance_scale: float = 1.0,
+    prefix: ReadPrefix | None = None,
 ) -> Tensor:
     """Writes one image per row.
 
@@ -44,6 +46,8 @@ def sample_codes(
             requests with the reference masked away, and logits move by this factor from those to
             the first half's (classifier-free guidance, arXiv 2207.12598); only the first half is
             returned, and `gumbel` has its rows.
+        prefix: What stands before the instructions and is read already, for B rows, or for half of
+            them where the halves begin alike.
 
     Returns:
         Code rows int64 `[B, most codes]`, `NO_CODE` behind an image that ended early. With a fixed
@@ -53,6 +57,12 @@ def sample_codes(
     most, k = gumbel.shape[1:]
     attention, positions = instruction.attention, instruction.positions
     embeds, cache = personalisation.embed(instruction, reference), None
+    if prefix is not None:
+        copies = len(attention) // len(prefix.attention)
+        cache = prefix.fork(copies, attention.shape[1] + most)
+        before = prefix.attention.repeat(copies, 1)
+        attention = torch.cat([before, attention], dim=1)
+        positions = positions + before.sum(1, keepdim=True)
     if guides is not None:
         embeds[:, -1] += guides[:, 0]
     written: list[Tensor] = []

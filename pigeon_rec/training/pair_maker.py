@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
+from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.scoring import (
     PreferencePair,
     choose_preference_pairs,
@@ -143,7 +143,7 @@ class PairMaker:
                 **{name: sequences[row][name] for name in _WINDOW},
                 "reference_id": self.stickers.rows["item_id"][int(batch.reference[row])],
                 "target_text": self.texts[batch.target[row]],
-                **self._told(batch, int(row), candidate_key(keys[row], ratio), ratio),
+                **self._told(batch, int(row), keys[row], ratio),
                 "chosen_codes": drawn.codes[row, chosen].tolist(),
                 "rejected_codes": drawn.codes[row, rejected].tolist(),
                 "chosen_ratio": ratio,

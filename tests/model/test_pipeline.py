@@ -177,6 +177,34 @@ def test_the_template_is_read_once(
     assert read == ["sticker"]
 
 
+def test_a_history_is_masked_alike_at_every_ratio(pipeline: PigeonPipeline) -> None:
+    with torch.inference_mode():
+        past = torch.from_numpy(pipeline.encode_images(HISTORY.reshape(-1, 16, 16, 3)))
+        past, codes = past.view(ROWS, 3, 16), torch.from_numpy(pipeline.encode_images(REFERENCE))
+        masks = [pipeline.masks(past, codes, KEYS, 0.3, ratio) for ratio in (0.5, 0.25, 0.75)]
+        others = pipeline.masks(past, codes, [f"{key}1" for key in KEYS], 0.3, 0.5)
+    assert all(torch.equal(masks[0][0], kept) for kept, _ in masks[1:])
+    assert not torch.equal(others[0], masks[0][0])
+    # Each ratio draws the reference's mask anew: fewer kept is not a part of more kept.
+    few, many = masks[2][1] > 0.5, masks[1][1] > 0.5
+    assert (few & ~many).any()
+
+
+def test_a_history_is_read_once_for_all_candidates(pipeline: PigeonPipeline) -> None:
+    widths = []
+
+    def look(_: torch.nn.Module, __: object, told: dict[str, torch.Tensor]) -> None:
+        widths.append(tuple(told["inputs_embeds"].shape[:2]))
+
+    model = pipeline.personalisation.language_model.model
+    hook = model.register_forward_pre_hook(look, with_kwargs=True)
+    draw(pipeline)
+    hook.remove()
+    opening = [shape for shape in widths if shape[1] > 3 * 16]
+    assert {rows for rows, _ in opening} == {4}
+    assert len(opening) == 2  # one for each batch of four, whatever ratios and guidance
+
+
 def test_codes_are_rendered_as_they_were(pipeline: PigeonPipeline, drawn: PigeonOutput) -> None:
     keys = [candidate_key(key, 0.5) for key in KEYS]
     again = pipeline.render(drawn.codes[:, 1], keys, QUICK)

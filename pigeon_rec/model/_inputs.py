@@ -1,0 +1,55 @@
+"""What a pipeline is given, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+
+__all__ = ["check_inputs", "check_text"]
+
+
+def check_inputs(
+    config: PigeonConfig,
+    history: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    targets: Sequence[str],
+    keys: Sequence[str],
+) -> None:
+    """Pictures of the model's size, and a reference, a text and a key for each history.
+
+    Raises:
+        ModelError: Shapes do not agree with each other or with the model.
+    """
+    side = config.tokenizer.image_size
+    if history.dtype != np.uint8 or history.ndim != 5 or history.shape[2:] != (side, side, 3):
+        raise ModelError(
+            f"`history` must be uint8 [batch, images, {side}, {side}, 3]",
+            where=f"received {history.dtype} {list(history.shape)}",
+        )
+    if reference.dtype != np.uint8 or reference.shape != (len(history), side, side, 3):
+        raise ModelError(
+            f"`reference` must be uint8 [{len(history)}, {side}, {side}, 3]",
+            where=f"received {reference.dtype} {list(reference.shape)}",
+        )
+    if len(targets) != len(history) or len(keys) != len(history):
+        raise ModelError(
+            f"`targets` and `keys` must have {len(history)} entries each",
+            where=f"received {len(targets)} and {len(keys)}",
+        )
+
+
+def check_text(text: TextTokenizer, config: PigeonConfig) -> None:
+    """Text ids above the text vocabulary would be read as codes."""
+    if len(text) > config.language_model.text_vocabulary:
+        raise ModelError(
+            f"the text tokenizer has {len(text)} ids, the language model knows "
+            f"{config.language_model.text_vocabulary}",
+            where="language_model.text_vocabulary",
+            remedy="Use the tokenizer.json that the model was trained with",
+        )
