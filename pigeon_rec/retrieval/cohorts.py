@@ -27,6 +27,7 @@ COHORT_PREFIX: Final = "cohort:"
 """Cohorts are users of this kind of name; no real user may have one."""
 
 _ITERATIONS: Final = 25
+_STARTS: Final = 5  # the best of so many counts: one start may end in a poor optimum
 _FIT_USERS: Final = 2048  # per cohort; k-means learns no more from a larger sample
 _SHELF: Final = 50  # items a cohort chooses its histories from
 
@@ -143,6 +144,7 @@ def _centroids(profiles: Vectors, config: CohortConfig, seed: int) -> Vectors:
         profiles.shape[1],
         count,
         niter=_ITERATIONS,
+        nredo=_STARTS,
         seed=seed % 2**31,  # a C int there
         spherical=True,
         min_points_per_centroid=1,
