@@ -58,14 +58,15 @@ class EvaluationConfig(_Settings):
     """On what both models are compared.
 
     Attributes:
-        cases: Held-out cases.
+        cases: Held-out cases. A hit-or-miss metric needs some hundreds: where two equal models differ
+            in a fifth of 400 cases, the bound lies 0.04 below the gain.
         seed: Of their choice and of all pictures.
         scorer: Model whose scorer finds histories and chooses candidates, for both models alike.
         generation: How pictures are drawn; keep it as the nights have it.
         threads: CPU threads; 0 leaves torch's own choice.
     """
 
-    cases: Positive = 200
+    cases: Positive = 400
     seed: int = 0
     scorer: str = "sticker-64"
     generation: GenerationConfig = GenerationConfig()

@@ -41,7 +41,7 @@ def test_bundled_files_are_found_by_name_and_valid(name: str) -> None:
         ("gate: {improve: {cs: -0.1}}", ["gate.improve.cs", "received -0.1"]),
         ("gate: {improve: {cs: 0}, keep: {cs: 0}}", ["either improves or is kept", "cs"]),
         ("gate: {resamples: 10}", ["gate.resamples", "200"]),
-        ("gate: {min_cases: 300}", ["min_cases 300", "evaluation.cases 200"]),
+        ("gate: {min_cases: 500}", ["min_cases 500", "evaluation.cases 400"]),
         ("plam: smoke", ["plam", "Extra inputs"]),
     ],
 )
