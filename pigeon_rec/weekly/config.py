@@ -58,8 +58,8 @@ class EvaluationConfig(_Settings):
     """On what both models are compared.
 
     Attributes:
-        cases: Held-out cases. A hit-or-miss metric needs some hundreds: where two equal models differ
-            in a fifth of 400 cases, the bound lies 0.04 below the gain.
+        cases: Held-out cases. A hit-or-miss metric needs some hundreds: where two models differ in
+            a fifth of 400 cases, the bound lies 0.04 below the gain.
         seed: Of their choice and of all pictures.
         scorer: Model whose scorer finds histories and chooses candidates, for both models alike.
         generation: How pictures are drawn; keep it as the nights have it.

@@ -1,0 +1,158 @@
+"""Who is measured and when; the evaluation itself is replaced by one that only counts.
+
+The real one runs in the slow test of the DAG.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.evaluation.settings import EvaluationSettings
+from pigeon_rec.model.version import model_version
+from pigeon_rec.nightly.models import FALLBACK
+from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.weekly import evaluate as module
+from pigeon_rec.weekly.config import EvaluationConfig, WeeklyConfig
+from pigeon_rec.weekly.decide import decide, promote
+from pigeon_rec.weekly.evaluate import METHOD, evaluate
+from pigeon_rec.weekly.paths import AlignmentPaths
+from pigeon_rec.weekly.records import finished
+from tests.weekly.conftest import SUNDAY
+
+
+class Evaluations:
+    """Measures every tiny model better than any other, and remembers whom it measured."""
+
+    def __init__(self) -> None:
+        self.asked: list[EvaluationSettings] = []
+
+    def __call__(
+        self, settings: EvaluationSettings, out: Path, *, progress: Progress = silent
+    ) -> None:
+        self.asked.append(settings)
+        value = 0.6 if "tiny" in settings.model else 0.5
+        rows = [
+            (method, f"c{case}", metric, value if method == METHOD else 9.0)
+            for method in (METHOD, "truth")
+            for case in range(20)
+            for metric in ("history", "text")
+        ]
+        out.mkdir(parents=True)
+        columns = ["method", "case_id", "metric", "value"]
+        pl.DataFrame(rows, columns, orient="row").write_parquet(out / "per_case.parquet")
+        (out / "evaluation.json").write_text("{}", encoding="utf-8")
+
+    def models(self) -> list[str]:
+        """Versions of the models measured since the last call."""
+        versions = [model_version(settings.model) for settings in self.asked]
+        self.asked.clear()
+        return versions
+
+
+@pytest.fixture
+def evaluations(monkeypatch: pytest.MonkeyPatch) -> Evaluations:
+    counted = Evaluations()
+    monkeypatch.setattr(module, "run_evaluation", counted)
+    return counted
+
+
+@pytest.fixture
+def version(alignment: WeeklyConfig) -> str:
+    """Version of the alignment's new model."""
+    told: str = finished(AlignmentPaths.of(alignment, SUNDAY), "bundle").facts["version"]
+    return told
+
+
+def test_both_models_are_measured_alike_and_once(
+    alignment: WeeklyConfig, evaluations: Evaluations, version: str
+) -> None:
+    record = evaluate(alignment, SUNDAY)
+    assert record.facts["serving_version"] == model_version(FALLBACK)
+    new, old = evaluations.asked
+    assert new.model_copy(update={"model": old.model}) == old
+    assert new.methods == (METHOD,)
+    assert (new.cases, new.generation) == (
+        alignment.evaluation.cases,
+        alignment.evaluation.generation,
+    )
+    assert evaluations.models() == [version, model_version(FALLBACK)]
+    assert evaluate(alignment, SUNDAY).kept
+    assert evaluations.models() == []
+
+
+def test_only_the_method_that_nights_use_is_judged(
+    alignment: WeeklyConfig, evaluations: Evaluations
+) -> None:
+    evaluate(alignment, SUNDAY)
+    verdict = decide(alignment, SUNDAY)
+    assert verdict["metrics"][0]["candidate"] == pytest.approx(0.6)
+    assert verdict["metrics"][0]["cases"] == 20
+
+
+def test_a_model_is_not_measured_again_for_the_next_alignment(
+    alignment: WeeklyConfig, evaluations: Evaluations
+) -> None:
+    evaluate(alignment, SUNDAY)
+    evaluations.models()
+    later = SUNDAY + dt.timedelta(days=7)
+    following = AlignmentPaths.of(alignment, later)
+    shutil.copytree(AlignmentPaths.of(alignment, SUNDAY).run, following.run)
+    following.record("evaluate").unlink()
+    assert not evaluate(alignment, later).kept
+    assert evaluations.models() == []
+
+
+def test_other_settings_are_another_measurement_and_threads_are_none(
+    alignment: WeeklyConfig, evaluations: Evaluations
+) -> None:
+    first = evaluate(alignment, SUNDAY)
+    evaluations.models()
+    threads = EvaluationConfig(threads=1)
+    assert evaluate(alignment.model_copy(update={"evaluation": threads}), SUNDAY).kept
+    fewer = EvaluationConfig(cases=60)
+    second = evaluate(alignment.model_copy(update={"evaluation": fewer}), SUNDAY)
+    assert len(evaluations.models()) == 2
+    assert second.facts["candidate"] != first.facts["candidate"]
+
+
+def test_half_a_measurement_is_finished_and_a_whole_one_kept(
+    alignment: WeeklyConfig, evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> None:
+        if settings.model == FALLBACK:
+            raise KeyboardInterrupt
+        evaluations(settings, out, progress=progress)
+
+    monkeypatch.setattr(module, "run_evaluation", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(alignment, SUNDAY)
+    evaluations.models()
+    monkeypatch.setattr(module, "run_evaluation", evaluations)
+    evaluate(alignment, SUNDAY)
+    assert evaluations.models() == [model_version(FALLBACK)]
+
+
+def test_once_it_serves_itself_the_comparison_stays(
+    alignment: WeeklyConfig, evaluations: Evaluations, version: str
+) -> None:
+    before = evaluate(alignment, SUNDAY)
+    assert decide(alignment, SUNDAY)["accepted"]
+    promote(alignment, SUNDAY)
+    assert evaluate(alignment, SUNDAY) == before.model_copy(update={"kept": True})
+    assert decide(alignment, SUNDAY)["accepted"]
+    assert promote(alignment, SUNDAY)["version"] == version
+
+
+def test_without_a_bundle_nothing_is_measured(
+    alignment: WeeklyConfig, evaluations: Evaluations
+) -> None:
+    AlignmentPaths.of(alignment, SUNDAY).record("bundle").unlink()
+    with pytest.raises(TrainingError, match="pigeon-rec align bundle"):
+        evaluate(alignment, SUNDAY)
+    assert evaluations.models() == []
