@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -264,9 +265,15 @@ def _explained(
 def _plan(
     pairs: pl.DataFrame, inputs: PlanInputs, style: _Style, paths: NightPaths, shards: int
 ) -> pl.DataFrame:
-    """The chosen pairs as rows of `PLAN_SCHEMA`, in the same order."""
+    """The chosen pairs as rows of `PLAN_SCHEMA`, in the same order.
+
+    Shards keep the size they have in a night without reuse, so that a night with little to draw
+    loads the model once and not once per shard.
+    """
     keys = _keys(pairs, inputs, style)
     known = known_assets(paths.warehouse, keys)["asset_key"]
+    to_draw = len(set(keys)) - known.len()
+    shards = max(1, math.ceil(shards * to_draw / max(1, len(set(keys)))))
     return pairs.with_columns(
         pl.Series("asset_key", keys, dtype=pl.String()),
         pl.Series("shard", [int(key[:8], 16) % shards for key in keys], dtype=pl.Int32()),
