@@ -101,6 +101,7 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
         recipe.start(first)
     metrics = Metrics(
         folder / "metrics.jsonl" if writes else None,
+        folder.name,
         first,
         config.steps,
         config.batch_size * config.accumulate * run.accelerator.num_processes,

@@ -27,17 +27,26 @@ class Metrics:
 
     Args:
         path: The file; `None` in the processes that leave the telling to the first.
+        label: Of the bar.
         first: Step that the run goes on at.
         steps: Steps of the whole run.
         samples_per_step: In all processes together.
     """
 
     def __init__(
-        self, path: Path | None, first: int, steps: int, samples_per_step: int, *, show: bool
+        self,
+        path: Path | None,
+        label: str,
+        first: int,
+        steps: int,
+        samples_per_step: int,
+        *,
+        show: bool,
     ) -> None:
         self._log = None if path is None else _open(path, first)
         self._samples_per_step = samples_per_step
         self._bar: tqdm[Any] = tqdm(
+            desc=label,
             initial=first,
             total=steps,
             unit="step",

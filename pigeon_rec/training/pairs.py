@@ -45,7 +45,7 @@ def make_pairs(plan: TrainingPlan, folder: Path, *, progress: Progress = _silent
     Args:
         plan: Settings of the pairs, and sizes of the model.
         folder: Training folder with stage 1 and the scorer.
-        progress: Hears of every batch, with the pairs kept so far and the candidates per second.
+        progress: Hears of every batch that is done, with the pairs kept so far.
 
     Raises:
         TrainingError: A recipe has not been trained in `folder`, or no window gave a pair.

@@ -56,7 +56,7 @@ def test_the_rate_counts_all_samples_since_the_row_before(
 ) -> None:
     now = 100.0
     monkeypatch.setattr("pigeon_rec.training.metrics.time.perf_counter", lambda: now)
-    with Metrics(tmp_path / "m.jsonl", 0, 9, 16, show=False) as metrics:
+    with Metrics(tmp_path / "m.jsonl", "toy", 0, 9, 16, show=False) as metrics:
         for step in range(6):
             now += 0.5
             metrics.step_done(1.0)
@@ -69,10 +69,11 @@ def test_the_rate_counts_all_samples_since_the_row_before(
 def test_the_bar_tells_loss_rate_and_time_left(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Metrics(tmp_path / "m.jsonl", 2, 4, 16, show=True) as metrics:
+    with Metrics(tmp_path / "m.jsonl", "toy", 2, 4, 16, show=True) as metrics:
         metrics.step_done(0.5)
         metrics.step_done(0.25)
     shown = capfd.readouterr().err
+    assert "toy:" in shown
     assert "4/4" in shown
     assert "loss 0.25" in shown
     assert "samples/s" in shown
@@ -80,7 +81,7 @@ def test_the_bar_tells_loss_rate_and_time_left(
 
 
 def test_only_the_first_process_tells(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with Metrics(None, 0, 4, 16, show=True) as metrics:
+    with Metrics(None, "toy", 0, 4, 16, show=True) as metrics:
         metrics.step_done(0.5)
         metrics.write(0, {"loss": 0.5}, {})
     assert capfd.readouterr() == ("", "")
