@@ -106,8 +106,8 @@ class MaskGeneratorConfig(_Sizes):
     Attributes:
         feedforward: Width of the encoder layer's feed-forward part (2048 in the published code).
         max_position: Most positions one image can hold.
-        published: Keep decisions overwrite ids and the target is drawn by 1 - p without
-            renormalising, as the published code does.
+        published: Keep decisions overwrite ids, so that nothing is learned from them; the target
+            is drawn by 1 - p without renormalising; its opening and closing ids can be dropped.
     """
 
     layers: Positive = 1

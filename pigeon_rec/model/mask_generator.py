@@ -177,6 +177,10 @@ class MaskGenerator(nn.Module):
             weights = 1 - scores.target if published else _softmax_over(-scores.cosine, valid)
         return gumbel_top_k(weights, valid, ratio, gumbel)
 
+    def decisions(self, keep: Tensor) -> Tensor:
+        """Keep values `[B, N]` as they act: gates with a gradient, or, published, mere 0 and 1."""
+        return keep.round().detach() if self.config.published else keep
+
 
 def _softmax_over(values: Tensor, valid: Tensor) -> Tensor:
     """Softmax over the valid places of each row, 0 elsewhere."""

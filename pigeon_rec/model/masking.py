@@ -73,7 +73,9 @@ def mask_images(
     scores = generator(embeds, row.positions, types)
     keep = generator.keep_history(scores, types, history_ratio, gumbel)
     keep = keep + generator.keep_target(scores, types, target_ratio, gumbel, rebuild=rebuild)
-    keep = keep.round().detach() if published else torch.where(special, 1.0, keep)
+    keep = generator.decisions(keep)
+    if not published:
+        keep = torch.where(special, 1.0, keep)
     behind = history.lengths.sum(1, keepdim=True)
     return MaskedImages(
         _kept_of(history, keep, torch.zeros_like(behind)),

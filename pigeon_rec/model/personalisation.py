@@ -124,7 +124,8 @@ class Personalisation(nn.Module):
             gumbel: Gumbel noise `[B, images * P + P]`.
 
         Returns:
-            History keep `[B, images, P]` and reference keep `[B, P]`, 0/1, straight-through.
+            History keep `[B, images, P]` and reference keep `[B, P]`, 0/1, straight-through;
+            without gradient where the mask generator is `published`.
         """
         codes = torch.cat([history, reference.unsqueeze(1)], dim=1)  # [B, images + 1, P]
         types = torch.full_like(codes, HISTORY)
@@ -136,8 +137,9 @@ class Personalisation(nn.Module):
         scores = self.mask_generator(self.token_embeddings(ids), places, types)
         kept_history = self.mask_generator.keep_history(scores, types, history_ratio, gumbel)
         kept_reference = self.mask_generator.keep_target(scores, types, reference_ratio, gumbel)
+        keep = self.mask_generator.decisions(kept_history + kept_reference)
         split = history[0].numel()
-        return kept_history[:, :split].view(history.shape), kept_reference[:, split:]
+        return keep[:, :split].view(history.shape), keep[:, split:]
 
     def instruct(
         self, texts: InstructionTexts, history: Tensor, history_keep: Tensor

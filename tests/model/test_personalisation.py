@@ -15,7 +15,15 @@ from pigeon_rec.model.personalisation import (
 )
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 from pigeon_rec.model.visual_tokenizer import NO_CODE
-from tests.model.tiny import DYNAMIC, random_codes, references, seeded, texts, tiny_personalisation
+from tests.model.tiny import (
+    DYNAMIC,
+    TINY,
+    random_codes,
+    references,
+    seeded,
+    texts,
+    tiny_personalisation,
+)
 
 FIRST_CODE = 282  # 280 text ids, image start, image end
 
@@ -214,6 +222,19 @@ def test_the_written_codes_teach_the_mask_generator() -> None:
     for name, weight in model.mask_generator.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.abs().max() > 0, name
+
+
+def test_published_masks_teach_nothing_and_say_the_same() -> None:
+    history, reference = random_codes(2, 3, 16), random_codes(2, 16, seed=1)
+    sizes = TINY.mask_generator.model_copy(update={"published": True})
+    theirs = tiny_personalisation(TINY.model_copy(update={"mask_generator": sizes}))
+    published = theirs.masks(history, reference, 0.3, 0.3, gumbel(2, 64))
+    ours = tiny_personalisation().masks(history, reference, 0.3, 0.3, gumbel(2, 64))
+    for one, other in zip(published, ours, strict=True):
+        assert not one.requires_grad
+        assert set(one.flatten().tolist()) == {0.0, 1.0}
+        assert torch.equal(one, other.round())
+        assert other.requires_grad
 
 
 def test_code_scores_are_the_last_columns_of_the_language_model(model: Personalisation) -> None:
