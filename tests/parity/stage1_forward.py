@@ -42,8 +42,6 @@ def stage1_forward(golden: Golden, checks: Checks) -> None:
     """Codes of every image, then every case from masks to scores."""
     parts = _build(golden, checks)
     for case, told in golden.cases.items():
-        if not told["with_mask"]:
-            raise ValueError(f"case {case} is without a mask, which has no meaning here")
         _compare_case(golden, checks, parts, case, told)
 
 
@@ -75,23 +73,24 @@ def _compare_case(
     golden: Golden, checks: Checks, parts: _Parts, case: str, told: dict[str, Any]
 ) -> None:
     model, inference = parts.personalisation, told["inference"]
-    masked = mask_images(
-        model,
-        parts.history,
-        parts.target,
-        told["hist_mask_ratio"],
-        told["mask_ratio"],
-        golden[f"in.{case}.mask_gumbel"],
-        rebuild=not inference,
-    )
-    _compare_masks(golden, checks, case, masked)
-    decoded = decode_kept(
-        parts.decoder, parts.codebook, masked.target, model.vocabulary, published=True
-    )
+    history, target = parts.history, parts.target
+    if told.get("with_mask", True):
+        masked = mask_images(
+            model,
+            history,
+            target,
+            told["hist_mask_ratio"],
+            told["mask_ratio"],
+            golden[f"in.{case}.mask_gumbel"],
+            rebuild=not inference,
+        )
+        _compare_masks(golden, checks, case, masked)
+        history, target = masked.history, masked.target
+    decoded = decode_kept(parts.decoder, parts.codebook, target, model.vocabulary, published=True)
     checks.close(f"{case}: ref_embed", decoded.reference, golden[f"out.{case}.ref_embed"])
     reference = model.adapter(decoded)
     checks.close(f"{case}: adapter", reference[:, 0], golden[f"out.{case}.adapter"])
-    instruction = _merge(golden, checks, case, parts, masked, inference)
+    instruction = _merge(golden, checks, case, parts, (history, target), inference)
     embeds = model.embed(instruction, reference)
     seen = torch.where(instruction.attention.unsqueeze(-1), embeds, 0.0)
     checks.close(f"{case}: inputs_embeds", seen, golden[f"out.{case}.inputs_embeds"])
@@ -115,12 +114,21 @@ def _merge(
     checks: Checks,
     case: str,
     parts: _Parts,
-    masked: MaskedImages,
+    masked: tuple[ImageTokens, ImageTokens],
     inference: bool,
 ) -> Instruction:
-    """History and, in training, the whole target in their places of the text."""
+    """History and, in training, the whole target in their places of the text.
+
+    Args:
+        golden: The file.
+        checks: Takes the comparisons.
+        case: Name of the case.
+        parts: The target as it is.
+        masked: The masked history, and the masked copy of the target.
+        inference: Whether the target is left to be written.
+    """
     vocabulary = parts.personalisation.vocabulary
-    history, copy = masked.history, masked.target
+    history, copy = masked
     if golden.settings["add_special"]:
         history, copy = history.wrapped(vocabulary), copy.wrapped(vocabulary)
     checks.equal(f"{case}: masked_target", token_ids(copy), golden[f"out.{case}.masked_target"])
