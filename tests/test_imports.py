@@ -25,7 +25,9 @@ MAY_IMPORT = {
     "recbole_plugin": {"data", "model", "retrieval", "scoring"},
     "nightly": {"data", "model", "recbole_plugin", "retrieval", "scoring", "warehouse"},
     "evaluation": {"data", "model", "nightly", "retrieval", "scoring", "training"},
-    "weekly": {"data", "evaluation", "model", "nightly", "training", "warehouse"},
+    "weekly": {
+        *("data", "evaluation", "model", "nightly", "scoring", "training", "warehouse"),
+    },
     "_cli": {"data", "evaluation", "nightly", "training", "warehouse", "weekly"},
 }
 """Packages of the product that each package may import, at any depth of its code."""

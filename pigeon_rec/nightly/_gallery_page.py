@@ -25,6 +25,7 @@ from pigeon_rec.nightly.gallery import (
     Visual,
     data_uri,
 )
+from pigeon_rec.nightly.models import SERVING
 
 __all__ = ["build_page"]
 
@@ -78,7 +79,8 @@ def build_page(night: ServedNight, catalogue: Catalogue, config: NightlyConfig) 
     shelf = Shelf(catalogue, _items_on(rows, shared))
     return Page(
         date=night.facts["run_id"],
-        model=Path(config.model).name,
+        # Of a setting that means another model every few weeks, the page tells which it was.
+        model=night.facts["model_version"] if config.model == SERVING else Path(config.model).name,
         facts=_facts(night.facts),
         cards=_cards(night),
         histograms=_histograms(night, config),

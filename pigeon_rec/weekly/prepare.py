@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pigeon_rec.errors import ConfigError, TrainingError
-from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly.models import chosen_model
 from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.scoring.encoder import load_encoder
 from pigeon_rec.training.recipes import TrainingPlan, load_plan, run_recipe
 from pigeon_rec.weekly.config import WeeklyConfig
 from pigeon_rec.weekly.evaluate import check_rules
@@ -85,6 +85,7 @@ def prepare(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent)
         inputs,
         lambda: _fill(paths.training, plan, start, progress),
         outputs=[paths.training / name / _WEIGHTS for name in BACKBONE],
+        scratch=[paths.training],
     )
 
 
@@ -112,10 +113,10 @@ def take_apart(model: str | Path, plan: TrainingPlan, folder: Path) -> None:
         ModelError: A file of the model is missing or damaged.
         TrainingError: The plan's sizes are not those of the model.
     """
-    source = model_folder(model)
-    pipeline = PigeonPipeline.from_pretrained(source)
-    scorer = source / "scorer"
-    _check_sizes(plan.model.model_dump(), pipeline.config.model_dump(), source, ignore={"name"})
+    pipeline, scorer = PigeonPipeline.from_pretrained(model), load_encoder(model).module
+    planned = {**plan.model.model_dump(exclude={"name"}), "scorer": plan.scorer.model_dump()}
+    found = {**pipeline.config.model_dump(), "scorer": scorer.config.model_dump()}
+    _check_sizes(planned, found, model)
     parts = pipeline.parts()
     tokenizer = {
         f"{prefix}.{name}": value
@@ -125,7 +126,7 @@ def take_apart(model: str | Path, plan: TrainingPlan, folder: Path) -> None:
     _save(tokenizer, folder / "tokenizer")
     _save(parts["image_generator"].state_dict(), folder / "renderer")
     _save(parts["personalisation"].state_dict(), folder / "language-model")
-    _save(load_file(scorer / _WEIGHTS), folder / "scorer")
+    _save(scorer.state_dict(), folder / "scorer")
     pipeline.text.save(folder / "tokenizer.json")
 
 
@@ -204,10 +205,8 @@ def _check_same(paths: AlignmentPaths, known: StepRecord | None, inputs: Mapping
     )
 
 
-def _check_sizes(
-    planned: Mapping[str, Any], found: Mapping[str, Any], source: Path, ignore: set[str]
-) -> None:
-    differing = sorted(name for name in planned.keys() - ignore if planned[name] != found.get(name))
+def _check_sizes(planned: Mapping[str, Any], found: Mapping[str, Any], source: str | Path) -> None:
+    differing = sorted(name for name, sizes in planned.items() if sizes != found[name])
     if differing:
         raise TrainingError(
             f"the plan's model differs from the one to start from in {', '.join(differing)}",

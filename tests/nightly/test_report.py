@@ -196,6 +196,13 @@ def test_hostile_titles_and_ids_stay_text(config: NightlyConfig, tmp_path: Path)
     assert page.images[0][1]["alt"] == f"{HOSTILE} (flat)"
 
 
+def test_a_night_of_the_serving_model_tells_which_it_was(config: NightlyConfig) -> None:
+    night = MadeNight([Pair("ada", "flat/apple")])
+    named, serving = (config.model_copy(update={"model": m}) for m in ("sticker-64", "serving"))
+    assert "model-1" not in _gallery(_report(named, night)).text
+    assert "model-1" in _gallery(_report(serving, night)).text
+
+
 def test_the_cap_leaves_users_out_and_counts_them(config: NightlyConfig) -> None:
     night = MadeNight([Pair(f"user-{n:02d}", "flat/apple") for n in range(10)])
     capped = config.model_copy(update={"report": ReportConfig(max_users=4)})

@@ -108,6 +108,13 @@ def test_a_model_of_other_sizes_is_refused_with_the_parts_that_differ(
         prepare(config.model_copy(update={"start": "sticker-128"}), SUNDAY)
 
 
+def test_a_scorer_of_other_sizes_is_refused_too(trained: WeeklyConfig, tmp_path: Path) -> None:
+    scorer = PLAN.scorer.model_copy(update={"embedding": 24})
+    with pytest.raises(TrainingError, match="differs from the one to start from in scorer"):
+        take_apart(tiny_model(trained), PLAN.model_copy(update={"scorer": scorer}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_plan_without_stage_two_is_refused(trained: WeeklyConfig, tmp_path: Path) -> None:
     loops = {name: loop for name, loop in PLAN.loops.items() if name != "align"}
     plan = tmp_path / "half.yaml"
