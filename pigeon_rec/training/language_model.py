@@ -14,20 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.configuration import PigeonConfig
-from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.personalisation import Instruction, Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
-from pigeon_rec.training.frozen import load_tokenizer, sticker_codes
-from pigeon_rec.training.recipe import Losses, Recipe
+from pigeon_rec.training.code_recipe import CodeRecipe
+from pigeon_rec.training.recipe import Losses
 from pigeon_rec.training.restyle import RestyleCases
 from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.teacher_forcing import (
     code_losses,
-    move_texts,
     select_texts,
-    target_texts,
     with_codes,
 )
 
@@ -43,7 +39,7 @@ def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None
         table[personalisation.vocabulary.first_code :].mul_(0.3).add_(rows @ spread)
 
 
-class LanguageModelRecipe(Recipe):
+class LanguageModelRecipe(CodeRecipe):
     """Writes target codes after history, text and masked reference.
 
     Args:
@@ -62,14 +58,9 @@ class LanguageModelRecipe(Recipe):
         history_ratio: float = 0.2,
         reference_ratio: float = 0.5,
     ) -> None:
+        super().__init__(config, stickers, text, folder)
         self.targets_per_user = targets_per_user
         self.history_ratio, self.reference_ratio = history_ratio, reference_ratio
-        tokenizer, self.decoder = load_tokenizer(config, folder)
-        self.rows = tokenizer.quantize.embedding.weight.detach()
-        self.codes = sticker_codes(tokenizer, stickers, folder)
-        self.texts = write_texts(
-            load_prompt("sticker"), text, target_texts(stickers), config.language_model
-        )
         self.cases = RestyleCases(stickers)
         self.personalisation = Personalisation(config)
         seed_code_embeddings(self.personalisation, self.rows)
@@ -78,12 +69,6 @@ class LanguageModelRecipe(Recipe):
         # The mask generator takes no part yet; stage 1 trains it.
         self.personalisation.mask_generator.requires_grad_(False)
         return self.personalisation
-
-    def place(self, device: torch.device) -> None:
-        super().place(device)
-        self.decoder.to(device)
-        self.rows, self.codes = self.rows.to(device), self.codes.to(device)
-        self.texts = move_texts(self.texts, device)
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         users = max(1, batch_size // self.targets_per_user)

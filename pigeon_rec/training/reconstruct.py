@@ -17,31 +17,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.configuration import PigeonConfig
-from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.randomness import gumbel_noise
 from pigeon_rec.model.text_tokenizer import TextTokenizer
-from pigeon_rec.training.frozen import load_part, load_tokenizer, sticker_codes
+from pigeon_rec.training.code_recipe import CodeRecipe
+from pigeon_rec.training.frozen import load_part
 from pigeon_rec.training.lora import add_lora
-from pigeon_rec.training.recipe import Losses, Recipe
+from pigeon_rec.training.recipe import Losses
 from pigeon_rec.training.restyle import other_style
 from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.teacher_forcing import (
     Conditioning,
     code_losses,
-    move_texts,
     read_codes,
     select_texts,
-    target_texts,
 )
 from pigeon_rec.training.windows import Windows, load_windows
 
 __all__ = ["ReconstructRecipe"]
 
 
-class ReconstructRecipe(Recipe):
+class ReconstructRecipe(CodeRecipe):
     """Stage 1 on real sequences with the mask generator in the loop.
 
     A batch is told at one target mask ratio drawn from U(0, 1). Validation reads windows of the
@@ -65,14 +62,8 @@ class ReconstructRecipe(Recipe):
         same_reference: float = 0.25,
         history_ratio: float = 0.2,
     ) -> None:
-        self.stickers = stickers
+        super().__init__(config, stickers, text, folder)
         self.same_reference, self.history_ratio = same_reference, history_ratio
-        tokenizer, self.decoder = load_tokenizer(config, folder)
-        self.rows = tokenizer.quantize.embedding.weight.detach()
-        self.codes = sticker_codes(tokenizer, stickers, folder)
-        self.texts = write_texts(
-            load_prompt("sticker"), text, target_texts(stickers), config.language_model
-        )
         self.windows = load_windows(stickers, "train")
         self.held_back = load_windows(stickers, "valid")
         self.personalisation = Personalisation(config)
@@ -82,12 +73,6 @@ class ReconstructRecipe(Recipe):
 
     def module(self) -> nn.Module:
         return self.personalisation
-
-    def place(self, device: torch.device) -> None:
-        super().place(device)
-        self.decoder.to(device)
-        self.rows, self.codes = self.rows.to(device), self.codes.to(device)
-        self.texts = move_texts(self.texts, device)
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         chosen = random.integers(0, len(self.windows), batch_size)
