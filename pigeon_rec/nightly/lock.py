@@ -13,12 +13,28 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from typing import ClassVar, TextIO
+from pathlib import Path
+from typing import ClassVar, Protocol, TextIO
 
 from pigeon_rec.errors import ConfigError, PlanError
-from pigeon_rec.nightly.paths import NightPaths
 
-__all__ = ["NightBusyError", "hold"]
+__all__ = ["LockedPaths", "NightBusyError", "hold"]
+
+
+class LockedPaths(Protocol):
+    """Files of a run that one process at a time works on; those of a night, for example."""
+
+    @property
+    def work_dir(self) -> Path:
+        """The folder."""
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run in messages."""
+
+    @property
+    def lock(self) -> Path:
+        """File to lock."""
 
 
 class NightBusyError(PlanError):
@@ -28,7 +44,7 @@ class NightBusyError(PlanError):
 
 
 @contextlib.contextmanager
-def hold(paths: NightPaths, step: str, *, shared: bool = False) -> Iterator[None]:
+def hold(paths: LockedPaths, step: str, *, shared: bool = False) -> Iterator[None]:
     """Keeps every other run out of the work directory for the length of the block.
 
     The lock belongs to the open file and is given back by the system when the process ends,
@@ -62,7 +78,7 @@ def hold(paths: NightPaths, step: str, *, shared: bool = False) -> Iterator[None
         yield
 
 
-def _sign(file: TextIO, paths: NightPaths, step: str) -> None:
+def _sign(file: TextIO, paths: LockedPaths, step: str) -> None:
     since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     note = {"process": os.getpid(), "night": paths.run_id, "step": step, "since": since}
     file.truncate(0)
@@ -83,7 +99,7 @@ def _holder(file: TextIO) -> str:
         return "another process"
 
 
-def _busy(paths: NightPaths, step: str, holder: str) -> NightBusyError:
+def _busy(paths: LockedPaths, step: str, holder: str) -> NightBusyError:
     return NightBusyError(
         f"`{step}` of {paths.run_id} cannot start: the work directory is held by {holder}",
         where=str(paths.lock),

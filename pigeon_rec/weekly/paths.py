@@ -71,6 +71,11 @@ class AlignmentPaths:
         return self.run / "gate.json"
 
     @property
+    def lock(self) -> Path:
+        """Held by whoever works at an alignment; the file stays, the lock dies with its process."""
+        return self.alignments / "align.lock"
+
+    @property
     def warehouse(self) -> Path:
         """The DuckDB file with the model registry."""
         return self.work_dir / "warehouse" / "pigeon.duckdb"

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.nightly.lock import hold
 from pigeon_rec.nightly.paths import write_json
 from pigeon_rec.weekly.paths import AlignmentPaths
 
@@ -79,16 +80,30 @@ def once(
         outputs: Files or folders that `work` leaves.
         scratch: Folders that `work` goes on from after a kill; removed where they belong to other
             inputs.
+
+    Raises:
+        NightBusyError: Another process is at work on an alignment of this work directory.
     """
-    made_from = content_hash(inputs)
-    known = recorded(paths, step)
-    if known is not None and known.made_from == made_from and _whole(paths, known):
-        return known.model_copy(update={"kept": True})
-    if known is None or known.made_from != made_from:
-        for folder in scratch:
-            shutil.rmtree(folder, ignore_errors=True)
-    begun = StepRecord(step=step, made_from=made_from, inputs=inputs)
-    _write(paths, begun)
+    with hold(paths, step):
+        made_from = content_hash(inputs)
+        known = recorded(paths, step)
+        if known is not None and known.made_from == made_from:
+            if _whole(paths, known):
+                return known.model_copy(update={"kept": True})
+        else:
+            for folder in scratch:
+                shutil.rmtree(folder, ignore_errors=True)
+        begun = StepRecord(step=step, made_from=made_from, inputs=inputs)
+        _write(paths, begun)
+        return _do(paths, begun, work, outputs)
+
+
+def _do(
+    paths: AlignmentPaths,
+    begun: StepRecord,
+    work: Callable[[], Mapping[str, Any]],
+    outputs: Sequence[Path],
+) -> StepRecord:
     started = time.monotonic()
     facts = work()
     done = begun.model_copy(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.errors import ModelError, WarehouseError
 from pigeon_rec.warehouse import connect, content_digest, open_warehouse
+from pigeon_rec.warehouse._compact import compact
 from pigeon_rec.warehouse.models import (
     TrainedModel,
     checked_weights,
@@ -191,6 +192,16 @@ def test_a_promotion_shows_in_the_digest_of_the_content_and_a_date_does_not(
     with open_warehouse(tmp_path / "other.duckdb") as other:
         register_model(other, trained(tmp_path))
         assert content_digest(other) == registered
+
+
+def test_compacting_the_warehouse_keeps_the_registry(writer_path: Path, tmp_path: Path) -> None:
+    with open_warehouse(writer_path) as connection:
+        register_model(connection, trained(tmp_path), now=SUNDAY)
+        promote_model(connection, "small-1", tmp_path)
+        before = list_models(connection)
+    compact(writer_path)
+    assert list_models(writer_path) == before
+    assert before[0].serving
 
 
 def test_a_folders_digest_knows_names_and_bytes_but_no_place(tmp_path: Path) -> None:
