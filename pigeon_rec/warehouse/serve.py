@@ -38,9 +38,9 @@ class ServedAsset:
     Attributes:
         user_id: Who asked.
         item_id: The item.
-        origin: Whose picture it is: `own`, or what stands in for it.
+        origin: Whose picture it is: `own`, `cohort`, `original` or `unknown`.
         image: Encoded bytes, where they lie in the table.
-        image_uri: Address of the bytes, where they lie outside.
+        image_uri: Address of the bytes, where they lie outside; of an `original`, the catalogue's.
         format: `png` or `webp`.
         score: Selection score of the picture.
         asset_key: Name of the picture.
@@ -65,11 +65,17 @@ class ServedAsset:
         """The picture's bytes, fetched if they lie outside the table.
 
         Raises:
-            WarehouseError: There is nothing at `image_uri`.
+            WarehouseError: There is nothing at `image_uri`, or it is the catalogue's own picture.
         """
         if self.image is not None:
             return self.image
         uri = self.image_uri or ""
+        if self.asset_key is None:
+            raise WarehouseError(
+                f"there is no picture for {self.user_id} / {self.item_id}, only the {self.origin}",
+                where=uri or None,
+                remedy="Show the catalogue's own picture at image_uri",
+            )
         found = read_pictures([uri]) if uri else {}
         if uri not in found:
             raise WarehouseError(

@@ -142,12 +142,14 @@ def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
     """Fills `image` from `image_uri` where the bytes lie outside the table.
 
     Args:
-        rows: Columns `image, image_uri`, and any others.
+        rows: Columns `image, image_uri`, and any others. Where there is an `asset_key` and it is
+            null, `image_uri` is that of the catalogue's own picture, which is not fetched.
 
     Returns:
         The same rows; `image` stays null where nothing can be read.
     """
-    outside = rows.filter(pl.col("image").is_null())["image_uri"].drop_nulls().unique()
+    ours = rows.drop_nulls("asset_key") if "asset_key" in rows.columns else rows
+    outside = ours.filter(pl.col("image").is_null())["image_uri"].drop_nulls().unique()
     if outside.is_empty():
         return rows
     found = read_pictures(outside.to_list())

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.warehouse import (
     NIGHT_SCHEMAS,
+    AssetReader,
     NightRecords,
     check_warehouse,
     migrate,
@@ -143,6 +144,22 @@ def test_the_pictures_of_a_user_are_those_that_asset_for_gives(
     pictures = [found for found in single if found["origin"] in ("own", "cohort")]
     assert listed.sort("item_id").to_dicts() == pictures
     assert listed.columns == list(single[0])
+
+
+def test_readers_get_an_original_as_an_address_that_is_not_ours_to_fetch(tmp_path: Path) -> None:
+    with open_warehouse(tmp_path / "pigeon.duckdb") as connection:
+        publish(connection, NIGHT, images=(tmp_path / "pictures").as_uri())
+    with AssetReader(tmp_path / "pigeon.duckdb") as reader:
+        rows = reader.get_many([("ben", "b"), ("ben", "a"), ("ben", "x")], fetch=True)
+        original = reader.get("ben", "a")
+        assert reader.get("ben", "b").read() == rows["image"][0]  # type: ignore[union-attr]
+    assert rows["origin"].to_list() == ["cohort", "original", "unknown"]
+    assert rows["image"].is_null().to_list() == [False, True, True]
+    assert original is not None
+    assert (original.origin, original.image_uri) == ("original", "images/a.png")
+    with pytest.raises(WarehouseError, match="only the original") as caught:
+        original.read()
+    assert "images/a.png" in str(caught.value)
 
 
 def test_the_plan_says_why_and_agrees_with_what_is_served(planned: DuckDBPyConnection) -> None:

@@ -1,0 +1,119 @@
+"""Planning a night for a million candidate pairs: rows per second, and memory.
+
+The plan is the real one, on the bundled catalogue with made-up users: candidates are read and
+checked, every item picture is read and embedded, each pair gets a history from its user's own
+items, cohorts are found, the best pairs are chosen and every pair is explained. Only the encoder is
+a small stand-in, since how long weights take is no matter of planning.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from benchmarks.result import Bar, Figure, Result, main, stopwatch
+from pigeon_rec.config import NightlyConfig, PlanConfig
+from pigeon_rec.data.stickers import load_stickers
+from pigeon_rec.nightly.candidates import recommend
+from pigeon_rec.nightly.plan import plan_night
+
+__all__ = ["measure"]
+
+_USERS = 50_000
+_CANDIDATES = 20
+_INTERACTIONS = 30
+_BUDGET = 20_000
+_NIGHT = dt.date(2026, 6, 1)
+
+
+class _Thumbnails:
+    """Sees a picture as its 8x8 thumbnail around its mean: 192 numbers."""
+
+    encoder_id = "thumbnails"
+
+    def encode_images(self, images: npt.NDArray[np.uint8], /) -> npt.NDArray[np.float32]:
+        blocks = images.reshape(len(images), 8, 8, 8, 8, 3).mean(axis=(2, 4))
+        flat = blocks.reshape(len(images), -1)
+        around: npt.NDArray[np.float32] = flat - flat.mean(axis=1, keepdims=True) + 1e-3
+        return around.astype(np.float32)
+
+
+def measure(folder: Path, scale: float) -> Result:
+    """Plans in a process of its own, whose largest memory is then that of planning."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        found = process.submit(_plan, folder, scale).result()
+    pairs, memory = found["pairs"], found["memory"]
+    return Result(
+        f"plan of {pairs:,.0f} candidate pairs of {int(_USERS * scale):,} users",
+        [
+            Figure("whole plan", found["first"], "s", f"{found['planned']:,.0f} pairs planned"),
+            Figure("rows", pairs / found["first"], "per s", "every item picture read and embedded"),
+            Figure("the same again", found["again"], "s", "item vectors cached"),
+            Figure("rows again", pairs / found["again"], "per s"),
+            Figure("processor time", found["processor"], "s", "of both, on all cores"),
+            Figure("largest memory", memory, "GB", "of the whole process"),
+        ],
+        [Bar("memory", memory, 4.0, at_least=False)],
+    )
+
+
+def _plan(folder: Path, scale: float) -> dict[str, float]:
+    config = _world(folder, int(_USERS * scale))
+    laps: list[float] = []
+    began = time.process_time()
+    for _ in range(2):
+        with stopwatch(laps):
+            recommend(config, _NIGHT)
+            summary = plan_night(config, _NIGHT, encoder=_Thumbnails(), model_version="benchmark")
+    return {
+        "first": laps[0],
+        "again": laps[1],
+        "processor": time.process_time() - began,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "pairs": summary.candidates,
+        "planned": summary.planned,
+    }
+
+
+def _world(folder: Path, users: int) -> NightlyConfig:
+    """Users whose items and candidates follow the popularity that catalogues have."""
+    random = np.random.default_rng(0)
+    items = load_stickers()["item_id"]
+    popularity = 1.0 / np.arange(1, len(items) + 1) ** 0.7
+    names = pl.Series([f"u{user:06d}" for user in range(users)])
+
+    def drawn(each: int) -> pl.DataFrame:
+        chosen = random.choice(len(items), users * each, p=popularity / popularity.sum())
+        owners = names.gather(np.repeat(np.arange(users), each))
+        return pl.DataFrame([owners.alias("user_id"), items.gather(chosen).alias("item_id")])
+
+    # More are drawn than needed, as repeats of a pair go.
+    candidates = drawn(2 * _CANDIDATES).unique(maintain_order=True)
+    candidates = candidates.group_by("user_id", maintain_order=True).head(_CANDIDATES)
+    scores = pl.Series("score", random.random(candidates.height))
+    candidates.with_columns(scores).write_parquet(folder / "candidates.parquet")
+    last = dt.datetime.combine(_NIGHT, dt.time(), dt.UTC)
+    ages = random.integers(1, 180 * 86400, users * _INTERACTIONS)
+    drawn(_INTERACTIONS).with_columns(pl.Series("age", ages)).select(
+        "user_id",
+        "item_id",
+        timestamp=pl.lit(last).dt.cast_time_unit("us") - pl.duration(seconds="age"),
+    ).write_parquet(folder / "interactions.parquet")
+    return NightlyConfig(
+        interactions=str(folder / "interactions.parquet"),
+        candidates=str(folder / "candidates.parquet"),
+        work_dir=folder / "var",
+        plan=PlanConfig(max_assets=_BUDGET, max_assets_per_user=2),
+    )
+
+
+if __name__ == "__main__":
+    main(measure)
