@@ -64,6 +64,25 @@ def show(
 
 
 @app.command()
+def register(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|DIR", help="Bundled model, or folder of a saved one.")
+    ],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why it may serve, for the registry.")
+    ] = "registered by hand",
+    config: Config = None,
+    work_dir: WorkDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enter a model that no alignment made, so that it can be promoted."""
+    from pigeon_rec.nightly.models import register_by_hand
+
+    folder, _ = _places(config, work_dir)
+    _tell(register_by_hand(model, folder, reason), as_json=as_json)
+
+
+@app.command()
 def promote(
     version: Version,
     config: Config = None,

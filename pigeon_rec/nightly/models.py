@@ -7,12 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pigeon_rec.errors import ModelError
+from pigeon_rec.data.folder_digest import folder_sha256
+from pigeon_rec.errors import ModelError, WarehouseError
+from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
+from pigeon_rec.nightly._digest import digest
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.warehouse.models import checked_weights, find_model, serving_model
+from pigeon_rec.warehouse import open_warehouse
+from pigeon_rec.warehouse.models import (
+    RegisteredModel,
+    TrainedModel,
+    checked_weights,
+    find_model,
+    register_model,
+    serving_model,
+)
 
-__all__ = ["FALLBACK", "SERVING", "ChosenModel", "chosen_model"]
+__all__ = ["FALLBACK", "SERVING", "ChosenModel", "chosen_model", "register_by_hand"]
 
 SERVING: Final = "serving"
 """Value of `model` that means: the model promoted last."""
@@ -49,8 +60,7 @@ def chosen_model(model: str, work_dir: Path, version: str | None = None) -> Chos
     """
     if model != SERVING:
         return ChosenModel(model, model_version(model))
-    # The registry is the same for all nights, so any date will do.
-    warehouse = NightPaths(work_dir, dt.date.min).warehouse
+    warehouse = _registry(work_dir)
     known = serving_model(warehouse) if version is None else find_model(warehouse, version)
     if known is not None:
         return ChosenModel(str(checked_weights(known, work_dir)), known.version)
@@ -62,3 +72,46 @@ def chosen_model(model: str, work_dir: Path, version: str | None = None) -> Chos
             remedy="Plan the night again",
         )
     return fallback
+
+
+def register_by_hand(model: str | Path, work_dir: Path, reason: str) -> RegisteredModel:
+    """Enters a model that no alignment made, so that it can be promoted.
+
+    Args:
+        model: Name of a bundled model, or the folder of a saved one; it has to stay where it is.
+        work_dir: Folder of the warehouse with the registry.
+        reason: Why it may serve, for whoever reads the registry.
+
+    Raises:
+        ModelError: There is no such model.
+        WarehouseError: It is registered already: whatever was decided of it stands.
+    """
+    folder, version = model_folder(model).resolve(), model_version(model)
+    inside = folder.is_relative_to(work_dir.resolve())
+    path = folder.relative_to(work_dir.resolve()) if inside else folder
+    trained = TrainedModel(
+        version=version,
+        parent_version=None,
+        alignment=None,
+        config_hash=digest({}),
+        config={},
+        metrics={},
+        weights_path=path.as_posix(),
+        weights_sha256=folder_sha256(folder),
+        decision="accepted",
+        reason=reason,
+    )
+    with open_warehouse(_registry(work_dir)) as warehouse:
+        known = find_model(warehouse, version)
+        if known is not None:
+            raise WarehouseError(
+                f"model {version!r} is registered already: {known.decision}, {known.reason}",
+                where=str(_registry(work_dir)),
+                remedy=f"Promote it: pigeon-rec models promote {version}",
+            )
+        return register_model(warehouse, trained)
+
+
+def _registry(work_dir: Path) -> Path:
+    # The same for all nights, so any date will do.
+    return NightPaths(work_dir, dt.date.min).warehouse

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pigeon_rec.nightly.models import chosen_model
 from tests.registered import promoted
 
 Pigeon = Callable[..., Any]
@@ -67,6 +68,31 @@ def test_weights_that_are_gone_are_not_promoted(
     outcome = pigeon("models", "promote", versions[0], "--work-dir", tmp_path, "--json")
     assert outcome.code == 4
     assert json.loads(outcome.out)["error"]["kind"] == "ModelError"
+
+
+def test_the_bundled_model_can_be_registered_and_promoted(
+    pigeon: Pigeon, tmp_path: Path, versions: list[str]
+) -> None:
+    where = ("--work-dir", tmp_path, "--json")
+    entered = json.loads(pigeon("models", "register", "sticker-64", *where).out)
+    assert (entered["decision"], entered["serving"]) == ("accepted", False)
+    again = pigeon("models", "register", "sticker-64", *where)
+    assert again.code == 5
+    assert "registered already" in json.loads(again.out)["error"]["what"]
+    assert json.loads(pigeon("models", "promote", entered["version"], *where).out)["serving"]
+    assert chosen_model("serving", tmp_path).version == entered["version"]
+
+
+def test_a_folder_of_the_work_directory_is_registered_relative_to_it(
+    pigeon: Pigeon, tmp_path: Path
+) -> None:
+    folder = tmp_path / "var" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.json").touch()
+    arguments = (folder, "--work-dir", tmp_path / "var", "--reason", "looks good", "--json")
+    entered = json.loads(pigeon("models", "register", *arguments).out)
+    assert (entered["weights_path"], entered["reason"]) == ("mine", "looks good")
+    assert pigeon("models", "register", tmp_path / "nothing", "--json").code == 4
 
 
 def test_before_the_first_model_nothing_is_listed_and_nothing_made(
