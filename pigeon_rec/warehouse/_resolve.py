@@ -7,14 +7,13 @@ warehouse both runs are the same night, so both have the same content hash.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
 
 import polars as pl
 from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._content import night_sha256
 from pigeon_rec.warehouse._frames import registered, select
 from pigeon_rec.warehouse.records import NightRecords
 from pigeon_rec.warehouse.sql_files import sql_text
@@ -22,7 +21,6 @@ from pigeon_rec.warehouse.sql_files import sql_text
 __all__ = ["ResolvedNight", "resolve"]
 
 _SHOWN = 3
-_NOWHERE = pl.lit(None, pl.String)
 
 
 @dataclass(frozen=True)
@@ -49,22 +47,7 @@ class ResolvedNight:
 
     def content_sha256(self) -> str:
         """Hash over everything the night says, in canonical order; no clock, no row order."""
-        digest = hashlib.sha256(_facts(self.night).encode())
-        frames = {
-            # Where bytes lie is no part of what a night says.
-            "pictures": self.pictures.with_columns(image_uri=_NOWHERE).sort("asset_key"),
-            "run_assets": self.night.run_assets.sort("user_id", "item_id"),
-            "scores": self.scores.sort("asset_key", "metric"),
-            "rejections": self.night.rejections.sort("user_id", "item_id"),
-            "problems": self.night.problems.sort(pl.all()),
-            "cohorts": self.night.cohorts.sort("user_id"),
-            "plan_pairs": self.night.plan_pairs.sort("user_id", "item_id"),
-            "originals": self.night.originals.sort("item_id"),
-        }
-        for name, frame in frames.items():
-            digest.update(f"\n{name}\n".encode())
-            digest.update(frame.write_ndjson().encode())
-        return digest.hexdigest()
+        return night_sha256(self.night, self.pictures, self.scores)
 
 
 def resolve(connection: DuckDBPyConnection, night: NightRecords) -> ResolvedNight:
@@ -84,8 +67,9 @@ def resolve(connection: DuckDBPyConnection, night: NightRecords) -> ResolvedNigh
         stored_scores = select(connection, sql_text("publish/stored_scores"), of_run)
     made_before = select(connection, sql_text("publish/generated_before"), of_run)
 
-    new_assets = _not_held(night.assets, stored_assets)
-    new_scores = _not_held(night.scores, stored_scores)
+    # In the order of their keys: an index that is filled in its own order takes half the time.
+    new_assets = _not_held(night.assets, stored_assets).sort("asset_key")
+    new_scores = _not_held(night.scores, stored_scores).sort("asset_key", maintain_order=True)
     resolved = ResolvedNight(
         night=dataclasses.replace(night, run_assets=_origins(night.run_assets, made_before)),
         new_assets=new_assets,
@@ -98,14 +82,19 @@ def resolve(connection: DuckDBPyConnection, night: NightRecords) -> ResolvedNigh
 
 
 def _not_held(new: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    return new.join(stored.filter("held"), on="asset_key", how="anti", maintain_order="left")
+    held = stored.filter("held")
+    if held.is_empty():
+        return new
+    return new.join(held, on="asset_key", how="anti", maintain_order="left")
 
 
 def _merged(new: pl.DataFrame, stored: pl.DataFrame, keys: pl.Series) -> pl.DataFrame:
-    """New rows, and the stored rows of those keys that have none."""
-    kept = stored.drop("held").join(new, on="asset_key", how="anti")
+    """New rows, and the stored rows of wanted keys that have none."""
+    if stored.is_empty():
+        return new
+    kept = stored.join(new, on="asset_key", how="anti").select(new.columns)
     wanted = keys.unique().to_frame()
-    return pl.concat([new, kept.select(new.columns)]).join(wanted, on="asset_key", how="semi")
+    return pl.concat([new, kept.join(wanted, on="asset_key", how="semi")])
 
 
 def _origins(run_assets: pl.DataFrame, made_before: pl.DataFrame) -> pl.DataFrame:
@@ -125,16 +114,3 @@ def _check_all_found(resolved: ResolvedNight) -> None:
             where=f"night {resolved.night.run_id}, run_assets.asset_key",
             remedy="Plan and generate the night again; nothing was written",
         )
-
-
-def _facts(night: NightRecords) -> str:
-    facts = [
-        night.run_id,
-        night.model_version,
-        night.settings_hash,
-        night.seed,
-        night.config_json(),
-        night.planned,
-        night.skipped,
-    ]
-    return json.dumps(facts, ensure_ascii=False)

@@ -86,10 +86,12 @@ def publish(
     with driver_errors(f"night {night.run_id}"), transaction(connection):
         resolved = resolve(connection, night)
         content = resolved.content_sha256()
-        changed = content != _published_content(connection, night.run_id)
+        before = _published_content(connection, night.run_id)
+        changed = content != before
         if changed:
             at = published_at or dt.datetime.now(dt.UTC)
-            _replace(connection, resolved, store, {"content_sha256": content, "published_at": at})
+            facts = {"content_sha256": content, "published_at": at}
+            _replace(connection, resolved, store, facts, first_time=before is None)
     return PublishedNight(
         run_id=night.run_id,
         content_sha256=content,
@@ -134,6 +136,8 @@ def _replace(
     resolved: ResolvedNight,
     store: PictureStore | None,
     facts: Mapping[str, object],
+    *,
+    first_time: bool,
 ) -> None:
     night = resolved.night
     stores = [store.address] if store and resolved.new_assets.height else []
@@ -150,7 +154,9 @@ def _replace(
         night_originals=night.originals,
         night_drawing_times=night.drawing_times,
     ):
-        steps = ("publish/replace_night", "publish/replace_plan", "publish/settle")
+        # A night that was never here leaves nothing behind that somebody else could have used.
+        dropping = () if first_time else ("publish/drop_unreferenced",)
+        steps = ("publish/replace_night", "publish/replace_plan", *dropping, "publish/settle")
         script = "".join(map(sql_text, steps))
         run_script(connection, script, {**_run_row(resolved), **facts})
 

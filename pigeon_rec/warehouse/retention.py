@@ -66,7 +66,8 @@ def retain(connection: DuckDBPyConnection, keep_days: int) -> Retained:
         if expired.height:
             with registered(connection, expired_runs=expired):
                 run_script(connection, sql_text("publish/drop_runs"), {})
-            run_script(connection, sql_text("publish/settle"), {})
+            steps = ("publish/drop_unreferenced", "publish/settle")
+            run_script(connection, "".join(map(sql_text, steps)), {})
         return Retained(tuple(expired["run_id"].to_list()), before - _pictures(connection))
 
 
