@@ -189,7 +189,7 @@ def _plain_value(value: object) -> object:
     return value
 
 
-# Each step imports its own module when called: planning needs no torch, drawing no duckdb.
+# Each step imports its own module when called: publishing needs no torch, drawing no recbole.
 
 
 def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:

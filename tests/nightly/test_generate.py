@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,16 @@ def test_a_finished_shard_is_kept_and_a_damaged_one_drawn_again(
     path.write_bytes(path.read_bytes()[:-100])
     assert generate_shard(config, NIGHT, 0).generated == drawn.height
     assert pl.read_parquet(path).equals(drawn)
+
+
+def test_what_drawing_took_is_noted_once(one_shard: tuple[NightlyConfig, pl.DataFrame]) -> None:
+    config, drawn = one_shard
+    note = NightPaths.of(config, NIGHT).drawing_time(0)
+    told = note.read_text(encoding="utf-8")
+    assert json.loads(told)["assets"] == drawn.height
+    assert json.loads(told)["seconds"] > 0
+    generate_shard(config, NIGHT, 0)
+    assert note.read_text(encoding="utf-8") == told
 
 
 def test_what_misses_the_target_is_rejected_with_numbers(tmp_path: Path) -> None:
