@@ -33,12 +33,12 @@ def decide(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
         `accepted`, `reason`, `version`, `serving_version` and the verdict on every metric.
 
     Raises:
-        TrainingError: `evaluate` has not been done.
+        TrainingError: `evaluate` has not been done, or was done of another model.
         ConfigError: A rule names a metric that was not measured.
         WarehouseBusyError: Another run is writing to the warehouse.
     """
     paths = AlignmentPaths.of(config, date)
-    bundled, evaluated = finished(paths, "bundle"), finished(paths, "evaluate")
+    bundled, evaluated = _measured(paths)
     candidate, serving = (
         pl.read_parquet(paths.work_dir / evaluated.facts[name]).filter(method=METHOD)
         for name in ("candidate", "serving")
@@ -66,8 +66,8 @@ def promote(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
         ModelError: Its weights were changed since.
     """
     paths = AlignmentPaths.of(config, date)
-    version = finished(paths, "bundle").facts["version"]
-    compared = finished(paths, "evaluate").facts["serving_version"]
+    bundled, evaluated = _measured(paths)
+    version, compared = bundled.facts["version"], evaluated.facts["serving_version"]
     now_serving = chosen_model(SERVING, config.work_dir).version
     if now_serving not in (compared, version):
         raise TrainingError(
@@ -82,6 +82,19 @@ def promote(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
         "replaced": now_serving if now_serving != version else None,
         "promoted_at": str(model.promoted_at),
     }
+
+
+def _measured(paths: AlignmentPaths) -> tuple[StepRecord, StepRecord]:
+    """The records of `bundle` and of its evaluation."""
+    bundled, evaluated = finished(paths, "bundle"), finished(paths, "evaluate")
+    if evaluated.facts["candidate_version"] != bundled.facts["version"]:
+        raise TrainingError(
+            f"model {bundled.facts['version']!r} was made after the evaluation, which is of "
+            f"{evaluated.facts['candidate_version']!r}",
+            where=str(paths.run),
+            remedy="Run `pigeon-rec align evaluate` for this date again",
+        )
+    return bundled, evaluated
 
 
 def _trained(

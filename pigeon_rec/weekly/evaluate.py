@@ -60,6 +60,7 @@ def evaluate(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent
             _measure(settings.model_copy(update={"model": source}), tables[name].parent, progress)
         return {
             **{name: path.relative_to(paths.work_dir).as_posix() for name, path in tables.items()},
+            "candidate_version": bundled["version"],
             "serving_version": serving.version,
         }
 

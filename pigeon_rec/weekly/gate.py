@@ -1,9 +1,10 @@
 """The gate between a new model and the serving one: paired, case by case, with its own doubt.
 
 Both models draw the same held-out cases. Of every metric the mean paired gain is taken, with a
-one-sided bootstrap bound over the cases. Rules say which metrics must improve and which may not
-fall. All rules must hold at once, so their number needs no correction: a model that is not better
-in one of the metrics to improve passes with a probability of about `1 - confidence` at most.
+one-sided bootstrap bound over the cases (taken as independent: those that share a user have targets
+of their own). Rules say which metrics must improve and which may not fall. All rules must hold at
+once, so their number needs no correction: a model that is not better in one of the metrics to
+improve passes with a probability of about `1 - confidence` at most.
 """
 
 from __future__ import annotations

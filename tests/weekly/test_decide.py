@@ -38,9 +38,13 @@ def measure(config: WeeklyConfig, gain: float, against: str = "") -> str:
             for metric in ("history", "text")
         ).write_parquet(file)
         files[name] = file.relative_to(config.work_dir).as_posix()
-    facts = {**files, "serving_version": against or model_version(FALLBACK)}
-    once(paths, "evaluate", facts, lambda: facts)
     version: str = finished(paths, "bundle").facts["version"]
+    facts = {
+        **files,
+        "candidate_version": version,
+        "serving_version": against or model_version(FALLBACK),
+    }
+    once(paths, "evaluate", facts, lambda: facts)
     return version
 
 
@@ -128,6 +132,18 @@ def test_a_model_compared_with_another_than_the_serving_one_is_not_promoted(
     measure(alignment, gain=0.02, against=meanwhile)
     decide(alignment, SUNDAY)
     assert promote(alignment, SUNDAY)["replaced"] == meanwhile
+
+
+def test_a_model_made_after_its_evaluation_is_not_judged_by_it(alignment: WeeklyConfig) -> None:
+    version = measure(alignment, gain=0.02)
+    paths = AlignmentPaths.of(alignment, SUNDAY)
+    bundled = finished(paths, "bundle")
+    other = bundled.model_copy(update={"facts": {**bundled.facts, "version": "tiny-0"}})
+    paths.record("bundle").write_text(other.model_dump_json(exclude={"kept"}), encoding="utf-8")
+    for step in (decide, promote):
+        with pytest.raises(TrainingError, match=rf"'tiny-0' .* of '{version}'.*align evaluate"):
+            step(alignment, SUNDAY)
+    assert list_models(registry(alignment.work_dir)) == []
 
 
 def test_weights_changed_after_the_verdict_are_not_promoted(alignment: WeeklyConfig) -> None:
