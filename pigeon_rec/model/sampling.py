@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor
+from transformers import Cache
 
 from pigeon_rec.model.personalisation import Instruction, Personalisation
 from pigeon_rec.model.prefix import ReadPrefix
@@ -54,15 +55,9 @@ def sample_codes(
         patch grid every row is full.
     """
     model = personalisation.language_model.model
-    most, k = gumbel.shape[1:]
-    attention, positions = instruction.attention, instruction.positions
-    embeds, cache = personalisation.embed(instruction, reference), None
-    if prefix is not None:
-        copies = len(attention) // len(prefix.attention)
-        cache = prefix.fork(copies, attention.shape[1] + most)
-        before = prefix.attention.repeat(copies, 1)
-        attention = torch.cat([before, attention], dim=1)
-        positions = positions + before.sum(1, keepdim=True)
+    most = gumbel.shape[1]
+    embeds = personalisation.embed(instruction, reference)
+    attention, positions, cache = _begin(instruction, prefix, most)
     if guides is not None:
         embeds[:, -1] += guides[:, 0]
     written: list[Tensor] = []
@@ -77,14 +72,10 @@ def sample_codes(
         )
         cache = out.past_key_values
         logits = personalisation.code_logits(out.last_hidden_state[:, -1]).float()
-        if guidance_scale != 1.0:
-            told, untold = logits.log_softmax(-1).chunk(2)
-            logits = untold + guidance_scale * (told - untold)
-        logits = logits / temperature
+        logits = _guided(logits, guidance_scale) / temperature
         if personalisation.fixed_length or step == 0:
             logits[:, _END] = -math.inf
-        best, columns = logits.topk(k, dim=-1)
-        column = columns.gather(1, (best + gumbel[:, step]).argmax(-1, keepdim=True))[:, 0]
+        column = _drawn(logits, gumbel[:, step])
         alive = alive & (column != _END)
         written.append(torch.where(alive, column - 1, NO_CODE))
         if not alive.any():
@@ -99,3 +90,31 @@ def sample_codes(
         positions = positions[:, -1:] + 1
     codes = torch.stack(written, dim=1)
     return torch.nn.functional.pad(codes, (0, most - codes.shape[1]), value=NO_CODE)
+
+
+def _begin(
+    instruction: Instruction, prefix: ReadPrefix | None, most: int
+) -> tuple[Tensor, Tensor, Cache | None]:
+    """Attention `[B, L + M]`, positions `[B, M]`, and keys and values of the L places before."""
+    attention, positions = instruction.attention, instruction.positions
+    if prefix is None:
+        return attention, positions, None
+    copies = len(attention) // len(prefix.attention)
+    cache = prefix.fork(copies, attention.shape[1] + most)
+    before = prefix.attention.repeat(copies, 1)
+    positions = positions + before.sum(1, keepdim=True)
+    return torch.cat([before, attention], dim=1), positions, cache
+
+
+def _guided(logits: Tensor, scale: float) -> Tensor:
+    """Scores `[2 B, codes]` of both halves -> `[B, codes]`; as they come where nothing guides."""
+    if scale == 1.0:
+        return logits
+    told, untold = logits.log_softmax(-1).chunk(2)
+    return untold + scale * (told - untold)
+
+
+def _drawn(logits: Tensor, gumbel: Tensor) -> Tensor:
+    """One column of each row int64 `[B]`: the best of the top k by score plus noise `[B, k]`."""
+    best, columns = logits.topk(gumbel.shape[1], dim=-1)
+    return columns.gather(1, (best + gumbel).argmax(-1, keepdim=True))[:, 0]
