@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ import pytest
 
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.warehouse import (
+    NIGHT_SCHEMAS,
     ask,
     open_warehouse,
     promote,
@@ -23,6 +26,7 @@ from tests.warehouse.nights import FIRST, SECOND, file_hash, key_of, night_of
 
 ANN, BEN, CAT = ("ann", "noto/apple"), ("ben", "noto/apple"), ("cat", "noto/pear")
 PARAMS: Mapping[str, dict[str, object]] = {
+    "ab_split": {"experiment": "june", "share": 0.5},
     "user_gallery": {"user_id": "ann"},
     "run_gallery": {"run_id": "2026-06-01"},
     "run_problems": {"run_id": "2026-06-01"},
@@ -80,6 +84,70 @@ def test_coverage(link: Path) -> None:
 def test_the_newest_night(link: Path) -> None:
     row = query(link, "night").select("logical_date", "generated", "reused", "served").rows()
     assert row == [(SECOND, 1, 1, 2)]
+
+
+def test_a_picture_costs_what_its_night_spent(tmp_path: Path) -> None:
+    path = tmp_path / "pigeon.duckdb"
+    times = pl.DataFrame(
+        {"shard": [0, 1], "assets": [1, 3], "seconds": [2.0, 4.0]},
+        schema=NIGHT_SCHEMAS["drawing_times"],
+    )
+    night = night_of([ANN, CAT], rejected=[BEN])
+    with open_warehouse(path) as connection:
+        publish(connection, dataclasses.replace(night, drawing_times=times))
+        publish(connection, night_of([], date=SECOND, reused=[ANN, CAT]))
+    second, first = query(path, "cost_per_asset").to_dicts()
+    assert (first["drawn"], first["served"], first["seconds"]) == (4, 2, 6.0)
+    assert (first["seconds_per_drawn"], first["seconds_per_served"]) == (1.5, 3.0)
+    assert first["new_bytes"] == sum(map(len, night.assets["image"]))
+    assert (second["drawn"], second["served"], second["new_bytes"]) == (0, 2, 0)
+    assert second["seconds_per_drawn"] is None
+
+
+def test_the_worst_rejections_come_first(tmp_path: Path) -> None:
+    path = tmp_path / "pigeon.duckdb"
+    night = night_of([ANN], rejected=[BEN, CAT])
+    worse = pl.when(pl.col("asset_key") == key_of(CAT)).then(-0.5).otherwise(pl.col("value"))
+    with open_warehouse(path) as connection:
+        publish(
+            connection, dataclasses.replace(night, scores=night.scores.with_columns(value=worse))
+        )
+        publish(connection, night_of([], date=SECOND, rejected=[ANN], version="v2"))
+    found = query(path, "worst_rejections").select("logical_date", "user_id", "score").rows()
+    assert [row[:2] for row in found] == [(SECOND, "ann"), (FIRST, "cat"), (FIRST, "ben")]
+    assert found[1][2] == -0.5 < found[2][2]
+
+
+def test_an_ab_split_is_the_same_every_night(tmp_path: Path) -> None:
+    path = tmp_path / "pigeon.duckdb"
+    users = [f"user-{number}" for number in range(400)]
+
+    def arms(share: object, experiment: str = "june") -> dict[str, str]:
+        rows = query(path, "ab_split", {"experiment": experiment, "share": share})
+        return dict(rows.select("user_id", "arm").iter_rows())
+
+    with open_warehouse(path) as connection:
+        publish(connection, night_of([(user, "noto/apple") for user in users]))
+    half = arms(0.5)
+    assert sorted(half) == sorted(users)
+    shown = {user for user, arm in half.items() if arm == "personalised"}
+    assert 150 < len(shown) < 250
+    # Worked out elsewhere: the split must not change with a release of DuckDB or of ours.
+    for user in users:
+        lower = hashlib.md5(f"june:{user}".encode(), usedforsecurity=False).digest()[8:]
+        place = int.from_bytes(lower, "little") % 1_000_000 / 1_000_000
+        assert (half[user] == "personalised") == (place < 0.5), user
+    with open_warehouse(path) as connection:
+        night = night_of([(user, "noto/pear") for user in [*users[:200], "new"]], date=SECOND)
+        publish(connection, night)
+    tomorrow = arms("0.5")
+    assert {user: half[user] for user in users[:200]} == {u: tomorrow[u] for u in users[:200]}
+    # A larger share keeps everybody who was in; another experiment splits anew.
+    more = {user for user, arm in arms(0.8).items() if arm == "personalised"}
+    assert shown & set(users[:200]) < more
+    assert arms(0.5, "july") != tomorrow
+    assert set(arms(1).values()) == {"personalised"}
+    assert set(arms(0).values()) == {"original"}
 
 
 def test_best_assets_shows_no_bytes(link: Path) -> None:

@@ -1,0 +1,16 @@
+-- Which arm of an experiment each served user is in. The hash of experiment and user decides, so a
+-- user stays in one arm every night and on every machine, and experiments are independent of each
+-- other. $share of the users, from 0 to 1, see their own pictures; the others see the originals.
+WITH placed AS (
+    SELECT DISTINCT
+        user_id,
+        md5_number_lower($experiment::VARCHAR || ':' || user_id) % 1000000 / 1000000 AS place
+    FROM served_pairs
+    WHERE NOT starts_with(user_id, 'cohort:')
+)
+SELECT
+    user_id,
+    CASE WHEN place < $share::DOUBLE THEN 'personalised' ELSE 'original' END AS arm,
+    place
+FROM placed
+ORDER BY user_id;

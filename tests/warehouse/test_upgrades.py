@@ -1,0 +1,90 @@
+"""A warehouse of every earlier schema becomes one of this version, with its nights and pictures."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pigeon_rec.warehouse import (
+    AssetReader,
+    check_warehouse,
+    connect,
+    migrate,
+    open_warehouse,
+    promote,
+    publish,
+    schema_version,
+    served_assets,
+    sql_root,
+)
+from pigeon_rec.warehouse.migrations import available_migrations
+from tests.warehouse.nights import FIRST, SECOND, assets_of, key_of, night_of, scores_of
+
+ANN, BEN = ("ann", "noto/apple"), ("ben", "noto/apple")
+NEWEST = len(available_migrations())
+
+# The tables that every version has had; a night as the first version wrote it.
+OLD_NIGHT = (
+    "INSERT INTO runs VALUES ('2026-06-01', '2026-06-01', 'sticker-64@1', '5e77', 7, '{}', "
+    "1, 1, 0, 0, 1, 0, 'c0ffee', '2026-06-02 02:30:00+00')",
+    "INSERT INTO run_assets VALUES ('2026-06-01', 'ann', 'noto/apple', $key, 'generated', 0.5)",
+    "INSERT INTO assets VALUES ($key, 'ann', 'noto/apple', $image, NULL, $sha256, 'png', 4, 4, "
+    "octet_length($image), 0.3, 7, 'sticker-64@1', ['noto/cat', 'noto/dog'], '2026-06-01')",
+    *(
+        f"INSERT INTO asset_scores VALUES ($key, '{metric}', {value})"
+        for _, metric, value in scores_of([ANN]).iter_rows()
+    ),
+)
+
+
+def write_old(path: Path, version: int, folder: Path) -> None:
+    """A warehouse as a release with this many migrations left it."""
+    folder.mkdir()
+    for file in sorted((sql_root() / "migrations").glob("*.sql"))[:version]:
+        shutil.copy(file, folder)
+    [image], [sha256] = assets_of([ANN]).select("image", "image_sha256").get_columns()
+    values = {"key": key_of(ANN), "image": image, "sha256": sha256}
+    with connect(path) as connection:
+        migrate(connection, folder)
+        assert schema_version(connection) == version
+        for statement in OLD_NIGHT:
+            named = {name: value for name, value in values.items() if f"${name}" in statement}
+            connection.execute(statement, named)
+
+
+@pytest.mark.parametrize("version", range(1, NEWEST))
+def test_nights_of_every_version_are_served_on(
+    writer_path: Path, serving: Path, tmp_path: Path, version: int
+) -> None:
+    writer_path.parent.mkdir()
+    write_old(writer_path, version, tmp_path / "migrations")
+    with open_warehouse(writer_path) as connection:
+        assert schema_version(connection) == NEWEST
+        if version < 3:
+            # Served rows have a table of their own since version 3, filled by its migration.
+            assert connection.execute("SELECT user_id FROM served_pairs").fetchall() == [("ann",)]
+        published = publish(connection, night_of([BEN], date=SECOND, reused=[ANN]))
+        assert (published.generated, published.reused) == (1, 1)
+    promote(writer_path, serving)
+    assert check_warehouse(writer_path).rows() == []
+    served = served_assets(serving).select("user_id", "image", "score", "logical_date")
+    old, new = assets_of([ANN, BEN])["image"]
+    assert served.rows() == [("ann", old, 0.475, SECOND), ("ben", new, 0.475, SECOND)]
+    with AssetReader(serving) as reader:
+        asset = reader.get(*ANN)
+        assert asset is not None
+        assert (asset.origin, asset.image) == ("own", old)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_upgrade_alone_serves_the_old_night(
+    writer_path: Path, tmp_path: Path, version: int
+) -> None:
+    writer_path.parent.mkdir()
+    write_old(writer_path, version, tmp_path / "migrations")
+    open_warehouse(writer_path).close()
+    assert check_warehouse(writer_path).rows() == []
+    rows = served_assets(writer_path).select("user_id", "logical_date").rows()
+    assert rows == [("ann", FIRST)]
