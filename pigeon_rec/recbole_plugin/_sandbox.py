@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from scipy.sparse import dok_matrix  # type: ignore[import-untyped]
 
-__all__ = ["sandbox"]
+__all__ = ["dok_matrix_update", "sandbox"]
 
 _NUMPY_ALIASES = ("bool", "int", "float", "complex", "object", "str", "long", "unicode")
 
@@ -47,7 +47,7 @@ def sandbox(work_dir: Path) -> Iterator[Path]:
         stack.enter_context(_process_settings())
         stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(_numpy_aliases())
-        stack.enter_context(_dok_matrix_update())
+        stack.enter_context(dok_matrix_update())
         stack.enter_context(_quiet())
         yield Path(folder)
 
@@ -94,7 +94,7 @@ def _numpy_aliases() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _dok_matrix_update() -> Iterator[None]:
+def dok_matrix_update() -> Iterator[None]:
     """LightGCN and its kin fill a matrix by `dok_matrix._update`, gone since SciPy 1.13."""
     if hasattr(dok_matrix, "_update"):
         yield

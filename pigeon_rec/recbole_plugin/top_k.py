@@ -6,10 +6,6 @@ without validation: the number of epochs is a setting. No checkpoint is written 
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import pkgutil
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +18,14 @@ import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.data.interaction import Interaction
-from recbole.utils import ModelType, get_model, get_trainer, init_seed
+from recbole.utils import ModelType, get_trainer, init_seed
 
 from pigeon_rec.config import RecommenderConfig
 from pigeon_rec.errors import ConfigError, InteractionError, TrainingError
 from pigeon_rec.recbole_plugin._sandbox import sandbox
+from pigeon_rec.recbole_plugin.base_models import recbole_model_class
 
-__all__ = ["export_top_k"]
+__all__ = ["TOP_K_SCHEMA", "best_columns", "export_top_k"]
 
 EpochHook: TypeAlias = Callable[[int, int], None]
 Scores: TypeAlias = npt.NDArray[np.float32]
@@ -113,20 +110,7 @@ def _general_model(name: str) -> type[Any]:
         ConfigError: There is none, or it is of a kind that needs more than interactions.
     """
     where = "recommender.model"
-    try:
-        if not re.fullmatch(r"[A-Za-z]\w*", name):
-            raise ValueError(name)  # never let an import path through
-        # One of RecBole's modules switches autograd's checks on for everybody as it is imported.
-        with torch.autograd.set_detect_anomaly(False):
-            model: type[Any] = get_model(name)
-    except (ValueError, AttributeError, ImportError) as error:
-        close = difflib.get_close_matches(name.lower(), _module_names(), n=1, cutoff=0.6)
-        hint = f"Did you mean RecBole's {_class_name(close[0])}? " if close else ""
-        raise ConfigError(
-            f"RecBole has no model {name!r}",
-            where=where,
-            remedy=f"{hint}Use a general model such as BPR, LightGCN or ItemKNN",
-        ) from error
+    model = recbole_model_class(name, where=where)
     if model.type not in (ModelType.GENERAL, ModelType.TRADITIONAL):
         raise ConfigError(
             f"{name} is a {model.type.name.lower()} model, and candidates need a general one",
@@ -134,16 +118,6 @@ def _general_model(name: str) -> type[Any]:
             remedy="Use a general model such as BPR, LightGCN or ItemKNN",
         )
     return model
-
-
-def _module_names() -> list[str]:
-    package = importlib.import_module("recbole.model.general_recommender")
-    return [module.name for module in pkgutil.iter_modules(package.__path__)]
-
-
-def _class_name(module_name: str) -> str:
-    module = importlib.import_module(f"recbole.model.general_recommender.{module_name}")
-    return next((name for name in vars(module) if name.lower() == module_name), module_name)
 
 
 def _encode(interactions: pl.DataFrame) -> _Coded:
@@ -260,7 +234,7 @@ def _best_items(
     if exclude_seen:
         of_batch = coded.rows.filter(pl.col("user").is_between(first, first + len(scores) - 1))
         scores[of_batch["user"].to_numpy() - first, of_batch["item"].to_numpy()] = -np.inf
-    items, best = _top_k(scores, k)
+    items, best = best_columns(scores, k)
     users = np.repeat(np.arange(first, first + len(scores)), items.shape[1])
     ranks = np.tile(np.arange(1, items.shape[1] + 1), len(scores))
     frame = pl.DataFrame(
@@ -275,7 +249,7 @@ def _best_items(
     return frame.filter(pl.col("score").is_finite())
 
 
-def _top_k(scores: Scores, k: int) -> tuple[Codes, Scores]:
+def best_columns(scores: Scores, k: int) -> tuple[Codes, Scores]:
     """Columns and values of each row's `k` best, best first, the earlier column first at a tie."""
     k = min(k, scores.shape[1])
     last = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]  # [rows, 1]

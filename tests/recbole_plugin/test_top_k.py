@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 
 from pigeon_rec.config import RecommenderConfig
 from pigeon_rec.errors import ConfigError, InteractionError, TrainingError
-from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, _top_k, export_top_k
+from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, best_columns, export_top_k
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 # Ids that a careless file format would lose: a missing value, a tab, a number.
@@ -231,7 +231,7 @@ def test_no_interactions_are_an_error(train: Callable[..., pl.DataFrame]) -> Non
 def test_top_k_equals_a_stable_sort(
     scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]], k: int
 ) -> None:
-    columns, values = _top_k(scores, k)
+    columns, values = best_columns(scores, k)
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     assert np.array_equal(columns, expected)
     assert np.array_equal(values, np.take_along_axis(scores, expected, axis=1))

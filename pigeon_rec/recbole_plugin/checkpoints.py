@@ -1,0 +1,147 @@
+"""Checkpoints that hold plain values only, so that reading one never runs code.
+
+RecBole pickles its whole `Config` into a checkpoint, by a pickle protocol that torch's restricted
+reader (`weights_only`, the default since torch 2.6) does not take: what RecBole 1.2.1 saves, it
+cannot load. Ours keeps RecBole's keys and file, but the configuration is a mapping of plain values
+with a note to rebuild it. `torch.load` as RecBole calls it then reads the file with the check on.
+
+One name is added to what torch's reader may call: `restore_config`. `Config` itself is not, on
+purpose: its constructor runs `eval` on the text it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError  # noqa: TID251 - what torch raises at a refusal
+from typing import Any, Final
+
+import torch
+from recbole.config import Config
+from recbole.utils import EvaluatorType, InputType, ModelType
+
+from pigeon_rec.errors import ModelError
+
+__all__ = ["SavedConfig", "read_checkpoint", "restore_config", "save_checkpoint"]
+
+_ENUMS: Final[Mapping[str, type[Any]]] = {
+    "MODEL_TYPE": ModelType,
+    "MODEL_INPUT_TYPE": InputType,
+    "eval_type": EvaluatorType,
+}
+# RecBole reads these files by pickle: a checkpoint must not choose them.
+_FILES_OF_PICKLES: Final = ("dataset_save_path", "dataloaders_save_path")
+_PROTOCOL: Final = 2  # the one that torch's restricted reader knows
+
+
+class SavedConfig:
+    """Stands for a `Config` inside a checkpoint; comes back as a `Config` when that is read."""
+
+    def __init__(self, config: Config) -> None:
+        self._values = {key: _plain(key, value) for key, value in config.final_config_dict.items()}
+
+    def __reduce__(self) -> tuple[Any, tuple[dict[str, Any]]]:
+        return restore_config, (self._values,)
+
+
+def restore_config(values: Mapping[str, Any]) -> Config:
+    """A RecBole configuration of these values; nothing of them is evaluated.
+
+    Args:
+        values: `final_config_dict` of the saved one, enumerations by name, device by its text.
+
+    Raises:
+        ModelError: `values` is no mapping, or names an enumeration member that does not exist.
+    """
+    if not isinstance(values, Mapping):
+        raise ModelError(f"a saved configuration is a mapping, received {type(values).__name__}")
+    config = Config.__new__(Config)  # never its constructor, which evaluates text
+    config.compatibility_settings()
+    config._init_parameters_category()
+    config.yaml_loader = config._build_yaml_loader()
+    config.final_config_dict = {key: _restored(key, value) for key, value in values.items()}
+    for key in ("model", "dataset"):
+        setattr(config, key, config.final_config_dict.get(key))
+    config.final_config_dict.update(dict.fromkeys(_FILES_OF_PICKLES))
+    return config
+
+
+def save_checkpoint(trainer: Any, epoch: int, path: str | Path) -> None:
+    """Writes RecBole's checkpoint of a trainer, with the configuration as plain values.
+
+    Args:
+        trainer: RecBole's, with model, optimizer and progress.
+        epoch: Finished epochs less one; -1 before the first.
+        path: File to write.
+    """
+    state = {
+        "config": SavedConfig(trainer.config),
+        "epoch": epoch,
+        "cur_step": trainer.cur_step,
+        "best_valid_score": float(trainer.best_valid_score),
+        "state_dict": trainer.model.state_dict(),
+        "other_parameter": trainer.model.other_parameter(),
+        "optimizer": trainer.optimizer.state_dict(),
+    }
+    torch.save(state, path, pickle_protocol=_PROTOCOL)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint that `save_checkpoint` wrote, on the CPU; refuses any other code.
+
+    Raises:
+        ModelError: There is no file, it is damaged, or it holds more than plain values.
+    """
+    try:
+        # Not as a context: leaving it would take the name away from RecBole's own loader.
+        torch.serialization.add_safe_globals([restore_config])
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not isinstance(state.get("config"), Config):
+            raise ModelError("it holds no RecBole configuration of ours")
+    except (OSError, RuntimeError, EOFError, UnpicklingError, ModelError) as error:
+        raise ModelError(
+            f"the checkpoint cannot be read: {str(error).splitlines()[0][:300]}",
+            where=str(path),
+            remedy="Give a checkpoint of PigeonRecommender; one of plain RecBole runs code "
+            "when it is read, and is refused",
+        ) from error
+    return state
+
+
+def _plain(key: str, value: Any) -> Any:
+    """The value as numbers, texts, lists and mappings; anything else is a defect of a setting.
+
+    Raises:
+        ModelError: The value is of another type.
+    """
+    if isinstance(value, torch.device):
+        return str(value)
+    if key in _ENUMS and isinstance(value, _ENUMS[key]):
+        return value.name
+    if isinstance(value, float):
+        return float(value)
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {_plain(key, name): _plain(key, part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(key, part) for part in value]
+    raise ModelError(
+        f"the setting {key} holds {type(value).__name__}, which a checkpoint cannot keep",
+        where=key,
+        remedy="Use numbers, texts, lists and mappings in RecBole's config",
+    )
+
+
+def _restored(key: str, value: Any) -> Any:
+    if key == "device":
+        usable = torch.cuda.is_available() or value == "cpu"
+        return torch.device(str(value) if usable else "cpu")
+    if key in _ENUMS and isinstance(value, str):
+        member = _ENUMS[key].__members__.get(value)
+        if member is None:
+            raise ModelError(f"{value!r} is no {_ENUMS[key].__name__}", where=key)
+        return member
+    return value

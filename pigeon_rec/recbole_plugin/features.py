@@ -1,0 +1,149 @@
+"""Item vectors as a RecBole atomic file, by its conventions for pre-trained item features.
+
+`<dataset>.visual` has a token field of item ids and a `float_seq` field of vectors. RecBole loads
+it by `additional_feat_suffix`, maps its ids to those of the items by `alias_of_item_id`, and makes
+it a matrix by `preload_weight`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pigeon_rec.data.catalogue import Catalogue, Problem
+from pigeon_rec.errors import InteractionError
+from pigeon_rec.recbole_plugin.settings import PigeonSettings
+from pigeon_rec.retrieval import EmbeddingCache, Encode, embed_catalogue
+
+__all__ = ["FeatureSummary", "atomic_item_ids", "write_features", "write_interactions"]
+
+_DIGITS = 6  # of a unit vector's numbers: an angle of less than a ten-thousandth of a degree
+_FORBIDDEN = r"[\t\n\r\"]"  # what an atomic file cannot hold
+
+
+@dataclass(frozen=True)
+class FeatureSummary:
+    """What was written.
+
+    Attributes:
+        path: The file of item vectors.
+        items: Rows in it.
+        dimensions: Length of a vector.
+        problems: Items that have no vector: their picture is missing, broken or unknown.
+    """
+
+    path: Path
+    items: int
+    dimensions: int
+    problems: list[Problem]
+
+
+def write_features(
+    item_ids: list[str],
+    catalogue: Catalogue,
+    encode: Encode,
+    cache: EmbeddingCache,
+    path: Path,
+    *,
+    settings: PigeonSettings | None = None,
+) -> FeatureSummary:
+    """Writes the vectors of items whose pictures the catalogue has.
+
+    Only ids in `item_ids` are written: RecBole gives every id of an alias field a place among the
+    items, so an id without interactions would become a candidate.
+
+    Args:
+        item_ids: Items of the data set.
+        catalogue: Where their pictures are.
+        encode: The image encoder.
+        cache: Vectors of pictures seen before.
+        path: `<folder>/<dataset>/<dataset>.<suffix>`.
+        settings: Field names, by default those of `properties.yaml`.
+
+    Raises:
+        InteractionError: No item of the data set has a picture.
+    """
+    names = settings or PigeonSettings.of({})
+    known = [
+        item for item, code in zip(item_ids, catalogue.code_of(item_ids), strict=True) if code >= 0
+    ]
+    vectors, problems = embed_catalogue(catalogue, known, encode, cache)
+    usable = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0) if known else np.zeros(0, int)
+    if not len(usable):
+        raise InteractionError(
+            f"none of the {len(item_ids)} items of the data set has a picture in the catalogue",
+            where=str(path),
+            remedy="Give the catalogue whose item_id are the tokens of the .inter file",
+        )
+    rows = pl.DataFrame(
+        {
+            f"{names.visual_id_field}:token": [known[row] for row in usable],
+            f"{names.visual_field}:float_seq": _as_text(vectors[usable]),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows.write_csv(path, separator="\t", quote_style="never")
+    strangers = sorted(set(item_ids) - set(known))
+    told = [*problems, *(_stranger(item, path) for item in strangers)]
+    return FeatureSummary(path, len(usable), vectors.shape[1], told)
+
+
+def write_interactions(interactions: pl.DataFrame, path: Path) -> None:
+    """Writes `user_id, item_id, timestamp` as RecBole's `.inter` file.
+
+    Raises:
+        InteractionError: An id holds a character that an atomic file cannot, or reads as a
+            missing value there.
+    """
+    for name in ("user_id", "item_id"):
+        column = interactions[name]
+        bad = column.filter(
+            column.str.contains(_FORBIDDEN) | column.is_in(["", "NA", "nan", "null"])
+        )
+        if len(bad):
+            raise InteractionError(
+                f"RecBole's atomic files cannot hold the {name} {bad[0]!r}", where=str(path)
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    interactions.select(
+        pl.col("user_id").alias("user_id:token"),
+        pl.col("item_id").alias("item_id:token"),
+        (pl.col("timestamp").dt.epoch("us") / 1e6).alias("timestamp:float"),
+    ).write_csv(path, separator="\t", quote_style="never")
+
+
+def atomic_item_ids(path: Path, field: str = "item_id") -> list[str]:
+    """The distinct item tokens of an `.inter` file, sorted.
+
+    Raises:
+        InteractionError: There is no such file, or its header has no `<field>:token`.
+    """
+    try:
+        rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InteractionError(
+            f"cannot read the interactions: {error}",
+            where=str(path),
+            remedy="Give the folder and the name of a data set in RecBole's atomic files",
+        ) from error
+    header = f"{field}:token"
+    if header not in rows.columns:
+        raise InteractionError(
+            f"the header has no {header}", where=f"{path}, line 1: {', '.join(rows.columns)}"
+        )
+    ids: list[str] = rows[header].drop_nulls().unique().sort().to_list()
+    return ids
+
+
+def _as_text(vectors: npt.NDArray[np.float32]) -> list[str]:
+    return [" ".join(f"{value:.{_DIGITS}g}" for value in row) for row in vectors.tolist()]
+
+
+def _stranger(item: str, path: Path) -> Problem:
+    return Problem(
+        "unknown_item", item, str(path), f"item {item!r} is not in the catalogue; it has no vector"
+    )

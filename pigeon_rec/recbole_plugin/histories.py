@@ -1,0 +1,99 @@
+"""Who interacted with what, read back from a RecBole data set that is split and numbered."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import torch
+from recbole.utils import ModelType
+from torch import Tensor
+
+__all__ = ["Histories", "interactions_of", "recency_weights", "timestamps_of"]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """The newest interactions of every user.
+
+    Attributes:
+        items: int64 `[n_users, length]`, oldest first, 0 behind the last.
+        lengths: int64 `[n_users]`.
+    """
+
+    items: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, dataset: Any, max_history: int) -> Histories:
+        """Reads a training set; without timestamps, its own order counts as the order in time."""
+        rows = interactions_of(dataset).group_by("user", maintain_order=True)
+        newest = rows.agg(pl.col("item").tail(max_history))
+        length = max([1, *newest["item"].list.len()])
+        items = torch.zeros(dataset.user_num, length, dtype=torch.int64)
+        lengths = torch.zeros(dataset.user_num, dtype=torch.int64)
+        for user, chosen in newest.iter_rows():
+            items[user, : len(chosen)] = torch.tensor(chosen)
+            lengths[user] = len(chosen)
+        return cls(items, lengths)
+
+
+def interactions_of(dataset: Any) -> pl.DataFrame:
+    """`user i64, item i64, seconds f64 (or null)` by user and time, as RecBole numbers them."""
+    feat = dataset.inter_feat
+    time = dataset.time_field if dataset.time_field in feat else None
+    columns = {
+        "user": feat[dataset.uid_field].numpy(),
+        "item": feat[dataset.iid_field].numpy(),
+        "seconds": feat[time].double().numpy() if time else [None] * len(feat),
+    }
+    rows = pl.DataFrame(columns, schema_overrides={"seconds": pl.Float64()})
+    if dataset.config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
+        rows = pl.concat([_first_items(dataset, time), rows])
+    return rows.sort("user", "seconds", maintain_order=True)
+
+
+def timestamps_of(rows: pl.DataFrame) -> pl.Expr:
+    """Instants of `interactions_of`; without timestamps, a day from one to the next."""
+    order = (
+        pl.int_range(pl.len()).over("user").cast(pl.Float64())
+        * dt.timedelta(days=1).total_seconds()
+    )
+    seconds = order if rows["seconds"].null_count() else pl.col("seconds")
+    return (seconds * 1e6).round().cast(pl.Int64()).cast(pl.Datetime("us", "UTC"))
+
+
+def _first_items(dataset: Any, time: str | None) -> pl.DataFrame:
+    """Each user's first item, which sequential data sets hold only as the start of a sequence."""
+    feat = dataset.inter_feat
+    suffix = dataset.config["LIST_SUFFIX"]
+    first = feat[dataset.item_list_length_field] == 1
+    times = feat[time + suffix][first][:, 0].double().numpy() if time else None
+    return pl.DataFrame(
+        {
+            "user": feat[dataset.uid_field][first].numpy(),
+            "item": feat[dataset.iid_field + suffix][first][:, 0].numpy(),
+            "seconds": times if times is not None else [None] * int(first.sum()),
+        },
+        schema_overrides={"seconds": pl.Float64()},
+    )
+
+
+def recency_weights(items: Tensor, lengths: Tensor, half_life: float) -> Tensor:
+    """Weight of every interaction: 1 for the newest, half after `half_life` newer ones.
+
+    Recency counts interactions, not days: RecBole may have normalised the timestamps.
+
+    Args:
+        items: int64 `[batch, length]`, oldest first, 0 behind the last.
+        lengths: int64 `[batch]`.
+        half_life: In interactions; infinite gives all the same weight.
+
+    Returns:
+        float32 `[batch, length]`, 0 at padding.
+    """
+    newer = lengths.unsqueeze(-1) - 1 - torch.arange(items.shape[1], device=items.device)
+    weights = torch.pow(0.5, newer.float() / half_life)
+    return weights.masked_fill((items == 0) | (newer < 0), 0.0)

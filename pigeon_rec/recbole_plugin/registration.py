@@ -1,0 +1,173 @@
+"""Makes RecBole know `PigeonRecommender` wherever it knows its own models.
+
+RecBole finds a model's module and defaults by the model's name, in its own folders, and lets a
+class have one type. A wrapper has the type and the defaults of whatever it wraps. So three things
+are added to RecBole when the wrapper is imported, and none of them changes what other models do:
+
+- the wrapper's module under the name RecBole looks for: `run_recbole(model="PigeonRecommender")`,
+  `load_data_and_model` and hyper-parameter tuning then find it;
+- the defaults, model type and input type of the base model, in a `Config` of the wrapper;
+- checkpoints of plain values (see `checkpoints`), when a trainer saves the wrapper.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import recbole
+import torch
+from recbole.config import Config
+from recbole.trainer import Trainer
+
+from pigeon_rec.errors import ConfigError
+from pigeon_rec.recbole_plugin.base_models import base_model_class
+from pigeon_rec.recbole_plugin.checkpoints import restore_config, save_checkpoint
+from pigeon_rec.recbole_plugin.settings import PigeonSettings, default_settings
+
+__all__ = ["register"]
+
+_LOOKED_FOR: Final = "recbole.model.general_recommender.{}"
+_BUNDLED: Final = "ml-100k"  # the data set inside RecBole's wheel, found there whatever `data_path`
+
+
+def register(wrapper: type[Any], module: ModuleType) -> None:
+    """Adds the wrapper to RecBole; a second call changes nothing."""
+    sys.modules[_LOOKED_FOR.format(wrapper.__name__.lower())] = module
+    torch.serialization.add_safe_globals([restore_config])
+    _wrap_once(Config, "_load_internal_config_dict", _defaults_of_base(wrapper))
+    _wrap_once(Trainer, "_save_checkpoint", _plain_checkpoint(wrapper))
+
+
+def _wrap_once(owner: type[Any], name: str, around: Any) -> None:
+    original = getattr(owner, name)
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return around(original, self, *args, **kwargs)
+
+    setattr(owner, name, method)
+
+
+def _defaults_of_base(wrapper: type[Any]) -> Any:
+    def load(original: Any, config: Any, model: str, model_class: Any, dataset: str) -> None:
+        if model_class is not wrapper:
+            return original(config, model, model_class, dataset)
+        given = config.external_config_dict
+        settings = PigeonSettings.of(given)
+        base = base_model_class(settings.base_model)
+        original(config, base.__name__, base, dataset)
+        config.internal_config_dict.update(default_settings())
+        config.model_class = base  # RecBole reads the input type off it
+        _find_item_vectors(config, settings, dataset)
+        return None
+
+    return load
+
+
+def _plain_checkpoint(wrapper: type[Any]) -> Any:
+    def save(original: Any, trainer: Any, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+        if not isinstance(trainer.model, wrapper):
+            return original(trainer, epoch, verbose=verbose, **kwargs)
+        if not trainer.config["single_spec"] and trainer.config["local_rank"] != 0:
+            return None
+        path = kwargs.pop("saved_model_file", trainer.saved_model_file)
+        save_checkpoint(trainer, epoch, path)
+        if verbose:
+            trainer.logger.info(f"Saving current: {path}")
+        return None
+
+    return save
+
+
+def _find_item_vectors(config: Any, settings: PigeonSettings, dataset: str) -> None:
+    """Loads `<dataset>.<suffix>` where it lies beside the other atomic files.
+
+    Whoever sets `additional_feat_suffix` or `preload_weight` has these settings checked instead.
+    """
+    given = config.external_config_dict
+    suffix, id_field = settings.visual_suffix, settings.visual_id_field
+    path = _dataset_folder(config, dataset) / f"{dataset}.{suffix}"
+    if given.get("additional_feat_suffix") or given.get("preload_weight"):
+        _check_conventions(given, settings, path)
+        return
+    if not path.is_file():
+        return
+    columns = {"load_col": {**_load_col(config), suffix: [id_field, settings.visual_field]}}
+    aliases = [*(given.get("alias_of_item_id") or []), id_field]
+    config.external_config_dict = {
+        **given,
+        "additional_feat_suffix": [suffix],
+        "alias_of_item_id": list(dict.fromkeys(aliases)),
+        "preload_weight": {id_field: settings.visual_field},
+        **(columns if _load_col(config) is not None else {}),
+    }
+
+
+def _load_col(config: Any) -> Any:
+    """The columns that RecBole is told to load; `None` for all."""
+    both = {**config.internal_config_dict, **config.external_config_dict}
+    return both.get("load_col")
+
+
+def _dataset_folder(config: Any, dataset: str) -> Path:
+    if dataset == _BUNDLED:
+        return Path(recbole.__file__).parent / "dataset_example" / dataset
+    both = {**config.internal_config_dict, **config.external_config_dict}
+    return Path(both["data_path"]) / dataset
+
+
+def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Path) -> None:
+    """RecBole's four settings of pre-trained item features must fit together.
+
+    Raises:
+        ConfigError: The file of a suffix is missing, a field is not loaded, or its ids are not
+            those of the items; told by the name of RecBole's own setting.
+    """
+    suffix, id_field, field = (
+        settings.visual_suffix,
+        settings.visual_id_field,
+        settings.visual_field,
+    )
+    suffixes = given.get("additional_feat_suffix") or []
+    suffixes = [suffixes] if isinstance(suffixes, str) else suffixes
+    if suffix not in suffixes:
+        if id_field in (given.get("preload_weight") or {}):
+            raise ConfigError(
+                f"preload_weight names [{id_field}], but additional_feat_suffix {suffixes} does "
+                f"not load [{suffix}]",
+                where="additional_feat_suffix",
+                remedy=f"Add {suffix}, or set pigeon_visual_suffix to the suffix of your file",
+            )
+        return  # features of somebody else: no item vectors
+    if not path.is_file():
+        raise ConfigError(
+            f"additional feature file [{path}] not found",
+            where="additional_feat_suffix",
+            remedy="Write it with `pigeon-rec recbole features`, or correct the suffix",
+        )
+    if (given.get("preload_weight") or {}).get(id_field) != field:
+        raise ConfigError(
+            f"preload_weight has no [{id_field}: {field}]",
+            where="preload_weight",
+            remedy=f"Set preload_weight: {{{id_field}: {field}}}",
+        )
+    if id_field not in (given.get("alias_of_item_id") or []):
+        raise ConfigError(
+            f"alias_of_item_id has no [{id_field}], so its ids are not those of the items",
+            where="alias_of_item_id",
+            remedy=f"Set alias_of_item_id: [{id_field}]",
+        )
+    loaded = (given.get("load_col") or {suffix: "*"}).get(suffix, [])
+    missing = [] if loaded == "*" else [name for name in (id_field, field) if name not in loaded]
+    if missing:
+        raise ConfigError(
+            f"load_col does not load [{', '.join(missing)}] of [{suffix}]",
+            where="load_col",
+            remedy=f"Set load_col: {{{suffix}: [{id_field}, {field}]}} beside your own",
+        )

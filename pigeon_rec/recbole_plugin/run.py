@@ -1,0 +1,115 @@
+"""`run_recbole` for the wrapper: the same arguments, the same result."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from recbole.data import create_dataset, data_preparation
+from recbole.quick_start import run_recbole
+from recbole.utils import init_seed
+
+from pigeon_rec.errors import ConfigError
+from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
+from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
+
+__all__ = ["load_pigeon", "no_command_line", "read_settings", "run_pigeon_recbole"]
+
+
+def run_pigeon_recbole(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str | Path] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+    saved: bool = True,
+    queue: Any = None,
+) -> dict[str, Any]:
+    """Trains and tests a wrapped model; mirrors `recbole.quick_start.run_recbole`.
+
+    Args:
+        model: RecBole's base model, such as `SASRec`; by default `pigeon_base_model` of the
+            configuration.
+        dataset: Name of the data set.
+        config_file_list: RecBole config files.
+        config_dict: Settings that come before those of the files.
+        saved: Write a checkpoint, and test the best epoch instead of the last.
+        queue: Takes the result of a process started by `torch.multiprocessing`.
+
+    Returns:
+        RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`.
+
+    Raises:
+        ConfigError: A setting is wrong, told by RecBole's name for it.
+    """
+    settings = dict(config_dict or {})
+    if model is not None:
+        settings["pigeon_base_model"] = model
+    with torch.autograd.set_detect_anomaly(False):
+        result: dict[str, Any] = run_recbole(
+            model=PigeonRecommender,
+            dataset=dataset,
+            config_file_list=[str(path) for path in config_file_list or []],
+            config_dict=settings,
+            saved=saved,
+            queue=queue,
+        )
+    return result
+
+
+def load_pigeon(path: str | Path) -> tuple[PigeonRecommender, Any, tuple[Any, Any, Any]]:
+    """Reads a saved wrapper with its data, as `load_data_and_model` does, without running code.
+
+    Args:
+        path: Checkpoint that a run has saved; its data set must lie where it lay then.
+
+    Returns:
+        The model in evaluation mode, the whole data set, and its three loaders.
+
+    Raises:
+        ModelError: The file is missing or no checkpoint of the wrapper.
+    """
+    state = read_checkpoint(path)
+    config = state["config"]
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = create_dataset(config)
+    loaders = data_preparation(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    model = PigeonRecommender(config, loaders[0].dataset).to(config["device"])
+    model.load_state_dict(state["state_dict"])
+    model.load_other_parameter(state["other_parameter"])
+    return model.eval(), dataset, loaders
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """A RecBole config file as a mapping.
+
+    Raises:
+        ConfigError: The file is missing or no YAML mapping.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"cannot read the RecBole config file: {error}",
+            where=str(path),
+            remedy="Give a YAML file of RecBole settings",
+        ) from error
+    if not isinstance(settings, dict):
+        raise ConfigError("a RecBole config file is a mapping of settings", where=str(path))
+    return settings
+
+
+@contextlib.contextmanager
+def no_command_line() -> Iterator[None]:
+    """Keeps RecBole from reading the host program's arguments as settings."""
+    arguments = sys.argv
+    sys.argv = arguments[:1]
+    try:
+        yield
+    finally:
+        sys.argv = arguments

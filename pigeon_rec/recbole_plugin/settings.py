@@ -1,0 +1,134 @@
+"""Our settings inside a RecBole configuration: `pigeon_*` keys, checked before any work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from pigeon_rec.errors import ConfigError
+
+__all__ = ["DEFAULTS_PATH", "LEARNED", "PigeonSettings", "default_settings"]
+
+DEFAULTS_PATH: Final = Path(__file__).with_name("properties.yaml")
+LEARNED: Final = "learned"
+
+
+@dataclass(frozen=True)
+class PigeonSettings:
+    """What `properties.yaml` describes, as typed values.
+
+    Attributes:
+        base_model: Name of the wrapped model.
+        visual_weight: Fixed weight of the affinity, at least 0; `None` is learned.
+        visual_suffix: Suffix of the file of item vectors.
+        visual_id_field: Its item id field.
+        visual_field: Its vector field.
+        neighbours: Nearest items retrieved for every interacted item.
+        max_history: Newest interactions of a user that count, for general bases.
+        half_life: Newer interactions after which one counts half; infinite where all count alike.
+        served: Serving DuckDB file whose pictures replace the item's for their user.
+        encoder: Model whose encoder sees the served pictures.
+    """
+
+    base_model: str
+    visual_weight: float | None
+    visual_suffix: str
+    visual_id_field: str
+    visual_field: str
+    neighbours: int
+    max_history: int
+    half_life: float
+    served: Path | None
+    encoder: str
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> PigeonSettings:
+        """Reads the `pigeon_*` keys; any left out has its default.
+
+        Args:
+            config: Keys and values; RecBole's `final_config_dict` is one.
+
+        Raises:
+            ConfigError: A key starting with `pigeon_` is unknown, or a value is of the wrong type
+                or out of range; the message names key, value and what is allowed.
+        """
+        defaults = default_settings()
+        given = {key: value for key, value in config.items() if key.startswith("pigeon_")}
+        unknown = sorted(set(given) - set(defaults))
+        if unknown:
+            raise ConfigError(
+                f"RecBole's config has unknown keys of ours: {', '.join(unknown)}",
+                where=unknown[0],
+                remedy=f"Known are {', '.join(sorted(defaults))}",
+            )
+        values = {**defaults, **given}
+        read = {
+            key.removeprefix("pigeon_"): _READERS.get(key, _text)(key, value)
+            for key, value in values.items()
+        }
+        return cls(**read)
+
+
+def default_settings() -> dict[str, Any]:
+    """The defaults of all `pigeon_*` keys, from `properties.yaml`."""
+    defaults: dict[str, Any] = yaml.safe_load(DEFAULTS_PATH.read_text(encoding="utf-8"))
+    return defaults
+
+
+def _weight(key: str, value: Any) -> float | None:
+    if value == LEARNED:
+        return None
+    return _number(key, value, f"a number of at least 0, or {LEARNED!r}", least=0.0)
+
+
+def _half_life(key: str, value: Any) -> float:
+    if value is None:
+        return math.inf
+    number = _number(key, value, "a number above 0, or ~", least=0.0)
+    if number == 0.0:
+        raise _refusal(key, value, "a number above 0, or ~")
+    return number
+
+
+def _count(key: str, value: Any) -> int:
+    number = _number(key, value, "a whole number of at least 1", least=1.0)
+    if number != int(number):
+        raise _refusal(key, value, "a whole number of at least 1")
+    return int(number)
+
+
+def _number(key: str, value: Any, allowed: str, *, least: float) -> float:
+    usable = isinstance(value, int | float) and not isinstance(value, bool)
+    if not usable or not math.isfinite(value) or value < least:
+        raise _refusal(key, value, allowed)
+    return float(value)
+
+
+def _served(key: str, value: Any) -> Path | None:
+    return None if value is None else Path(_text(key, value))
+
+
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, Path):
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        raise _refusal(key, value, "a text")
+    return value
+
+
+def _refusal(key: str, value: Any, allowed: str) -> ConfigError:
+    return ConfigError(f"{key} must be {allowed}, received {value!r}", where=key)
+
+
+_READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "pigeon_half_life": _half_life,
+    "pigeon_max_history": _count,
+    "pigeon_neighbours": _count,
+    "pigeon_served": _served,
+    "pigeon_visual_weight": _weight,
+}
