@@ -87,6 +87,10 @@ check: $(DEV) ## lint, types and the quick tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest -m "not slow and not gpu"
 
+.PHONY: bench
+bench: $(DEV) ## run every benchmark: figures, bars and the machine they were taken on
+	$(VENV)/bin/python -m benchmarks
+
 .PHONY: stickers
 stickers: $(DEV) ## rebuild the bundled sticker catalogue and its simulated users (needs npm)
 	$(VENV)/bin/python -m pigeon_rec.data.build_stickers
