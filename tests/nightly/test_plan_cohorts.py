@@ -186,6 +186,22 @@ def test_a_user_who_did_something_changes_no_other_key_and_no_cohorts(
     assert {user for user, _ in changed} <= {"b2"}
 
 
+def test_a_past_date_is_planned_as_on_its_date(config: NightlyConfig) -> None:
+    run(config)
+    paths = NightPaths.of(config, NIGHT)
+    files = (paths.plan, paths.cohorts, paths.explained, paths.skipped, paths.plan_info)
+    before = [file.read_bytes() for file in files]
+    frame = pl.read_parquet(config.interactions)
+    next_day = pl.lit(NIGHT + dt.timedelta(days=1)).cast(pl.Datetime("us", "UTC"))
+    turned = frame.filter(pl.col("user_id") == "b1").with_columns(
+        user_id=pl.lit("a1"), timestamp=next_day
+    )
+    pl.concat([frame, turned]).write_parquet(config.interactions)
+    run(config, NIGHT + dt.timedelta(days=8))
+    run(config)
+    assert [file.read_bytes() for file in files] == before
+
+
 # Each ingredient of a key, changed alone.
 
 REFERENCE = ("i12", "hash-12")
