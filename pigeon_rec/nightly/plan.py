@@ -132,8 +132,9 @@ def plan_night(
 ) -> PlanSummary:
     """Writes the plan of the night: pairs, cohorts, every candidate's reason, and a summary.
 
-    The same inputs give the same pairs and keys, whatever the warehouse holds; it only decides
-    between `generate` and `reuse`.
+    The same inputs give the same pairs and keys, whatever pictures the warehouse holds; they only
+    decide between `generate` and `reuse`. Of a budget in minutes, what earlier nights took is part
+    of the inputs.
 
     Args:
         config: Settings of the night.

@@ -167,6 +167,14 @@ def test_a_budget_in_minutes_bounds_the_plan(config: NightlyConfig) -> None:
     assert summary.cohort_pairs == 2
 
 
+def test_a_budget_of_nothing_plans_nothing_and_says_so(config: NightlyConfig) -> None:
+    nothing = PLAN.model_copy(update={"max_minutes": 1e-6})
+    summary = run(config.model_copy(update={"plan": nothing}))
+    assert (summary.budget, summary.planned, summary.generate) == (0, 0, 0)
+    assert table(config, "plan").is_empty()
+    assert summary.left_out == {"over_user_limit": 18, "over_budget": 6}
+
+
 def test_a_user_who_did_something_changes_no_other_key_and_no_cohorts(
     config: NightlyConfig,
 ) -> None:
