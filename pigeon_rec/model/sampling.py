@@ -54,7 +54,6 @@ def sample_codes(
         Code rows int64 `[B, most codes]`, `NO_CODE` behind an image that ended early. With a fixed
         patch grid every row is full.
     """
-    model = personalisation.language_model.model
     most = gumbel.shape[1]
     embeds = personalisation.embed(instruction, reference)
     attention, positions, cache = _begin(instruction, prefix, most)
@@ -63,15 +62,7 @@ def sample_codes(
     written: list[Tensor] = []
     alive = torch.ones(len(gumbel), dtype=torch.bool, device=reference.device)
     for step in range(most):
-        out = model(
-            inputs_embeds=embeds,
-            attention_mask=attention.long(),
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        cache = out.past_key_values
-        logits = personalisation.code_logits(out.last_hidden_state[:, -1]).float()
+        logits, cache = _read_on(personalisation, embeds, attention, positions, cache)
         logits = _guided(logits, guidance_scale) / temperature
         if personalisation.fixed_length or step == 0:
             logits[:, _END] = -math.inf
@@ -104,6 +95,24 @@ def _begin(
     before = prefix.attention.repeat(copies, 1)
     positions = positions + before.sum(1, keepdim=True)
     return torch.cat([before, attention], dim=1), positions, cache
+
+
+def _read_on(
+    personalisation: Personalisation,
+    embeds: Tensor,
+    attention: Tensor,
+    positions: Tensor,
+    cache: Cache | None,
+) -> tuple[Tensor, Cache]:
+    """Scores of the next code, float32 `[B, 1 + codes]`, and keys and values of all so far."""
+    out = personalisation.language_model.model(
+        inputs_embeds=embeds,
+        attention_mask=attention.long(),
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return personalisation.code_logits(out.last_hidden_state[:, -1]).float(), out.past_key_values
 
 
 def _guided(logits: Tensor, scale: float) -> Tensor:
