@@ -15,7 +15,14 @@ from pigeon_rec.scoring.encoder import EncoderConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.preference import LossKind
 
-__all__ = ["CONFIGS", "AlignConfig", "PairsConfig", "TrainingPlan", "load_plan"]
+__all__ = [
+    "CONFIGS",
+    "AlignConfig",
+    "CandidateConfig",
+    "PairsConfig",
+    "TrainingPlan",
+    "load_plan",
+]
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the bundled plans."""
@@ -28,6 +35,18 @@ _TENTHS = tuple(tenth / 10 for tenth in range(11))
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CandidateConfig(GenerationConfig):
+    """How the candidates of a window are sampled and drawn, one per mask ratio.
+
+    As published, at temperature 1 and without guidance: these are samples of the very model that
+    stage 2 trains, not of one that is made surer for serving.
+    """
+
+    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=2)] = _TENTHS
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    reference_guidance: Annotated[float, Field(ge=1.0)] = 1.0
 
 
 class PairsConfig(_Settings):
@@ -45,8 +64,7 @@ class PairsConfig(_Settings):
         same_reference: Share of references that are the target itself.
         min_margin: A pair whose scores are nearer than this teaches noise and is dropped; 0 keeps
             all but ties.
-        candidates: Mask ratios, one candidate each, and how they are sampled and drawn. As
-            published, without guidance: these are samples of the model that stage 2 trains.
+        candidates: Mask ratios, sampling and diffusion steps.
         batch_size: Windows that are worked on together, and saved together.
     """
 
@@ -55,9 +73,7 @@ class PairsConfig(_Settings):
     same_reference: Fraction = 0.1
     text_weight: Fraction = 0.5
     min_margin: Annotated[float, Field(ge=0.0)] = 0.02
-    candidates: GenerationConfig = GenerationConfig(
-        mask_ratios=_TENTHS, temperature=1.0, reference_guidance=1.0
-    )
+    candidates: CandidateConfig = CandidateConfig()
     batch_size: Positive = 16
     seed: int = 0
     threads: Annotated[int, Field(ge=0)] = 0

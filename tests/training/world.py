@@ -12,12 +12,12 @@ import torch
 from pigeon_rec.data.stickers import held_out_pairs
 from pigeon_rec.scoring.encoder import EncoderConfig
 from pigeon_rec.training.loop import LoopConfig
-from pigeon_rec.training.plan import PairsConfig, TrainingPlan
+from pigeon_rec.training.plan import CandidateConfig, PairsConfig, TrainingPlan
 from pigeon_rec.training.recipe import Recipe
 from pigeon_rec.training.recipes import RECIPES
 from pigeon_rec.training.stickers import TrainingStickers, load_stickers
 from pigeon_rec.training.windows import concepts_of
-from tests.model.tiny import QUICK, TINY
+from tests.model.tiny import TINY
 
 __all__ = ["PLAN", "falls", "handful", "is_held_out", "quick_loop"]
 
@@ -38,7 +38,7 @@ PLAN = TrainingPlan(
     pairs=PairsConfig(
         windows=10,
         validation_windows=4,
-        candidates=QUICK.model_copy(update={"reference_guidance": 1.0}),
+        candidates=CandidateConfig(mask_ratios=(0.0, 0.5), diffusion_steps=2, top_k=8),
         min_margin=0,
         batch_size=4,
     ),
