@@ -56,7 +56,8 @@ class Result:
 
     def table(self) -> str:
         """The result as text, a line per figure and per bar."""
-        width = max(len(f.name) for f in (*self.figures, *self.bars))
+        names = [figure.name for figure in self.figures] + [bar.name for bar in self.bars]
+        width = max(map(len, names))
         lines = [
             f"  {f.name:<{width}}  {_shown(f.value):>12} {f.unit:<10} {f.note}".rstrip()
             for f in self.figures

@@ -38,7 +38,7 @@ class ServedAsset:
     Attributes:
         user_id: Who asked.
         item_id: The item.
-        origin: Whose picture it is: `own`, `cohort`, `original` or `unknown`.
+        origin: Whose picture it is: `own`, `cohort` or `original`.
         image: Encoded bytes, where they lie in the table.
         image_uri: Address of the bytes, where they lie outside; of an `original`, the catalogue's.
         format: `png` or `webp`.
@@ -107,7 +107,7 @@ class AssetReader:
         self._current = self._open()
 
     def get(self, user_id: str, item_id: str) -> ServedAsset | None:
-        """What this user is shown for this item; `None` if nothing stands for it.
+        """What this user is shown for this item; `None` if the catalogue does not know the item.
 
         Raises:
             WarehouseError: The snapshot cannot be read.
@@ -117,7 +117,8 @@ class AssetReader:
             answer = cursor.execute(self._one, params)
             names = [column[0] for column in answer.description or ()]
             rows = answer.fetchall()
-        return _asset(dict(zip(names, rows[0], strict=True))) if rows else None
+        asset = _asset(dict(zip(names, rows[0], strict=True))) if rows else None
+        return None if asset is None or asset.origin == "unknown" else asset
 
     def get_many(
         self, pairs: pl.DataFrame | Iterable[tuple[str, str]], *, fetch: bool = False
