@@ -1,0 +1,191 @@
+"""`pigeon-rec recbole ...`: item vectors for RecBole, its runs with our wrapper, and candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pigeon_rec._cli.options import AsJson, Quiet
+from pigeon_rec._cli.output import print_json, print_summary
+
+if TYPE_CHECKING:
+    from pigeon_rec.recbole_plugin.report import Study
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="RecBole experiments with pictures: features, runs, candidates."
+)
+
+Catalogue = Annotated[
+    str, typer.Option("--catalogue", metavar="FILE", help="items.parquet, or `bundled`.")
+]
+Data = Annotated[
+    Path, typer.Option("--data-path", metavar="DIR", help="RecBole's folder of data sets.")
+]
+Dataset = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Name of the data set.")]
+
+
+@app.command()
+def features(
+    dataset: Dataset,
+    data_path: Data = Path("dataset"),
+    catalogue: Catalogue = "bundled",
+    interactions: Annotated[
+        str | None,
+        typer.Option(
+            "--interactions",
+            metavar="FILE",
+            help="Write these as the data set's .inter file first: parquet, .inter or `bundled`.",
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="Model whose encoder sees the pictures.")
+    ] = "sticker-64",
+    suffix: Annotated[
+        str, typer.Option("--suffix", metavar="NAME", help="Suffix of the written file.")
+    ] = "visual",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the items' image vectors as an atomic file beside the data set's own."""
+    from pigeon_rec.data.catalogue import load_catalogue
+    from pigeon_rec.data.interactions import load_interactions
+    from pigeon_rec.recbole_plugin.features import (
+        atomic_item_ids,
+        write_features,
+        write_interactions,
+    )
+    from pigeon_rec.retrieval import EmbeddingCache
+    from pigeon_rec.scoring.encoder import load_encoder
+
+    items = load_catalogue(catalogue)
+    home = data_path / dataset
+    inter = home / f"{dataset}.inter"
+    if interactions is not None:
+        rows, _ = load_interactions(interactions, items)
+        write_interactions(rows, inter)
+    encoder = load_encoder(model)
+    cache = EmbeddingCache(data_path / "embeddings.parquet", encoder.encoder_id)
+    written = write_features(
+        atomic_item_ids(inter), items, encoder.encode_images, cache, home / f"{dataset}.{suffix}"
+    )
+    summary = {
+        "path": str(written.path),
+        "items": written.items,
+        "dimensions": written.dimensions,
+        "without_picture": len(written.problems),
+    }
+    _tell(f"features of {dataset}", summary, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def run(
+    config: Annotated[
+        list[Path],
+        typer.Option("--config", metavar="FILE", help="RecBole config file; repeatable."),
+    ],
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="MODEL", help="RecBole model to wrap.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="NAME", help="Instead of the config's.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train and test a wrapped RecBole model."""
+    from pigeon_rec.recbole_plugin.run import (
+        no_command_line,
+        read_settings,
+        run_pigeon_recbole,
+    )
+
+    given: dict[str, Any] = {}
+    for path in config:
+        given |= read_settings(path)
+    silent = {"show_progress": False, "state": "ERROR"} if quiet or as_json else {}
+    with no_command_line():
+        result = run_pigeon_recbole(base, dataset, config, silent)
+    name = f"{base or given.get('pigeon_base_model', 'BPR')} with pictures"
+    summary = {"best_valid_score": result["best_valid_score"], **dict(result["test_result"])}
+    _tell(name, summary, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", metavar="FILE", help="Saved run.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Parquet file to write.")],
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Items per user.")] = 20,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a trained run's best items per user: the night's `candidates` file."""
+    from pigeon_rec.recbole_plugin.model_top_k import export_model_top_k
+
+    top = export_model_top_k(checkpoint, out, top_k)
+    summary = {"path": str(out), "pairs": top.height, "users": top["user_id"].n_unique()}
+    _tell("candidates", summary, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def experiment(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of all results.")],
+    bases: Annotated[
+        str, typer.Option("--bases", metavar="NAMES", help="RecBole models, comma-separated.")
+    ] = "BPR,LightGCN,SASRec,GRU4Rec",
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="NUMBERS", help="Comma-separated.")
+    ] = "0,1,2",
+    night_users: Annotated[
+        int, typer.Option("--night-users", min=0, help="Users a night draws for; 0: no night.")
+    ] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare bases with and without pictures on the bundled stickers and on ml-100k."""
+    from pigeon_rec._cli.bars import choose_progress
+    from pigeon_rec.recbole_plugin.report import Study, as_markdown, prepare
+
+    study = Study(out, tuple(bases.split(",")), tuple(int(seed) for seed in seeds.split(",")))
+    progress = choose_progress(quiet=quiet)
+    prepare(study)
+    study.train(progress)
+    if night_users:
+        _draw_night(study, night_users, progress)
+    study.rank(progress)
+    table = as_markdown(study)
+    (out / "table.md").write_text(table, encoding="utf-8")
+    summary = {"path": str(out / "table.md"), "bases": len(study.bases), "seeds": len(study.seeds)}
+    _tell("RecBole experiment", summary, as_json=as_json, quiet=quiet)
+    if not (as_json or quiet):
+        print(table)
+
+
+def _draw_night(study: Study, users: int, progress: Any) -> None:
+    """Personalised pictures of what would be recommended, from what is older than the test."""
+    from pigeon_rec.config import NightlyConfig
+    from pigeon_rec.nightly.steps import parse_date, run_step
+
+    if study.served.exists():
+        return
+    interactions, candidates, date = study.night_inputs(users)
+    settings = NightlyConfig.model_validate(
+        {
+            "interactions": str(interactions),
+            "candidates": str(candidates),
+            "work_dir": study.folder / "night",
+            "plan": {"max_assets": users * 10, "max_assets_per_user": 10, "shards": 8},
+            "generation": {"mask_ratios": [0.0]},
+        }
+    )
+    run_step("run", settings, parse_date(date), progress=progress)
+
+
+def _tell(title: str, summary: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json(summary)
+    elif not quiet:
+        print_summary(title, summary)

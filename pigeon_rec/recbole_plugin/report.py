@@ -1,0 +1,232 @@
+"""The whole experiment on the bundled stickers and ml-100k, and its table in Markdown.
+
+Significance: for each base, every user's NDCG@10 with pictures less that without, over the same
+parameters; the 95 % interval and the two-sided p-value come from resampling users and seeds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.errors import InteractionError
+from pigeon_rec.recbole_plugin.experiment import (
+    Experiment,
+    largest_difference,
+    rank_base,
+    rank_visual,
+    recommended,
+)
+from pigeon_rec.recbole_plugin.features import (
+    atomic_item_ids,
+    write_features,
+    write_interactions,
+)
+from pigeon_rec.retrieval import EmbeddingCache
+
+__all__ = ["Comparison", "Study", "as_markdown", "compare", "prepare"]
+
+OnStep = Callable[[str, int, int], Any]
+Values = npt.NDArray[np.float64]
+
+_DATASET: Final = "stickers"
+_CUT: Final = 10
+_DRAWS: Final = 2000
+_VARIANTS: Final = {"base": "base", "item": "+ item visuals", "personal": "+ personalised visuals"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """One experiment: its folder, its bases and its seeds.
+
+    Attributes:
+        folder: Everything is read and written below it; what is there is not computed again.
+        bases: RecBole models.
+        seeds: Of RecBole's training.
+        overrides: RecBole settings in place of the experiment's, per base.
+    """
+
+    folder: Path
+    bases: tuple[str, ...]
+    seeds: tuple[int, ...]
+    overrides: Any = None
+
+    @property
+    def stickers(self) -> Experiment:
+        """The experiment on stickers."""
+        return Experiment(self.folder, self.folder / "data", _DATASET, self.overrides or {})
+
+    @property
+    def movielens(self) -> Experiment:
+        """The experiment on ml-100k, which has no pictures; three epochs are enough to compare."""
+        short = {base: {"epochs": 3, **(self.overrides or {}).get(base, {})} for base in self.bases}
+        return Experiment(self.folder, self.folder / "data", "ml-100k", short)
+
+    @property
+    def served(self) -> Path:
+        """What the night serves."""
+        return self.folder / "night" / "warehouse" / "serving.duckdb"
+
+    def train(self, progress: OnStep) -> None:
+        """Trains every base with every seed."""
+        for place, (base, seed) in enumerate(self._runs()):
+            progress("trained bases", place, self._total)
+            rank_base(self.stickers, base, seed)
+        progress("trained bases", self._total, self._total)
+
+    def rank(self, progress: OnStep) -> None:
+        """Ranks with item visuals, with a night's pictures where there are, and on ml-100k."""
+        for place, (base, seed) in enumerate(self._runs()):
+            progress("ranked runs", place, self._total)
+            rank_visual(self.stickers, base, seed, "item")
+            if self.served.exists():
+                served = str(self.served.resolve())
+                rank_visual(self.stickers, base, seed, "personal", pigeon_served=served)
+        progress("ranked runs", self._total, self._total)
+        for base in self.bases:
+            self.difference(base)
+
+    def difference(self, base: str) -> float:
+        """Largest difference on ml-100k between the scores of base and wrapper, kept in a file."""
+        path = self.folder / "ml-100k.json"
+        known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        if base not in known:
+            known[base] = largest_difference(self.movielens, base, self.seeds[0])
+            path.write_text(json.dumps(known), "utf-8")
+        return float(known[base])
+
+    def night_inputs(self, users: int) -> tuple[Path, Path, str]:
+        """Files for a night that knows nothing of the test: interactions, candidates, its date.
+
+        The candidates are the ten best items of the first base with item visuals.
+        """
+        top, test = recommended(self.stickers, self.bases[0], self.seeds[0], _CUT)
+        chosen = test["user_id"].unique().sort()[:users].implode()
+        rows, _ = load_interactions("bundled", load_catalogue("bundled"))
+        older = rows.join(test, on=["user_id", "item_id"], how="anti")
+        older = older.filter(pl.col("user_id").is_in(chosen))
+        paths = self.folder / "night-interactions.parquet", self.folder / "candidates.parquet"
+        older.write_parquet(paths[0])
+        top.filter(pl.col("user_id").is_in(chosen)).write_parquet(paths[1])
+        last = older["timestamp"].max()
+        if not isinstance(last, dt.datetime):
+            raise InteractionError("there are no interactions older than the test")
+        return *paths, last.date().isoformat()
+
+    def ranks(self, base: str, variant: str) -> pl.DataFrame | None:
+        """`user_id, rank, seed` of all seeds, or `None` where a run is missing."""
+        files = [(seed, self.stickers.ranks(base, seed, variant)) for seed in self.seeds]
+        if not all(path.is_file() for _, path in files):
+            return None
+        return pl.concat(
+            pl.read_parquet(path, columns=["user_id", "rank"]).with_columns(seed=pl.lit(seed))
+            for seed, path in files
+        )
+
+    @property
+    def _total(self) -> int:
+        return len(self.bases) * len(self.seeds)
+
+    def _runs(self) -> Iterator[tuple[str, int]]:
+        return ((base, seed) for base in self.bases for seed in self.seeds)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """NDCG@10 with pictures less without.
+
+    Attributes:
+        gain: Mean over users and seeds.
+        low: 2.5 % point of the resampled mean.
+        high: 97.5 % point.
+        p: Two-sided p-value.
+        seeds_above: Seeds whose mean gain is above 0.
+    """
+
+    gain: float
+    low: float
+    high: float
+    p: float
+    seeds_above: int
+
+
+def prepare(study: Study) -> None:
+    """Writes the bundled stickers as a RecBole data set with item vectors, once."""
+    home = study.folder / "data" / _DATASET
+    visual = home / f"{_DATASET}.visual"
+    if visual.is_file():
+        return
+    from pigeon_rec.scoring.encoder import load_encoder
+
+    catalogue = load_catalogue("bundled")
+    interactions, _ = load_interactions("bundled", catalogue)
+    inter = home / f"{_DATASET}.inter"
+    write_interactions(interactions, inter)
+    encoder = load_encoder("sticker-64")
+    cache = EmbeddingCache(study.folder / "embeddings.parquet", encoder.encoder_id)
+    write_features(atomic_item_ids(inter), catalogue, encoder.encode_images, cache, visual)
+
+
+def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:
+    """Compares two variants over the same users and seeds, `user_id, rank, seed` each."""
+    both = base.join(other, on=["user_id", "seed"], suffix="_other").sort("seed", "user_id")
+    gain = _ndcg(both["rank_other"]) - _ndcg(both["rank"])
+    seeds = both["seed"].n_unique()
+    table = gain.reshape(seeds, -1)  # [seeds, users]
+    rng = np.random.default_rng(0)
+    means = np.empty(_DRAWS)
+    for draw in range(_DRAWS):
+        mean = table[rng.integers(seeds, size=seeds)].mean(axis=0)
+        means[draw] = mean[rng.integers(table.shape[1], size=table.shape[1])].mean()
+    below, above = float((means <= 0).mean()), float((means >= 0).mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    p = min(1.0, 2.0 * max(min(below, above), 1.0 / _DRAWS))
+    return Comparison(
+        float(table.mean()), float(low), float(high), p, int((table.mean(axis=1) > 0).sum())
+    )
+
+
+def as_markdown(study: Study) -> str:
+    """The tables of the experiment; a variant that was not run has no row."""
+    lines = [
+        "| base | variant | Recall@10 | NDCG@10 | MRR@10 | NDCG@10 gain (95 %) | p | seeds above |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for base in study.bases:
+        own = study.ranks(base, "base")
+        for variant, name in _VARIANTS.items():
+            ranks = study.ranks(base, variant)
+            if own is not None and ranks is not None:
+                lines.append(_row(base, name, ranks, own, study))
+    lines += ["", "| ml-100k (no pictures) | largest difference between wrapper and base |"]
+    lines += ["|---|---|", *(f"| {base} | {study.difference(base):g} |" for base in study.bases)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(base: str, name: str, ranks: pl.DataFrame, own: pl.DataFrame, study: Study) -> str:
+    rank = ranks["rank"].to_numpy()
+    within = rank <= _CUT
+    values = [within.mean(), _ndcg(ranks["rank"]).mean(), np.where(within, 1 / rank, 0).mean()]
+    cells = [base, name, *(f"{value:.4f}" for value in values)]
+    if name == _VARIANTS["base"]:
+        return f"| {' | '.join([*cells, '', '', ''])} |"
+    found = compare(own, ranks)
+    interval = f"{found.gain:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+    cells += [interval, f"{found.p:.3f}", f"{found.seeds_above} of {len(study.seeds)}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _ndcg(ranks: pl.Series) -> Values:
+    """NDCG@10 of one relevant item at each rank."""
+    rank = ranks.to_numpy().astype(np.float64)
+    return np.where(rank <= _CUT, 1.0 / np.log2(rank + 1.0), 0.0)

@@ -1,0 +1,90 @@
+"""Item vectors written for RecBole, from real pictures."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.errors import InteractionError
+from pigeon_rec.recbole_plugin.features import (
+    atomic_item_ids,
+    write_features,
+    write_interactions,
+)
+from pigeon_rec.retrieval import EmbeddingCache
+from tests.small_world import PixelEncoder, write_catalogue
+
+
+def interactions(items: list[str], user: str = "u") -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "user_id": [user] * len(items),
+            "item_id": items,
+            "timestamp": [dt.datetime(2026, 1, 1, tzinfo=dt.UTC)] * len(items),
+        },
+        schema_overrides={"timestamp": pl.Datetime("us", "UTC")},
+    )
+
+
+def test_vectors_are_those_of_the_pictures(tmp_path: Path) -> None:
+    catalogue = load_catalogue(write_catalogue(tmp_path, 6))
+    encoder = PixelEncoder()
+    path = tmp_path / "d" / "d.visual"
+    cache = EmbeddingCache(tmp_path / "cache.parquet", encoder.encoder_id)
+    asked = ["i04", "i01", "stranger"]
+    summary = write_features(asked, catalogue, encoder.encode_images, cache, path)
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    assert header == "visual_item_id:token\tvisual_vector:float_seq"
+    assert [row.split("\t")[0] for row in rows] == ["i04", "i01"]
+    images, _ = catalogue.images(["i04", "i01"])
+    found = np.array([row.split("\t")[1].split() for row in rows], dtype=float)
+    np.testing.assert_allclose(found, encoder.encode_images(images), atol=1e-5)
+    assert (summary.items, summary.dimensions) == (2, 48)
+    assert [problem.subject for problem in summary.problems] == ["stranger"]
+
+
+def test_a_broken_picture_has_no_row(tmp_path: Path) -> None:
+    source = write_catalogue(tmp_path, 3)
+    (tmp_path / "images" / "i01.png").write_bytes(b"no picture")
+    encoder = PixelEncoder()
+    cache = EmbeddingCache(tmp_path / "cache.parquet", encoder.encoder_id)
+    summary = write_features(
+        ["i00", "i01"], load_catalogue(source), encoder.encode_images, cache, tmp_path / "d.visual"
+    )
+    assert summary.items == 1
+    assert [problem.subject for problem in summary.problems] == ["i01"]
+
+
+def test_no_picture_at_all_is_an_error(tmp_path: Path) -> None:
+    encoder = PixelEncoder()
+    cache = EmbeddingCache(tmp_path / "cache.parquet", encoder.encoder_id)
+    catalogue = load_catalogue(write_catalogue(tmp_path, 2))
+    with pytest.raises(InteractionError, match="none of the 1 items"):
+        write_features(["x"], catalogue, encoder.encode_images, cache, tmp_path / "d.visual")
+
+
+def test_interactions_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "d" / "d.inter"
+    write_interactions(interactions(["b", "a", "b"]), path)
+    assert atomic_item_ids(path) == ["a", "b"]
+    assert path.read_text().splitlines()[1] == "u\tb\t1767225600.0"
+
+
+@pytest.mark.parametrize("bad", ["tab\there", "NA", 'quo"te', "line\nbreak"])
+def test_ids_that_an_atomic_file_would_lose_are_refused(bad: str, tmp_path: Path) -> None:
+    with pytest.raises(InteractionError, match="cannot hold the item_id"):
+        write_interactions(interactions([bad]), tmp_path / "d.inter")
+    assert not (tmp_path / "d.inter").exists()
+
+
+def test_a_wrong_header_is_told(tmp_path: Path) -> None:
+    (tmp_path / "d.inter").write_text("user_id:token\titem:token\nu\ti\n")
+    with pytest.raises(InteractionError, match="the header has no item_id:token"):
+        atomic_item_ids(tmp_path / "d.inter")
+    with pytest.raises(InteractionError, match="cannot read the interactions"):
+        atomic_item_ids(tmp_path / "absent.inter")

@@ -1,0 +1,65 @@
+"""Pictures of a published night, in place of the item's for their user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.recbole_plugin import served as module
+from pigeon_rec.recbole_plugin.served import ServedPictures
+from tests.recbole_plugin.conftest import Build
+from tests.recbole_plugin.test_recommender import full_scores
+from tests.recbole_plugin.world import N_ITEMS, vector_of
+
+
+def pictures() -> ServedPictures:
+    """Two pictures for user 1, one for user 3; ten items."""
+    return ServedPictures(torch.tensor([12, 17, 35]), torch.eye(3), 10)
+
+
+def test_pictures_are_found_by_user() -> None:
+    rows, items, vectors = pictures().of_users(torch.tensor([3, 2, 1]))
+    assert rows.tolist() == [0, 2, 2]
+    assert items.tolist() == [5, 2, 7]
+    assert torch.equal(vectors, torch.eye(3)[[2, 0, 1]])
+
+
+def test_pictures_are_put_in_by_pair() -> None:
+    shown, served = pictures().replace(
+        torch.tensor([1, 1, 2, 3]), torch.tensor([7, 8, 7, 5]), torch.zeros(4, 3)
+    )
+    assert served.tolist() == [True, False, False, True]
+    assert torch.equal(shown, torch.eye(3)[[1, 0, 0, 2]] * served.unsqueeze(-1))
+
+
+def test_nothing_is_served_by_nobody() -> None:
+    rows, items, _ = ServedPictures.none(10).of_users(torch.tensor([1]))
+    assert len(rows) == len(items) == 0
+
+
+def test_only_the_user_and_the_item_of_a_picture_change(
+    build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # u00 likes items 0, 4, 8, ...; for them, i01 is drawn to look like these.
+    pairs = pl.DataFrame({"user_id": ["u00", "stranger"], "item_id": ["i01", "i01"]})
+    drawn = torch.stack([torch.from_numpy(vector_of(4)), torch.from_numpy(vector_of(4))]).float()
+    monkeypatch.setattr(module, "served_vectors", lambda *_: (pairs, drawn.numpy()))
+    before = build("BPR", pigeon_visual_weight=1.0)
+    after = build("BPR", pigeon_visual_weight=1.0, pigeon_served=str(tmp_path / "s.duckdb"))
+    plain, personal = full_scores(before), full_scores(after)
+    changed = (plain != personal).nonzero()
+    users = torch.cat([batch[0]["user_id"] for batch in after.test])
+    row = users.tolist().index(after.dataset.field2token_id["user_id"]["u00"])
+    item = after.dataset.field2token_id["item_id"]["i01"]
+    assert changed.tolist() == [[row, item]]
+    assert personal[row, item] > plain[row, item]
+    assert plain.shape[1] == N_ITEMS + 1
+
+
+def test_a_missing_warehouse_is_told(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError):
+        build("BPR", pigeon_served=str(tmp_path / "none.duckdb"))
