@@ -107,24 +107,31 @@ def test_a_recipe_without_validation_is_told_before_any_step(tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-def test_passes_of_one_step_see_batches_of_their_own(tmp_path: Path) -> None:
-    """Two passes of 8 have the gradient of their two batches together."""
-    first, both = Toy(), Toy()
-    settings = {"steps": 1, "weight_decay": 0.0, "precision": "no"}
-    train(first, config(**settings), tmp_path / "one")
-    train(both, config(**settings, accumulate=2), tmp_path / "two")
-    assert rows(tmp_path / "one")[0]["loss"] != rows(tmp_path / "two")[0]["loss"]
+def test_a_step_of_several_passes_has_the_mean_gradient_of_their_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    real = torch.optim.AdamW.step
 
-    toy, grads = Toy(), []
+    def step(optimizer: torch.optim.AdamW) -> None:
+        seen.append(optimizer.param_groups[0]["params"][0].grad.clone())
+        real(optimizer)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    asked = config(steps=1, accumulate=3, precision="no", gradient_clip=1e9, seed=2)
+    train(Toy(), asked, tmp_path)
+
+    toy, wanted, losses = Toy(), [], []
     toy.start(0)
-    for lane in (0, 1):
-        torch.manual_seed(lane << 40)
-        random = np.random.default_rng((0, 0, lane) if lane else (0, 0))
+    for lane in range(3):
+        torch.manual_seed(2_000_006 + (lane << 40))
+        random = np.random.default_rng((2, 0, lane) if lane else (2, 0))
         loss = toy.losses(8, random)["loss"]
-        grads.append(torch.autograd.grad(loss, toy.net.get_parameter("0.bias"))[0])
-    start = Toy().net.get_parameter("0.bias")
-    sign = torch.sign(start.detach() - both.net.get_parameter("0.bias").detach())
-    assert torch.equal(sign, torch.sign(grads[0] + grads[1]))
+        wanted.append(torch.autograd.grad(loss, toy.net.get_parameter("0.weight"))[0])
+        losses.append(float(loss))
+    assert len(set(losses)) == 3
+    assert torch.allclose(seen[0], torch.stack(wanted).mean(0), atol=1e-6)
+    assert rows(tmp_path)[0]["loss"] == pytest.approx(np.mean(losses), abs=2e-5)
 
 
 def test_a_killed_run_of_several_passes_goes_on_alike(tmp_path: Path) -> None:

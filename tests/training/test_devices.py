@@ -1,0 +1,76 @@
+"""Precision, processes, and that a recipe takes everything it cuts batches from to its device."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pigeon_rec.training.devices import autocast, average_gradients, new_accelerator
+from pigeon_rec.training.recipes import RECIPES
+from pigeon_rec.training.stickers import TrainingStickers
+from tests.training.world import PLAN
+
+TABLES = {
+    "tokenizer": ["averages.sums"],
+    "autoencoder": ["codec.latent_mean"],
+    "scorer": ["encoder.log_scale"],
+    "renderer": ["codes", "latents", "rows", "near", "decoder.pos_embed"],
+    "language-model": ["codes", "rows", "decoder.pos_embed", "texts.prefix", "texts.target"],
+    "reconstruct": ["codes", "rows", "decoder.pos_embed", "texts.response", "texts.target_mask"],
+    "align": ["rows", "decoder.pos_embed", "texts.target"],
+}
+"""What each recipe computes its batches with, beside its module."""
+
+
+def test_bfloat16_is_used_where_asked_for() -> None:
+    cpu, layer = torch.device("cpu"), nn.Linear(2, 2)
+    with autocast(cpu, "bf16"):
+        assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
+    with autocast(cpu, "no"):
+        assert layer(torch.ones(1, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_an_accelerator_without_bfloat16_computes_in_full(
+    has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[torch.device] = []
+
+    def supported(*, including_emulation: bool) -> bool:
+        assert not including_emulation
+        return has
+
+    class Context:
+        def __init__(self, device: str, dtype: torch.dtype, *, enabled: bool) -> None:
+            asked.append(torch.device(device))
+            self.enabled, self.dtype = enabled, dtype
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    monkeypatch.setattr(torch, "autocast", Context)
+    made = autocast(torch.device("cuda", 1), "bf16")
+    assert asked == [torch.device("cuda")]
+    assert made.enabled is has  # type: ignore[attr-defined]
+
+
+def test_one_process_keeps_its_gradients() -> None:
+    weights = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))]
+    weights[0].grad = torch.tensor([1.0, 2.0])
+    average_gradients(new_accelerator(), weights)
+    assert weights[0].grad.tolist() == [1.0, 2.0]
+    assert weights[1].grad is None
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_a_recipe_moves_all_that_batches_are_made_of(
+    name: str, stickers: TrainingStickers, trained: Path
+) -> None:
+    recipe, device = RECIPES[name](PLAN, stickers, trained), torch.device("meta")
+    recipe.place(device)
+    assert recipe.device == device
+    assert {weight.device for weight in recipe.module().parameters()} == {device}
+    still = [table for table in TABLES[name] if attrgetter(table)(recipe).device != device]
+    assert still == []
