@@ -128,7 +128,7 @@ def test_a_step_of_several_passes_has_the_mean_gradient_of_their_batches(
         random = np.random.default_rng((2, 0, lane) if lane else (2, 0))
         loss = toy.losses(8, random)["loss"]
         wanted.append(torch.autograd.grad(loss, toy.net.get_parameter("0.weight"))[0])
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert len(set(losses)) == 3
     assert torch.allclose(seen[0], torch.stack(wanted).mean(0), atol=1e-6)
     assert rows(tmp_path)[0]["loss"] == pytest.approx(np.mean(losses), abs=2e-5)
