@@ -176,7 +176,8 @@ class NightlyConfig(_Settings):
     Attributes:
         catalogue: `bundled`, or the path of an `items.parquet`.
         interactions: `bundled`, or a RecBole `.inter` or a parquet file.
-        candidates: `recbole` to train `recommender`, or a parquet of `user_id, item_id, score`.
+        candidates: `recbole` to train `recommender`, a parquet of `user_id, item_id, score`, or
+            the `.pth` of a saved `PigeonRecommender`.
         work_dir: Folder of runs, caches and the warehouse.
         model: Name of a bundled model, the folder of a saved one, or `serving`: the one promoted
             last, and the bundled `sticker-64` until then.

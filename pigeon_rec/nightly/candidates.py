@@ -56,17 +56,20 @@ def recommend(
 
     With `candidates: recbole` the recommender learns from all interactions up to the end of
     `date`; running again for the same ones keeps the file. A given parquet file is checked, and
-    rows without ids or a finite score are told in `candidate_problems.parquet`.
+    rows without ids or a finite score are told in `candidate_problems.parquet`. A given `.pth` is
+    a saved `PigeonRecommender`, which is loaded and recommends from the data it was trained on.
 
     Raises:
         ConfigError: The recommender's model does not exist or is of the wrong kind.
+        ModelError: The saved recommender cannot be read.
         PlanError: There is nothing to recommend from, or the given file is unusable.
     """
     paths = NightPaths.of(config, date)
     if config.candidates == "recbole":
         return _trained(config, paths, progress)
     source = Path(config.candidates)
-    candidates, problems = _checked(_read(source), source)
+    given = _of_checkpoint(config, source) if source.suffix == ".pth" else _read(source)
+    candidates, problems = _checked(given, source)
     if candidates.is_empty():
         raise PlanError(
             f"the file holds no usable candidate pair ({problems.height} rows were refused)",
@@ -137,6 +140,18 @@ def _kept(paths: NightPaths, made_from: dict[str, object]) -> pl.DataFrame | Non
         return None
     same = isinstance(info, dict) and info.get("made_from_sha256") == digest(made_from)
     return candidates if same and info.get("sha256") == frame_sha256(candidates) else None
+
+
+def _of_checkpoint(config: NightlyConfig, source: Path) -> pl.DataFrame:
+    """The best items of every user of a saved recommender."""
+    from pigeon_rec.recbole_plugin import load_pigeon
+    from pigeon_rec.recbole_plugin.model_top_k import model_top_k
+    from pigeon_rec.recbole_plugin.run import no_command_line
+
+    with no_command_line():
+        model, dataset, _ = load_pigeon(source)
+    top = model_top_k(model, dataset, config.recommender.top_k)
+    return top.select("user_id", "item_id", pl.col("score").cast(pl.Float64()))
 
 
 def _read(source: Path) -> pl.DataFrame:

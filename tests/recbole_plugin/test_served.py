@@ -10,10 +10,12 @@ import torch
 
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.recbole_plugin import served as module
-from pigeon_rec.recbole_plugin.served import ServedPictures
+from pigeon_rec.recbole_plugin.served import ServedPictures, served_vectors
+from pigeon_rec.warehouse import open_warehouse, promote, publish
 from tests.recbole_plugin.conftest import Build
 from tests.recbole_plugin.test_recommender import full_scores
 from tests.recbole_plugin.world import N_ITEMS, vector_of
+from tests.warehouse.nights import night_of
 
 
 def pictures() -> ServedPictures:
@@ -58,6 +60,18 @@ def test_only_the_user_and_the_item_of_a_picture_change(
     assert changed.tolist() == [[row, item]]
     assert personal[row, item] > plain[row, item]
     assert plain.shape[1] == N_ITEMS + 1
+
+
+def test_a_published_night_is_seen_by_the_encoder(tmp_path: Path) -> None:
+    pairs = [("ann", "noto/apple"), ("ben", "noto/pear")]
+    with open_warehouse(tmp_path / "pigeon.duckdb") as connection:
+        publish(connection, night_of(pairs))
+    promote(tmp_path / "pigeon.duckdb", tmp_path / "serving.duckdb")
+    served, vectors = served_vectors(tmp_path / "serving.duckdb", "sticker-64")
+    assert served.rows() == pairs
+    assert vectors.shape == (2, 128)
+    assert torch.allclose(torch.from_numpy(vectors).norm(dim=1), torch.ones(2), atol=1e-4)
+    assert float(vectors[0] @ vectors[1]) < 0.999  # two pictures, two vectors
 
 
 def test_a_missing_warehouse_is_told(build: Build, tmp_path: Path) -> None:
