@@ -1,7 +1,7 @@
 """Distortions a judge must not mind: of place and size, of colour, of sharpness.
 
 A judge sees drawn pictures later, which are softer and less clean than artwork; and the concept
-recogniser meets concepts in styles it has not seen them in, black and white among them.
+judge meets concepts in styles it has not seen them in, black and white among them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Distortion:
         silhouette: Chance of a picture in black and white.
         blur: Chance of a soft picture.
         noise: Chance of a grainy picture.
+        grain: Most of the grain, as a deviation; 1 is from white to black.
         erased: Chance of a grey box somewhere in the picture.
     """
 
@@ -42,18 +43,19 @@ class Distortion:
     silhouette: float
     blur: float
     noise: float
+    grain: float
     erased: float
 
 
 STYLE_DISTORTION = Distortion(
-    degrees=6.0, zoom=0.1, shift=0.06, colour=0.08,
-    grey=0.0, silhouette=0.0, blur=0.4, noise=0.4, erased=0.2,
+    degrees=4.0, zoom=0.08, shift=0.06, colour=0.05,
+    grey=0.0, silhouette=0.0, blur=0.3, noise=0.3, grain=0.02, erased=0.1,
 )  # fmt: skip
 """A style lies in edges, shading and palette: mostly the place changes."""
 
 CONCEPT_DISTORTION = Distortion(
     degrees=14.0, zoom=0.2, shift=0.1, colour=0.35,
-    grey=0.2, silhouette=0.12, blur=0.4, noise=0.4, erased=0.3,
+    grey=0.2, silhouette=0.12, blur=0.4, noise=0.4, grain=0.04, erased=0.3,
 )  # fmt: skip
 """A concept stays what it is in any colour, and in none."""
 
@@ -113,7 +115,8 @@ def _softened(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tenso
     soft = F.conv2d(ink, kernel, padding=1, groups=3)
     part = torch.rand(count, generator=generator) * _chance(count, how.blur, generator)
     ink = torch.lerp(ink, soft, part[:, None, None, None])
-    grain = 0.06 * torch.rand(count, generator=generator) * _chance(count, how.noise, generator)
+    grain = how.grain * torch.rand(count, generator=generator)
+    grain = grain * _chance(count, how.noise, generator)
     ink = ink + grain[:, None, None, None] * torch.randn(ink.shape, generator=generator)
     side = 0.35 * torch.rand(count, generator=generator) * _chance(count, how.erased, generator)
     inside = _box(count, height, side, generator)[:, :, None]

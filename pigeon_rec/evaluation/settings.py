@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pigeon_rec.config import GateConfig, GenerationConfig
+from pigeon_rec.config import GateConfig, GenerationConfig, read_settings
+from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.methods import CURVES, METHODS
 
-__all__ = ["EvaluationSettings"]
+__all__ = ["EvaluationSettings", "load_settings"]
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -66,3 +69,27 @@ class EvaluationSettings(BaseModel):
                     f"{field}: there is no {', '.join(unknown)}; choose from {', '.join(known)}"
                 )
         return self
+
+
+def load_settings(path: Path | None, given: Mapping[str, Any]) -> EvaluationSettings:
+    """Settings of a YAML file or the defaults, with single fields replaced.
+
+    Args:
+        path: The file; None for the defaults.
+        given: Fields that replace those of the file.
+
+    Raises:
+        ConfigError: The file is unusable, a field is unknown or a value out of range.
+    """
+    advice = "Give the path of a YAML file, or leave --settings out for the defaults"
+    settings = EvaluationSettings() if path is None else read_settings(
+        EvaluationSettings, path, advice
+    )  # fmt: skip
+    try:
+        return EvaluationSettings.model_validate(settings.model_dump() | dict(given))
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}" for e in error.errors())
+        raise ConfigError(
+            f"the evaluation's settings are unusable: {faults.strip()}",
+            where=str(path or "options"),
+        ) from error

@@ -1,75 +1,157 @@
-"""Trains the judges and bundles them: `pigeon-rec evaluate train-judges`.
+"""Fits the judges: `pigeon-rec evaluate train-judges`.
 
-Resumable, on one thread; about 10 minutes of one core in all. What a judge is worth is measured
-afterwards on the real held-out artwork, which no training step reads.
+Linear discriminant analysis of hand-made features, in closed form: about two minutes of one core,
+and the same weights every time. Each artwork counts twice, as it is and mirrored and distorted, so
+that drawn pictures, which are softer and less clean, are still judged as what they show. Only
+artwork that is not held out is read, and a part of that is set aside to choose settings by.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Final, Literal, get_args
 
+import numpy as np
+import polars as pl
 import torch
-from safetensors.torch import load_file, save_file
+from numpy.typing import NDArray
 
-from pigeon_rec.evaluation.judge_recipes import JudgeKind, JudgeRecipe, judge_stickers
-from pigeon_rec.evaluation.networks import JudgeNetwork
-from pigeon_rec.training.loop import LoopConfig, train
+from pigeon_rec.data.stickers import load_training_stickers
+from pigeon_rec.evaluation.augmentation import (
+    CONCEPT_DISTORTION,
+    STYLE_DISTORTION,
+    Distortion,
+    distort,
+)
+from pigeon_rec.evaluation.features import FEATURES
+from pigeon_rec.evaluation.judges import Judge, as_levels
+from pigeon_rec.model.arrays import to_pixels
+from pigeon_rec.training.stickers import TrainingStickers, decode_stickers
 
-__all__ = ["JUDGE_LOOPS", "bundle_judge", "train_judge", "train_judges"]
+__all__ = ["JudgeKind", "fit_judge", "judge_stickers", "set_aside", "train_judges"]
 
-JUDGE_LOOPS: dict[JudgeKind, LoopConfig] = {
-    "style": LoopConfig(
-        steps=1200, batch_size=96, learning_rate=2e-3, decay=0.6, average=0.99,
-        seed=9201, validate_every=600, validation_samples=480, checkpoint_every=100, threads=1,
-    ),
-    "concept": LoopConfig(
-        steps=2000, batch_size=96, learning_rate=2e-3, decay=0.6, average=0.99,
-        seed=9202, validate_every=500, validation_samples=480, checkpoint_every=100, threads=1,
-    ),
-}  # fmt: skip
-"""Seeds apart from each other and from those of the model's own training plans."""
+JudgeKind = Literal["style", "concept"]
+Matrix = NDArray[np.float64]
 
-
-def train_judges(folder: Path, destination: Path, *, show_progress: bool = False) -> Path:
-    """Trains both judges in `folder` and writes them to `destination`, which it returns."""
-    for kind in get_args(JudgeKind):
-        train_judge(kind, folder, destination, show_progress=show_progress)
-    return destination
+_BLOCK: Final = 500
+_SEED: Final = 9201
+"""Apart from those of the model's own training plans."""
 
 
-def train_judge(
-    kind: JudgeKind,
-    folder: Path,
-    destination: Path,
-    *,
-    loop: LoopConfig | None = None,
-    show_progress: bool = False,
-) -> Path:
-    """Trains one judge and writes `<destination>/<kind>`; a run that was killed goes on.
+@dataclass(frozen=True)
+class _Plan:
+    """How one judge is fitted.
 
-    Args:
-        kind: What it tells apart.
-        folder: Of checkpoints and metrics, one folder for each judge.
-        destination: Where the finished weights go.
-        loop: Length and optimiser; by default the one of `JUDGE_LOOPS`.
-        show_progress: Whether to draw a progress bar.
+    Attributes:
+        dimensions: Of the embedding.
+        shrinkage: Share of the identity in the covariance within classes.
+        distortion: Of the second copy of each artwork.
     """
-    loop = loop or JUDGE_LOOPS[kind]
-    torch.manual_seed(loop.seed)
-    recipe = JudgeRecipe(kind, judge_stickers())
-    weights = train(recipe, loop, folder / kind, show_progress=show_progress)
-    return bundle_judge(recipe.network, weights, destination / kind)
+
+    dimensions: int
+    shrinkage: float
+    distortion: Distortion
 
 
-def bundle_judge(network: JudgeNetwork, weights: Path, destination: Path) -> Path:
-    """Writes `config.json` and the weights in half precision."""
-    destination.mkdir(parents=True, exist_ok=True)
-    text = network.config.model_dump_json()
-    (destination / "config.json").write_text(text + "\n", encoding="utf-8")
-    halves = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in load_file(weights).items()
-    }
-    save_file(halves, destination / "model.safetensors")
-    return destination
+_PLANS: Final[dict[JudgeKind, _Plan]] = {
+    "style": _Plan(7, 0.01, STYLE_DISTORTION),
+    "concept": _Plan(100, 0.1, CONCEPT_DISTORTION),
+}
+
+
+def train_judges(destination: Path) -> dict[str, float]:
+    """Fits both judges and writes them to `<destination>/<kind>`.
+
+    Returns:
+        Share of right answers of each on the artwork that was set aside; of concepts, among all.
+    """
+    stickers = judge_stickers()
+    aside = set_aside(stickers.rows)
+    told = {}
+    for kind in get_args(JudgeKind):
+        judge = fit_judge(kind, stickers, ~aside)
+        judge.save(destination / kind)
+        classes, labels = _labels(kind, stickers)
+        best = judge.scores(judge.embed(stickers.images[aside])).argmax(1)
+        right = best == judge.places([classes[label] for label in labels[aside]])
+        told[kind] = float(right.mean())
+    return told
+
+
+def judge_stickers() -> TrainingStickers:
+    """The artwork judges may see: what is not held out, decoded."""
+    return decode_stickers(load_training_stickers())
+
+
+def set_aside(rows: pl.DataFrame) -> NDArray[np.bool_]:
+    """Which rows (`item_id`) no judge learns from, although they are not held out: 4 in 100."""
+    return np.array([_draw(item) < 0.04 for item in rows["item_id"]])
+
+
+def fit_judge(kind: JudgeKind, stickers: TrainingStickers, learned: NDArray[np.bool_]) -> Judge:
+    """Fits one judge on the `learned` rows, bool `[stickers]`.
+
+    Classes without a learned row are unknown to the judge.
+    """
+    plan = _PLANS[kind]
+    names, labels = _labels(kind, stickers)
+    known, codes = np.unique(labels[learned], return_inverse=True)
+    features = _features(kind, stickers.images[learned], plan.distortion)
+    codes = np.concatenate([codes, codes])
+    mean, projection = _discriminants(features, codes, plan)
+    embedded = _unit((features - mean) @ projection)
+    prototypes = _class_means(embedded, codes)
+    return Judge(kind, [names[code] for code in known], mean, projection, _unit(prototypes))
+
+
+def _labels(kind: JudgeKind, stickers: TrainingStickers) -> tuple[Sequence[str], NDArray[np.int64]]:
+    if kind == "style":
+        return stickers.styles, stickers.style
+    return stickers.concepts, stickers.concept
+
+
+def _draw(item_id: str) -> float:
+    digest = hashlib.sha256(f"judge:{item_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _features(kind: JudgeKind, images: NDArray[np.uint8], how: Distortion) -> Matrix:
+    """Features of the artwork and, behind them, of distorted copies, `[2 n, d]`."""
+    generator = torch.Generator().manual_seed(_SEED)
+    plain, changed = [], []
+    for start in range(0, len(images), _BLOCK):
+        part = images[start : start + _BLOCK]
+        plain.append(FEATURES[kind](part))
+        changed.append(FEATURES[kind](as_levels(distort(to_pixels(part), how, generator))))
+    return np.concatenate([*plain, *changed]).astype(np.float64)
+
+
+def _discriminants(
+    features: Matrix, codes: NDArray[np.int64], plan: _Plan
+) -> tuple[Matrix, Matrix]:
+    """Mean `[d]` and the directions `[d, dimensions]` in which classes lie apart, best first."""
+    mean = features.mean(0)
+    centres = _class_means(features - mean, codes)
+    inner = features - mean - centres[codes]
+    within = inner.T @ inner / len(inner)
+    ridge = plan.shrinkage * np.trace(within) / len(within)
+    within = (1.0 - plan.shrinkage) * within + ridge * np.eye(len(within))
+    weights = np.bincount(codes)[:, None] / len(codes)
+    between = (centres * weights).T @ centres
+    # Whitened by the Cholesky factor, the generalised problem is a plain one.
+    factor = np.linalg.inv(np.linalg.cholesky(within))
+    _, vectors = np.linalg.eigh(factor @ between @ factor.T)  # ascending
+    return mean, factor.T @ vectors[:, ::-1][:, : plan.dimensions]
+
+
+def _class_means(rows: Matrix, codes: NDArray[np.int64]) -> Matrix:
+    sums = np.zeros((int(codes.max()) + 1, rows.shape[1]))
+    np.add.at(sums, codes, rows)
+    return sums / np.bincount(codes)[:, None]
+
+
+def _unit(rows: Matrix) -> Matrix:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-9)

@@ -1,0 +1,239 @@
+"""Blind comparison of two methods by people: a page, a key kept apart from it, and the tally.
+
+The page knows neither names nor which picture comes from which method; its answers are sides of
+numbered pairs. Only the key file, which the people asked need not have, tells whose they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.errors import ConfigError, PlanError
+from pigeon_rec.evaluation.bootstrap import mean_interval
+from pigeon_rec.evaluation.report import template
+from pigeon_rec.nightly.gallery import data_uri, encode_picture
+from pigeon_rec.nightly.paths import write_json, write_text
+
+__all__ = ["Comparison", "Tally", "tally_answers", "write_comparison"]
+
+_QUESTION: Final = "Which picture shows the target, and fits this person's pictures better?"
+
+Content = TypeVar("Content", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was written.
+
+    Attributes:
+        page: The HTML page.
+        key: JSON file that tells whose picture stood on which side.
+        cases: Pairs on the page.
+    """
+
+    page: Path
+    key: Path
+    cases: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What people chose.
+
+    Attributes:
+        first: The first method.
+        second: The other.
+        answers: Answers counted, of all people together.
+        cases: Pairs with an answer.
+        wins: Answers for the first method.
+        ties: Answers for neither.
+        losses: Answers for the second method.
+        win_rate: Mean over the pairs of the first method's share, a tie counting half.
+        low: Lower bound of the 95 % bootstrap interval over pairs.
+        high: Upper bound.
+    """
+
+    first: str
+    second: str
+    answers: int
+    cases: int
+    wins: int
+    ties: int
+    losses: int
+    win_rate: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+class _Pair(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case_id: str
+    left: str
+
+
+class _Key(BaseModel):
+    """Content of the key file: `pairs` by their number on the page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page_id: str
+    first: str
+    second: str
+    pairs: Annotated[dict[str, _Pair], Field(min_length=1)]
+
+
+class _Answers(BaseModel):
+    """What the page downloads; `answers` by the number of the pair."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    page_id: str
+    answers: dict[str, Literal["left", "right", "tie"]]
+
+
+def write_comparison(
+    folder: Path, first: str, second: str, *, count: int = 60, seed: int = 0
+) -> Comparison:
+    """Writes page and key of two methods of a finished evaluation.
+
+    Pairs whose two pictures are the same are left out: there is nothing to choose.
+
+    Args:
+        folder: Of the evaluation.
+        first: Method whose win rate is told later.
+        second: The other method.
+        count: Most pairs.
+        seed: Of the choice of pairs, their order and the sides.
+
+    Raises:
+        ConfigError: Both methods are the same.
+        PlanError: A method has not been evaluated there, or no pair differs.
+    """
+    if first == second:
+        raise ConfigError("a method cannot be compared with itself", where=first)
+    pairs = _pairs(folder, first, second, seed).head(count)
+    if pairs.is_empty():
+        raise PlanError("the two methods have no different pictures", where=str(folder))
+    random = np.random.default_rng([seed, 1])
+    lefts = [first if left else second for left in random.random(pairs.height) < 0.5]
+    numbered = {str(n): {"case_id": case, "left": left} for n, (case, left) in
+                enumerate(zip(pairs["case_id"], lefts, strict=True))}  # fmt: skip
+    text = json.dumps([first, second, numbered], sort_keys=True)
+    page_id = hashlib.sha256(text.encode()).hexdigest()[:12]
+    shown = [
+        _shown(n, row, swapped=left != first)
+        for n, (row, left) in enumerate(zip(pairs.to_dicts(), lefts, strict=True))
+    ]
+    page, key = (folder / f"compare-{page_id}.{kind}" for kind in ("html", "key.json"))
+    html = template("compare.html.j2").render(
+        question=_QUESTION, page={"page_id": page_id, "pairs": shown}
+    )
+    write_text(html, page)
+    write_json({"page_id": page_id, "first": first, "second": second, "pairs": numbered}, key)
+    return Comparison(page, key, pairs.height)
+
+
+def tally_answers(answers: Sequence[Path], key: Path) -> Tally:
+    """Sums up the downloaded answers of one or more people.
+
+    Raises:
+        ConfigError: A file is missing or malformed, or belongs to another page.
+    """
+    known = _read(_Key, key)
+    shares: dict[str, list[float]] = {}
+    for path in answers:
+        told = _read(_Answers, path)
+        if told.page_id != known.page_id:
+            raise ConfigError(
+                f"the answers are of page {told.page_id}, the key of {known.page_id}",
+                where=str(path),
+                remedy="Give the key that was written with the page",
+            )
+        for number, side in told.answers.items():
+            shares.setdefault(number, []).append(_share(known, number, side, path))
+    if not shares:
+        raise ConfigError("there are no answers", where=", ".join(map(str, answers)))
+    each = [value for values in shares.values() for value in values]
+    rate = mean_interval([float(np.mean(values)) for values in shares.values()])
+    return Tally(
+        first=known.first,
+        second=known.second,
+        answers=len(each),
+        cases=len(shares),
+        wins=each.count(1.0),
+        ties=each.count(0.5),
+        losses=each.count(0.0),
+        win_rate=rate.mean,
+        low=rate.low,
+        high=rate.high,
+    )
+
+
+def _pairs(folder: Path, first: str, second: str, seed: int) -> pl.DataFrame:
+    """Cases that both have answered differently, shuffled: with both pictures."""
+    both = _chosen(folder, first).join(_chosen(folder, second), on="case_id", suffix="_second")
+    cases = pl.read_parquet(folder / "cases.parquet")
+    differ = both.filter(pl.col("image") != pl.col("image_second"))
+    rows = differ.join(cases, on="case_id", maintain_order="left").sort("case_id")
+    return rows.sample(fraction=1.0, shuffle=True, seed=seed)
+
+
+def _chosen(folder: Path, method: str) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(folder / "chosen" / f"{method}.parquet")
+    except (OSError, pl.exceptions.PolarsError) as error:
+        have = ", ".join(sorted(path.stem for path in (folder / "chosen").glob("*.parquet")))
+        raise PlanError(
+            f"there are no pictures of {method!r}",
+            where=str(folder),
+            remedy=f"Evaluate it first; there are: {have or 'none'}",
+        ) from error
+
+
+def _shown(number: int, row: Mapping[str, Any], *, swapped: bool) -> dict[str, Any]:
+    """One pair as the page gets it."""
+    images, _ = load_catalogue("bundled").images(row["history_ids"], size=64)
+    left, right = data_uri(row["image"]), data_uri(row["image_second"])
+    if swapped:
+        left, right = right, left
+    return {
+        "number": number,
+        "target": row["concept"].replace("-", " "),
+        "history": [encode_picture(image) for image in images],
+        "left": left,
+        "right": right,
+    }
+
+
+def _share(key: _Key, number: str, side: str, path: Path) -> float:
+    """What one answer gives the first method: 1, 0.5 or 0."""
+    pair = key.pairs.get(number)
+    if pair is None:
+        raise ConfigError(f"the page has no pair {number}", where=str(path))
+    if side == "tie":
+        return 0.5
+    return 1.0 if (side == "left") == (pair.left == key.first) else 0.0
+
+
+def _read(kind: type[Content], path: Path) -> Content:
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise ConfigError(
+            f"the file cannot be used: {str(error).splitlines()[0]}", where=str(path)
+        ) from error

@@ -1,0 +1,148 @@
+"""The evaluation as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import polars as pl
+from jinja2 import BaseLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from pigeon_rec.data.catalogue import Catalogue, load_catalogue
+from pigeon_rec.evaluation.measure import METRICS
+from pigeon_rec.evaluation.methods import CURVES, METHODS
+from pigeon_rec.evaluation.plots import curve_plot, method_plot
+from pigeon_rec.evaluation.tables import table_rows
+from pigeon_rec.nightly.gallery import data_uri, encode_picture
+from pigeon_rec.nightly.paths import write_text
+
+__all__ = ["render_page", "template", "write_report"]
+
+_SHOWN_CASES: Final = 16
+_PANELS: Final = MappingProxyType(
+    {
+        "style_hit": "style hit (%)",
+        "concept_hit": "concept hit (%)",
+        "hist_cis": "hist-CIS",
+        "hist_jis": "hist judge features",
+    }
+)
+_DIFFERENCES: Final = ("style_hit", "concept_hit", "cs", "cis", "hist_cis", "user_cis", "hist_jis")
+_SHARED_AXIS: Final = {"noise": ("noise", "noise_no_mask")}
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One case on the page.
+
+    Attributes:
+        title: What is asked for, and in which style.
+        history: Data URIs of the history pictures.
+        pictures: Data URI of each shown method, empty where it has not answered the case.
+    """
+
+    title: str
+    history: Sequence[str]
+    pictures: Sequence[str]
+
+
+def write_report(folder: Path, summary: Mapping[str, Any]) -> Path:
+    """Writes `<folder>/evaluation.html` from the files of a finished evaluation."""
+    page = folder / "evaluation.html"
+    write_text(render_page(summary, *_grid(folder, summary)), page)
+    return page
+
+
+def render_page(
+    summary: Mapping[str, Any], grid_heads: Sequence[str], grid: Sequence[GridRow]
+) -> str:
+    """The page as text.
+
+    Args:
+        summary: Content of `evaluation.json`.
+        grid_heads: Labels of the methods in the grid.
+        grid: Its rows.
+    """
+    heads, rows = table_rows(summary["methods"])
+    return template("evaluation.html.j2").render(
+        summary=summary,
+        heads=heads,
+        rows=rows,
+        plot=Markup(method_plot(summary["methods"], _PANELS)),  # noqa: S704 - drawn here
+        differences=_differences(summary),
+        curves=[Markup(plot) for plot in _curves(summary)],  # noqa: S704 - drawn here
+        grid_heads=grid_heads,
+        grid=grid,
+        metrics=METRICS,
+    )
+
+
+def template(name: str) -> Any:
+    """A template of this package; every value is escaped."""
+    environment = Environment(
+        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    folder = resources.files("pigeon_rec.evaluation") / "templates"
+    return environment.from_string((folder / name).read_text(encoding="utf-8"))
+
+
+def _differences(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the table of differences: the other method, and per metric text and verdict."""
+    rows = []
+    for name, metrics in summary["differences"].items():
+        cells = []
+        for metric in _DIFFERENCES:
+            interval = metrics.get(metric)
+            if interval is None:
+                cells.append(("", ""))
+                continue
+            mean, low, high = (100.0 * interval[key] for key in ("mean", "low", "high"))
+            verdict = "better" if low > 0 else "worse" if high < 0 else ""
+            cells.append((f"{mean:+.1f} ({low:+.1f} to {high:+.1f})", verdict))
+        rows.append({"label": METHODS[name].label, "cells": cells})
+    return [{"heads": _DIFFERENCES, "rows": rows}] if rows else []
+
+
+def _curves(summary: Mapping[str, Any]) -> list[str]:
+    curves = summary["curves"]
+    drawn: list[str] = []
+    for name in CURVES:
+        if name not in curves or name == "noise_no_mask":
+            continue
+        together = [other for other in _SHARED_AXIS.get(name, (name,)) if other in curves]
+        labels = {"noise": "full model", "noise_no_mask": "no mask"}
+        drawn.append(curve_plot([(labels.get(c, ""), curves[c]) for c in together], _PANELS))
+    return drawn
+
+
+def _grid(folder: Path, summary: Mapping[str, Any]) -> tuple[list[str], list[GridRow]]:
+    cases = pl.read_parquet(folder / "cases.parquet").head(_SHOWN_CASES)
+    names = [name for name in summary["methods"] if (folder / f"chosen/{name}.parquet").is_file()]
+    pictures = {
+        name: dict(pl.read_parquet(folder / f"chosen/{name}.parquet").iter_rows()) for name in names
+    }
+    catalogue = load_catalogue("bundled")
+    rows = [
+        GridRow(
+            title=f"{case['concept'].replace('-', ' ')}, {case['style']}",
+            history=_uris(catalogue, case["history_ids"]),
+            pictures=[_uri(pictures[name].get(case["case_id"])) for name in names],
+        )
+        for case in cases.to_dicts()
+    ]
+    return [METHODS[name].label for name in names], rows
+
+
+def _uris(catalogue: Catalogue, item_ids: Sequence[str]) -> list[str]:
+    images, _ = catalogue.images(item_ids, size=64)
+    return [encode_picture(image) for image in images]
+
+
+def _uri(content: bytes | None) -> str:
+    return (data_uri(content) or "") if content is not None else ""

@@ -1,0 +1,125 @@
+"""The results as a table: the same columns in Markdown and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from pigeon_rec.errors import ConfigError
+
+__all__ = ["BEGIN", "COLUMNS", "END", "Row", "markdown_table", "table_rows", "write_markdown"]
+
+BEGIN: Final = "<!-- evaluation: begin -->"
+END: Final = "<!-- evaluation: end -->"
+
+COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "style_hit": "style hit",
+        "concept_hit": "concept hit",
+        "cs": "CS",
+        "cis": "CIS",
+        "jis": "judge features",
+        "eis": "EfficientNet",
+        "lpips": "LPIPS ↓",
+        "ms_ssim": "MS-SSIM",
+        "hist_cis": "hist-CIS",
+        "hist_jis": "hist judge features",
+        "hist_lpips": "hist-LPIPS ↓",
+        "collapse": "collapse ↓",
+        "rejected": "rejected ↓",
+        "fid_judge": "FID (judge features) ↓",
+    }
+)
+"""Metrics of the table and their heads; all others stand in `evaluation.json`."""
+
+_UNSCALED = frozenset({"fid_judge"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method.
+
+    Attributes:
+        label: For people.
+        cases: How many.
+        cells: Text of each column, empty where it was not measured.
+    """
+
+    label: str
+    cases: int
+    cells: Sequence[str]
+
+
+def table_rows(methods: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
+    """Heads of the columns that any method has, and a row a method.
+
+    Args:
+        methods: `methods` of `evaluation.json`.
+    """
+    shown = [
+        metric
+        for metric in COLUMNS
+        if any(metric in method["metrics"] for method in methods.values())
+    ]
+    rows = [
+        Row(
+            method["label"],
+            method["cases"],
+            [_cell(metric, method["metrics"].get(metric)) for metric in shown],
+        )
+        for method in methods.values()
+    ]
+    return [COLUMNS[metric] for metric in shown], rows
+
+
+def markdown_table(summary: Mapping[str, Any]) -> str:
+    """The table in Markdown, under a line that says what was measured and by whom."""
+    heads, rows = table_rows(summary["methods"])
+    judges = summary["judges"]
+    confidence = summary["settings"]["confidence"]
+    lines = [
+        f"Model `{summary['model_version']}`. Shares, cosines and distances times 100, with "
+        f"{confidence:.0%} bootstrap intervals. The judges on {judges['pictures']:,} real held-out "
+        f"artworks: style {judges['style']:.1%}, concept (1 of 100) {judges['concept']:.1%}.",
+        "",
+        "| method | cases | " + " | ".join(heads) + " |",
+        "|---|---:|" + "---:|" * len(heads),
+        *(f"| {row.label} | {row.cases} | " + " | ".join(row.cells) + " |" for row in rows),
+    ]
+    if summary["missing"]:
+        told = "; ".join(f"`{name}`: {why}" for name, why in summary["missing"].items())
+        lines += ["", f"Not measured: {told}."]
+    return "\n".join(lines) + "\n"
+
+
+def write_markdown(summary: Mapping[str, Any], path: Path) -> None:
+    """Writes the table: a new file, or between the two marks of one that is there.
+
+    Raises:
+        ConfigError: The file is there and does not have both marks, in order.
+    """
+    table = markdown_table(summary)
+    if not path.exists():
+        path.write_text(table, encoding="utf-8")
+        return
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ConfigError(
+            "the file has no place for the table",
+            where=str(path),
+            remedy=f"Put `{BEGIN}` and `{END}` on lines of their own, or give a new file",
+        )
+    path.write_text(f"{before}{begin}\n{table}{end}{after}", encoding="utf-8")
+
+
+def _cell(metric: str, interval: Mapping[str, Any] | None) -> str:
+    if interval is None:
+        return ""
+    scale = 1.0 if metric in _UNSCALED else 100.0
+    mean, low, high = (interval[key] * scale for key in ("mean", "low", "high"))
+    return f"{mean:.1f} ({low:.1f}–{high:.1f})"

@@ -1,0 +1,88 @@
+"""What each method asks of the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pigeon_rec.config import GenerationConfig
+from pigeon_rec.evaluation.methods import CURVES, METHODS, RATIOS, curve_methods
+
+SETTINGS = GenerationConfig(mask_ratios=(0.0, 0.2))
+CASE: dict[str, Any] = {
+    "case_id": "u/noto/apple",
+    "reference_id": "twemoji/apple",
+    "truth_id": "noto/apple",
+    **{
+        f"{name}_ids": [f"{name}-{number}" for number in range(10)]
+        for name in ("retrieved", "recent", "random", "noise")
+    },
+}
+
+
+def requests(name: str) -> list[Any]:
+    return METHODS[name].requests(CASE, SETTINGS, seed=3)
+
+
+def test_original_artwork_asks_nothing() -> None:
+    assert requests("unchanged") == requests("truth") == []
+
+
+def test_the_full_model_draws_each_mask_ratio_from_the_retrieved_history() -> None:
+    drawn = requests("full")
+    assert [request.ratio for request in drawn] == [0.0, 0.2]
+    assert {request.history for request in drawn} == {tuple(CASE["retrieved_ids"][:5])}
+    assert {request.history_ratio for request in drawn} == {SETTINGS.history_mask_ratio}
+
+
+def test_ablations_differ_from_the_full_model_in_one_thing() -> None:
+    full = requests("full")[0]
+    assert requests("recent_history")[0].history == tuple(CASE["recent_ids"][:5])
+    assert requests("random_history")[0].history == tuple(CASE["random_ids"][:5])
+    assert requests("stage1")[0].model == "stage1"
+    for name in ("no_history", "averaged_history"):
+        other = requests(name)[0]
+        assert (other.conditioning, other.history, other.key) == (name, full.history, full.key)
+
+
+def test_no_mask_has_as_many_candidates_and_shows_everything() -> None:
+    drawn = requests("no_mask")
+    assert len(set(drawn)) == len(requests("full"))
+    assert {(request.ratio, request.history_ratio) for request in drawn} == {(0.0, 0.0)}
+    assert len({request.key for request in drawn}) == 2
+
+
+def test_round_trips_tokenise_their_artwork() -> None:
+    assert [r.reference for r in requests("reference_round_trip")] == ["twemoji/apple"]
+    assert [r.reference for r in requests("truth_round_trip")] == ["noto/apple"]
+
+
+def test_noise_replaces_the_said_share_from_the_end() -> None:
+    histories = {x: method.history(CASE) for x, method in curve_methods("noise")}
+    assert histories[0] == tuple(CASE["retrieved_ids"][:5])
+    for share, history in histories.items():
+        strangers = [item for item in history if item.startswith("noise")]
+        assert len(history) == 5
+        assert len(strangers) == share // 20
+        assert history[: 5 - len(strangers)] == histories[0][: 5 - len(strangers)]
+
+
+def test_curves_reach_as_far_as_they_say() -> None:
+    assert [x for x, _ in curve_methods("history_length")] == list(range(1, 11))
+    assert [x for x, _ in curve_methods("mask_ratio")] == list(RATIOS)
+    sizes = [len(m.requests(CASE, SETTINGS, 0)) for _, m in curve_methods("candidates")]
+    assert sizes == list(range(1, 12))
+    names = [method.name for curve in CURVES for _, method in curve_methods(curve)]
+    assert len(names) == len(set(names))
+    with pytest.raises(KeyError):
+        curve_methods("nothing")
+
+
+def test_curves_share_the_pictures_of_the_full_model() -> None:
+    full = set(requests("full"))
+    ratios = {r for _, m in curve_methods("mask_ratio") for r in m.requests(CASE, SETTINGS, 3)}
+    assert full <= ratios
+    most = curve_methods("candidates")[-1][1].requests(CASE, SETTINGS, 3)
+    assert set(most) == ratios
+    assert set(curve_methods("noise")[0][1].requests(CASE, SETTINGS, 3)) == full

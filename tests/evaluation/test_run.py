@@ -1,0 +1,164 @@
+"""A whole evaluation with the bundled model, on two cases: drawn once, measured, told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pigeon_rec.config import GenerationConfig
+from pigeon_rec.errors import ConfigError
+from pigeon_rec.evaluation.compare import tally_answers, write_comparison
+from pigeon_rec.evaluation.report import write_report
+from pigeon_rec.evaluation.run import PER_CASE_SCHEMA, Evaluation, EvaluationSettings, evaluate
+from pigeon_rec.evaluation.settings import load_settings
+from pigeon_rec.evaluation.tables import BEGIN, END, markdown_table, write_markdown
+
+SETTINGS = EvaluationSettings(
+    cases=2,
+    methods=("unchanged", "truth", "no_history", "averaged_history", "stage1", "full"),
+    cases_of={"averaged_history": 1},
+    generation=GenerationConfig(mask_ratios=(0.0,), diffusion_steps=1),
+    resamples=100,
+)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    return evaluate(SETTINGS, tmp_path_factory.mktemp("evaluation"))
+
+
+def value(result: Evaluation, method: str, metric: str) -> list[float]:
+    rows = result.per_case.filter((pl.col("method") == method) & (pl.col("metric") == metric))
+    return rows["value"].to_list()
+
+
+@pytest.mark.slow
+def test_every_method_is_measured_on_its_cases(result: Evaluation) -> None:
+    assert result.per_case.schema == PER_CASE_SCHEMA
+    assert pl.read_parquet(result.folder / "per_case.parquet").equals(result.per_case)
+    counts = result.per_case.filter(pl.col("metric") == "concept_hit")["method"].value_counts()
+    assert dict(counts.iter_rows()) == {
+        "unchanged": 2, "truth": 2, "no_history": 2, "averaged_history": 1, "full": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_real_artwork_is_what_it_is(result: Evaluation) -> None:
+    assert value(result, "truth", "cis") == pytest.approx([1.0, 1.0], abs=1e-5)
+    assert value(result, "truth", "ms_ssim") == pytest.approx([1.0, 1.0], abs=1e-5)
+    assert value(result, "unchanged", "style_hit") == [0.0, 0.0]
+    assert max(value(result, "unchanged", "cis")) < 0.999
+
+
+@pytest.mark.slow
+def test_the_history_reaches_the_picture(result: Evaluation) -> None:
+    pictures = {
+        name: pl.read_parquet(result.folder / f"chosen/{name}.parquet")["image"].to_list()
+        for name in ("full", "no_history", "averaged_history")
+    }
+    assert pictures["full"] != pictures["no_history"]
+    assert pictures["full"][0] != pictures["averaged_history"][0] != pictures["no_history"][0]
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_named(result: Evaluation) -> None:
+    assert "stage1" in result.summary["missing"]
+    assert "stage1" not in result.summary["methods"]
+
+
+@pytest.mark.slow
+def test_a_second_run_draws_nothing_and_says_the_same(
+    result: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a picture was drawn again")
+
+    monkeypatch.setattr("pigeon_rec.evaluation.studio.Studio._drawn", refuse)
+    assert evaluate(SETTINGS, result.folder).summary == result.summary
+
+
+@pytest.mark.slow
+def test_differences_are_the_full_model_minus_the_other(result: Evaluation) -> None:
+    full, none = (value(result, name, "hist_cis") for name in ("full", "no_history"))
+    told = result.summary["differences"]["no_history"]["hist_cis"]
+    assert told["mean"] == pytest.approx(sum(full) / 2 - sum(none) / 2, abs=1e-5)
+    assert told["cases"] == 2
+
+
+@pytest.mark.slow
+def test_the_page_needs_nothing_else(result: Evaluation) -> None:
+    page = write_report(result.folder, result.summary).read_text("utf-8")
+    assert "full model" in page
+    assert page.count("<img") >= 2 * (5 + 4)
+    assert "<script" not in page
+    assert 'src="http' not in page
+
+
+@pytest.mark.slow
+def test_the_table_says_what_was_measured(result: Evaluation) -> None:
+    table = markdown_table(result.summary)
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert len(rows) == 1 + 5
+    assert len({row.count("|") for row in rows}) == 1
+    assert "`stage1`" in table
+
+
+@pytest.mark.slow
+def test_people_can_compare_and_be_counted(result: Evaluation, tmp_path: Path) -> None:
+    written = write_comparison(result.folder, "full", "unchanged", seed=1)
+    assert written.cases == 2
+    page, key = written.page.read_text("utf-8"), json.loads(written.key.read_text("utf-8"))
+    assert not any(
+        name in page for name in ("unchanged", "full model", *key["pairs"]["0"].values())
+    )
+    always_full = {n: "left" if p["left"] == "full" else "right" for n, p in key["pairs"].items()}
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps({"page_id": key["page_id"], "answers": always_full}))
+    told = tally_answers([answers], written.key)
+    assert (told.wins, told.losses, told.win_rate) == (2, 0, 1.0)
+
+
+def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
+    summary = {
+        "model_version": "m-1",
+        "settings": {"confidence": 0.95},
+        "judges": {"pictures": 1178, "style": 0.9, "concept": 0.8},
+        "missing": {},
+        "methods": {
+            "full": {
+                "label": "full model",
+                "cases": 4,
+                "metrics": {"style_hit": {"mean": 0.5, "low": 0.25, "high": 0.75, "cases": 4}},
+            }
+        },
+    }
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_markdown(summary, readme)
+    text = readme.read_text()
+    assert "| full model | 4 | 50.0 (25.0–75.0) |" in text
+    assert "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    write_markdown(summary, readme)
+    assert readme.read_text() == text
+    readme.write_text("no marks")
+    with pytest.raises(ConfigError, match="no place"):
+        write_markdown(summary, readme)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"methods": ("nothing",)}, "there is no nothing"),
+        ({"curves": ("nothing",)}, "there is no nothing"),
+        ({"cases": 0}, "greater than or equal to 1"),
+        ({"colour": "red"}, "Extra inputs"),
+    ],
+)
+def test_bad_settings_stop_before_any_work(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(None, given)
