@@ -1,4 +1,4 @@
-"""Stage 2, pairwise preference alignment (paper section 3.5.2): DPO on stored preference pairs.
+"""Stage 2, pairwise preference alignment (arXiv 2410.14170, section 3.5): DPO on stored pairs.
 
 The policy starts as the stage-1 model, whose adapters are the reference policy. Only the adapters
 learn; mask generator, reference adapter and guides are frozen. Both policies read a pair under the

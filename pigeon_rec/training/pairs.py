@@ -1,4 +1,4 @@
-"""Preference pairs for stage 2 (paper section 3.5.2): which of its own pictures a user likes best.
+"""Preference pairs for stage 2: which of the model's own pictures its users like best and least.
 
 The stage-1 model draws every chosen training window at several reference mask ratios; each picture
 is scored, the best is chosen and the worst is rejected. Windows are worked on in batches; a batch

@@ -1,4 +1,4 @@
-"""Stage 1, masked preference reconstruction (paper section 3.5.1).
+"""Stage 1, the paper's masked preference reconstruction (arXiv 2410.14170, section 3.5).
 
 The language model writes the target's codes from a masked history and a masked reference. Trained
 are LoRA adapters on the query and value projections, the mask generator and the reference adapter
