@@ -10,7 +10,7 @@ pictures rank the interactions that the base was trained on (see `weights`).
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import torch
@@ -30,6 +30,9 @@ from pigeon_rec.recbole_plugin.settings import PigeonSettings
 from pigeon_rec.recbole_plugin.weights import TrainingSample
 
 __all__ = ["PigeonRecommender"]
+
+_CELLS: Final = 1 << 27  # affinities of all users kept: half a GiB
+_USERS: Final = 256  # users computed at once
 
 
 class PigeonRecommender(AbstractRecommender):
@@ -78,6 +81,7 @@ class PigeonRecommender(AbstractRecommender):
         self._sample = TrainingSample.of(dataset, config["seed"]) if learned else None
         self._retriever = HistoryOfUsers(dataset, self.affinity)
         self.served = ServedPictures.read(settings, dataset)
+        self._of_all_users: Tensor | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.base(*args, **kwargs)
@@ -107,7 +111,7 @@ class PigeonRecommender(AbstractRecommender):
         if self.affinity is None or weight == 0.0:
             return scores
         affinity = self.affinity_to_all(interaction)
-        return affinity.mul_(weight).view_as(scores).add_(scores)
+        return torch.add(scores, affinity.view_as(scores), alpha=weight)
 
     def affinity_to_all(self, interaction: Any) -> Tensor:
         """Affinity of the interaction's users to every item, float32 `[batch, n_items]`.
@@ -121,11 +125,22 @@ class PigeonRecommender(AbstractRecommender):
                 where="additional_feat_suffix",
                 remedy="Write them with `pigeon-rec recbole features`",
             )
+        if self.sequential or self._history.items.shape[0] * self.affinity.n_items > _CELLS:
+            return self._affinity_of(interaction)
+        # A general base's histories never change: what is computed once serves every evaluation.
+        if self._of_all_users is None:
+            every = torch.arange(self._history.items.shape[0], device=self.device)
+            parts = [self._affinity_of({self.USER_ID: part}) for part in every.split(_USERS)]
+            self._of_all_users = torch.cat(parts)
+        return self._of_all_users[interaction[self.USER_ID]]
+
+    def _affinity_of(self, interaction: Any) -> Tensor:
+        affinity_of: Any = self.affinity
         items, weights = self.history_of(interaction)
-        affinity = self.affinity.to_all(items, weights)
+        affinity: Tensor = affinity_of.to_all(items, weights)
         rows, candidates, pictures = self.served.of_users(interaction[self.USER_ID])
         if len(rows):
-            affinity[rows, candidates] = self.affinity.to_pictures(
+            affinity[rows, candidates] = affinity_of.to_pictures(
                 items[rows], weights[rows], candidates, pictures
             )
         return affinity

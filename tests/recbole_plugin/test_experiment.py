@@ -1,0 +1,110 @@
+"""The experiment on a small world, and its statistics on known numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pigeon_rec.recbole_plugin.experiment import (
+    Experiment,
+    largest_difference,
+    rank_base,
+    rank_visual,
+    recommended,
+)
+from pigeon_rec.recbole_plugin.report import Study, as_markdown, compare
+from tests.recbole_plugin.world import LOOKS, N_USERS, write_world
+
+SMALL = {"epochs": 4, "embedding_size": 8, "eval_step": 2, "pigeon_neighbours": 12}
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    data = write_world(tmp_path / "data")
+    return Experiment(tmp_path / "out", data, "looks", {"BPR": SMALL})
+
+
+def test_pictures_raise_the_rank_of_the_held_out_item(experiment: Experiment) -> None:
+    base = rank_base(experiment, "BPR", 0)
+    item = rank_visual(experiment, "BPR", 0, "item")
+    assert base["user_id"].to_list() == item["user_id"].to_list()
+    assert base.height == N_USERS
+    assert item["weight"][0] > 0
+    # Seen items are out of the list: of the ten of one's looks two are left, and the test is one.
+    assert item["rank"].median() <= 3 < base["rank"].median()  # type: ignore[operator]
+
+
+def test_weight_0_over_the_trained_base_gives_its_ranks(experiment: Experiment) -> None:
+    base = rank_base(experiment, "BPR", 0)
+    again = rank_visual(experiment, "BPR", 0, "none", pigeon_visual_weight=0.0)
+    assert base["rank"].to_list() == again["rank"].to_list()
+
+
+def test_finished_runs_are_read_not_repeated(experiment: Experiment) -> None:
+    first = rank_base(experiment, "BPR", 0)
+    epochs: list[int] = []
+    assert rank_base(experiment, "BPR", 0, lambda epoch, _: epochs.append(epoch)).equals(first)
+    assert epochs == []
+    rank_base(experiment, "BPR", 1, lambda epoch, _: epochs.append(epoch))
+    assert epochs == [2, 4]
+
+
+def test_what_is_recommended_leaves_room_for_the_test_only(experiment: Experiment) -> None:
+    rank_base(experiment, "BPR", 0)
+    top, test = recommended(experiment, "BPR", 0, 5)
+    path = experiment.data_path / "looks" / "looks.inter"
+    seen = pl.read_csv(path, separator="\t")
+    seen = seen.rename({name: name.split(":")[0] for name in seen.columns})
+    newest = seen.sort("timestamp").group_by("user_id").agg(pl.col("item_id").last())
+    assert test.sort("user_id").equals(newest.sort("user_id"))
+    older = seen.join(test, on=["user_id", "item_id"], how="anti")
+    assert top.height == 5 * N_USERS
+    assert top.join(older, on=["user_id", "item_id"], how="semi").is_empty()
+    hits = top.filter(pl.col("rank") <= 2).join(test, on=["user_id", "item_id"], how="semi")
+    assert hits.height > N_USERS // LOOKS
+
+
+def test_without_pictures_wrapper_and_base_are_one(experiment: Experiment) -> None:
+    (experiment.data_path / "looks" / "looks.visual").unlink()
+    assert largest_difference(experiment, "BPR", 0) == 0.0
+
+
+def ranks(values: list[int], seed: int = 0) -> pl.DataFrame:
+    users = [f"u{number}" for number in range(len(values))]
+    return pl.DataFrame({"user_id": users, "rank": values, "seed": [seed] * len(values)})
+
+
+def test_a_gain_of_everybody_is_significant() -> None:
+    found = compare(
+        pl.concat([ranks([4] * 50), ranks([5] * 50, 1)]),
+        pl.concat([ranks([1] * 50), ranks([1] * 50, 1)]),
+    )
+    expected = 1.0 - (1 / np.log2(5) + 1 / np.log2(6)) / 2
+    assert found.gain == pytest.approx(expected)
+    assert found.low > 0
+    assert found.p < 0.01
+    assert found.seeds_above == 2
+
+
+def test_gains_and_losses_that_cancel_are_not() -> None:
+    found = compare(ranks([1, 20] * 40), ranks([20, 1] * 40))
+    assert found.gain == pytest.approx(0.0)
+    assert found.low < 0 < found.high
+    assert found.p > 0.5
+
+
+def test_the_table_has_a_row_per_variant_that_was_run(tmp_path: Path) -> None:
+    study = Study(tmp_path, ("BPR",), (0,))
+    (tmp_path / "ranks").mkdir()
+    (tmp_path / "ml-100k.json").write_text('{"BPR": 0.0}')
+    ranks([2] * 10 + [11] * 10).write_parquet(study.stickers.ranks("BPR", 0, "base"))
+    ranks([1] * 10 + [11] * 10).write_parquet(study.stickers.ranks("BPR", 0, "item"))
+    lines = as_markdown(study).splitlines()
+    assert lines[2] == "| BPR | base | 0.5000 | 0.3155 | 0.2500 |  |  |  |"
+    assert lines[3].startswith("| BPR | + item visuals | 0.5000 | 0.5000 | 0.5000 | +0.1845 (")
+    assert lines[3].endswith("| 1 of 1 |")
+    assert not any("personalised" in line for line in lines)
+    assert lines[-1] == "| BPR | 0 |"
