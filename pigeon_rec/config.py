@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pigeon_rec.errors import ConfigError
 
@@ -168,6 +168,19 @@ class WarehouseConfig(_Settings):
     """
 
     images: Annotated[str, Field(pattern=r"^(table|[a-z][a-z0-9+.-]*://.+)$")] = "table"
+
+    @field_validator("images")
+    @classmethod
+    def _reachable(cls, images: str) -> str:
+        """Refuses a protocol that no package here speaks, long before its pictures are drawn."""
+        if images != "table":
+            import fsspec
+
+            try:
+                fsspec.get_filesystem_class(images.partition("://")[0])
+            except (ImportError, ValueError) as error:
+                raise ValueError(str(error)) from error
+        return images
 
 
 class NightlyConfig(_Settings):

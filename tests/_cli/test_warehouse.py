@@ -105,9 +105,10 @@ def test_days_to_keep_are_a_number(pigeon: Pigeon, tmp_path: Path, days: str) ->
     assert "--keep-days" in outcome.err
 
 
-def test_an_address_is_checked_before_any_work(pigeon: Pigeon, tmp_path: Path) -> None:
-    (tmp_path / "night.yaml").write_text("warehouse: {images: pictures}", encoding="utf-8")
-    outcome = pigeon("nightly", "publish", "--config", tmp_path / "night.yaml")
+@pytest.mark.parametrize("images", ["pictures", "carrier://pigeon", "file://"])
+def test_an_address_is_checked_before_any_work(pigeon: Pigeon, tmp_path: Path, images: str) -> None:
+    (tmp_path / "night.yaml").write_text(f"warehouse: {{images: '{images}'}}", encoding="utf-8")
+    outcome = pigeon("nightly", "plan", "--config", tmp_path / "night.yaml")
     assert outcome.code == 2
     assert "warehouse.images" in outcome.err
-    assert "'pictures'" in outcome.err
+    assert f"'{images}'" in outcome.err
