@@ -73,12 +73,8 @@ def evaluate(
     """Draw, measure and report; a run that was stopped goes on where it was."""
     if context.invoked_subcommand is not None:
         return
-    from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.evaluation.methods import CURVES
-    from pigeon_rec.evaluation.report import write_report
-    from pigeon_rec.evaluation.run import evaluate as run
     from pigeon_rec.evaluation.settings import load_settings
-    from pigeon_rec.evaluation.tables import markdown_table, write_markdown
 
     given = {
         "model": model,
@@ -90,6 +86,12 @@ def evaluate(
         "threads": threads,
     }
     chosen = load_settings(settings, {k: v for k, v in given.items() if v is not None})
+    # What draws takes seconds to import: bad settings are told before that.
+    from pigeon_rec._cli.bars import choose_progress
+    from pigeon_rec.evaluation.report import write_report
+    from pigeon_rec.evaluation.run import evaluate as run
+    from pigeon_rec.evaluation.tables import markdown_table, write_markdown
+
     result = run(chosen, out, progress=choose_progress(quiet=quiet))
     page = write_report(out, result.summary)
     if readme_table is not None:

@@ -66,16 +66,27 @@ class Chooser:
         if method.kind == "original":
             places = self.items.rows([row[method.artwork] for row in rows])
             return Chosen(self.items.images[places], np.full(len(rows), np.nan))
-        picked = [self._pick(method, row) for row in rows]
+        asked = [method.requests(row, self.settings.generation, self.settings.seed) for row in rows]
+        images = np.stack([self.studio.picture(r) for requests in asked for r in requests])
+        ends = np.cumsum([len(requests) for requests in asked])[:-1]
+        candidates = np.split(images, ends)
+        if method.kind == "round_trip":
+            return Chosen(images, np.full(len(rows), np.nan))
+        # All at once: the encoder works in batches of one size and fills up what is short.
+        seen = np.split(self.encoder.encode_images(images), ends)
+        picked = [self._pick(method, *case) for case in zip(rows, candidates, seen, strict=True)]
         rejected = np.array([fault for _, fault in picked], dtype=np.float64)
         return Chosen(np.stack([image for image, _ in picked]), rejected)
 
-    def _pick(self, method: Method, case: Mapping[str, Any]) -> tuple[Images, float]:
-        requests = method.requests(case, self.settings.generation, self.settings.seed)
-        images = np.stack([self.studio.picture(request) for request in requests])
-        if method.kind == "round_trip":
-            return images[0], np.nan
-        scores = self._scores(images, case, method.history(case))
+    def _pick(
+        self,
+        method: Method,
+        case: Mapping[str, Any],
+        images: Images,
+        seen: NDArray[np.float32],
+    ) -> tuple[Images, float]:
+        """The picture of one case, and 1 if the gate refuses all of its candidates."""
+        scores = self._scores(seen, case, method.history(case))
         reference = self.items.images[self.items.rows([case["reference_id"]])[0]]
         order = np.argsort(-scores["selection_score"], kind="stable")
         for place in order:
@@ -85,10 +96,9 @@ class Chooser:
         return images[order[0]], 1.0
 
     def _scores(
-        self, images: Images, case: Mapping[str, Any], history: Sequence[str]
+        self, drawn: NDArray[np.float32], case: Mapping[str, Any], history: Sequence[str]
     ) -> dict[str, NDArray[np.float64]]:
         """Scores `[candidates]` under the names that the gate knows."""
-        drawn = self.encoder.encode_images(images)
         known = self.items.vectors("cis")
         text = clip_text_score(drawn, self.texts[case["reference_id"]][None])
         past = history_similarity(drawn, known[self.items.rows(history)][None])
