@@ -88,10 +88,14 @@ class Study:
         """Ranks with item visuals, with a night's pictures where there are, and on ml-100k."""
         for place, (base, seed) in enumerate(self._runs()):
             progress("ranked runs", place, self._total)
-            rank_visual(self.stickers, base, seed, "item")
+            item = rank_visual(self.stickers, base, seed, "item")
             if self.served.exists():
-                served = str(self.served.resolve())
-                rank_visual(self.stickers, base, seed, "personal", pigeon_served=served)
+                # The night knows the validation items: the weight is the one without it.
+                ours = {
+                    "pigeon_served": str(self.served.resolve()),
+                    "pigeon_visual_weight": float(item["weight"][0]),
+                }
+                rank_visual(self.stickers, base, seed, "personal", **ours)
         progress("ranked runs", self._total, self._total)
         for base in self.bases:
             self.difference(base)
