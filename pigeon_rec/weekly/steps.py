@@ -65,8 +65,14 @@ def run_in_airflow(step: str, date: str, config: str, work_dir: str) -> dict[str
     except PigeonError as error:
         log.error("%s: %s", type(error).__name__, error)
         raise SystemExit(TEMPORARY_FAILURE if error.retryable else error.exit_code) from None
-    log.info("%s: %s", step, ", ".join(f"{key} {value}" for key, value in summary.items()))
+    log.info("%s: %s", step, _line(summary))
     return summary
+
+
+def _line(summary: Mapping[str, Any]) -> str:
+    """A summary in one line, without its tables."""
+    facts = {key: value for key, value in summary.items() if not isinstance(value, list)}
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
 # Each step imports its own module when called: the gate needs no torch, training no duckdb.
