@@ -35,7 +35,7 @@ from pigeon_rec.nightly.paths import write_json, write_parquet
 from pigeon_rec.nightly.progress import Progress, silent
 from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
 
-__all__ = ["PER_CASE_SCHEMA", "Evaluation", "EvaluationSettings", "evaluate"]
+__all__ = ["PER_CASE_SCHEMA", "Evaluation", "EvaluationSettings", "evaluate", "read_summary"]
 
 PER_CASE_SCHEMA: Final = pl.Schema(
     {
@@ -114,7 +114,17 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
         **summarise(per_case, pictures, judges, settings),
     }
     write_json(summary, out / "evaluation.json")
-    return Evaluation(out, per_case, json.loads((out / "evaluation.json").read_text("utf-8")))
+    return Evaluation(out, per_case, read_summary(out))
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The content of `<folder>/evaluation.json`, its methods in the order they were asked for."""
+    summary: dict[str, Any] = json.loads((folder / "evaluation.json").read_text("utf-8"))
+    order = summary["settings"]["methods"]
+    for part in ("methods", "differences"):
+        told = summary[part]
+        summary[part] = {name: told[name] for name in order if name in told}
+    return summary
 
 
 def _models(settings: EvaluationSettings) -> dict[str, str]:

@@ -103,6 +103,10 @@ def test_the_table_says_what_was_measured(result: Evaluation) -> None:
     rows = [line for line in table.splitlines() if line.startswith("| ")]
     assert len(rows) == 1 + 5
     assert len({row.count("|") for row in rows}) == 1
+    assert [row.split("|")[1].strip() for row in (rows[1], rows[-1])] == [
+        "unchanged reference",
+        "full model",
+    ]
     assert "`stage1`" in table
 
 
