@@ -1,9 +1,9 @@
 """Fits the judges: `pigeon-rec evaluate train-judges`.
 
 Linear discriminant analysis of hand-made features, in closed form: about two minutes of one core,
-and the same weights every time. Each artwork counts twice, as it is and mirrored and distorted, so
-that drawn pictures, which are softer and less clean, are still judged as what they show. Only
-artwork that is not held out is read, and a part of that is set aside to choose settings by.
+with no luck in it but the seed of the distortions. Each artwork counts twice, as it is and mirrored
+or distorted, so that drawn pictures, which are softer and less clean, are still judged as what they
+show. Only artwork that is not held out is read, and a part of that is set aside as a first test.
 """
 
 from __future__ import annotations
