@@ -51,26 +51,15 @@ def features(
     quiet: Quiet = False,
 ) -> None:
     """Write the items' image vectors as an atomic file beside the data set's own."""
-    from pigeon_rec.data.catalogue import load_catalogue
-    from pigeon_rec.data.interactions import load_interactions
-    from pigeon_rec.recbole_plugin.features import (
-        atomic_item_ids,
-        write_features,
-        write_interactions,
-    )
-    from pigeon_rec.retrieval import EmbeddingCache
-    from pigeon_rec.scoring.encoder import load_encoder
+    from pigeon_rec.recbole_plugin.features import write_dataset
 
-    items = load_catalogue(catalogue)
-    home = data_path / dataset
-    inter = home / f"{dataset}.inter"
-    if interactions is not None:
-        rows, _ = load_interactions(interactions, items)
-        write_interactions(rows, inter)
-    encoder = load_encoder(model)
-    cache = EmbeddingCache(data_path / "embeddings.parquet", encoder.encoder_id)
-    written = write_features(
-        atomic_item_ids(inter), items, encoder.encode_images, cache, home / f"{dataset}.{suffix}"
+    written = write_dataset(
+        data_path,
+        dataset,
+        catalogue=catalogue,
+        interactions=interactions,
+        model=model,
+        suffix=suffix,
     )
     summary = {
         "path": str(written.path),

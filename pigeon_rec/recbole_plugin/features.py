@@ -14,12 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pigeon_rec.data.catalogue import Catalogue, Problem
+from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
+from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.errors import InteractionError
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
 from pigeon_rec.retrieval import EmbeddingCache, Encode, embed_catalogue
+from pigeon_rec.scoring.encoder import load_encoder
 
-__all__ = ["FeatureSummary", "atomic_item_ids", "write_features", "write_interactions"]
+__all__ = [
+    "FeatureSummary",
+    "atomic_item_ids",
+    "write_dataset",
+    "write_features",
+    "write_interactions",
+]
 
 _DIGITS = 6  # of a unit vector's numbers: an angle of less than a ten-thousandth of a degree
 _FORBIDDEN = r"[\t\n\r\"]"  # what an atomic file cannot hold
@@ -40,6 +48,40 @@ class FeatureSummary:
     items: int
     dimensions: int
     problems: list[Problem]
+
+
+def write_dataset(
+    data_path: Path,
+    dataset: str,
+    *,
+    catalogue: str = "bundled",
+    interactions: str | None = None,
+    model: str = "sticker-64",
+    suffix: str = "visual",
+) -> FeatureSummary:
+    """Writes the item vectors of a RecBole data set, and first, if asked, its `.inter` file.
+
+    Args:
+        data_path: RecBole's folder of data sets.
+        dataset: Name of the data set.
+        catalogue: `bundled` or the path of an `items.parquet`.
+        interactions: `bundled`, parquet or `.inter`; `None` takes the data set's own.
+        model: Name or folder of the model whose encoder sees the pictures.
+        suffix: Of the written file.
+
+    Raises:
+        PigeonError: An input cannot be read, or no item has a picture.
+    """
+    items = load_catalogue(catalogue)
+    home = data_path / dataset
+    inter = home / f"{dataset}.inter"
+    if interactions is not None:
+        write_interactions(load_interactions(interactions, items)[0], inter)
+    item_ids = atomic_item_ids(inter)
+    encoder = load_encoder(model)
+    cache = EmbeddingCache(data_path / "embeddings.parquet", encoder.encoder_id)
+    path = home / f"{dataset}.{suffix}"
+    return write_features(item_ids, items, encoder.encode_images, cache, path)
 
 
 def write_features(

@@ -27,12 +27,7 @@ from pigeon_rec.recbole_plugin.experiment import (
     rank_visual,
     recommended,
 )
-from pigeon_rec.recbole_plugin.features import (
-    atomic_item_ids,
-    write_features,
-    write_interactions,
-)
-from pigeon_rec.retrieval import EmbeddingCache
+from pigeon_rec.recbole_plugin.features import write_dataset
 
 __all__ = ["Comparison", "Study", "as_markdown", "compare", "prepare"]
 
@@ -166,19 +161,9 @@ class Comparison:
 
 def prepare(study: Study) -> None:
     """Writes the bundled stickers as a RecBole data set with item vectors, once."""
-    home = study.folder / "data" / _DATASET
-    visual = home / f"{_DATASET}.visual"
-    if visual.is_file():
-        return
-    from pigeon_rec.scoring.encoder import load_encoder
-
-    catalogue = load_catalogue("bundled")
-    interactions, _ = load_interactions("bundled", catalogue)
-    inter = home / f"{_DATASET}.inter"
-    write_interactions(interactions, inter)
-    encoder = load_encoder("sticker-64")
-    cache = EmbeddingCache(study.folder / "embeddings.parquet", encoder.encoder_id)
-    write_features(atomic_item_ids(inter), catalogue, encoder.encode_images, cache, visual)
+    data = study.folder / "data"
+    if not (data / _DATASET / f"{_DATASET}.visual").is_file():
+        write_dataset(data, _DATASET, interactions="bundled")
 
 
 def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:
