@@ -47,7 +47,7 @@ class Pretrained:
 def load_pretrained() -> Pretrained:
     """Loads what is installed; what is not is named under `missing`."""
     eyes: dict[str, Eye] = {}
-    missing: dict[str, str] = {"lpips": "not built: no network with its weights is part of the extra `eval` yet"}
+    missing: dict[str, str] = {"lpips": "no network for it is part of the extra `eval` yet"}
     try:
         eyes["eis"] = EfficientNetEye()
     except ImportError:
