@@ -80,6 +80,10 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 test: $(DEV) $(AIRFLOW) ## run the whole suite, a real Airflow run included
 	$(VENV)/bin/python -m pytest
 
+.PHONY: test-slow
+test-slow: $(DEV) $(AIRFLOW) ## run what `make check` leaves out: real training, nights, kills, Airflow
+	$(VENV)/bin/python -m pytest -m slow
+
 .PHONY: check
 check: $(DEV) ## lint, types and the quick tests
 	$(VENV)/bin/ruff check .

@@ -22,6 +22,8 @@ from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from pigeon_rec.nightly.steps import shards_to_draw
 from tests.small_world import NIGHT, png, write_items
 
+pytestmark = pytest.mark.slow  # the bundled model draws
+
 TASTES = {"ann": "openmoji", "bea": "fluent-hc", "cem": "noto-v1"}
 REFERENCES = ("twemoji/rocket", "fluent/lion")
 
