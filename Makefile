@@ -89,7 +89,7 @@ check: $(DEV) ## lint, types and the quick tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
 .PHONY: bench
 bench: $(DEV) ## run every benchmark: figures, bars and the machine they were taken on

@@ -25,6 +25,8 @@ from tests.dags.few_users import write_first_users
 from tests.registered import registry
 from tests.small_world import NIGHT
 
+pytestmark = pytest.mark.slow  # in Airflow's own environment
+
 SUNDAY = dt.date(2026, 6, 7)
 TRAINED = ["prepare", "reconstruct", "pairs", "prefer", "bundle", "evaluate", "gate"]
 
@@ -78,7 +80,6 @@ def test_promotion_updates_the_asset(align: dict[str, Any]) -> None:
     assert outlets == {"promote": ["pigeon_serving_model"]}
 
 
-@pytest.mark.slow
 def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> None:
     config = tmp_path / "week.yaml"
     config.write_text("gate: {improve: {histroy: 0.0}}\n", encoding="utf-8")
@@ -121,7 +122,6 @@ def week(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return folder, ended.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_a_real_alignment_ends_in_a_verdict(week: tuple[Path, str]) -> None:
     folder, output = week
@@ -140,7 +140,6 @@ def test_a_real_alignment_ends_in_a_verdict(week: tuple[Path, str]) -> None:
     assert chosen_model("serving", work_dir).source == FALLBACK
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_once_promoted_it_is_what_the_next_night_draws_with(
     week: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,8 @@ from pigeon_rec.errors import PigeonError
 from pigeon_rec.nightly.steps import TEMPORARY_FAILURE
 from tests.dags.few_users import write_first_users
 
+pytestmark = pytest.mark.slow  # in Airflow's own environment
+
 NIGHT = "2026-06-01"
 SMALL_NIGHT = """
 interactions: {interactions}
@@ -84,7 +86,6 @@ def test_only_temporary_failures_are_retried(retry_decisions: Any, module: str) 
     }
 
 
-@pytest.mark.slow
 def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> None:
     config = tmp_path / "night.yaml"
     config.write_text("plan: {shards: none}\n", encoding="utf-8")
@@ -120,7 +121,6 @@ def night(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return folder / "var", outputs
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_a_real_night_ends_in_served_pictures(night: tuple[Path, list[str]]) -> None:
     work_dir, (first, _) = night
@@ -136,7 +136,6 @@ def test_a_real_night_ends_in_served_pictures(night: tuple[Path, list[str]]) -> 
     assert rows[0][0] in gallery.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_the_same_night_again_draws_nothing(night: tuple[Path, list[str]]) -> None:
     work_dir, (_, second) = night

@@ -76,6 +76,7 @@ def test_a_line_per_file_and_a_count(folder: Path, capsys: pytest.CaptureFixture
         assert re.fullmatch(r"ok   \w+: .+; \d+ comparisons, largest error \d\.\de[+-]\d\d", line)
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_module(folder: Path, repository: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "selection.safetensors", tmp_path)
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")

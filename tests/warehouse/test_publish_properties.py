@@ -55,6 +55,7 @@ def assert_consistent(connection: DuckDBPyConnection) -> None:
     assert faults == []
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(history=histories)
 def test_any_history_of_nights_is_consistent(

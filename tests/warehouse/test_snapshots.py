@@ -129,6 +129,7 @@ def test_a_serving_reader_does_not_hold_up_the_writer(writer_path: Path, serving
         assert reader.execute("SELECT count(*) FROM runs").fetchall() == [(1,)]
 
 
+@pytest.mark.slow
 def test_readers_in_other_processes_never_see_half_a_night(
     writer_path: Path, serving: Path
 ) -> None:
