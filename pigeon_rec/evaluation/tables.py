@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,15 +107,15 @@ def write_markdown(summary: Mapping[str, Any], path: Path) -> None:
         path.write_text(table, encoding="utf-8")
         return
     text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    # On lines of their own: prose may name the marks.
+    place = re.search(rf"^{BEGIN}\n(.*?)^{END}$", text, re.MULTILINE | re.DOTALL)
+    if place is None:
         raise ConfigError(
             "the file has no place for the table",
             where=str(path),
             remedy=f"Put `{BEGIN}` and `{END}` on lines of their own, or give a new file",
         )
-    path.write_text(f"{before}{begin}\n{table}{end}{after}", encoding="utf-8")
+    path.write_text(text[: place.start(1)] + table + text[place.end(1) :], encoding="utf-8")
 
 
 def _cell(metric: str, interval: Mapping[str, Any] | None) -> str:

@@ -140,12 +140,12 @@ def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
         },
     }
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    readme.write_text(f"between `{BEGIN}` and\n`{END}`\n{BEGIN}\nold\n{END}\nafter\n")
     write_markdown(summary, readme)
     text = readme.read_text()
     assert "| full model | 4 | 50.0 (25.0–75.0) |" in text
     assert "old" not in text
-    assert text.startswith("before\n")
+    assert text.startswith(f"between `{BEGIN}` and\n`{END}`\n{BEGIN}\nModel")
     assert text.endswith("\nafter\n")
     write_markdown(summary, readme)
     assert readme.read_text() == text
