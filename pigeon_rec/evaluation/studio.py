@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,7 +22,6 @@ from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.evaluation.conditioning import conditioned
 from pigeon_rec.evaluation.methods import Request
 from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
-from pigeon_rec.model.randomness import normal_noise
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.progress import Progress, silent
 
@@ -108,7 +106,9 @@ class Studio:
         first = requests[0]
         reference = pipeline.encode_images(self._images([r.reference for r in requests]))
         if first.round_trip:
-            return _rendered(pipeline, reference, [r.key for r in requests], self._settings)
+            # With the noise of the candidate at mask ratio 0.
+            keys = [candidate_key(r.key, 0.0) for r in requests]
+            return pipeline.render(reference, keys, self._settings)
         length = len(first.history)
         history = self._images([item for r in requests for item in r.history])
         codes = pipeline.encode_images(history).reshape(len(requests), length, -1)
@@ -146,28 +146,6 @@ def _batches(requests: Sequence[Request], size: int) -> list[_Batch]:
         for group in groups.values()
         for start in range(0, len(group), size)
     ]
-
-
-def _rendered(
-    pipeline: PigeonPipeline,
-    codes: NDArray[np.int64],
-    keys: Sequence[str],
-    settings: GenerationConfig,
-) -> Images:
-    """Codes straight to pixels, one by one, with the noise of the candidate at mask ratio 0."""
-    named = [candidate_key(key, 0.0) for key in keys]
-    start = normal_noise(named, "diffusion", pipeline.generator.latent_shape)
-    with torch.inference_mode():
-        drawn = [
-            pipeline.generator(
-                pipeline.decode(torch.from_numpy(codes[row : row + 1])),
-                start[row : row + 1],
-                settings.diffusion_steps,
-                settings.guidance_scale,
-            )
-            for row in range(len(codes))
-        ]
-    return torch.cat(drawn).numpy()
 
 
 def _save(image: Images, path: Path) -> None:
