@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pigeon_rec._cli.options import AsJson, Quiet, WorkDir
-from pigeon_rec._cli.output import print_json, print_summary
+from pigeon_rec._cli.output import print_result
 
 __all__ = ["app"]
 
@@ -62,10 +62,7 @@ def command_for(step: str) -> Callable[..., None]:
         settings = alignment_settings(config, work_dir)
         day = parse_date(date) if date is not None else dt.datetime.now(dt.UTC).date()
         summary = run_step(step, settings, day, progress=choose_progress(quiet=quiet))
-        if as_json:
-            print_json(summary)
-        elif not quiet:
-            print_summary(f"{step} {day}", summary)
+        print_result(f"{step} {day}", summary, as_json=as_json, quiet=quiet)
 
     return command
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pigeon_rec._cli.options import AsJson, Config, Date, Quiet, WorkDir
-from pigeon_rec._cli.output import print_json, print_summary
+from pigeon_rec._cli.output import print_result
 
 __all__ = ["app"]
 
@@ -69,10 +69,7 @@ def _run(
     night = parse_date(date) if date is not None else _yesterday()
     progress = choose_progress(quiet=quiet)
     summary = run_step(step, settings, night, shard=shard, progress=progress)
-    if as_json:
-        print_json(summary)
-    elif not quiet:
-        print_summary(f"{step} {night}", summary)
+    print_result(f"{step} {night}", summary, as_json=as_json, quiet=quiet)
 
 
 def _yesterday() -> dt.date:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pigeon_rec.errors import PigeonError
 
-__all__ = ["as_table", "print_error", "print_json", "print_summary"]
+__all__ = ["as_table", "print_error", "print_json", "print_result", "print_summary"]
 
 MAX_CELL = 60
 """Characters of a table cell; longer values are cut with an ellipsis."""
@@ -31,6 +31,14 @@ def print_summary(title: str, summary: Mapping[str, Any]) -> None:
             print(textwrap.indent(table, "  "))
         else:
             print(f"  {key:<{width}}  {_text(value)}")
+
+
+def print_result(title: str, summary: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
+    """Tells what a command did, in the form that was asked for."""
+    if as_json:
+        print_json(summary)
+    elif not quiet:
+        print_summary(title, summary)
 
 
 def print_error(error: Exception, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pigeon_rec._cli.options import AsJson, Quiet
-from pigeon_rec._cli.output import print_json, print_summary
+from pigeon_rec._cli.output import print_result
 
 if TYPE_CHECKING:
     from pigeon_rec.recbole_plugin.report import Study
@@ -67,7 +67,7 @@ def features(
         "dimensions": written.dimensions,
         "without_picture": len(written.problems),
     }
-    _tell(f"features of {dataset}", summary, as_json=as_json, quiet=quiet)
+    print_result(f"features of {dataset}", summary, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -100,7 +100,7 @@ def run(
         result = run_pigeon_recbole(base, dataset, config, silent)
     name = f"{base or given.get('pigeon_base_model', 'BPR')} with pictures"
     summary = {"best_valid_score": result["best_valid_score"], **dict(result["test_result"])}
-    _tell(name, summary, as_json=as_json, quiet=quiet)
+    print_result(name, summary, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -116,7 +116,7 @@ def export(
 
     top = export_model_top_k(checkpoint, out, top_k)
     summary = {"path": str(out), "pairs": top.height, "users": top["user_id"].n_unique()}
-    _tell("candidates", summary, as_json=as_json, quiet=quiet)
+    print_result("candidates", summary, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -148,7 +148,7 @@ def experiment(
     table = as_markdown(study)
     (out / "table.md").write_text(table, encoding="utf-8")
     summary = {"path": str(out / "table.md"), "bases": len(study.bases), "seeds": len(study.seeds)}
-    _tell("RecBole experiment", summary, as_json=as_json, quiet=quiet)
+    print_result("RecBole experiment", summary, as_json=as_json, quiet=quiet)
     if not (as_json or quiet):
         print(table)
 
@@ -171,10 +171,3 @@ def _draw_night(study: Study, users: int, progress: Any) -> None:
         }
     )
     run_step("run", settings, parse_date(date), progress=progress)
-
-
-def _tell(title: str, summary: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        print_json(summary)
-    elif not quiet:
-        print_summary(title, summary)
