@@ -1,11 +1,17 @@
-"""The content hash of a folder: what tells one set of files from another, wherever it lies."""
+"""Content hashes of files and folders: what tells one from another, wherever it lies."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
-__all__ = ["folder_sha256"]
+__all__ = ["file_sha256", "folder_sha256"]
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of the bytes of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def folder_sha256(folder: Path) -> str:

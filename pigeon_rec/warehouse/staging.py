@@ -8,7 +8,6 @@ night that is read back is exactly the one that was checked.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from pigeon_rec.data.folder_digest import file_sha256
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.warehouse._checks import check_night
 from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
@@ -85,7 +85,7 @@ def read_staged(folder: Path) -> StagedNight:
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
         damaged = [
-            name for name, sha256 in index["files"].items() if _sha256(folder / name) != sha256
+            name for name, sha256 in index["files"].items() if file_sha256(folder / name) != sha256
         ]
         if damaged:
             raise ValueError(f"changed since: {', '.join(damaged)}")
@@ -108,10 +108,5 @@ def _index(night: NightRecords, folder: Path) -> Mapping[str, Any]:
         **{name: getattr(night, name) for name in _FACTS},
         "logical_date": night.run_id,
         "config": night.config,
-        "files": {path.name: _sha256(path) for path in sorted(folder.glob("*.parquet"))},
+        "files": {path.name: file_sha256(path) for path in sorted(folder.glob("*.parquet"))},
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pigeon_rec.data.folder_digest import file_sha256
 from pigeon_rec.errors import ConfigError, TrainingError
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly.models import chosen_model
@@ -28,7 +29,6 @@ from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import (
     StepRecord,
     content_hash,
-    file_sha256,
     finished,
     once,
     recorded,

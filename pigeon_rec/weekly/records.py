@@ -17,12 +17,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pigeon_rec.data.folder_digest import file_sha256
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.nightly.lock import hold
 from pigeon_rec.nightly.paths import write_json
 from pigeon_rec.weekly.paths import AlignmentPaths
 
-__all__ = ["StepRecord", "content_hash", "file_sha256", "finished", "once", "recorded"]
+__all__ = ["StepRecord", "content_hash", "finished", "once", "recorded"]
 
 
 class StepRecord(BaseModel):
@@ -167,9 +168,3 @@ def _hashes(paths: AlignmentPaths, outputs: Sequence[Path]) -> dict[str, str]:
         if file.is_file()
     ]
     return {file.relative_to(paths.work_dir).as_posix(): file_sha256(file) for file in files}
-
-
-def file_sha256(file: Path) -> str:
-    """SHA-256 of the bytes of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
