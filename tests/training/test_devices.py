@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from operator import attrgetter
 from pathlib import Path
 
@@ -44,16 +45,20 @@ def test_an_accelerator_without_bfloat16_computes_in_full(
         assert not including_emulation
         return has
 
-    class Context:
+    told: list[bool] = []
+
+    class Context(nullcontext[None]):
         def __init__(self, device: str, dtype: torch.dtype, *, enabled: bool) -> None:
+            super().__init__()
             asked.append(torch.device(device))
-            self.enabled, self.dtype = enabled, dtype
+            told.append(enabled)
+            assert dtype == torch.bfloat16
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     monkeypatch.setattr(torch, "autocast", Context)
-    made = autocast(torch.device("cuda", 1), "bf16")
-    assert asked == [torch.device("cuda")]
-    assert made.enabled is has  # type: ignore[attr-defined]
+    with autocast(torch.device("cuda", 1), "bf16"):
+        assert asked == [torch.device("cuda")]
+        assert told == [has]
 
 
 def test_one_process_keeps_its_gradients() -> None:
