@@ -23,6 +23,12 @@ Plan = Annotated[
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder of checkpoints, weights and metrics.")
 ]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start", metavar="NAME|DIR", help="Go on from this model's weights, not from random ones."
+    ),
+]
 _OUT = Path("training-runs/sticker-64")
 _PAIRS = "Preference pairs: draw and score candidates with stage 1's model, keep best and worst."
 
@@ -40,11 +46,15 @@ RECIPES = {
 
 def _add(recipe: str, line: str) -> None:
     def command(
-        plan: Plan = "sticker-64", out: Out = _OUT, as_json: AsJson = False, quiet: Quiet = False
+        plan: Plan = "sticker-64",
+        out: Out = _OUT,
+        start: Start = None,
+        as_json: AsJson = False,
+        quiet: Quiet = False,
     ) -> None:
         from pigeon_rec.training.recipes import load_plan, run_recipe
 
-        path = run_recipe(recipe, load_plan(plan), out, show_progress=not quiet)
+        path = run_recipe(recipe, load_plan(plan), out, start=start, show_progress=not quiet)
         _tell(recipe, path, as_json=as_json, quiet=quiet)
 
     app.command(recipe, help=line)(command)

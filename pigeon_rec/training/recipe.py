@@ -43,6 +43,18 @@ class Recipe(ABC):
         """Switches dropout and the like; off while the recipe is validated."""
         self.module().train(training)
 
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes the weights of a finished model, in the module's names, before the first step.
+
+        What the model does not have stays as it was drawn.
+
+        Raises:
+            RuntimeError: A weight has another shape, or the module lacks it.
+        """
+        unknown = self.module().load_state_dict(dict(weights), strict=False).unexpected_keys
+        if unknown:
+            raise RuntimeError(f"unknown weights: {', '.join(unknown)}")
+
     def start(self, step: int) -> None:  # noqa: B027 - a hook
         """Told once, before the first step: 0, or where a resumed run goes on."""
 

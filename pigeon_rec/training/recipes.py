@@ -12,6 +12,7 @@ from pigeon_rec.training.devices import new_accelerator
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.plan import TrainingPlan, load_plan
 from pigeon_rec.training.recipe import Recipe
+from pigeon_rec.training.start import adopt_words, start_from
 from pigeon_rec.training.stickers import TrainingStickers, load_stickers
 from pigeon_rec.training.windows import concepts_of
 
@@ -81,12 +82,28 @@ RECIPES: dict[str, Callable[[TrainingPlan, TrainingStickers, Path], Recipe]] = {
 and align the preference pairs that `pairs.make_pairs` makes of reconstruct's model."""
 
 
-def run_recipe(name: str, plan: TrainingPlan, folder: Path, *, show_progress: bool = False) -> Path:
+def run_recipe(
+    name: str,
+    plan: TrainingPlan,
+    folder: Path,
+    *,
+    start: str | Path | None = None,
+    show_progress: bool = False,
+) -> Path:
     """Trains one recipe into `folder/<name>`; returns the weights' path.
 
+    Args:
+        name: Of the recipe.
+        plan: Sizes and loops.
+        folder: Of the plan's recipes.
+        start: Model whose weights the recipe goes on from; None starts from random ones. A run
+            that is resumed goes on from its own checkpoint.
+        show_progress: Draw a bar.
+
     Raises:
-        TrainingError: The plan has no loop for the recipe, or an earlier recipe's weights are
-            missing from `folder`.
+        ModelError: There is no such model to start from.
+        TrainingError: The plan has no loop for the recipe, an earlier recipe's weights are missing
+            from `folder`, or the model to start from is of other sizes.
     """
     if name not in RECIPES or name not in plan.loops:
         raise TrainingError(
@@ -97,6 +114,10 @@ def run_recipe(name: str, plan: TrainingPlan, folder: Path, *, show_progress: bo
     loop = plan.loops[name]
     # The first process learns the text tokenizer and fills the caches; the others find them.
     with new_accelerator().main_process_first():
+        if start is not None:
+            adopt_words(folder, start)
         torch.manual_seed(loop.seed)  # the recipe draws its first weights
         recipe = RECIPES[name](plan, plan_stickers(plan), folder)
+        if start is not None:
+            start_from(recipe, name, start)
     return train(recipe, loop, folder / name, show_progress=show_progress)

@@ -6,6 +6,8 @@ rows that nobody uses restart at a vector of the current batch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -59,6 +61,12 @@ class CodebookAverages(nn.Module):
         self._follow(quantizer)
 
     @torch.no_grad()
+    def begin(self, quantizer: VectorQuantizer) -> None:
+        """Starts the averages at the rows as they are, each as if it had just been used."""
+        self.sums.copy_(quantizer.embedding.weight)
+        self.counts.fill_(1.0)
+
+    @torch.no_grad()
     def restart(self, quantizer: VectorQuantizer, unit: Tensor) -> None:
         """Sets every row to one of the vectors `unit [n, code_dim]`."""
         self.sums.copy_(unit[torch.randint(len(unit), (len(self.sums),))])
@@ -106,6 +114,11 @@ class TokenizerRecipe(Recipe):
     def module(self) -> nn.Module:
         parts = {"tokenizer": self.tokenizer, "decoder": self.decoder, "averages": self.averages}
         return nn.ModuleDict(parts)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        super().start_from(weights)
+        self.averages.begin(self.tokenizer.quantize)
+        self.continuous_steps = 0  # its codebook tells patches apart already
 
     def start(self, step: int) -> None:
         self.step = step
