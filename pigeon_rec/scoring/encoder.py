@@ -1,12 +1,13 @@
 """A small CLIP-like encoder: images and texts into one space, to score and to retrieve with.
 
 Trained on the catalogue's artwork and captions with the symmetric contrastive loss of CLIP
-(arXiv 2103.00020, section 2.3); captions name the concept and, half the time, the style.
+(arXiv 2103.00020, section 2.3); captions name the concept, the style, both, or the topic.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
@@ -35,12 +36,19 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class EncoderConfig(BaseModel):
-    """Sizes of the scorer."""
+    """Sizes of the scorer.
+
+    Attributes:
+        stem: Channels of convolutions of stride 2 before the image tower, one for each halving of
+            `patch`: they see the edges and fills that a style lies in from far fewer pictures than
+            one linear map of whole patches, which is what an empty stem is.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_size: Positive = 64
     patch: Positive = 8
+    stem: tuple[Positive, ...] = ()
     width: Positive = 192
     layers: Positive = 4
     heads: Positive = 6
@@ -56,6 +64,11 @@ class EncoderConfig(BaseModel):
                 f"patch {self.patch} must divide image_size {self.image_size}, "
                 f"and heads {self.heads} must divide width {self.width}"
             )
+        if self.stem and 2 ** len(self.stem) != self.patch:
+            raise ValueError(
+                f"stem {self.stem} halves the picture {len(self.stem)} times, which must make "
+                f"patch {self.patch} pixels one"
+            )
         return self
 
 
@@ -66,7 +79,7 @@ class ImageTextEncoder(nn.Module):
         super().__init__()
         self.config = config
         width, patches = config.width, (config.image_size // config.patch) ** 2
-        self.patch_embed = nn.Conv2d(3, width, config.patch, config.patch)
+        self.patch_embed = _patches(config)
         self.image_position = nn.Parameter(torch.randn(1, patches, width) * 0.02)
         self.image_layers = _tower(config, config.layers)
         self.image_head = nn.Linear(width, config.embedding, bias=False)
@@ -88,6 +101,20 @@ class ImageTextEncoder(nn.Module):
         x = self.text_layers(x, src_key_padding_mask=~mask) * mask.unsqueeze(-1)
         mean = x.sum(1) / mask.sum(1, keepdim=True)
         return F.normalize(self.text_head(mean).float(), dim=-1)
+
+
+def _patches(config: EncoderConfig) -> nn.Module:
+    """Pixels `[B, 3, H, W]` to patches `[B, width, rows, columns]`."""
+    if not config.stem:
+        return nn.Conv2d(3, config.width, config.patch, config.patch)
+    layers: list[nn.Module] = []
+    for before, after in zip((3, *config.stem[:-1]), config.stem, strict=True):
+        layers += [
+            nn.Conv2d(before, after, 3, stride=2, padding=1),
+            nn.GroupNorm(math.gcd(8, after), after),
+        ]
+        layers += [nn.GELU(), nn.Conv2d(after, after, 3, padding=1), nn.GELU()]
+    return nn.Sequential(*layers, nn.Conv2d(config.stem[-1], config.width, 1))
 
 
 def _tower(config: EncoderConfig, layers: int) -> nn.TransformerEncoder:

@@ -1,6 +1,9 @@
-"""Backbone recipe: the CLIP-like scorer, on captions of concept and style."""
+"""Backbone recipe: the CLIP-like scorer, on captions of concept, style and topic."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -8,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS
+from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, topics
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.scoring.encoder import EncoderConfig, ImageTextEncoder
 from pigeon_rec.training.recipe import Losses, Recipe
@@ -17,13 +20,17 @@ from pigeon_rec.training.stickers import TrainingStickers, shifted, to_pixels
 __all__ = ["ScorerRecipe"]
 
 _STYLES_PER_CONCEPT = 3
+_NAMED: Mapping[str, float] = MappingProxyType(
+    {"concept": 0.3, "both": 0.4, "style": 0.15, "topic": 0.15}
+)
+"""What captions name, and the share of each kind."""
 
 
 class ScorerRecipe(Recipe):
     """Contrasts pictures with captions; a batch holds several styles of each of its concepts.
 
-    A caption is the title or the semantics; half of them also describe the style. Rows whose
-    captions fit a picture equally well (same concept, no style named) share the target.
+    A caption names the concept (by title or semantics), the style, both, or the topic. Captions
+    that fit a picture equally well (the same concept, no style named) share the target.
     """
 
     def __init__(
@@ -31,6 +38,8 @@ class ScorerRecipe(Recipe):
     ) -> None:
         self.stickers = stickers
         self.text = text
+        self._topics = topics(stickers.rows).to_list()
+        self._topic = np.unique(np.array(self._topics), return_inverse=True)[1]
         self.encoder = ImageTextEncoder(config)
 
     def module(self) -> nn.Module:
@@ -38,9 +47,10 @@ class ScorerRecipe(Recipe):
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         rows = self._rows(batch_size, random)
-        named = random.random(len(rows)) < 0.5
+        named = random.choice(len(_NAMED), len(rows), p=list(_NAMED.values()))
         captions = [
-            self._caption(int(r), bool(n), random) for r, n in zip(rows, named, strict=True)
+            self._caption(int(row), kind, random)
+            for row, kind in zip(rows, np.array(list(_NAMED))[named], strict=True)
         ]
         truth = to_pixels(shifted(self.stickers.images[rows], random, reach=4)).to(self.device)
         image = self.encoder.image(truth)
@@ -61,18 +71,33 @@ class ScorerRecipe(Recipe):
         rows = np.take_along_axis(self.stickers.at[concepts], styles, 1).ravel()
         return rows[rows >= 0]
 
-    def _caption(self, row: int, style: bool, random: np.random.Generator) -> str:
+    def _caption(self, row: int, kind: str, random: np.random.Generator) -> str:
+        style = STYLE_DESCRIPTIONS[self.stickers.rows["style"][row]]
+        if kind == "topic":
+            return self._topics[row].replace("-", " ")
+        if kind == "style":
+            return style
         field = "title" if random.random() < 0.5 else "semantics"
         concept = str(self.stickers.rows[field][row])
-        if not style:
-            return concept
-        return f"{concept}, {STYLE_DESCRIPTIONS[self.stickers.rows['style'][row]]}"
+        return f"{concept}, {style}" if kind == "both" else concept
 
-    def _fits(self, rows: NDArray[np.int64], named: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether each caption fits each image, `[image, caption]`: concept, and style if named."""
-        concept, style = self.stickers.concept[rows], self.stickers.style[rows]
-        same = concept[:, None] == concept[None, :]
-        return same & (~named[None, :] | (style[:, None] == style[None, :]))
+    def _fits(self, rows: NDArray[np.int64], named: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each caption fits each image, `[image, caption]`: in all that the caption names.
+
+        Args:
+            rows: Of the stickers.
+            named: Place in `_NAMED` of each caption.
+        """
+        kind = np.array(list(_NAMED))[named]
+        fits = np.ones((len(rows), len(rows)), dtype=np.bool_)
+        for values, kinds in (
+            (self.stickers.concept, ("concept", "both")),
+            (self.stickers.style, ("style", "both")),
+            (self._topic, ("topic",)),
+        ):
+            of_rows = values[rows]
+            fits &= (of_rows[:, None] == of_rows[None, :]) | ~np.isin(kind, kinds)[None, :]
+        return fits
 
 
 def _soft_loss(logits: Tensor, fits: Tensor) -> Tensor:

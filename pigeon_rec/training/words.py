@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS
+from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, topics
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.plan import TrainingPlan
 from pigeon_rec.training.stickers import TrainingStickers
@@ -29,3 +29,4 @@ def _texts(stickers: TrainingStickers) -> Iterator[str]:
     yield from concepts["title"]
     yield from concepts["semantics"]
     yield from (f"sticker, {words}" for words in STYLE_DESCRIPTIONS.values())
+    yield from sorted({topic.replace("-", " ") for topic in topics(stickers.rows)})

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS
 from pigeon_rec.model.text_tokenizer import TextTokenizer
-from pigeon_rec.training.scorer import ScorerRecipe, _soft_loss
+from pigeon_rec.training.scorer import _NAMED, ScorerRecipe, _soft_loss
 from pigeon_rec.training.stickers import TrainingStickers
 from tests.model.tiny import seeded
 from tests.training.world import PLAN
@@ -31,25 +31,41 @@ def test_a_batch_holds_three_styles_of_each_concept(
     assert len(set(concepts[:, 0].tolist())) == 12
 
 
-def test_captions_are_of_the_concept_and_its_style(
+def test_captions_name_concept_style_both_or_topic(
     recipe: ScorerRecipe, stickers: TrainingStickers
 ) -> None:
     random = np.random.default_rng(0)
     row = stickers.rows.row(5, named=True)
-    plain = {recipe._caption(5, False, random) for _ in range(20)}
+    style = STYLE_DESCRIPTIONS[row["style"]]
+    plain = {recipe._caption(5, "concept", random) for _ in range(20)}
     assert plain == {row["title"], row["semantics"]}
-    described = {recipe._caption(5, True, random) for _ in range(20)}
-    assert described == {f"{words}, {STYLE_DESCRIPTIONS[row['style']]}" for words in plain}
+    described = {recipe._caption(5, "both", random) for _ in range(20)}
+    assert described == {f"{words}, {style}" for words in plain}
+    assert recipe._caption(5, "style", random) == style
+    topic = (row["theme"] or row["emotion"]).replace("-", " ")
+    assert recipe._caption(5, "topic", random) == topic
 
 
 def test_a_caption_fits_what_it_says(recipe: ScorerRecipe, stickers: TrainingStickers) -> None:
     styles = [s for s in stickers.at[0] if s >= 0][:2] + [s for s in stickers.at[1] if s >= 0][:1]
-    fits = recipe._fits(np.array(styles), np.array([False, True, True]))
+    concept, both = (list(_NAMED).index(kind) for kind in ("concept", "both"))
+    fits = recipe._fits(np.array(styles), np.array([concept, both, both]))
     assert fits.tolist() == [
         [True, False, False],  # the first caption names no style and fits both pictures
         [True, True, False],
         [False, False, True],
     ]
+
+
+def test_style_and_topic_captions_fit_across_concepts(
+    recipe: ScorerRecipe, stickers: TrainingStickers
+) -> None:
+    rows = np.arange(len(stickers))
+    for kind, values in (("style", stickers.style), ("topic", recipe._topic)):
+        named = np.full(len(rows), list(_NAMED).index(kind))
+        fits = recipe._fits(rows, named)
+        assert (fits == (values[:, None] == values[None, :])).all()
+        assert fits.sum() > len(rows)
 
 
 def test_with_one_fitting_caption_the_loss_is_cross_entropy() -> None:
