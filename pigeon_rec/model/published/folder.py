@@ -7,16 +7,38 @@ LaVIT-7B-v2's; `mask_generator/`, `adapter/` and `llama/` are what Pigeon's trai
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from huggingface_hub.errors import StrictDataclassError
+
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.published.weight_files import WeightFiles, find_weights
 
-__all__ = ["PublishedFolder", "Resolution"]
+__all__ = ["PublishedFolder", "Resolution", "usable"]
 
 Resolution = Literal["highres", "lowres"]
+
+
+@contextmanager
+def usable(what: str, where: Path) -> Iterator[None]:
+    """Tells what a library says of a part's settings as an error that names their place.
+
+    Args:
+        what: The settings, for the message.
+        where: Their file or folder.
+
+    Raises:
+        ModelError: In the place of the library's own errors, which are of many kinds.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, RuntimeError, OSError, StrictDataclassError) as error:
+        told = " ".join(str(error).split()) or repr(error)
+        raise ModelError(f"{what} cannot be used: {told}", where=str(where)) from error
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from transformers import LlamaTokenizer
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.image_generator import ImageGenerator
-from pigeon_rec.model.published.folder import PublishedFolder, Resolution
+from pigeon_rec.model.published.folder import PublishedFolder, Resolution, usable
 from pigeon_rec.model.published.key_maps import KEY_MAPS, fill
 from pigeon_rec.model.published.parts import (
     PublishedParts,
@@ -56,7 +56,9 @@ def load_published(
     folder = PublishedFolder.find(Path(root), resolution, checkpoint, lora)
     files = folder.files()
     sizes = measure(folder, files)
-    parts = build_parts(sizes, size)
+    with usable("the saved settings", folder.root):
+        parts = build_parts(sizes, size)
+        parts.generator.sampler()
     _fill_all(parts, files, sizes, folder.resolution)
     return PublishedPipeline(
         sizes.config,
@@ -77,7 +79,8 @@ def _fill_all(
         fill(module, key_map, files[name], _OWN.get(name, ""))
     language_model = parts.personalisation.language_model
     computed_buffers(language_model)
-    add_lora(language_model, sizes.lora)
+    with usable("the adapter's settings", files["lora"].where):
+        add_lora(language_model, sizes.lora)
     fill(language_model, KEY_MAPS["lora"], files["lora"], r"\.lora_")
     if "unconditional" in files:
         parts.generator.unconditional = files["unconditional"].tensors()[""].float()
@@ -90,8 +93,6 @@ def _text(folder: PublishedFolder) -> TextTokenizer:
     where = folder.language_model
     if not any((where / name).is_file() for name in ("tokenizer.model", "tokenizer.json")):
         raise ModelError("the text tokenizer is missing", where=str(where / "tokenizer.model"))
-    try:
+    with usable("the text tokenizer", where):
         tokenizer = LlamaTokenizer.from_pretrained(str(where), local_files_only=True)
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        raise ModelError(f"the text tokenizer cannot be read: {error}", where=str(where)) from error
     return TextTokenizer(tokenizer.backend_tokenizer)

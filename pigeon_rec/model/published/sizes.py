@@ -27,7 +27,7 @@ from pigeon_rec.model.configuration import (
     RendererConfig,
     VisualTokenizerConfig,
 )
-from pigeon_rec.model.published.folder import PublishedFolder
+from pigeon_rec.model.published.folder import PublishedFolder, usable
 from pigeon_rec.model.published.weight_files import WeightFiles
 
 __all__ = ["HEADS", "MASK_HEADS", "MAX_TEXT_TOKENS", "PublishedSizes", "measure"]
@@ -72,7 +72,7 @@ def measure(folder: PublishedFolder, files: Mapping[str, WeightFiles]) -> Publis
             together; the message names key and file.
     """
     shapes = _Shapes(files)
-    llama = LlamaConfig.from_dict(folder.settings(folder.language_model / "config.json"))
+    llama = _llama(folder)
     unet, vae = (
         folder.settings(folder.renderer / part / "config.json") for part in ("unet", "vae")
     )
@@ -217,16 +217,20 @@ def _renderer(unet: Mapping[str, Any]) -> RendererConfig:
     )
 
 
+def _llama(folder: PublishedFolder) -> LlamaConfig:
+    path = folder.language_model / "config.json"
+    settings = folder.settings(path)
+    with usable("the language model's settings", path):
+        if settings.get("model_type") != LlamaConfig.model_type:
+            raise ValueError(f"model_type is {settings.get('model_type')!r}, not 'llama'")
+        return LlamaConfig.from_dict(settings)
+
+
 def _lora(folder: PublishedFolder) -> LoraConfig:
-    folder.settings(folder.lora / "adapter_config.json")  # is there, and is JSON
-    try:
+    path = folder.lora / "adapter_config.json"
+    folder.settings(path)  # is there, and is JSON
+    with usable("the adapter's settings", path):
         config = PeftConfig.from_pretrained(str(folder.lora))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"the adapter's settings are unusable: {error}", where=str(folder.lora)
-        ) from error
-    if not isinstance(config, LoraConfig):
-        raise ModelError(
-            f"the adapter is a {type(config).__name__}, not LoRA", where=str(folder.lora)
-        )
-    return config
+        if not isinstance(config, LoraConfig):
+            raise TypeError(f"it is a {type(config).__name__}, not LoRA")
+        return config

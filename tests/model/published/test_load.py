@@ -207,10 +207,42 @@ def test_a_vocabulary_that_has_no_room_for_the_codes(copied: Path) -> None:
         load_published(copied)
 
 
-def test_an_adapter_that_is_no_lora(copied: Path) -> None:
-    path = copied / "llama" / "adapter_config.json"
-    path.write_text(json.dumps({"peft_type": "IA3", "target_modules": ["q_proj"]}))
-    with pytest.raises(ModelError, match="IA3Config, not LoRA"):
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("language_model/config.json", {"vocab_size": "x"}, "vocab_size"),
+        ("language_model/config.json", {"hidden_size": 33}, "hidden size"),
+        ("language_model/config.json", {"hidden_act": "nope"}, "nope"),
+        ("language_model/config.json", {"model_type": "mistral"}, "not 'llama'"),
+        ("llama/adapter_config.json", {"peft_type": "IA3"}, "IA3Config, not LoRA"),
+        ("llama/adapter_config.json", {"peft_type": "nope"}, "nope"),
+        ("llama/adapter_config.json", {"r": 0}, "positive"),
+        ("llama/adapter_config.json", {"r": 8}, r"lora_A\.weight is \[4, 32\], expected \[8, 32\]"),
+        ("llama/adapter_config.json", {"target_modules": ["nope"]}, "nope"),
+        ("highres_pixel_decoding/unet/config.json", {"down_block_types": ["Nope"]}, "down_block"),
+        ("highres_pixel_decoding/unet/config.json", {"block_out_channels": [15, 31]}, "divisible"),
+        ("highres_pixel_decoding/unet/config.json", {"layers_per_block": "a"}, "layers_per_block"),
+        ("highres_pixel_decoding/vae/config.json", {"latent_channels": 3}, "shapes do not fit"),
+        (
+            "highres_pixel_decoding/scheduler/scheduler_config.json",
+            {"beta_schedule": "nope"},
+            "nope",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_used_are_told(
+    copied: Path, file: str, change: dict[str, object], told: str
+) -> None:
+    path = copied / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelError, match=told) as error:
+        load_published(copied)
+    assert str(copied) in str(error.value)
+
+
+def test_a_damaged_text_tokenizer_is_told(copied: Path) -> None:
+    (copied / "language_model" / "tokenizer.model").write_bytes(b"no tokenizer")
+    with pytest.raises(ModelError, match=r"text tokenizer cannot be used.*language_model"):
         load_published(copied)
 
 
