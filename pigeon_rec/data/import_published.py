@@ -98,12 +98,17 @@ def import_published(
         progress: Hears how many pictures were checked, of how many.
 
     Raises:
-        CatalogueError: See `read_published`; or a picture's path leads out of the image folder.
+        CatalogueError: See `read_published`; or a picture's path leads out of the image folder, no
+            item has a usable picture, or nothing can be written to `out`.
     """
     dataset = read_published(folder)
     root = find_images(dataset, images)
     _refuse_paths_outside(dataset, root)
+    _make_folder(out)
     items, problems = _items(dataset, root, out, progress or (lambda *_: None))
+    if items.is_empty():
+        first = f"{problems[0].where}: {problems[0].message}" if problems else str(dataset.folder)
+        raise CatalogueError("no item has a usable picture", where=first)
     interactions, unknown = _known(_interactions(dataset), items, ("item_id",))
     sequences, cut = _known(_sequences(dataset), items, ("target_id", "history_ids"))
     for frame, name in ((items, "items"), (interactions, "interactions"), (sequences, "sequences")):
@@ -125,7 +130,7 @@ def _refuse_paths_outside(dataset: PublishedDataset, root: Path) -> None:
     base = root.resolve()
     for number, path in enumerate(dataset.image_paths):
         try:
-            outside = bool(path) and not (base / str(path)).resolve().is_relative_to(base)
+            outside = bool(path) and not (base / path).resolve().is_relative_to(base)
         except (OSError, ValueError):  # a NUL, a loop of links
             outside = True
         if outside:
@@ -136,13 +141,20 @@ def _refuse_paths_outside(dataset: PublishedDataset, root: Path) -> None:
             )
 
 
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogueError(f"cannot write there: {error.strerror}", where=str(out)) from error
+
+
 def _items(
     dataset: PublishedDataset, root: Path, out: Path, progress: Callable[[str, int, int], None]
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """Rows of every item whose picture can be decoded, and a problem for each of the others."""
     rows, problems = [], []
     for done, (number, facts) in enumerate(sorted(dataset.facts.items()), start=1):
-        path = dataset.image_paths[number] or ""
+        path = dataset.image_paths[number]
         try:
             data = read_file(path, root)
             digest = hashlib.sha256(data).hexdigest()
@@ -152,7 +164,7 @@ def _items(
             where = f"{dataset.paths_file}[{number}]: {path}"
             problems.append(Problem(broken.kind, str(number), where, str(broken)))
         else:
-            words = _words(facts, dataset.semantics[number] or "", path)
+            words = _words(facts, dataset.semantics[number], path)
             own = {"item_id": str(number), "image_uri": uri, "image_sha256": digest}
             rows.append(own | words)
         if done % _REPORT_EVERY == 0 or done == len(dataset.facts):
@@ -185,7 +197,7 @@ def _words(facts: StickerFacts | MovieFacts, semantics: str, path: str) -> dict[
         return {**own, "semantics": semantics}
     genres = "" if facts.genres.startswith("(") else facts.genres  # "(no genres listed)"
     own = {"title": facts.title.strip(), "category": genres.partition("|")[0], "genres": genres}
-    return {**own, "semantics": semantics or facts.intro or ""}
+    return {**own, "semantics": semantics or facts.intro}
 
 
 def _interactions(dataset: PublishedDataset) -> pl.DataFrame:

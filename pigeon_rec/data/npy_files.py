@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import Unpickler, UnpicklingError  # noqa: TID251 - with the allow-list below
+from tokenize import TokenError
 from types import MappingProxyType
 from typing import Any
 
@@ -26,13 +27,21 @@ from pigeon_rec.errors import CatalogueError
 __all__ = ["MAX_BYTES", "MAX_VALUES", "load_npy"]
 
 MAX_BYTES = 512 * 2**20
-"""Largest file that is opened at all; the published ones without features are below 100 MB."""
+"""Largest file that is opened at all: far more than paths, texts and windows of items take."""
 
 MAX_VALUES = 20_000_000
 """Most values a file may hold once every reference inside it is written out."""
 
 _DEEPEST = 12
 _DTYPE = re.compile(r"[<>|=]?([biufU]\d+|O(8)?|b1)")
+
+_DAMAGED = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError),
+    *(SyntaxError, TokenError, TypeError, ValueError),
+)
+"""How numpy and pickle tell damaged files."""
+
+_LAST_CHARACTER = 0x10FFFF
 
 
 def load_npy(path: Path) -> Any:
@@ -64,8 +73,7 @@ def load_npy(path: Path) -> Any:
             where=str(path),
             remedy="Only numpy arrays and plain containers are read; nothing in it was run",
         ) from refused
-    except (ValueError, TypeError, EOFError, IndexError, KeyError, AttributeError) as error:
-        # numpy and pickle tell damaged files in all these ways.
+    except _DAMAGED as error:
         raise CatalogueError(f"the file is damaged: {error}", where=str(path)) from error
 
 
@@ -105,7 +113,16 @@ def _filled(shape: Any, code: str, fortran: object, content: object) -> NDArray[
         flat = np.fromiter(content, dtype=object, count=count)
     else:
         flat = np.frombuffer(content, dtype) if content else np.empty(count, dtype)
+        _check_characters(flat)
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _check_characters(flat: NDArray[Any]) -> None:
+    """Refuses strings of numbers that are no characters, which Python does not expect."""
+    if flat.dtype.kind == "U" and flat.itemsize and flat.size:
+        codes = flat.view(f"{flat.dtype.str[0]}u4")
+        if codes.max() > _LAST_CHARACTER:
+            raise _Refused("it holds strings that are none")
 
 
 def _plain_code(code: object) -> str:

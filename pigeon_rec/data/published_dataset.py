@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pigeon_rec.data.npy_files import load_npy
 from pigeon_rec.errors import CatalogueError
@@ -30,6 +30,13 @@ __all__ = [
 
 SPLITS = ("train", "valid", "test")
 
+
+def _absent_is_empty(value: object) -> object:
+    """What pandas leaves where a text is missing (None, or a float that is no number) is empty."""
+    return "" if value is None or value != value else value
+
+
+Words = Annotated[str, BeforeValidator(_absent_is_empty)]
 Item = Annotated[int, Field(ge=0)]
 Window = Annotated[list[Item], Field(min_length=2)]
 Groups = dict[int | str, dict[int | str, list[Item]]]
@@ -42,8 +49,8 @@ class StickerFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    emo: str
-    text: str = ""
+    emo: Words
+    text: Words = ""
 
 
 class MovieFacts(BaseModel):
@@ -51,9 +58,9 @@ class MovieFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    title: str
-    genres: str = ""
-    intro: str | None = None
+    title: Words
+    genres: Words = ""
+    intro: Words = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class PublishedDataset:
         scenario: `sticker` or `movie`.
         folder: Where the `.npy` files lie.
         image_paths: Path of each item's picture below the image folder; empty where it has none.
-        semantics: Each item's description.
+        semantics: Each item's description; empty where it has none.
         facts: Of the items, by number.
         users: User -> group -> items in the order of interaction.
         windows: Split -> user -> group -> windows, the last item of each being the target.
@@ -92,8 +99,8 @@ class PublishedDataset:
 
     scenario: str
     folder: Path
-    image_paths: list[str | None]
-    semantics: list[str | None]
+    image_paths: list[str]
+    semantics: list[str]
     facts: Mapping[int, StickerFacts | MovieFacts]
     users: Groups
     windows: Mapping[str, Windows]
@@ -113,8 +120,8 @@ def read_published(folder: Path) -> PublishedDataset:
     """
     folder = _processed(folder)
     scenario, layout = _layout(folder)
-    image_paths = _read(folder, "all_image_paths", list[str | None])
-    semantics = _read(folder, layout.semantics, list[str | None])
+    image_paths = _read(folder, "all_image_paths", list[Words])
+    semantics = _read(folder, layout.semantics, list[Words])
     facts: dict[int, Any] = _read(folder, layout.facts, dict[Item, layout.kind])  # type: ignore[name-defined]
     count = len(image_paths)
     _same_count(folder / f"{layout.semantics}.npy", len(semantics), count)

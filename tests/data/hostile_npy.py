@@ -101,6 +101,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "huge array in the header": (lambda: _header_only("<f8", (10**12,)), "more than"),
     "array without its bytes": (lambda: _header_only("<i8", (1000,)) + b"few", "promises"),
     "huge array of nothing": (lambda: _header_only("<U0", (10**12,)), "more than"),
+    "strings of no characters": (
+        lambda: _header_only("<U1", (1,)) + b"\xff\xff\xff\x7f",
+        "strings that are none",
+    ),
     "records": (lambda: _header_only("<V16", (1,)) + bytes(16), "kind"),
     "huge array in the pickle": (
         lambda: _filled(

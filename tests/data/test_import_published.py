@@ -100,6 +100,30 @@ def test_a_picture_that_cannot_be_used_is_told_and_left_out(stickers: Path, tmp_
     assert summary.interactions == 21 - 4
 
 
+def test_what_pandas_leaves_for_a_missing_text_is_none(stickers: Path, tmp_path: Path) -> None:
+    folder, none = stickers / "processed_seq", float("nan")
+    facts = {i: {"emo": "Neutral", "text": none} for i in range(12)}
+    save(folder, "mapped_anno_dict", facts)
+    texts = np.load(folder / "sticker_semantics.npy").tolist()
+    save(folder, "sticker_semantics", np.array([*texts[:-1], none], dtype=object))
+    import_published(stickers, tmp_path / "out")
+    items = pl.read_parquet(tmp_path / "out" / "items.parquet")
+    assert items["title"].to_list() == items["semantics"].to_list() == [*texts[:-1], ""]
+
+
+def test_nothing_usable_is_an_error(stickers: Path, tmp_path: Path) -> None:
+    for file in (stickers / "Images").rglob("*.png"):
+        file.unlink()
+    with pytest.raises(CatalogueError, match=r"no item has a usable.*\[0\].*no such image"):
+        import_published(stickers, tmp_path / "out")
+
+
+def test_a_place_that_cannot_be_written_to(stickers: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(CatalogueError, match=r"cannot write there: .*out"):
+        import_published(stickers, tmp_path / "out")
+
+
 def test_a_picture_of_too_many_pixels_is_never_decoded(stickers: Path, tmp_path: Path) -> None:
     Image.new("1", (5000, 5000)).save(picture(stickers, 0))
     summary = import_published(stickers, tmp_path / "out")

@@ -6,6 +6,7 @@ import io
 import os
 import pickle  # noqa: TID251 - as numpy writes it
 from collections import OrderedDict, defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,20 @@ def test_a_cut_file_is_damaged(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(CatalogueError, match=r"train\.npy"):
         load_npy(path)
+
+
+@given(st.randoms(use_true_random=False))
+def test_any_damage_is_told_as_such(tmp_path_factory: pytest.TempPathFactory, chance: Any) -> None:
+    """Whatever a few changed bytes make of a file, it is read or refused, and nothing else."""
+    stream = io.BytesIO()
+    np.save(stream, np.array({1: ["a", 2.5, None], "b": np.array(["x", "yz"])}))
+    data = bytearray(stream.getvalue())
+    for _ in range(chance.randint(1, 4)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    path = tmp_path_factory.mktemp("damaged") / "file.npy"
+    path.write_bytes(data)
+    with suppress(CatalogueError):
+        assert load_npy(path) is not None
 
 
 def test_a_missing_file_says_what_to_give(tmp_path: Path) -> None:

@@ -119,7 +119,8 @@ class PublishedFolder:
             found["unconditional"] = self._single("pixel_decoding/uncond_embeddings.bin")
         return found
 
-    def settings(self, path: Path) -> dict[str, Any]:
+    @staticmethod
+    def settings(path: Path) -> dict[str, Any]:
         """A library's JSON file.
 
         Raises:
