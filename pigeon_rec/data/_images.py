@@ -67,10 +67,10 @@ def decode(data: bytes, size: int) -> npt.NDArray[np.uint8]:
 
 
 def read_file(uri: str, root: Path | None) -> bytes:
-    """The bytes of the file `root / uri`, cut one byte behind `MAX_BYTES`.
+    """At most one byte more than `MAX_BYTES` of the file `root / uri`, which stays inside `root`.
 
     Raises:
-        BrokenImage: `image_path` where it lies outside `root`, or `image_missing`.
+        BrokenImage: `image_path` or `image_missing`.
     """
     if root is None:
         raise BrokenImage("image_missing", "the catalogue carries no bytes and has no folder")
