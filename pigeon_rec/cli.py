@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pigeon_rec import __version__
-from pigeon_rec._cli import align, evaluate, models, nightly, recbole, train, warehouse
+from pigeon_rec._cli import align, evaluate, importers, models, nightly, recbole, train, warehouse
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(nightly.app, name="nightly")
 app.add_typer(align.app, name="align")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(importers.app, name="import")
 app.add_typer(models.app, name="models")
 app.add_typer(recbole.app, name="recbole")
 app.add_typer(train.app, name="train")

@@ -49,6 +49,7 @@ def mask_images(
     gumbel: Tensor,
     *,
     rebuild: bool | None = None,
+    width: int | None = None,
 ) -> MaskedImages:
     """Scores history and target of every sample together and draws both masks.
 
@@ -60,9 +61,12 @@ def mask_images(
         target_ratio: Share of the target's.
         gumbel: Gumbel(0, 1) noise `[B, T]`, at each token's place in the joined row.
         rebuild: See `MaskGenerator.keep_target`.
+        width: Places of a joined row; the longest row's by default. With one width for all, no
+            row's arithmetic depends on its neighbours.
     """
     generator = personalisation.mask_generator
     row = history.join(target)
+    row = row if width is None else row.padded(width)
     of_target = row.image == history.lengths.shape[1]
     types = torch.where(of_target, TARGET, HISTORY).masked_fill(~row.present, PADDING)
     published = generator.config.published
@@ -70,7 +74,9 @@ def mask_images(
     if not published:
         types = types.masked_fill(special, PADDING)
     embeds = personalisation.token_embeddings(row.ids.clamp(min=0))
-    scores = generator(embeds, row.positions, types)
+    # The opening and closing ids of an image that keeps every patch stand beyond the table.
+    positions = row.positions.clamp(max=generator.config.max_position)
+    scores = generator(embeds, positions, types)
     keep = generator.keep_history(scores, types, history_ratio, gumbel)
     keep = keep + generator.keep_target(scores, types, target_ratio, gumbel, rebuild=rebuild)
     keep = generator.decisions(keep)
@@ -100,6 +106,7 @@ def decode_kept(
     vocabulary: Vocabulary,
     *,
     published: bool = False,
+    width: int | None = None,
 ) -> DecoderOutput:
     """Prompt embeddings of a masked target: what its kept codes still tell.
 
@@ -110,10 +117,14 @@ def decode_kept(
         vocabulary: Tells codes from other ids.
         published: Kept codes move together, and masked ones leave no gap. Otherwise every code
             keeps its position, and decisions pass gradient on.
+        width: Places the decoder looks at, codes or not; those of the longest row by default.
     """
     code = target.present & (target.ids >= vocabulary.first_code)
     kept = code & (target.keep > 0.5)
     ids, keep, shown = pack(kept if published else code, target.ids, target.keep, kept)
     ids, keep, shown = (t[:, : decoder.config.queries] for t in (ids, keep, shown))
+    if width is not None:
+        more = max(0, width - ids.shape[1])
+        ids, keep, shown = (F.pad(t, (0, more)) for t in (ids, keep, shown))
     vectors = F.embedding((ids - vocabulary.first_code).clamp(min=0), codebook)
     return decoder(vectors * keep.unsqueeze(-1), shown)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.merging import Instruction
-from pigeon_rec.model.paths import model_folder
+from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.model.personalisation import InstructionTexts, Personalisation
 from pigeon_rec.model.prefix import ReadPrefix, read_prefix
 from pigeon_rec.model.randomness import gumbel_noise, normal_noise
@@ -82,6 +83,9 @@ class PigeonPipeline:
             level: it belongs to the model, not to how many pictures are asked for at once.
     """
 
+    defaults: ClassVar[GenerationConfig] = GenerationConfig()
+    """Settings where a caller gives none."""
+
     def __init__(
         self,
         config: PigeonConfig,
@@ -117,12 +121,18 @@ class PigeonPipeline:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, batch_size: int = _BATCH) -> PigeonPipeline:
-        """Loads a bundled model by name or a saved one by folder, in float32.
+        """Loads a bundled model by name, or a saved or published one by folder, in float32.
+
+        A published folder is LaVIT's with Pigeon's checkpoint in it; see `load_published`.
 
         Raises:
             ModelError: A file is missing, or weights and configuration do not fit.
         """
         folder = model_folder(name_or_path)
+        if is_published(folder):
+            from pigeon_rec.model.published.load import load_published
+
+            return load_published(folder, batch_size=batch_size)
         try:
             config = PigeonConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
@@ -157,6 +167,12 @@ class PigeonPipeline:
             "personalisation": self.personalisation,
             "image_generator": self.generator,
         }
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of a drawn picture."""
+        side = self.config.tokenizer.image_size
+        return side, side
 
     @torch.inference_mode()
     def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -221,7 +237,7 @@ class PigeonPipeline:
         scenario: str = "sticker",
     ) -> PigeonOutput:
         """As `__call__`, from code rows: `history [B, images, P]`, `reference [B, P]`."""
-        settings = settings or GenerationConfig()
+        settings = settings or self.defaults
         prompt, ratios = load_prompt(scenario), tuple(settings.mask_ratios)
         sizes = self.config.language_model
         codes = np.zeros((len(keys), len(ratios), self.config.tokenizer.patches), dtype=np.int64)
@@ -251,8 +267,7 @@ class PigeonPipeline:
             keys: `candidate_key` of each, for its noise.
             settings: Diffusion steps and guidance.
         """
-        side = self.config.tokenizer.image_size
-        images = np.zeros((len(keys), side, side, 3), dtype=np.uint8)
+        images = np.zeros((len(keys), *self.image_shape, 3), dtype=np.uint8)
         for row, key in enumerate(keys):
             decoded = self.decode(torch.from_numpy(codes[row : row + 1]))
             noise = normal_noise([key], "diffusion", self.generator.latent_shape)

@@ -129,6 +129,16 @@ class ImageTokens:
         keep = torch.ones_like(empty, dtype=self.keep.dtype).scatter(1, to, self.keep)
         return ImageTokens(ids[:, :width], keep[:, :width], self.lengths + 2)
 
+    def padded(self, width: int) -> ImageTokens:
+        """The same tokens in rows of at least `width`, however long the longest of them is."""
+        more = max(0, width - self.ids.shape[1])
+        pad = torch.nn.functional.pad
+        return replace(
+            self,
+            ids=pad(self.ids, (0, more), value=NO_CODE),
+            keep=pad(self.keep, (0, more), value=1.0),
+        )
+
     def with_keep(self, keep: Tensor) -> ImageTokens:
         """The same tokens, kept as `keep [B, T]` says."""
         return replace(self, keep=keep)

@@ -146,9 +146,10 @@ class StickerEncoder:
 
     @torch.inference_mode()
     def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 `[n, 64, 64, 3]` -> float32 `[n, d]`, rows of unit length."""
+        """uint8 `[n, H, W, 3]` -> float32 `[n, d]`, rows of unit length; resized where need be."""
         batches = fixed_batches(len(images), _BATCH)
-        chunks = [self.module.image(to_pixels(images[rows])) for rows in batches]
+        side = self.module.config.image_size
+        chunks = [self.module.image(_resized(to_pixels(images[rows]), side)) for rows in batches]
         return _rows(chunks, len(images), self.module.config.embedding)
 
     @torch.inference_mode()
@@ -160,6 +161,13 @@ class StickerEncoder:
             for rows in fixed_batches(len(texts), _BATCH)
         ]
         return _rows(chunks, len(texts), self.module.config.embedding)
+
+
+def _resized(pixels: Tensor, side: int) -> Tensor:
+    """Pixels `[B, 3, H, W]` as `[B, 3, side, side]`; as they are where they have that size."""
+    if pixels.shape[-2:] == (side, side):
+        return pixels
+    return F.interpolate(pixels, (side, side), mode="area")
 
 
 def _rows(chunks: list[Tensor], count: int, width: int) -> NDArray[np.float32]:

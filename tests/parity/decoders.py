@@ -9,19 +9,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from pigeon_rec.model.configuration import DecoderConfig
+from pigeon_rec.model.published.key_maps import KEY_MAPS
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from tests.parity.checks import Checks
 from tests.parity.golden import Golden
 
 __all__ = ["build_decoder", "highres_decoder", "lowres_decoder"]
-
-_NAMES = {
-    "unet_proj.": "projections.0.",
-    "unet_proj_1.": "projections.0.",
-    "unet_proj_2.": "projections.1.",
-    "unet_attnpool.": "attnpool.",
-}
-"""Published name -> ours; all others are the same."""
 
 
 def build_decoder(
@@ -45,15 +38,9 @@ def build_decoder(
         }
     )
     module = TokenizerDecoder(config).eval()
-    module.load_state_dict({_ours(name): weight for name, weight in weights.items()})
+    key_map = KEY_MAPS["tokenizer_decoder" if config.pooled else "tokenizer_decoder/lowres"]
+    module.load_state_dict(key_map.weights(module.state_dict(), weights, "the recorded file"))
     return module
-
-
-def _ours(name: str) -> str:
-    for theirs, ours in _NAMES.items():
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    return name
 
 
 @torch.no_grad()

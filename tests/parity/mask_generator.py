@@ -9,39 +9,42 @@ from torch import Tensor
 
 from pigeon_rec.model.configuration import MaskGeneratorConfig
 from pigeon_rec.model.mask_generator import PADDING, TARGET, MaskGenerator, keep_counts
+from pigeon_rec.model.published.key_maps import KEY_MAPS
 from tests.parity.checks import Checks
 from tests.parity.golden import Golden
 
-__all__ = ["generator_config", "generator_weights", "mask_generator"]
-
-
-def generator_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Published names -> ours: only the table of positions is called otherwise."""
-    return {name.replace("position_embedding.pe", "positions"): w for name, w in weights.items()}
+__all__ = ["generator_config", "load_generator", "mask_generator"]
 
 
 def generator_config(
     sizes: Mapping[str, int], weights: Mapping[str, Tensor]
 ) -> MaskGeneratorConfig:
-    """The published generator; feed-forward width and positions are those of the weights."""
+    """Of the published generator; feed-forward width and positions are those of the weights."""
     return MaskGeneratorConfig(
         layers=sizes["num_layers"],
         heads=sizes["num_heads"],
         feedforward=len(weights["encoder.layers.0.linear1.bias"]),
-        max_position=len(weights["positions"]) - 1,
+        max_position=len(weights["position_embedding.pe"]) - 1,
         published=True,
     )
+
+
+def load_generator(module: MaskGenerator, weights: Mapping[str, Tensor], checks: Checks) -> None:
+    """Loads published weights; our own table of positions must be theirs."""
+    own = module.positions.clone()  # loading overwrites it in place
+    named = KEY_MAPS["mask_generator"].weights(module.state_dict(), weights, "the recorded file")
+    module.load_state_dict(named)
+    checks.close("position table", own, weights["position_embedding.pe"])
 
 
 @torch.no_grad()
 def mask_generator(golden: Golden, checks: Checks) -> None:
     """Embeddings, similarities, probabilities, counts, and every case's decisions."""
-    weights = generator_weights(golden.under("param."))
+    weights = golden.under("param.")
     module = MaskGenerator(
         golden.settings["emb_dim"], generator_config(golden.settings, weights)
     ).eval()
-    checks.close("position table", module.positions, weights["positions"])
-    module.load_state_dict(weights)
+    load_generator(module, weights, checks)
     embeds, types = golden["in.token_embeds"], golden["in.type_ids"]
     positions, padding = golden["in.position_ids"], types == PADDING
     checks.equal("padding", padding, golden["in.pad_mask"])

@@ -23,7 +23,7 @@ from tests.parity.checks import GRADIENT, LOGITS, Checks
 from tests.parity.decoders import build_decoder
 from tests.parity.golden import Golden
 from tests.parity.language_model import build_personalisation, logits, merged_ids, token_ids
-from tests.parity.mask_generator import generator_config, generator_weights
+from tests.parity.mask_generator import generator_config, load_generator
 from tests.parity.visual_tokenizer import build_tokenizer, compare_ids, tokenize
 
 __all__ = ["stage1_forward"]
@@ -52,11 +52,10 @@ def _build(golden: Golden, checks: Checks) -> _Parts:
     tokenizer = build_tokenizer(
         golden.under("param.visual_tokenizer."), told["num_patches"], told["heads"], told["layers"]
     )
-    weights = generator_weights(golden.under("param.mask_generator."))
+    weights = golden.under("param.mask_generator.")
     generator = generator_config(sizes["mask_generator"], weights)
     model = build_personalisation(golden, checks, generator)
-    checks.close("position table", model.mask_generator.positions, weights["positions"])
-    model.mask_generator.load_state_dict(weights)
+    load_generator(model.mask_generator, weights, checks)
     decoder = build_decoder(sizes["decoder"], golden.under("param.tokenizer_decoder."))
     found = tokenize(tokenizer, golden["in.encoder_features"], golden["in.tokenizer_gumbel"]).ids
     compare_ids(checks, golden, found, model.vocabulary.first_code)

@@ -73,6 +73,13 @@ def test_a_row_is_the_same_to_the_last_bit_in_any_company(encoder: StickerEncode
     assert np.array_equal(told[-1:], encoder.encode_texts(TEXTS[3:]))
 
 
+def test_pictures_of_other_sizes_are_seen_at_the_scorers_own(encoder: StickerEncoder) -> None:
+    """Larger models draw larger pictures, which are what their reduction is."""
+    larger = encoder.encode_images(IMAGES.repeat(4, axis=1).repeat(4, axis=2))
+    assert np.allclose(larger, encoder.encode_images(IMAGES), atol=1e-5)
+    assert encoder.encode_images(IMAGES[:2, :12]).shape == (2, 16)
+
+
 def test_pictures_and_texts_are_told_apart(encoder: StickerEncoder) -> None:
     assert len(np.unique(encoder.encode_images(IMAGES), axis=0)) == 150
     assert len(np.unique(encoder.encode_texts(TEXTS), axis=0)) == 4

@@ -1,0 +1,250 @@
+"""A published dataset, once, as this product's own files: catalogue, interactions, sequences.
+
+`items.parquet` and `interactions.parquet` are what a night reads; `sequences.parquet` keeps the
+authors' own split. Pictures are linked (or copied) to `images/` beside them, so that the catalogue
+stands on its own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pigeon_rec.data._images import BrokenImage, decode, read_file, read_image
+from pigeon_rec.data.catalogue import Problem
+from pigeon_rec.data.published_dataset import (
+    SPLITS,
+    MovieFacts,
+    PublishedDataset,
+    StickerFacts,
+    find_images,
+    read_published,
+)
+from pigeon_rec.errors import CatalogueError
+
+__all__ = ["FIRST_TIME", "ImportSummary", "import_published"]
+
+FIRST_TIME = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+"""Time of every user's first interaction: the dataset tells an order and no times."""
+
+_STEP = dt.timedelta(minutes=1)
+_REPORT_EVERY = 50
+
+_ITEMS = pl.Schema(
+    dict.fromkeys(
+        ("item_id", "title", "semantics", "category", "image_uri", "image_sha256"), pl.String()
+    )
+)
+_EXTRA = {"sticker": ("emotion", "theme"), "movie": ("genres",)}
+_INTERACTIONS = pl.Schema(
+    {
+        **dict.fromkeys(("user_id", "item_id", "group_id"), pl.String()),
+        "timestamp": pl.Datetime("us", "UTC"),
+    }
+)
+_SEQUENCES = pl.Schema(
+    {
+        **dict.fromkeys(("user_id", "group_id"), pl.String()),
+        "history_ids": pl.List(pl.String()),
+        **dict.fromkeys(("target_id", "split"), pl.String()),
+    }
+)
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import wrote.
+
+    Attributes:
+        scenario: `sticker` or `movie`.
+        items: Rows of `items.parquet`.
+        users: Users with an interaction.
+        interactions: Rows of `interactions.parquet`; an item a user met again counts once.
+        sequences: Rows of `sequences.parquet`.
+        problems: What was left out: items without a usable picture, and rows that name them.
+        out: The folder.
+    """
+
+    scenario: str
+    items: int
+    users: int
+    interactions: int
+    sequences: int
+    problems: tuple[Problem, ...]
+    out: str
+
+
+def import_published(
+    folder: Path,
+    out: Path,
+    images: Path | None = None,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> ImportSummary:
+    """Reads the published layout and writes three parquet files and the pictures to `out`.
+
+    Args:
+        folder: Of the `.npy` files, or the one above `processed_seq`.
+        out: Folder to write to; files of an earlier import are replaced.
+        images: Folder of the pictures; found beside the `.npy` files by default.
+        progress: Hears how many pictures were checked, of how many.
+
+    Raises:
+        CatalogueError: See `read_published`; or a picture's path leads out of the image folder, no
+            item has a usable picture, or nothing can be written to `out`.
+    """
+    dataset = read_published(folder)
+    root = find_images(dataset, images)
+    _refuse_paths_outside(dataset, root)
+    _make_folder(out)
+    items, problems = _items(dataset, root, out, progress or (lambda *_: None))
+    if items.is_empty():
+        first = f"{problems[0].where}: {problems[0].message}" if problems else str(dataset.folder)
+        raise CatalogueError("no item has a usable picture", where=first)
+    interactions, unknown = _known(_interactions(dataset), items, ("item_id",))
+    sequences, cut = _known(_sequences(dataset), items, ("target_id", "history_ids"))
+    for frame, name in ((items, "items"), (interactions, "interactions"), (sequences, "sequences")):
+        frame.write_parquet(out / f"{name}.parquet")
+    missing = _told(unknown, "interactions") + _told(cut, "sequences")
+    return ImportSummary(
+        scenario=dataset.scenario,
+        items=items.height,
+        users=interactions["user_id"].n_unique(),
+        interactions=interactions.height,
+        sequences=sequences.height,
+        problems=(*problems, *missing),
+        out=str(out),
+    )
+
+
+def _refuse_paths_outside(dataset: PublishedDataset, root: Path) -> None:
+    """A path that leads out of the image folder is no mistake to pass over: nothing is imported."""
+    base = root.resolve()
+    for number, path in enumerate(dataset.image_paths):
+        try:
+            outside = bool(path) and not (base / path).resolve().is_relative_to(base)
+        except (OSError, ValueError):  # a NUL, a loop of links
+            outside = True
+        if outside:
+            raise CatalogueError(
+                f"the file is refused: path {path!r} lies outside the image folder",
+                where=f"{dataset.paths_file}[{number}]",
+                remedy=f"Every path must stay in {root}, links followed",
+            )
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogueError(f"cannot write there: {error.strerror}", where=str(out)) from error
+
+
+def _items(
+    dataset: PublishedDataset, root: Path, out: Path, progress: Callable[[str, int, int], None]
+) -> tuple[pl.DataFrame, list[Problem]]:
+    """Rows of every item whose picture can be decoded, and a problem for each of the others."""
+    rows, problems = [], []
+    for done, (number, facts) in enumerate(sorted(dataset.facts.items()), start=1):
+        path = dataset.image_paths[number]
+        try:
+            data = read_file(path, root)
+            digest = hashlib.sha256(data).hexdigest()
+            decode(read_image(data, path, digest, root), 8)  # limits and contents, no more
+            uri = _place(root / path, root, out)
+        except BrokenImage as broken:
+            where = f"{dataset.paths_file}[{number}]: {path}"
+            problems.append(Problem(broken.kind, str(number), where, str(broken)))
+        else:
+            words = _words(facts, dataset.semantics[number], path)
+            own = {"item_id": str(number), "image_uri": uri, "image_sha256": digest}
+            rows.append(own | words)
+        if done % _REPORT_EVERY == 0 or done == len(dataset.facts):
+            progress("item images", done, len(dataset.facts))
+    extra = dict.fromkeys(_EXTRA[dataset.scenario], pl.String())
+    return pl.DataFrame(rows, schema=pl.Schema({**_ITEMS, **extra})), problems
+
+
+def _place(source: Path, root: Path, out: Path) -> str:
+    """Links the picture to its place under `out`, or copies it; its address from there."""
+    inside = source.resolve().relative_to(root.resolve())
+    target = out / "images" / inside
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not (target.exists() and target.samefile(source)):
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source.resolve(), target)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, target)
+    return target.relative_to(out).as_posix()
+
+
+def _words(facts: StickerFacts | MovieFacts, semantics: str, path: str) -> dict[str, str]:
+    """Title, semantics, category and what the scenario has besides."""
+    if isinstance(facts, StickerFacts):
+        theme = path.partition("/")[0] if "/" in path else ""
+        emotion = facts.emo.strip().lower()
+        title = facts.text.strip() or semantics
+        own = {"title": title, "category": emotion, "emotion": emotion, "theme": theme}
+        return {**own, "semantics": semantics}
+    genres = "" if facts.genres.startswith("(") else facts.genres  # "(no genres listed)"
+    own = {"title": facts.title.strip(), "category": genres.partition("|")[0], "genres": genres}
+    return {**own, "semantics": semantics or facts.intro}
+
+
+def _interactions(dataset: PublishedDataset) -> pl.DataFrame:
+    """Every user's items, each once, a minute apart in their order."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for user, groups in dataset.users.items():
+            met: dict[int, str] = {}
+            for group, items in groups.items():
+                for item in items:
+                    met.setdefault(item, str(group))
+            for place, (item, group_id) in enumerate(met.items()):
+                ids = {"user_id": str(user), "item_id": str(item), "group_id": group_id}
+                yield {**ids, "timestamp": FIRST_TIME + place * _STEP}
+
+    return pl.DataFrame(list(rows()), schema=_INTERACTIONS)
+
+
+def _sequences(dataset: PublishedDataset) -> pl.DataFrame:
+    def rows() -> Iterator[dict[str, Any]]:
+        for split in SPLITS:
+            for user, groups in dataset.windows[split].items():
+                for group, windows in groups.items():
+                    for *history, target in windows:
+                        ids = {"user_id": str(user), "group_id": str(group), "split": split}
+                        past = [str(item) for item in history]
+                        yield {**ids, "history_ids": past, "target_id": str(target)}
+
+    return pl.DataFrame(list(rows()), schema=_SEQUENCES)
+
+
+def _known(
+    frame: pl.DataFrame, items: pl.DataFrame, columns: tuple[str, ...]
+) -> tuple[pl.DataFrame, list[str]]:
+    """Rows that name items of the catalogue only, and the other items that rows name."""
+    ids = items["item_id"].implode()
+    fine, strange = pl.lit(True), set[str]()
+    for name in columns:
+        listed = frame.schema[name] == pl.List
+        one = pl.element() if listed else pl.col(name)
+        is_known = one.is_in(ids)
+        fine &= pl.col(name).list.eval(is_known).list.all() if listed else is_known
+        named = frame[name].explode() if listed else frame[name]
+        strange |= set(named.unique()) - set(items["item_id"])
+    return frame.filter(fine), sorted(strange)
+
+
+def _told(unknown: list[str], kind: str) -> list[Problem]:
+    words = f"{kind} with this item are left out: it is not in the catalogue"
+    return [Problem("unknown_item", item, f"{kind}.parquet", words) for item in unknown]

@@ -1,0 +1,269 @@
+"""Reading `.npy` files that nobody vouches for, pickled ones included, without running their code.
+
+numpy writes a dict or a list as a pickled object array, and a pickle may name any function of any
+module to be called. Here it may name numpy's own constructors and plain containers only, and those
+are replaced by ones that check what they are given. A file is refused, by name, before it can take
+more memory than its own size allows.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickletools  # looks at a pickle's instructions without carrying them out
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pickle import Unpickler, UnpicklingError  # noqa: TID251 - with the allow-list below
+from tokenize import TokenError
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pigeon_rec.errors import CatalogueError
+
+__all__ = ["MAX_BYTES", "MAX_VALUES", "load_npy"]
+
+MAX_BYTES = 512 * 2**20
+"""Largest file that is opened at all: far more than paths, texts and windows of items take."""
+
+MAX_VALUES = 20_000_000
+"""Most values a file may hold once every reference inside it is written out."""
+
+_DEEPEST = 12
+_DTYPE = re.compile(r"[<>|=]?([biufU]\d+|O(8)?|b1)")
+
+_DAMAGED = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError),
+    *(SyntaxError, TokenError, TypeError, ValueError),
+)
+"""How numpy and pickle tell damaged files."""
+
+_LAST_CHARACTER = 0x10FFFF
+
+
+def load_npy(path: Path) -> Any:
+    """The file's value as plain Python: dicts, lists, strings, numbers, truth values and None.
+
+    Args:
+        path: A `.npy` file of an array of numbers or strings, or of a pickled dict or list.
+
+    Raises:
+        CatalogueError: The file is missing, damaged, larger than `MAX_BYTES`, holds more than
+            `MAX_VALUES` values, or names anything but plain containers and arrays. The message
+            names the file.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise _Refused(f"it has {size} bytes, more than {MAX_BYTES}")
+        with path.open("rb") as stream:
+            return _Plain().convert(_read(stream.read(MAX_BYTES + 1)))
+    except OSError as error:
+        raise CatalogueError(
+            f"cannot read the file: {error.strerror}",
+            where=str(path),
+            remedy="Give the folder that holds the dataset's .npy files",
+        ) from error
+    except _Refused as refused:
+        raise CatalogueError(
+            f"the file is refused: {refused}",
+            where=str(path),
+            remedy="Only numpy arrays and plain containers are read; nothing in it was run",
+        ) from refused
+    except _DAMAGED as error:
+        raise CatalogueError(f"the file is damaged: {error}", where=str(path)) from error
+
+
+class _Refused(Exception):
+    """Why a file is not read any further."""
+
+
+def _read(data: bytes) -> Any:
+    stream = io.BytesIO(data)
+    shape, fortran, dtype = _header(stream)
+    if dtype.hasobject:
+        return _unpickle(data[stream.tell() :])
+    return _filled(shape, dtype.str, fortran, data[stream.tell() :])
+
+
+def _header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    layout: Any = np.lib.format  # its functions have no annotations
+    version = layout.read_magic(stream)
+    readers = {(1, 0): layout.read_array_header_1_0, (2, 0): layout.read_array_header_2_0}
+    if version not in readers:
+        raise _Refused(f"it has the format's version {version}; known are {sorted(readers)}")
+    shape, fortran, dtype = readers[version](stream)
+    return shape, fortran, dtype
+
+
+def _filled(shape: Any, code: str, fortran: object, content: object) -> NDArray[Any]:
+    """An array of `content`, once shape, type and content fit together."""
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise _Refused(f"it holds an array of shape {shape}")
+    dtype, count = np.dtype(_plain_code(code)), math.prod(shape)
+    if count > MAX_VALUES:
+        raise _Refused(f"it holds an array of {count} values, more than {MAX_VALUES}")
+    kind, size = (list, count) if dtype.hasobject else (bytes, count * dtype.itemsize)
+    if not isinstance(content, kind) or len(content) != size:
+        raise _Refused(f"it promises an array of {shape} {dtype} and holds another")
+    if isinstance(content, list):
+        flat = np.fromiter(content, dtype=object, count=count)
+    else:
+        flat = np.frombuffer(content, dtype) if content else np.empty(count, dtype)
+        _check_characters(flat)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _check_characters(flat: NDArray[Any]) -> None:
+    """Refuses strings of numbers that are no characters, which Python does not expect."""
+    if flat.dtype.kind == "U" and flat.itemsize and flat.size:
+        codes = flat.view(f"{flat.dtype.str[0]}u4")
+        if codes.max() > _LAST_CHARACTER:
+            raise _Refused("it holds strings that are none")
+
+
+def _plain_code(code: object) -> str:
+    if not isinstance(code, str) or not _DTYPE.fullmatch(code):
+        raise _Refused(f"it holds values of kind {code!r}")
+    return code
+
+
+def _unpickle(data: bytes) -> Any:
+    _check_instructions(data)
+    try:
+        return _SafeUnpickler(io.BytesIO(data)).load()
+    except UnpicklingError as error:
+        raise _Refused(str(error)) from error
+
+
+def _check_instructions(data: bytes) -> None:
+    """Refuses what takes memory before it is read: places in the memo far beyond what is stored."""
+    for opcode, argument, _ in pickletools.genops(data):
+        if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):
+            raise _Refused(f"it asks for {argument} places of memory in {len(data)} bytes")
+
+
+class _SafeUnpickler(Unpickler):
+    """An unpickler that knows the names in `_KNOWN`, and for each a constructor that checks."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = _KNOWN.get((module, name))
+        if known is None:
+            raise _Refused(f"it names {module}.{name}")
+        return known
+
+
+class _Constructor:
+    """What stands for a name. A pickle can call it and pass it on, and change nothing of it."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *arguments: object) -> Any:
+        return self._make(*arguments)
+
+    def __setstate__(self, _: object) -> None:
+        raise _Refused("it changes a function")
+
+
+class _Dtype:
+    """Stands for a `numpy.dtype` while a file is read; only plain ones are known."""
+
+    def __init__(self, code: object = None, *_: object) -> None:
+        self.code = _plain_code(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        # Fields, flags and sizes of the state are left out: the code tells all of a plain type.
+        self.code = _plain_code(f"{state[1]}{self.code.lstrip('<>|=')}")
+
+
+class _Array:
+    """Stands for a `numpy.ndarray` while a file is read.
+
+    Attributes:
+        value: The array, or None until its state was read.
+    """
+
+    def __init__(self) -> None:
+        self.value: NDArray[Any] | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, content = state
+        if not isinstance(dtype, _Dtype):
+            raise _Refused("it holds an array without a plain type")
+        self.value = _filled(shape, dtype.code, fortran, content)
+
+
+def _new_array(kind: object, *_: object) -> _Array:
+    if kind is not _NDARRAY:
+        raise _Refused("it holds an array of a kind of its own")
+    return _Array()
+
+
+def _new_scalar(dtype: object, content: object = b"") -> Any:
+    if not isinstance(dtype, _Dtype) or not isinstance(content, bytes):
+        raise _Refused("it holds a number that is none")
+    return _filled((1,), dtype.code, False, content)[0].item()
+
+
+def _new_dict(*_: object) -> dict[Any, Any]:
+    """An `OrderedDict` or a `defaultdict`, empty; what makes its missing values is left out."""
+    return {}
+
+
+def _not_called(*_: object) -> None:
+    raise _Refused("it calls a function")
+
+
+_NDARRAY = _Constructor(_not_called)
+
+_KNOWN: Mapping[tuple[str, str], _Constructor] = MappingProxyType(
+    {
+        **{
+            (f"numpy.{core}.multiarray", name): _Constructor(make)
+            for core in ("core", "_core")  # before and since numpy 2
+            for name, make in (("_reconstruct", _new_array), ("scalar", _new_scalar))
+        },
+        ("numpy", "ndarray"): _NDARRAY,
+        ("numpy", "dtype"): _Constructor(_Dtype),
+        ("collections", "OrderedDict"): _Constructor(_new_dict),
+        ("collections", "defaultdict"): _Constructor(_new_dict),
+        # Only ever the argument of a defaultdict.
+        **{
+            ("builtins", name): _Constructor(_not_called)
+            for name in ("dict", "float", "int", "list", "str")
+        },
+    }
+)
+"""Every name a file may use, and what is called instead."""
+
+
+class _Plain:
+    """Writes a value out as plain Python, counting: a small file can refer to itself many times."""
+
+    def __init__(self) -> None:
+        self.values = 0
+
+    def convert(self, value: Any, depth: int = 0) -> Any:
+        value = value.value if isinstance(value, _Array) else value
+        value = value.tolist() if isinstance(value, np.ndarray) else value
+        self.values += 1
+        if self.values > MAX_VALUES or depth > _DEEPEST:
+            raise _Refused(f"it holds more than {MAX_VALUES} values, or {_DEEPEST} in each other")
+        if isinstance(value, dict):
+            return {self._key(k): self.convert(v, depth + 1) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.convert(v, depth + 1) for v in value]
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise _Refused(f"it holds a {type(value).__name__}")
+
+    def _key(self, key: Any) -> Any:
+        if not isinstance(key, bool | int | float | str):
+            raise _Refused(f"it holds a dict with a {type(key).__name__} as its key")
+        return key

@@ -1,0 +1,141 @@
+"""Where the parts of the published layout lie.
+
+`language_model/`, `visual_tokenizer/` and `highres_pixel_decoding/` (or `pixel_decoding/`) are
+LaVIT-7B-v2's; `mask_generator/`, `adapter/` and `llama/` are what Pigeon's training saves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub.errors import StrictDataclassError
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.published.weight_files import WeightFiles, find_weights
+
+__all__ = ["PublishedFolder", "Resolution", "usable"]
+
+Resolution = Literal["highres", "lowres"]
+
+
+@contextmanager
+def usable(what: str, where: Path) -> Iterator[None]:
+    """Tells what a library says of a part's settings as an error that names their place.
+
+    Args:
+        what: The settings, for the message.
+        where: Their file or folder.
+
+    Raises:
+        ModelError: In the place of the library's own errors, which are of many kinds.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, RuntimeError, OSError, StrictDataclassError) as error:
+        told = " ".join(str(error).split()) or repr(error)
+        raise ModelError(f"{what} cannot be used: {told}", where=str(where)) from error
+
+
+@dataclass(frozen=True)
+class PublishedFolder:
+    """The published files.
+
+    Attributes:
+        root: LaVIT's folder.
+        resolution: `highres` renders by SDXL, `lowres` by LaVIT's first decoder.
+        checkpoint: Folder of Pigeon's `mask_generator/` and `adapter/`.
+        lora: Folder of the language model's adapter; inside it, stage 2 puts one named `policy`.
+    """
+
+    root: Path
+    resolution: Resolution
+    checkpoint: Path
+    lora: Path
+
+    @classmethod
+    def find(
+        cls,
+        root: Path,
+        resolution: Resolution | None = None,
+        checkpoint: Path | None = None,
+        lora: Path | None = None,
+    ) -> PublishedFolder:
+        """Looks where what is not told lies.
+
+        Args:
+            root: LaVIT's folder.
+            resolution: By default `highres` where there is `highres_pixel_decoding/`.
+            checkpoint: By default `root`.
+            lora: By default `llama/` in the checkpoint, or `llama/policy/` if that has an adapter.
+        """
+        high = (root / "highres_pixel_decoding").is_dir()
+        checkpoint = checkpoint or root
+        lora = lora or checkpoint / "llama"
+        policy = lora / "policy"
+        return cls(
+            root,
+            resolution or ("highres" if high else "lowres"),
+            checkpoint,
+            policy if (policy / "adapter_config.json").is_file() else lora,
+        )
+
+    @property
+    def language_model(self) -> Path:
+        """Folder of LLaMA and its text tokenizer."""
+        return self.root / "language_model"
+
+    @property
+    def renderer(self) -> Path:
+        """Folder of `unet/`, `vae/` and `scheduler/`."""
+        high = self.resolution == "highres"
+        return self.root / ("highres_pixel_decoding" if high else "pixel_decoding")
+
+    def files(self) -> dict[str, WeightFiles]:
+        """The weight files of every part, by the part's name.
+
+        Raises:
+            ModelError: A part has none.
+        """
+        decoder = (
+            "highres_tokenizer_decoder" if self.resolution == "highres" else "tokenizer_decoder"
+        )
+        found = {
+            "visual_encoder": self._single("visual_tokenizer/eva_vitg_psz14.bin"),
+            "visual_tokenizer": self._single("visual_tokenizer/tokenizer_encoder.bin"),
+            "tokenizer_decoder": self._single(f"visual_tokenizer/{decoder}.bin"),
+            "language_model": find_weights(self.language_model, "model"),
+            "lora": find_weights(self.lora, "adapter_model"),
+            "mask_generator": find_weights(self.checkpoint / "mask_generator", "model"),
+            "adapter": find_weights(self.checkpoint / "adapter", "model"),
+            "unet": find_weights(self.renderer / "unet", "diffusion_pytorch_model"),
+            "vae": find_weights(self.renderer / "vae", "diffusion_pytorch_model"),
+        }
+        if self.resolution == "lowres":
+            found["unconditional"] = self._single("pixel_decoding/uncond_embeddings.bin")
+        return found
+
+    @staticmethod
+    def settings(path: Path) -> dict[str, Any]:
+        """A library's JSON file.
+
+        Raises:
+            ModelError: It is missing or no JSON object.
+        """
+        try:
+            value = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"the settings cannot be read: {error}", where=str(path)) from error
+        if not isinstance(value, dict):
+            raise ModelError("the settings are no JSON object", where=str(path))
+        return value
+
+    def _single(self, name: str) -> WeightFiles:
+        path = self.root / name
+        if not path.is_file():
+            raise ModelError("the weights are missing", where=str(path))
+        return WeightFiles((path,), path)

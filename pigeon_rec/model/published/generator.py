@@ -1,0 +1,128 @@
+"""Prompt embeddings to pixels by the published diffusion models (paper section 3.4).
+
+High resolution: SDXL's UNet with the decoder's pooled embedding and picture sizes as conditions,
+guided away from zero embeddings. Low resolution: the UNet of LaVIT's first decoder, guided away
+from the stored embedding of an empty text. Both by DDIM (arXiv 2010.02502).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+
+from pigeon_rec.model.tokenizer_decoder import DecoderOutput
+
+__all__ = ["PublishedGenerator"]
+
+
+class PublishedGenerator(nn.Module):
+    """Renders decoder outputs as images.
+
+    Args:
+        unet: Settings of the UNet, as diffusers saves them.
+        vae: Settings of the autoencoder.
+        scheduler: Settings of the noise schedule; a schedule of any class will do.
+        size: Height and width of a picture in pixels; by default those the UNet was trained at.
+        unconditional: Shape `[1, N, prompt_width]` of the stored embedding of an empty text; None
+            guides away from zeros.
+    """
+
+    unconditional: Tensor | None
+
+    def __init__(
+        self,
+        unet: Mapping[str, Any],
+        vae: Mapping[str, Any],
+        scheduler: Mapping[str, Any],
+        size: tuple[int, int] | None = None,
+        unconditional: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.unet = UNet2DConditionModel.from_config(dict(unet))
+        self.vae = AutoencoderKL.from_config(dict(vae))
+        self.schedule = dict(scheduler)
+        reduction = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        side = self.unet.config.sample_size * reduction
+        self.size = size or (side, side)
+        height, width = (pixels // reduction for pixels in self.size)
+        self.latent_shape = (int(self.unet.config.in_channels), height, width)
+        empty = None if unconditional is None else torch.zeros(unconditional)
+        self.register_buffer("unconditional", empty)
+
+    def sampler(self) -> DDIMScheduler:
+        """DDIM on the published schedule."""
+        return DDIMScheduler.from_config(self.schedule)
+
+    @torch.inference_mode()
+    def forward(
+        self, decoded: DecoderOutput, noise: Tensor, steps: int, guidance_scale: float = 1.0
+    ) -> Tensor:
+        """Denoises and decodes; see `ImageGenerator.forward`.
+
+        Args:
+            decoded: Prompt embeddings of B images.
+            noise: Standard normal `[B, *latent_shape]`, the only randomness.
+            steps: Of the sampler (25 in the published runs).
+            guidance_scale: 7.0 in the published runs; 1 is none.
+
+        Returns:
+            uint8 `[B, H, W, 3]`.
+        """
+        sampler = self.sampler()
+        sampler.set_timesteps(steps, device=noise.device)
+        latents = noise * sampler.init_noise_sigma
+        for timestep in sampler.timesteps:
+            noisy = sampler.scale_model_input(latents, timestep)
+            guess = self.denoise(noisy, timestep, decoded.prompt, decoded.pooled)
+            if guidance_scale != 1.0:
+                plain = self._without_prompt(noisy, timestep, decoded)
+                guess = plain + guidance_scale * (guess - plain)
+            latents = sampler.step(guess, timestep, latents).prev_sample
+        pixels = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+        levels = (pixels / 2 + 0.5).clamp(0, 1) * 255
+        return levels.permute(0, 2, 3, 1).round().to(torch.uint8)
+
+    def denoise(
+        self,
+        noisy: Tensor,
+        timestep: Tensor,
+        prompt: Tensor,
+        pooled: Tensor | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
+        """The UNet's prediction `[B, *latent_shape]`.
+
+        Args:
+            noisy: Latents `[B, *latent_shape]`.
+            timestep: Scalar.
+            prompt: `[B, queries, prompt_width]`.
+            pooled: `[B, pooled_width]`, or None where the UNet takes no further conditions.
+            present: bool `[B, queries]`, which queries may be looked at; all by default.
+        """
+        added = None
+        if pooled is not None:
+            # SDXL's conditions: original size, corner of the crop, target size.
+            sizes = pooled.new_tensor([*self.size, 0, 0, *self.size])
+            added = {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
+        predicted = self.unet(
+            noisy,
+            timestep,
+            encoder_hidden_states=prompt,
+            encoder_attention_mask=present,
+            added_cond_kwargs=added,
+        )
+        return torch.as_tensor(predicted.sample)
+
+    def _without_prompt(self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput) -> Tensor:
+        zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
+        prompt = torch.zeros_like(decoded.prompt)
+        if self.unconditional is None:
+            return self.denoise(noisy, timestep, prompt, zero)
+        words = self.unconditional.shape[1]
+        prompt[:, :words] = self.unconditional
+        present = torch.arange(prompt.shape[1], device=prompt.device) < words
+        return self.denoise(noisy, timestep, prompt, zero, present.expand(len(prompt), -1))

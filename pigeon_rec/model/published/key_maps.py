@@ -1,0 +1,193 @@
+"""Which published key holds which of our weights, part by part; and the check that all fit.
+
+A map leads from our name to the published one, so that a missing key can be named as its file has
+it. Every key of a file must be some weight's, or stand in the part's list of unused ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.published.weight_files import WeightFiles
+
+__all__ = ["KEY_MAPS", "LORA_NAME", "KeyMap", "fill"]
+
+LORA_NAME = "default"
+"""Name of the injected adapter, which is part of its keys."""
+
+_SHOWN = 6
+_LAYER = r"^vision\.encoder\.layers\.(\d+)\."
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """Our keys -> published keys of one part.
+
+    Attributes:
+        renames: Pattern in our key -> what stands for it in the published one; the first that
+            matches counts, and a key that none matches is the same in both.
+        joined: Pattern of our key -> published keys whose tensors stand in it one after the other;
+            an empty name is a stretch of zeros.
+        unused: Patterns of published keys that Pigeon does not use.
+        old_names: Pattern in a published key -> its newer name, where files have either.
+    """
+
+    renames: tuple[tuple[str, str], ...] = ()
+    joined: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    unused: tuple[str, ...] = ()
+    old_names: tuple[tuple[str, str], ...] = ()
+
+    def sources(self, ours: str) -> tuple[str, ...]:
+        """Published keys of one of our weights; more than one where they are joined."""
+        for pattern, parts in self.joined:
+            if re.search(pattern, ours):
+                return tuple(re.sub(pattern, part, ours) if part else "" for part in parts)
+        for pattern, published in self.renames:
+            if re.search(pattern, ours):
+                return (re.sub(pattern, published, ours),)
+        return (ours,)
+
+    def newest(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors by their newer names."""
+        return {self._newer(name): tensor for name, tensor in published.items()}
+
+    def weights(
+        self, expected: Mapping[str, Tensor], published: Mapping[str, Tensor], where: str
+    ) -> dict[str, Tensor]:
+        """Our weights, made of published ones.
+
+        Args:
+            expected: Our keys with tensors of their shapes (on any device).
+            published: The file's tensors.
+            where: File or folder, for messages.
+
+        Raises:
+            ModelError: A key is missing or left over, or a shape differs; the message names the
+                published keys.
+        """
+        published = self.newest(published)
+        sources = {ours: self.sources(ours) for ours in expected}
+        needed = {name for names in sources.values() for name in names if name}
+        self._check_names(needed, set(published), where)
+        weights = {ours: _join(names, published) for ours, names in sources.items()}
+        wrong = [
+            f"{' + '.join(filter(None, sources[ours]))} is {list(found.shape)}, "
+            f"expected {list(expected[ours].shape)}"
+            for ours, found in weights.items()
+            if found.shape != expected[ours].shape
+        ]
+        if wrong:
+            raise ModelError(f"shapes do not fit: {_few(wrong, '; ')}", where=where)
+        return weights
+
+    def _check_names(self, needed: set[str], found: set[str], where: str) -> None:
+        unused = {name for name in found if any(re.search(p, name) for p in self.unused)}
+        missing, extra = sorted(needed - found), sorted(found - needed - unused)
+        if missing or extra:
+            told = [f"missing are {_few(missing)}"] if missing else []
+            told += [f"nothing takes {_few(extra)}"] if extra else []
+            raise ModelError(
+                f"the keys do not fit: {'; '.join(told)}",
+                where=where,
+                remedy="Every key of a published file is either loaded or known to be unused",
+            )
+
+    def _newer(self, name: str) -> str:
+        for pattern, newer in self.old_names:
+            name = re.sub(pattern, newer, name)
+        return name
+
+
+def fill(module: nn.Module, key_map: KeyMap, files: WeightFiles, only: str = "") -> None:
+    """Loads a module that was built on the meta device, in float32.
+
+    Args:
+        module: Its weights are replaced.
+        key_map: Names.
+        files: The published tensors.
+        only: Pattern of the weights that the files hold; the others stay.
+
+    Raises:
+        ModelError: See `KeyMap.weights`.
+    """
+    expected = {name: w for name, w in module.state_dict().items() if re.search(only, name)}
+    weights = key_map.weights(expected, files.tensors(), str(files.where))
+    whole = {name: w.float().contiguous() for name, w in weights.items()}
+    module.load_state_dict(whole, strict=False, assign=True)
+
+
+def _join(names: tuple[str, ...], published: Mapping[str, Tensor]) -> Tensor:
+    if len(names) == 1:
+        return published[names[0]]
+    like = next(published[name] for name in names if name)
+    return torch.cat([published[name] if name else torch.zeros_like(like) for name in names])
+
+
+def _few(names: list[str], between: str = ", ") -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return between.join(names[:_SHOWN]) + more
+
+
+KEY_MAPS: Mapping[str, KeyMap] = MappingProxyType(
+    {
+        # EVA-CLIP's ViT-g, as the vision model of BLIP-2 has it: same layers, other names.
+        "visual_encoder": KeyMap(
+            renames=(
+                (r"^vision\.embeddings\.class_embedding$", "cls_token"),
+                (r"^vision\.embeddings\.position_embedding$", "pos_embed"),
+                (r"^vision\.embeddings\.patch_embedding\.", "patch_embed.proj."),
+                (_LAYER + r"self_attn\.qkv\.weight$", r"blocks.\1.attn.qkv.weight"),
+                (_LAYER + r"self_attn\.projection\.", r"blocks.\1.attn.proj."),
+                (_LAYER + r"layer_norm(\d)\.", r"blocks.\1.norm\2."),
+                (_LAYER + r"mlp\.", r"blocks.\1.mlp."),
+                (r"^vision\.post_layernorm\.", "norm."),
+            ),
+            # Keys have no bias.
+            joined=(
+                (
+                    _LAYER + r"self_attn\.qkv\.bias$",
+                    (r"blocks.\1.attn.q_bias", "", r"blocks.\1.attn.v_bias"),
+                ),
+            ),
+            unused=(r"^head\.",),  # CLIP's projection of the class token
+        ),
+        # `vit_proj` shows pictures to LaVIT's language model without codes; the encoder was frozen
+        # while the tokenizer was trained, so that a second copy is the one of its own file.
+        "visual_tokenizer": KeyMap(unused=(r"^vit_proj\.", r"^encoder\.")),
+        "tokenizer_decoder": KeyMap(
+            renames=(
+                (r"^projections\.0\.", "unet_proj_1."),
+                (r"^projections\.1\.", "unet_proj_2."),
+                (r"^attnpool\.", "unet_attnpool."),
+            )
+        ),
+        "tokenizer_decoder/lowres": KeyMap(renames=((r"^projections\.0\.", "unet_proj."),)),
+        # Older files carry the rotary frequencies, which follow from the settings.
+        "language_model": KeyMap(
+            unused=(r"^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$",)
+        ),
+        "lora": KeyMap(
+            renames=((rf"^(.*\.lora_[AB])\.{LORA_NAME}\.weight$", r"base_model.model.\1.weight"),)
+        ),
+        "mask_generator": KeyMap(renames=((r"^positions$", "position_embedding.pe"),)),
+        "adapter": KeyMap(),
+        "unet": KeyMap(),
+        # Autoencoders saved before diffusers 0.15 call the parts of their attention otherwise.
+        "vae": KeyMap(
+            old_names=(
+                (r"(attentions\.\d+)\.query\.", r"\1.to_q."),
+                (r"(attentions\.\d+)\.key\.", r"\1.to_k."),
+                (r"(attentions\.\d+)\.value\.", r"\1.to_v."),
+                (r"(attentions\.\d+)\.proj_attn\.", r"\1.to_out.0."),
+            )
+        ),
+    }
+)
+"""One map for each part of the layout."""

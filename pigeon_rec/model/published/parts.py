@@ -1,0 +1,89 @@
+"""Builds the parts of a published model on the meta device: all shapes, no memory."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
+from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.published.encoder import EvaEncoder
+from pigeon_rec.model.published.generator import PublishedGenerator
+from pigeon_rec.model.published.key_maps import LORA_NAME
+from pigeon_rec.model.published.sizes import PublishedSizes
+from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
+from pigeon_rec.model.visual_tokenizer import VisualTokenizer
+
+__all__ = ["PublishedParts", "add_lora", "build_parts", "computed_buffers"]
+
+
+@dataclass(frozen=True)
+class PublishedParts:
+    """The parts of a `PigeonPipeline`, of published classes where those differ from ours.
+
+    Attributes:
+        tokenizer: With EVA's ViT-g as its encoder.
+        decoder: Codes to prompt embeddings.
+        personalisation: With the published LLaMA.
+        generator: SDXL, or LaVIT's first decoder.
+    """
+
+    tokenizer: VisualTokenizer
+    decoder: TokenizerDecoder
+    personalisation: Personalisation
+    generator: PublishedGenerator
+
+    def by_file(self) -> dict[str, nn.Module]:
+        """The modules by the names of their weight files, less the adapter."""
+        return {
+            "visual_encoder": self.tokenizer.encoder,
+            "visual_tokenizer": self.tokenizer,
+            "tokenizer_decoder": self.decoder,
+            "language_model": self.personalisation.language_model,
+            "mask_generator": self.personalisation.mask_generator,
+            "adapter": self.personalisation.adapter,
+            "unet": self.generator.unet,
+            "vae": self.generator.vae,
+        }
+
+
+def build_parts(sizes: PublishedSizes, size: tuple[int, int] | None = None) -> PublishedParts:
+    """All parts on the meta device, without the language model's adapter.
+
+    Args:
+        sizes: What they measure.
+        size: Height and width of pictures; see `PublishedGenerator`.
+    """
+    config = sizes.config
+    with torch.device("meta"):
+        tokenizer = VisualTokenizer(config.tokenizer)
+        tokenizer.encoder = EvaEncoder(config.tokenizer)  # type: ignore[assignment]
+        personalisation = Personalisation(config)
+        personalisation.language_model = LlamaForCausalLM(sizes.llama)
+        return PublishedParts(
+            tokenizer,
+            TokenizerDecoder(config.decoder),
+            personalisation,
+            PublishedGenerator(sizes.unet, sizes.vae, sizes.scheduler, size, sizes.unconditional),
+        )
+
+
+def computed_buffers(language_model: LlamaForCausalLM) -> None:
+    """Rotary frequencies follow from the settings; no file holds them."""
+    language_model.model.rotary_emb = LlamaRotaryEmbedding(language_model.config)
+
+
+def add_lora(language_model: LlamaForCausalLM, config: LoraConfig) -> None:
+    """Adds the adapter's layers in place, on the meta device.
+
+    They stay beside the weights: what stage 2 changes is too small for half-precision weights.
+    """
+    with warnings.catch_warnings():
+        # Weights come from a file of their own, right after.
+        warnings.filterwarnings("ignore", message=".*low_cpu_mem_usage.*")
+        inject_adapter_in_model(config, language_model, LORA_NAME, low_cpu_mem_usage=True)

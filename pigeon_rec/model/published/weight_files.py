@@ -1,0 +1,127 @@
+"""Tensors of one part by name, from `.bin` or safetensors files, whole or in shards.
+
+`.bin` files are pickles: torch reads them with `weights_only=True`, which knows tensors and plain
+containers and runs nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError  # noqa: TID251 - only what torch raises for a file it refuses
+from textwrap import shorten
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pigeon_rec.errors import ModelError
+
+__all__ = ["WeightFiles", "find_weights"]
+
+
+@dataclass(frozen=True)
+class WeightFiles:
+    """The files of one part.
+
+    Attributes:
+        paths: Whole, or shards that share no name.
+        where: The folder or file to name in messages.
+    """
+
+    paths: tuple[Path, ...]
+    where: Path
+
+    @property
+    def safetensors(self) -> bool:
+        """Whether they are safetensors; otherwise `.bin`."""
+        return self.paths[0].suffix == ".safetensors"
+
+    def headers(self) -> dict[str, Tensor]:
+        """Names, shapes and types: tensors on the meta device, nothing of their contents is read.
+
+        Raises:
+            ModelError: A file is missing, damaged, or holds anything but tensors by name.
+        """
+        return dict(self._each(meta=True))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors, mapped from the files where they can be.
+
+        Raises:
+            ModelError: As `headers`.
+        """
+        return dict(self._each(meta=False))
+
+    def _each(self, *, meta: bool) -> Iterator[tuple[str, Tensor]]:
+        for path in self.paths:
+            try:
+                read = _read_safetensors if self.safetensors else _read_bin
+                yield from read(path, meta=meta).items()
+            except (OSError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
+                raise ModelError(
+                    f"the weights cannot be read: {shorten(str(error), 300)}",
+                    where=str(path),
+                    remedy="Download the file again; only tensors by name are read",
+                ) from error
+
+
+def find_weights(folder: Path, stem: str) -> WeightFiles:
+    """The files of a part that a library saved, safetensors before `.bin`.
+
+    Args:
+        folder: Where they lie.
+        stem: `model` and `pytorch_model` for transformers and Pigeon's own checkpoints,
+            `diffusion_pytorch_model` for diffusers, `adapter_model` for peft.
+
+    Raises:
+        ModelError: There are none, an index is damaged, or it names a file outside the folder.
+    """
+    names = [f"{stem}.safetensors", f"{'pytorch_model' if stem == 'model' else stem}.bin"]
+    for name in names:
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            return WeightFiles(tuple(_shards(index)), folder)
+        if (folder / name).is_file():
+            return WeightFiles((folder / name,), folder / name)
+    raise ModelError(
+        "the weights are missing",
+        where=str(folder),
+        remedy=f"Expected {' or '.join(names)}, or their .index.json",
+    )
+
+
+def _shards(index: Path) -> Iterator[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"the index is damaged: {error!r}", where=str(index)) from error
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise ModelError(f"the index names {name!r}, outside its folder", where=str(index))
+        yield index.parent / name
+
+
+def _read_safetensors(path: Path, *, meta: bool) -> Mapping[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        names: list[str] = file.keys()
+        if not meta:
+            return {name: file.get_tensor(name) for name in names}
+        shapes = ((name, file.get_slice(name).get_shape()) for name in names)
+        return {name: torch.empty(shape, device="meta") for name, shape in shapes}
+
+
+def _read_bin(path: Path, *, meta: bool) -> Mapping[str, Tensor]:
+    # Files of torch before 1.6 are no archives, and cannot be mapped.
+    mapped = not meta and zipfile.is_zipfile(path)
+    device = "meta" if meta else "cpu"
+    value: Any = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
+    if isinstance(value, Tensor):  # `uncond_embeddings.bin` is one tensor
+        return {"": value}
+    if not isinstance(value, Mapping) or not all(isinstance(v, Tensor) for v in value.values()):
+        raise RuntimeError("it holds something other than tensors by name")
+    return value
