@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pigeon_rec import __version__
-from pigeon_rec._cli import align, evaluate, models, nightly, recbole, train, warehouse
+from pigeon_rec._cli import align, evaluate, models, movies, nightly, recbole, train, warehouse
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
@@ -27,7 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Personalised visuals for recommender systems, made nightly and served with SQL.",
 )
+importers = typer.Typer(no_args_is_help=True, help="Bring data of others into our own tables.")
+movies.register(importers)
 app.add_typer(nightly.app, name="nightly")
+app.add_typer(importers, name="import")
 app.add_typer(align.app, name="align")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pigeon_rec.errors import ImageError
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "BrokenImage", "decode", "read_image"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "BrokenImage", "decode", "read_file", "read_image"]
 
 MAX_BYTES = 16 * 2**20
 MAX_PIXELS = 4096 * 4096
@@ -36,7 +36,7 @@ def read_image(content: bytes | None, uri: str, sha256: str, root: Path | None) 
     Raises:
         BrokenImage: `image_path`, `image_missing`, `image_too_large` or `image_hash`.
     """
-    data = _read_file(uri, root) if content is None else content
+    data = read_file(uri, root) if content is None else content
     if len(data) > MAX_BYTES:
         raise BrokenImage("image_too_large", f"the image has more than {MAX_BYTES} bytes")
     found = hashlib.sha256(data).hexdigest()
@@ -72,7 +72,12 @@ def decode(data: bytes, size: tuple[int, int], *, stretch: bool = False) -> npt.
         raise BrokenImage("image_corrupt", f"the image cannot be decoded: {error}") from error
 
 
-def _read_file(uri: str, root: Path | None) -> bytes:
+def read_file(uri: str, root: Path | None) -> bytes:
+    """At most one byte more than `MAX_BYTES` of the file `root / uri`, which stays inside `root`.
+
+    Raises:
+        BrokenImage: `image_path` or `image_missing`.
+    """
     if root is None:
         raise BrokenImage("image_missing", "the catalogue carries no bytes and has no folder")
     base = root.resolve()
