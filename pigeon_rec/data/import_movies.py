@@ -170,7 +170,7 @@ def _items(
         about = semantics.get(film["item_id"]) or _about(film["genres"], film["year"])
         genres = str(film["genres"])
         words = {"title": film["title"], "semantics": about, "genres": genres}
-        category = genres.split(", ")[0] or "Film"
+        category = genres.partition(", ")[0] or "Film"
         rows.append({"item_id": film["item_id"], **words, "category": category, **picture})
     columns = ("item_id", "title", "semantics", "category", "genres")
     schema = dict.fromkeys((*columns, "image_uri", "image_sha256", "style"), pl.String())

@@ -116,26 +116,16 @@ def _checked_films(films: pl.DataFrame, path: Path) -> pl.DataFrame:
     _refuse(films, pl.col("item_id").is_duplicated(), "item id is repeated", path, CatalogueError)
     empty = pl.col("title").fill_null("").str.strip_chars() == ""
     _refuse(films, empty, "title is empty", path, CatalogueError)
-    for name in ("imdb_id", "tmdb_id"):
-        if name not in films.columns:
-            films = films.with_columns(pl.lit(None, pl.String()).alias(name))
+    unlinked = [name for name in ("imdb_id", "tmdb_id") if name not in films.columns]
+    films = films.with_columns(pl.lit(None, pl.String()).alias(name) for name in unlinked)
     title = pl.col("title").str.strip_chars()
     year = title.str.extract(r"\((\d{4})\)$")
-    name = title.str.replace(r"\s*\(\d{4}\)$", "")
     # "Matrix, The" -> "The Matrix", as people write it.
-    name = name.str.replace(r"^(.+), (The|A|An)$", "${2} ${1}")
+    name = title.str.replace(r"\s*\(\d{4}\)$", "").str.replace(r"^(.+), (The|A|An)$", "${2} ${1}")
+    whole = pl.when(year.is_null()).then(name).otherwise(pl.format("{} ({})", name, year))
     genres = pl.when(pl.col("genres").is_in(_NO_GENRES)).then(pl.lit("")).otherwise("genres")
-    return films.select(
-        "item_id",
-        pl.when(year.is_null())
-        .then(name)
-        .otherwise(pl.format("{} ({})", name, year))
-        .alias("title"),
-        year.cast(pl.Int32).alias("year"),
-        genres.alias("genres"),
-        "imdb_id",
-        "tmdb_id",
-    ).cast(dict(FILM_SCHEMA))
+    tidied = films.with_columns(title=whole, year=year, genres=genres)
+    return tidied.select(pl.col(name).cast(kind) for name, kind in FILM_SCHEMA.items())
 
 
 def _csv_ratings(path: Path) -> pl.DataFrame:
