@@ -45,12 +45,14 @@ def read_image(content: bytes | None, uri: str, sha256: str, root: Path | None) 
     return data
 
 
-def decode(data: bytes, size: tuple[int, int], *, stretch: bool = False) -> npt.NDArray[np.uint8]:
+def decode(
+    data: bytes, size: int | tuple[int, int], *, stretch: bool = False
+) -> npt.NDArray[np.uint8]:
     """Decodes to RGB on white, uint8 `[height, width, 3]`.
 
     Args:
         data: The encoded picture.
-        size: Height and width.
+        size: Height and width; one number for a square.
         stretch: Fill all of it, whatever the picture's proportions; otherwise they are kept and
             the picture is centred.
 
@@ -64,7 +66,8 @@ def decode(data: bytes, size: tuple[int, int], *, stretch: bool = False) -> npt.
                 raise BrokenImage(
                     "image_too_large", f"the image has {width}x{height} pixels, over {MAX_PIXELS}"
                 )
-            return _fit(image.convert("RGBA"), size, stretch)
+            wanted = (size, size) if isinstance(size, int) else size
+            return _fit(image.convert("RGBA"), wanted, stretch)
     except Image.DecompressionBombError as error:
         raise BrokenImage("image_too_large", f"the image is too large: {error}") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:

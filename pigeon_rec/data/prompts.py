@@ -59,9 +59,10 @@ class PromptTemplate:
     def target(self, title: str, semantics: str, category: str, genres: str = "") -> str:
         """The target's text, with spaces tidied.
 
-        Empty semantics give way to the title, and empty genres to the category.
+        Empty semantics give way to the title, and empty genres to the category. Genres may be
+        separated as MovieLens does (`Comedy|Drama`).
         """
-        category = category.replace("-", " ")
+        category, genres = category.replace("-", " "), genres.replace("|", ", ")
         text = self.target_template.format(
             title=title, semantics=semantics or title, category=category, genres=genres or category
         )

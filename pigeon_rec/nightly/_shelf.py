@@ -13,7 +13,7 @@ from pigeon_rec.nightly.gallery import Picture, encode_picture
 __all__ = ["Shelf", "tastes_of"]
 
 _PIXELS = 64
-_SEPARATOR = ", "  # between the genres of a film, as the importers write them
+_SEPARATOR = ", "  # between the genres of a film; MovieLens' own is a bar
 
 
 class Shelf:
@@ -64,11 +64,11 @@ def tastes_of(
     """
     if column not in catalogue.items.columns:
         return {}
-    values = pl.col(column).str.split(_SEPARATOR) if column == "genres" else pl.col(column)
-    styles = catalogue.items.select("item_id", values.alias("style"))
+    styles = catalogue.items.select("item_id", pl.col(column).alias("style")).drop_nulls()
     if column == "genres":
-        styles = styles.explode("style").filter(pl.col("style") != "")
-    styles = styles.drop_nulls()
+        listed = pl.col("style").str.replace_all("|", _SEPARATOR, literal=True)
+        styles = styles.with_columns(listed.str.split(_SEPARATOR)).explode("style")
+        styles = styles.filter(pl.col("style") != "")
     leading = (
         served.select("user_id", pl.col("history_ids").alias("item_id"))
         .explode("item_id")

@@ -97,6 +97,11 @@ def test_the_movie_scenario_tells_titles_genres_and_semantics() -> None:
     assert (prompt.aspect, prompt.picture) == (Aspect(2, 3), "poster")
 
 
+def test_genres_may_be_separated_by_bars() -> None:
+    prompt = load_prompt("movie")
+    assert prompt.target("t", "s", "", "Crime|Drama") == prompt.target("t", "s", "", "Crime, Drama")
+
+
 def test_missing_genres_give_way_to_the_category() -> None:
     prompt = load_prompt("movie")
     assert prompt.target("t", "s", "Film-Noir") == prompt.target("t", "s", "", "Film Noir")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.aspect import Aspect
-from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.nightly._shelf import tastes_of
 from pigeon_rec.nightly._texts import history_texts, target_texts
@@ -124,6 +124,10 @@ def test_every_genre_of_a_history_counts_as_taste(config: NightlyConfig) -> None
     )
     assert tastes_of(served, catalogue, "genres") == {"ann": "Drama", "bea": "Comedy"}
     assert tastes_of(served, catalogue, "style") == {}
+    bars = catalogue.items.with_columns(pl.col("genres").str.replace(", ", "|"))
+    assert tastes_of(served, Catalogue(bars, catalogue.root), "genres") == {
+        "ann": "Drama", "bea": "Comedy",
+    }  # fmt: skip
 
 
 def test_a_night_of_posters_has_a_page_of_posters(tmp_path: Path) -> None:
