@@ -13,7 +13,17 @@ from typing import Annotated
 import typer
 
 from pigeon_rec import __version__
-from pigeon_rec._cli import align, evaluate, importers, models, nightly, recbole, train, warehouse
+from pigeon_rec._cli import (
+    align,
+    evaluate,
+    importers,
+    models,
+    movies,
+    nightly,
+    recbole,
+    train,
+    warehouse,
+)
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
@@ -27,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Personalised visuals for recommender systems, made nightly and served with SQL.",
 )
+movies.register(importers.app)
 app.add_typer(nightly.app, name="nightly")
 app.add_typer(align.app, name="align")
 app.add_typer(evaluate.app, name="evaluate")

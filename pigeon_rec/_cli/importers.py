@@ -34,11 +34,6 @@ Images = Annotated[
 _SHOWN = 5
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps the name of a command on the command line, even while there is one only."""
-
-
 @app.command()
 def published(
     folder: Folder, out: Out, images: Images = None, as_json: AsJson = False, quiet: Quiet = False

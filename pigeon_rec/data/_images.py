@@ -45,8 +45,16 @@ def read_image(content: bytes | None, uri: str, sha256: str, root: Path | None) 
     return data
 
 
-def decode(data: bytes, size: int) -> npt.NDArray[np.uint8]:
-    """Decodes to RGB on white, uint8 `[size, size, 3]`; proportions kept, centred.
+def decode(
+    data: bytes, size: int | tuple[int, int], *, stretch: bool = False
+) -> npt.NDArray[np.uint8]:
+    """Decodes to RGB on white, uint8 `[height, width, 3]`.
+
+    Args:
+        data: The encoded picture.
+        size: Height and width; one number for a square.
+        stretch: Fill all of it, whatever the picture's proportions; otherwise they are kept and
+            the picture is centred.
 
     Raises:
         BrokenImage: `image_too_large` before decoding, or `image_corrupt`.
@@ -58,7 +66,8 @@ def decode(data: bytes, size: int) -> npt.NDArray[np.uint8]:
                 raise BrokenImage(
                     "image_too_large", f"the image has {width}x{height} pixels, over {MAX_PIXELS}"
                 )
-            return _fit(image.convert("RGBA"), size)
+            wanted = (size, size) if isinstance(size, int) else size
+            return _fit(image.convert("RGBA"), wanted, stretch)
     except Image.DecompressionBombError as error:
         raise BrokenImage("image_too_large", f"the image is too large: {error}") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
@@ -87,11 +96,13 @@ def read_file(uri: str, root: Path | None) -> bytes:
         raise BrokenImage("image_missing", f"the image cannot be read: {error}") from error
 
 
-def _fit(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
-    scale = size / max(image.size)
-    if scale != 1.0:
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    page = Image.new("RGBA", (size, size), "white")
-    page.alpha_composite(image, ((size - image.width) // 2, (size - image.height) // 2))
+def _fit(image: Image.Image, size: tuple[int, int], stretch: bool) -> npt.NDArray[np.uint8]:
+    height, width = size
+    scale = min(width / image.width, height / image.height)
+    kept = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    wanted = (width, height) if stretch else kept
+    if image.size != wanted:
+        image = image.resize(wanted, Image.Resampling.LANCZOS)
+    page = Image.new("RGBA", (width, height), "white")
+    page.alpha_composite(image, ((width - image.width) // 2, (height - image.height) // 2))
     return np.asarray(page.convert("RGB"), dtype=np.uint8)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pigeon_rec.data._images import BrokenImage, decode, read_image
+from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.stickers import STICKERS_PATH
 from pigeon_rec.errors import CatalogueError
 
@@ -50,11 +51,13 @@ class Catalogue:
         items: Columns `REQUIRED_COLUMNS`, those of `OPTIONAL_COLUMNS` that the file has, and
             `image` (encoded bytes) and `held_out` where the file carries them.
         root: Folder that relative `image_uri` start from; `None` if all bytes are in `items`.
+        aspect: Proportions that its pictures are shown in.
     """
 
-    def __init__(self, items: pl.DataFrame, root: Path | None) -> None:
+    def __init__(self, items: pl.DataFrame, root: Path | None, aspect: Aspect = SQUARE) -> None:
         self.items = items
         self.root = root
+        self.aspect = aspect
         self._codes = {item_id: code for code, item_id in enumerate(items["item_id"])}
 
     def __len__(self) -> int:
@@ -85,16 +88,19 @@ class Catalogue:
         return self.items[codes]
 
     def images(
-        self, item_ids: Sequence[str], size: int = 64
+        self, item_ids: Sequence[str], size: int | tuple[int, int] = 64
     ) -> tuple[npt.NDArray[np.uint8], list[Problem]]:
-        """Decodes pictures, fitted into a square with their proportions kept.
+        """Decodes pictures, fitted into one size.
+
+        Square pictures' catalogues keep the proportions of a picture that is none. Where `aspect`
+        is another, the whole picture is stretched into the size, as the published model does.
 
         Args:
             item_ids: Known ids, repeats allowed.
-            size: Height and width in pixels.
+            size: Height and width in pixels; one number for a square, which a model sees.
 
         Returns:
-            RGB on white, uint8 `[n, size, size, 3]`, all white where a picture cannot be used,
+            RGB on white, uint8 `[n, height, width, 3]`, all white where a picture cannot be used,
             and one `Problem` for each id whose picture cannot.
 
         Raises:
@@ -102,12 +108,15 @@ class Catalogue:
         """
         wanted = self.rows(item_ids)
         data = wanted["image"] if "image" in wanted.columns else [None] * len(wanted)
-        pixels = np.full((len(wanted), size, size, 3), 255, dtype=np.uint8)
+        height, width = (size, size) if isinstance(size, int) else size
+        stretch = not self.aspect.is_square
+        pixels = np.full((len(wanted), height, width, 3), 255, dtype=np.uint8)
         problems: dict[str, Problem] = {}
         facts = wanted.select("item_id", "image_uri", "image_sha256").iter_rows()
         for place, (content, (item_id, uri, sha256)) in enumerate(zip(data, facts, strict=True)):
             try:
-                pixels[place] = decode(read_image(content, uri, sha256, self.root), size)
+                encoded = read_image(content, uri, sha256, self.root)
+                pixels[place] = decode(encoded, (height, width), stretch=stretch)
             except BrokenImage as broken:
                 where = f"image_uri {uri!r}" + (f" in {self.root}" if self.root else "")
                 problems[item_id] = Problem(broken.kind, item_id, where, str(broken))
@@ -123,11 +132,12 @@ class Catalogue:
         return hashes
 
 
-def load_catalogue(source: str | Path) -> Catalogue:
+def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
     """Reads and checks a catalogue.
 
     Args:
         source: `bundled` for the stickers of this package, or the path of an `items.parquet`.
+        aspect: Proportions of its pictures, which its scenario tells (`PromptTemplate.aspect`).
 
     Raises:
         CatalogueError: The file cannot be read, lacks a column, has one of another type, or has
@@ -143,7 +153,8 @@ def load_catalogue(source: str | Path) -> Catalogue:
             where=str(path),
             remedy="Give the path of an items.parquet, or `bundled`",
         ) from error
-    return Catalogue(_checked(items, path), None if bundled else path.resolve().parent)
+    root = None if bundled else path.resolve().parent
+    return Catalogue(_checked(items, path), root, aspect)
 
 
 def _checked(items: pl.DataFrame, path: Path) -> pl.DataFrame:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 
-__all__ = ["check_inputs", "check_text"]
+__all__ = ["check_history_texts", "check_inputs", "check_text"]
 
 
 def check_inputs(
@@ -41,6 +42,32 @@ def check_inputs(
         raise ModelError(
             f"`targets` and `keys` must have {len(history)} entries each",
             where=f"received {len(targets)} and {len(keys)}",
+        )
+
+
+def check_history_texts(
+    prompt: PromptTemplate, texts: Sequence[Sequence[str]] | None, shape: tuple[int, int]
+) -> None:
+    """One text for each history picture where the scenario writes them, and none elsewhere.
+
+    Raises:
+        ModelError: There are none, too many or too few for a history of `shape` (batch, images).
+    """
+    batch, images = shape
+    if not prompt.history_template:
+        if texts is not None:
+            raise ModelError(
+                f"scenario {prompt.scenario!r} has no text before its history pictures",
+                where="`history_texts`",
+                remedy="Leave it out, or give the template a `history` piece",
+            )
+        return
+    lengths = sorted({len(row) for row in texts or ()})
+    if texts is None or len(texts) != batch or (lengths or [images]) != [images]:
+        raise ModelError(
+            f"scenario {prompt.scenario!r} needs `history_texts`: {images} for each of {batch}",
+            where="received none" if texts is None else f"received {len(texts)} of {lengths}",
+            remedy="Give `PromptTemplate.history(title)` of every history picture",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.model.configuration import LanguageModelConfig
@@ -19,12 +20,40 @@ def write_texts(
     text: TextTokenizer,
     targets: Sequence[str],
     config: LanguageModelConfig,
+    history: Sequence[Sequence[str]] | None = None,
 ) -> InstructionTexts:
-    """Ids for a batch of target texts; each is cut or padded to `max_text_tokens`."""
-    ids, mask = text.batch(targets, config.max_text_tokens)
+    """Ids for a batch of requests; each text is cut or padded to the length of its piece.
+
+    Lengths are the scenario's, and the model's `max_text_tokens` where it has none: never those of
+    the texts at hand, so that a row's arithmetic does not depend on its neighbours.
+
+    Args:
+        prompt: The scenario's pieces.
+        text: Makes ids.
+        targets: Text of each target.
+        config: Of the model that reads.
+        history: Texts before the history pictures, as many for each target; None for none.
+    """
+    ids, mask = text.batch(targets, prompt.target_tokens or config.max_text_tokens)
+    titles = None if history is None else _titles(prompt, text, history, config)
     return InstructionTexts(
         prefix=torch.tensor(text.encode(prompt.prefix), dtype=torch.long),
         target=ids,
         target_mask=mask,
         response=torch.tensor(text.encode(prompt.response), dtype=torch.long),
+        history=None if titles is None else titles[0],
+        history_mask=None if titles is None else titles[1],
     )
+
+
+def _titles(
+    prompt: PromptTemplate,
+    text: TextTokenizer,
+    history: Sequence[Sequence[str]],
+    config: LanguageModelConfig,
+) -> tuple[Tensor, Tensor]:
+    """Ids and bool mask, both `[B, images, length]`."""
+    length = prompt.history_tokens or config.max_text_tokens
+    ids, mask = text.batch([title for titles in history for title in titles], length)
+    shape = (len(history), -1, length)
+    return ids.view(shape), mask.view(shape)

@@ -1,8 +1,9 @@
 """The language model that writes a user's visual tokens (paper section 3.3).
 
-Instruction: task text, masked history codes, target text, reference tokens, response text, image
-start. Masked codes enter as zero embeddings; reference tokens come from the masked reference image
-through tokenizer decoder and adapter. The model then writes code ids.
+Instruction: task text, masked history codes (each picture's behind its own text, where there is
+one), target text, reference tokens, response text, image start. Masked codes enter as zero
+embeddings; reference tokens come from the masked reference image through tokenizer decoder and
+adapter. The model then writes code ids.
 """
 
 from __future__ import annotations
@@ -32,12 +33,17 @@ class InstructionTexts:
         target: int64 `[B, Lt]`, padded.
         target_mask: bool `[B, Lt]`.
         response: int64 `[Lr]`, the same for every sample.
+        history: int64 `[B, images, Lh]`, padded: what stands before each picture of the history,
+            such as its title; None where the pictures follow each other.
+        history_mask: bool `[B, images, Lh]`; None as `history`.
     """
 
     prefix: Tensor
     target: Tensor
     target_mask: Tensor
     response: Tensor
+    history: Tensor | None = None
+    history_mask: Tensor | None = None
 
 
 class ReferenceAdapter(nn.Module):
@@ -154,11 +160,13 @@ class Personalisation(nn.Module):
         Returns:
             Rows of one width, whatever is missing: all text, `images * P` codes, the reference
             tokens, and image start.
+
+        Raises:
+            ValueError: `texts.history` is not for as many pictures as `history`.
         """
         opening, asked = self._opening(texts, len(history)), self._request(texts)
-        text = torch.cat([opening, asked[0]], 1)
-        mask = torch.cat([torch.ones_like(opening).bool(), asked[1]], 1)
-        return self._merge(text, mask, history, history_keep)
+        text, mask = (torch.cat(parts, 1) for parts in zip(opening, asked, strict=True))
+        return self._merge(text, mask, history, history_keep, texts)
 
     def instruct_history(
         self, texts: InstructionTexts, history: Tensor, history_keep: Tensor
@@ -167,8 +175,8 @@ class Personalisation(nn.Module):
 
         What is computed from it can be read on with any target and reference of the same user.
         """
-        opening = self._opening(texts, len(history))
-        return self._merge(opening, torch.ones_like(opening).bool(), history, history_keep)
+        text, mask = self._opening(texts, len(history))
+        return self._merge(text, mask, history, history_keep, texts)
 
     def instruct_request(self, texts: InstructionTexts) -> Instruction:
         """The other part: target text, reference places, response, image start."""
@@ -176,10 +184,22 @@ class Personalisation(nn.Module):
         none = ImageTokens.from_rows(text[:, :0], text[:, :0])
         return merge_images(text, mask, none, self.vocabulary, text.shape[1])
 
-    def _opening(self, texts: InstructionTexts, batch: int) -> Tensor:
-        """Task text and one place for all pictures, as nothing stands between them."""
+    def _opening(self, texts: InstructionTexts, batch: int) -> tuple[Tensor, Tensor]:
+        """Task text and the places of the pictures: ids and bool mask, both `[B, L]`.
+
+        Each picture has a place behind its own text; where there are no such texts, nothing stands
+        between the pictures, and one place does for all.
+        """
         place = texts.prefix.new_tensor([self.vocabulary.image_start])
-        return torch.cat([texts.prefix, place]).expand(batch, -1)
+        prefix = texts.prefix.expand(batch, -1)
+        if texts.history is None or texts.history_mask is None:
+            opening = torch.cat([prefix, place.expand(batch, 1)], 1)
+            return opening, torch.ones_like(opening).bool()
+        places = place.expand(*texts.history.shape[:2], 1)
+        titled = torch.cat([texts.history, places], 2).flatten(1)
+        shown = nn.functional.pad(texts.history_mask, (0, 1), value=True).flatten(1)
+        mask = torch.cat([torch.ones_like(prefix).bool(), shown], 1)
+        return torch.cat([prefix, titled], 1), mask
 
     def _request(self, texts: InstructionTexts) -> tuple[Tensor, Tensor]:
         """Ids and bool mask, both `[B, L]`."""
@@ -190,13 +210,19 @@ class Personalisation(nn.Module):
         mask = torch.cat([texts.target_mask, torch.ones_like(rest).bool()], 1)
         return torch.cat([texts.target, rest], 1), mask
 
-    def _merge(self, text: Tensor, mask: Tensor, history: Tensor, keep: Tensor) -> Instruction:
-        codes, keep = (t.flatten(1).unsqueeze(1) for t in (history, keep))
-        images = ImageTokens.from_codes(codes, self.vocabulary, keep)
+    def _merge(
+        self, text: Tensor, mask: Tensor, history: Tensor, keep: Tensor, texts: InstructionTexts
+    ) -> Instruction:
+        if texts.history is None:  # one place, so one image of all codes
+            history, keep = (t.flatten(1).unsqueeze(1) for t in (history, keep))
+        elif texts.history.shape[1] != history.shape[1]:  # or the written picture's place is filled
+            raise ValueError(
+                f"{texts.history.shape[1]} texts stand before {history.shape[1]} history pictures"
+            )
+        images = ImageTokens.from_codes(history, self.vocabulary, keep)
         # The width of full images, so that no row's arithmetic depends on its neighbours.
-        return merge_images(
-            text, mask, images, self.vocabulary, text.shape[1] - 1 + codes.shape[-1]
-        )
+        width = text.shape[1] - history.shape[1] + history[0].numel()
+        return merge_images(text, mask, images, self.vocabulary, width)
 
     def embed(self, instruction: Instruction, reference: Tensor) -> Tensor:
         """Input embeddings `[B, M, hidden]`; `reference [B, reference_tokens, hidden]`."""

@@ -8,7 +8,6 @@ by the caller, and batches have one fixed shape, so an image's bytes depend on i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import ClassVar
@@ -23,12 +22,13 @@ from torch import Tensor, nn
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.errors import ModelError
-from pigeon_rec.model._inputs import check_inputs, check_text
+from pigeon_rec.model._inputs import check_history_texts, check_inputs, check_text
 from pigeon_rec.model.arrays import fixed_batches, to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.merging import Instruction
+from pigeon_rec.model.output import PigeonOutput
 from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.model.personalisation import InstructionTexts, Personalisation
 from pigeon_rec.model.prefix import ReadPrefix, read_prefix
@@ -51,21 +51,6 @@ _BATCH = 16
 def candidate_key(key: str, ratio: float) -> str:
     """The key of all randomness of one request at one reference mask ratio."""
     return f"{key}/{ratio}"
-
-
-@dataclass(frozen=True)
-class PigeonOutput:
-    """Candidates of a batch.
-
-    Attributes:
-        images: uint8 `[B, ratios, H, W, 3]`.
-        codes: int64 `[B, ratios, P]`, the visual tokens behind each image.
-        mask_ratios: The reference mask ratio of each candidate.
-    """
-
-    images: NDArray[np.uint8]
-    codes: NDArray[np.int64]
-    mask_ratios: tuple[float, ...]
 
 
 class PigeonPipeline:
@@ -198,6 +183,7 @@ class PigeonPipeline:
         keys: Sequence[str],
         settings: GenerationConfig | None = None,
         scenario: str = "sticker",
+        history_texts: Sequence[Sequence[str]] | None = None,
     ) -> PigeonOutput:
         """Draws each user's picture of each reference.
 
@@ -208,6 +194,8 @@ class PigeonPipeline:
             keys: One string per row; all randomness of a row derives from it.
             settings: Mask ratios, sampling and diffusion steps.
             scenario: Instruction template.
+            history_texts: Text before each history picture (see `PromptTemplate.history`), for
+                scenarios that have one.
 
         Raises:
             ModelError: Shapes do not agree with each other or with the model.
@@ -223,6 +211,7 @@ class PigeonPipeline:
             keys=keys,
             settings=settings,
             scenario=scenario,
+            history_texts=history_texts,
         )
 
     @torch.inference_mode()
@@ -235,23 +224,32 @@ class PigeonPipeline:
         keys: Sequence[str],
         settings: GenerationConfig | None = None,
         scenario: str = "sticker",
+        history_texts: Sequence[Sequence[str]] | None = None,
     ) -> PigeonOutput:
         """As `__call__`, from code rows: `history [B, images, P]`, `reference [B, P]`."""
         settings = settings or self.defaults
         prompt, ratios = load_prompt(scenario), tuple(settings.mask_ratios)
+        check_history_texts(prompt, history_texts, (len(history), history.shape[1]))
         sizes = self.config.language_model
         codes = np.zeros((len(keys), len(ratios), self.config.tokenizer.patches), dtype=np.int64)
         for rows in fixed_batches(len(keys), self.batch_size):
             codes[rows] = self._write(
                 torch.from_numpy(history[rows]),
                 torch.from_numpy(reference[rows]),
-                write_texts(prompt, self.text, [targets[i] for i in rows], sizes),
+                write_texts(
+                    prompt,
+                    self.text,
+                    [targets[i] for i in rows],
+                    sizes,
+                    None if history_texts is None else [history_texts[i] for i in rows],
+                ),
                 [keys[i] for i in rows],
                 settings,
             ).numpy()
         candidates = [candidate_key(key, ratio) for key in keys for ratio in ratios]
         images = self.render(codes.reshape(-1, codes.shape[-1]), candidates, settings)
-        return PigeonOutput(images.reshape(*codes.shape[:2], *images.shape[1:]), codes, ratios)
+        drawn = images.reshape(*codes.shape[:2], *images.shape[1:])
+        return PigeonOutput(drawn, codes, ratios, prompt.aspect)
 
     @torch.inference_mode()
     def render(

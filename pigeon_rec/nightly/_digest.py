@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.aspect import SQUARE
 from pigeon_rec.data.prompts import PromptTemplate
 
 __all__ = ["asset_key", "digest", "frame_sha256", "settings_hash"]
@@ -44,13 +45,19 @@ def settings_hash(config: NightlyConfig, prompt: PromptTemplate) -> str:
         {
             "generation": config.generation.model_dump(mode="json"),
             "gate": config.gate.model_dump(mode="json"),
-            "prompt": [prompt.scenario, prompt.prefix, prompt.response],
+            "prompt": [prompt.scenario, prompt.prefix, prompt.response, *_lengths(prompt)],
         }
     )
 
 
+def _lengths(prompt: PromptTemplate) -> list[object]:
+    """Where a template cuts its texts, and the proportions it draws in; nothing for a plain one."""
+    told: list[object] = [prompt.target_tokens, prompt.history_tokens, str(prompt.aspect)]
+    return [] if told == [None, None, str(SQUARE)] else told
+
+
 def asset_key(
-    history: Sequence[tuple[str, str]],
+    history: Sequence[tuple[str, ...]],
     reference: tuple[str, str],
     target: str,
     *,
@@ -61,7 +68,8 @@ def asset_key(
     """Names one picture by all that decides it; 64 hexadecimal digits.
 
     Args:
-        history: Item id and image hash of each history item, in the order the model sees them.
+        history: Item id and image hash of each history item, and the text before its picture
+            where the scenario has one; in the order the model sees them.
         reference: Item id and image hash of the item to be personalised.
         target: The text that tells the model what to draw.
         model_version: Version of the weights.

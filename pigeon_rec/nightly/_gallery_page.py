@@ -10,6 +10,7 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue
+from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.nightly._served_night import ServedNight
 from pigeon_rec.nightly._shelf import Shelf, tastes_of
 from pigeon_rec.nightly.charts import Bar, Histogram, bars, histogram
@@ -62,17 +63,20 @@ _LEAST_VERSIONS = 3
 _Row = dict[str, Any]
 
 
-def build_page(night: ServedNight, catalogue: Catalogue, config: NightlyConfig) -> Page:
+def build_page(
+    night: ServedNight, catalogue: Catalogue, config: NightlyConfig, prompt: PromptTemplate
+) -> Page:
     """Gathers the page of one night.
 
     Args:
         night: What is served.
         catalogue: Where titles, styles and original pictures come from.
         config: Limits of the gate, and how many users to show.
+        prompt: What the pictures are, and what tells a taste for them.
     """
     # A cohort's picture is nobody's own: it is counted, and never shown as a person's.
     own = night.own
-    tastes = tastes_of(own, catalogue)
+    tastes = tastes_of(own, catalogue, prompt.taste)
     users = _spread(own["user_id"].unique().sort().to_list(), config.report.max_users)
     rows = _rows_of(own, users, config.report.max_assets_per_user)
     shared = _shared_references(own, tastes)
@@ -82,7 +86,7 @@ def build_page(night: ServedNight, catalogue: Catalogue, config: NightlyConfig) 
         # Of a setting that means another model every few weeks, the page tells which it was.
         model=night.facts["model_version"] if config.model == SERVING else Path(config.model).name,
         facts=_facts(night.facts),
-        cards=_cards(night),
+        cards=_cards(night, prompt.picture),
         histograms=_histograms(night, config),
         reasons=_told(night.reasons()),
         # Where pairs were skipped for a problem, the pairs are counted.
@@ -93,6 +97,8 @@ def build_page(night: ServedNight, catalogue: Catalogue, config: NightlyConfig) 
         users=_user_rows(rows, night.scores_by_key(), tastes, shelf),
         users_left_out=night.users - len(users),
         example_user=next(iter(users), "a user"),
+        picture=prompt.picture,
+        aspect=prompt.aspect,
     )
 
 
@@ -187,7 +193,7 @@ def _score(metric: str, value: float) -> Score:
     return Score(_METRICS[metric], f"{value:.2f}", 100.0 * min(1.0, max(0.0, value)))
 
 
-def _cards(night: ServedNight) -> tuple[Card, ...]:
+def _cards(night: ServedNight, picture: str) -> tuple[Card, ...]:
     facts = night.facts
     judged = facts["served"] + facts["rejected"]
     share = f"{facts['rejected'] / judged:.1%} of those judged" if judged else ""
@@ -195,7 +201,7 @@ def _cards(night: ServedNight) -> tuple[Card, ...]:
     for_cohorts = Card("for taste cohorts", f"{night.shared.height:,}", f"{cohorts} cohorts")
     return (
         Card("pairs planned", f"{facts['planned']:,}", f"{facts['skipped']:,} skipped"),
-        Card("stickers served", f"{night.own.height:,}", f"to {night.users:,} people"),
+        Card(f"{picture}s served", f"{night.own.height:,}", f"to {night.users:,} people"),
         *((for_cohorts,) if cohorts else ()),
         Card("drawn this night", f"{facts['generated']:,}"),
         Card("reused unchanged", f"{facts['reused']:,}"),

@@ -90,7 +90,7 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
         PlanError: There are no candidates, or their file is damaged.
     """
     prompt = load_prompt(config.scenario)
-    catalogue = load_catalogue(config.catalogue)
+    catalogue = load_catalogue(config.catalogue, prompt.aspect)
     candidates = _read_candidates(config, paths)
     until = end_of_day(paths.date)
     interactions, unknown = load_interactions(config.interactions, catalogue, until=until)
@@ -115,11 +115,16 @@ def look(
         inputs.catalogue,
         item_ids,
         encoder.encode_images,
-        EmbeddingCache(paths.embeddings, encoder.encoder_id),
+        EmbeddingCache(paths.embeddings, _view(encoder.encoder_id, inputs.catalogue)),
         on_batch=lambda done, total: progress("item images", done, total),
     )
     broken = {problem.subject: f"{problem.message} [{problem.where}]" for problem in problems}
     return Looks(item_ids, vectors, broken, problem_rows(problems))
+
+
+def _view(encoder_id: str, catalogue: Catalogue) -> str:
+    """Key of cached vectors: the same file stretched is another picture to the encoder."""
+    return encoder_id if catalogue.aspect.is_square else f"{encoder_id}/stretched"
 
 
 def candidate_source(config: NightlyConfig) -> str:

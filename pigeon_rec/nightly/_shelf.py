@@ -13,6 +13,7 @@ from pigeon_rec.nightly.gallery import Picture, encode_picture
 __all__ = ["Shelf", "tastes_of"]
 
 _PIXELS = 64
+_SEPARATOR = ", "  # between the genres of a film; MovieLens' own is a bar
 
 
 class Shelf:
@@ -50,16 +51,24 @@ class Shelf:
         return Picture(self._uris.get(item_id), alt, label)
 
 
-def tastes_of(served: pl.DataFrame, catalogue: Catalogue) -> Mapping[str, str]:
+def tastes_of(
+    served: pl.DataFrame, catalogue: Catalogue, column: str = "style"
+) -> Mapping[str, str]:
     """The style that leads each user's history; users without a known one are left out.
 
     Args:
         served: Columns `user_id, history_ids`.
         catalogue: Tells the style of an item; nobody has a taste where it has no styles.
+        column: Where it tells that, or what else is a taste, such as the genres of a film, each of
+            which counts.
     """
-    if "style" not in catalogue.items.columns:
+    if column not in catalogue.items.columns:
         return {}
-    styles = catalogue.items.select("item_id", "style").drop_nulls()
+    styles = catalogue.items.select("item_id", pl.col(column).alias("style")).drop_nulls()
+    if column == "genres":
+        listed = pl.col("style").str.replace_all("|", _SEPARATOR, literal=True)
+        styles = styles.with_columns(listed.str.split(_SEPARATOR)).explode("style")
+        styles = styles.filter(pl.col("style") != "")
     leading = (
         served.select("user_id", pl.col("history_ids").alias("item_id"))
         .explode("item_id")
@@ -75,7 +84,7 @@ def tastes_of(served: pl.DataFrame, catalogue: Catalogue) -> Mapping[str, str]:
 
 
 def _data_uris(catalogue: Catalogue, item_ids: list[str]) -> dict[str, str]:
-    images, problems = catalogue.images(item_ids, _PIXELS)
+    images, problems = catalogue.images(item_ids, catalogue.aspect.size(_PIXELS))
     broken = {problem.subject for problem in problems}
     return {
         item_id: encode_picture(image)

@@ -17,6 +17,7 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
+from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.nightly.charts import CHART_HEIGHT, CHART_WIDTH, Bar, Histogram
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
 _TEMPLATE = "gallery.html.j2"
 _MEDIA_TYPES: Mapping[str, str] = {"PNG": "image/png", "WEBP": "image/webp", "JPEG": "image/jpeg"}
 _MAX_PIXELS = 4096 * 4096
+_SHOWN_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the gallery page of one night."""
+    """Everything on the gallery page of one night.
+
+    `picture` is what people call one of the pictures; `aspect` is the proportions of all of them.
+    """
 
     date: str
     model: str
@@ -138,6 +143,8 @@ class Page:
     users: tuple[UserRow, ...]
     users_left_out: int
     example_user: str
+    picture: str = "picture"
+    aspect: Aspect = SQUARE
 
 
 def render_gallery(page: Page) -> str:
@@ -151,7 +158,12 @@ def render_gallery(page: Page) -> str:
         lstrip_blocks=True,
     )
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    return template.render(page=page, chart_width=CHART_WIDTH, chart_height=CHART_HEIGHT)
+    return template.render(
+        page=page,
+        frame=page.aspect.size(_SHOWN_SIDE),
+        chart_width=CHART_WIDTH,
+        chart_height=CHART_HEIGHT,
+    )
 
 
 def data_uri(encoded: bytes | None) -> str | None:

@@ -25,6 +25,7 @@ from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly._night_files import SHARD_SCHEMA, read_table
+from pigeon_rec.nightly._texts import history_texts, target_texts
 from pigeon_rec.nightly.models import chosen_model
 from pigeon_rec.nightly.paths import NightPaths, write_json, write_parquet
 from pigeon_rec.nightly.progress import Progress, silent
@@ -134,7 +135,7 @@ class _Shelf:
 
     Attributes:
         place: Row of each item in the arrays.
-        images: uint8 `[n, H, W, 3]`.
+        images: uint8 `[n, side, side, 3]`, squares as the model and the scorer see them.
         codes: int64 `[n, P]`.
         embeddings: float32 `[n, d]`.
         broken: Item ids whose picture cannot be used, with what is wrong.
@@ -155,10 +156,10 @@ class _Studio:
 
     def __init__(self, config: NightlyConfig, model: str) -> None:
         self.config = config
-        self.catalogue: Catalogue = load_catalogue(config.catalogue)
+        self.prompt = load_prompt(config.scenario)
+        self.catalogue: Catalogue = load_catalogue(config.catalogue, self.prompt.aspect)
         self.pipeline = PigeonPipeline.from_pretrained(model)
         self.encoder: StickerEncoder = load_encoder(model)
-        self.prompt = load_prompt(config.scenario)
 
     def draw(self, plan: pl.DataFrame, shard: int, progress: Progress) -> pl.DataFrame:
         """All assets of `plan` as a frame of `SHARD_SCHEMA`."""
@@ -197,17 +198,16 @@ class _Studio:
         history = np.array([shelf.rows(a["history_ids"]) for a in assets])
         reference = np.array(shelf.rows([a["item_id"] for a in assets]))
         items = self.catalogue.rows([a["item_id"] for a in assets])
-        targets = [
-            self.prompt.target(*row)
-            for row in items.select("title", "semantics", "category").iter_rows()
-        ]
         output = self.pipeline.generate(
             shelf.codes[history],
             shelf.codes[reference],
-            targets,
+            target_texts(self.prompt, items),
             keys=[f"{a['asset_key']}/{self.config.seed}" for a in assets],
             settings=self.config.generation,
             scenario=self.config.scenario,
+            history_texts=history_texts(
+                self.prompt, self.catalogue, [a["history_ids"] for a in assets]
+            ),
         )
         texts = self.encoder.encode_texts(items["semantics"].to_list())
         scores = self._scores(output.images, texts, history, reference, shelf)
@@ -260,7 +260,9 @@ class _Studio:
         fault = verdicts[chosen]
         return {
             **_identity(asset, self.config.seed, fault),
-            **_encoded(images[chosen], self.config.generation.image_format),
+            **_encoded(
+                self.prompt.aspect.from_square(images[chosen]), self.config.generation.image_format
+            ),
             "mask_ratio": self.config.generation.mask_ratios[chosen],
             **{name: float(values[chosen]) for name, values in scores.items()},
         }

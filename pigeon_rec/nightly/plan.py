@@ -31,6 +31,7 @@ from pigeon_rec.nightly._plan_inputs import (
     look,
     read_inputs,
 )
+from pigeon_rec.nightly._texts import history_texts, target_texts
 from pigeon_rec.nightly.candidates import PROBLEM_SCHEMA
 from pigeon_rec.nightly.models import chosen_model
 from pigeon_rec.nightly.paths import NightPaths, write_json, write_parquet
@@ -294,21 +295,32 @@ def _plan(
 def _keys(pairs: pl.DataFrame, inputs: PlanInputs, style: _Style) -> list[str]:
     used = pl.concat([pairs["item_id"], pairs["history_ids"].explode()]).unique().to_list()
     sha256 = dict(zip(used, inputs.catalogue.image_hashes(used), strict=True))
-    items = inputs.catalogue.rows(pairs["item_id"].to_list())
-    texts = items.select("title", "semantics", "category").iter_rows()
+    histories = pairs["history_ids"].to_list()
+    texts = history_texts(inputs.prompt, inputs.catalogue, histories)
+    told: Sequence[list[str] | None] = texts if texts is not None else [None] * len(histories)
+    asked = target_texts(inputs.prompt, inputs.catalogue.rows(pairs["item_id"].to_list()))
     return [
         asset_key(
-            [(item, sha256[item]) for item in history],
+            _history_facts(history, words, sha256),
             (reference, sha256[reference]),
-            inputs.prompt.target(*text),
+            target,
             model_version=style.version,
             settings=style.settings,
             seed=style.seed,
         )
-        for (reference, history), text in zip(
-            pairs.select("item_id", "history_ids").iter_rows(), texts, strict=True
+        for reference, history, words, target in zip(
+            pairs["item_id"], histories, told, asked, strict=True
         )
     ]
+
+
+def _history_facts(
+    history: list[str], texts: list[str] | None, sha256: Mapping[str, str]
+) -> list[tuple[str, ...]]:
+    """Id and image hash of each history item, and what is written before it, if anything."""
+    if texts is None:
+        return [(item, sha256[item]) for item in history]
+    return [(item, sha256[item], text) for item, text in zip(history, texts, strict=True)]
 
 
 def _budget_facts(budget: Budget, cohorts: NightCohorts) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
+from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.nightly._gallery_page import build_page
 from pigeon_rec.nightly._night_files import read_table
@@ -63,8 +64,9 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
     """
     paths = NightPaths.of(config, date)
     night = read_served_night(paths)
-    catalogue: Catalogue = load_catalogue(config.catalogue)
-    page = build_page(night, catalogue, config)
+    prompt = load_prompt(config.scenario)
+    catalogue: Catalogue = load_catalogue(config.catalogue, prompt.aspect)
+    page = build_page(night, catalogue, config, prompt)
     write_text(render_gallery(page), paths.gallery)
     write_json(_numbers(night, len(page.users)), paths.report)
     return ReportSummary(

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pigeon_rec.data import _images
+from pigeon_rec.data.aspect import Aspect
 from pigeon_rec.data.catalogue import Problem, load_catalogue
 from pigeon_rec.errors import CatalogueError
 
@@ -252,3 +253,16 @@ def test_bundled_pictures_are_not_resampled() -> None:
     stored = np.asarray(Image.open(io.BytesIO(row["image"][0])).convert("RGB"))
     pixels, _ = catalogue.images(["noto/red-apple"])
     np.testing.assert_array_equal(pixels[0], stored)
+
+
+def test_a_catalogue_of_posters_fills_any_size_with_the_whole_picture(shop: Shop) -> None:
+    halves = Image.new("RGB", (40, 60), (0, 0, 0))
+    halves.paste((255, 0, 0), (0, 30, 40, 60))
+    shop.add("poster", encoded(halves))
+    catalogue = load_catalogue(shop.write(), Aspect(2, 3))
+    for size, height, width in ((8, 8, 8), ((12, 8), 12, 8)):
+        pixels, problems = catalogue.images(["poster"], size)
+        assert problems == []
+        assert pixels.shape == (1, height, width, 3)
+        assert (pixels[0, : height // 2 - 1] < 60).all()
+        assert (pixels[0, height // 2 + 1 :, :, 0] > 195).all()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.prompts import available_prompts, load_prompt
 from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, STYLES
 from pigeon_rec.errors import ConfigError
@@ -86,3 +87,45 @@ def test_files_that_are_no_template_are_refused(tmp_path: Path, text: str) -> No
 def test_a_lone_brace_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="target is no template"):
         load_prompt("own", write(tmp_path, target="{title"))
+
+
+def test_the_movie_scenario_tells_titles_genres_and_semantics() -> None:
+    prompt = load_prompt("movie")
+    assert prompt.history("Toy Story (1995)") == "Toy Story (1995):"
+    text = prompt.target("Heat (1995)", "a heist, and the man behind it", "Crime", "Crime, Drama")
+    assert all(part in text for part in ("Heat (1995)", "a heist, and", "Crime, Drama"))
+    assert (prompt.aspect, prompt.picture) == (Aspect(2, 3), "poster")
+
+
+def test_genres_may_be_separated_by_bars() -> None:
+    prompt = load_prompt("movie")
+    assert prompt.target("t", "s", "", "Crime|Drama") == prompt.target("t", "s", "", "Crime, Drama")
+
+
+def test_missing_genres_give_way_to_the_category() -> None:
+    prompt = load_prompt("movie")
+    assert prompt.target("t", "s", "Film-Noir") == prompt.target("t", "s", "", "Film Noir")
+
+
+def test_stickers_are_square_and_have_no_text_before_them() -> None:
+    prompt = load_prompt("sticker")
+    assert (prompt.history_template, prompt.history("anything")) == ("", "")
+    assert (prompt.aspect, prompt.picture) == (SQUARE, "sticker")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"history": "{semantics}:"}, r"history names unknown placeholders: semantics.*\{title\}"),
+        ({"history": "{title"}, "history is no template"),
+        ({"aspect": "2 by 3"}, "aspect.*is not width:height"),
+        ({"aspect": "1:9"}, "aspect.*none over four times"),
+        ({"target_tokens": 0}, "target_tokens"),
+        ({"history_tokens": 513}, "history_tokens"),
+        ({"picture": "<b>"}, "picture"),
+        ({"taste": "a b"}, "taste"),
+    ],
+)
+def test_a_wrong_piece_is_named(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load_prompt("own", write(tmp_path, **changes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from tests.model.tiny import (
     seeded,
     texts,
     tiny_personalisation,
+    titled,
 )
 
 FIRST_CODE = 282  # 280 text ids, image start, image end
@@ -58,6 +61,51 @@ def test_an_instruction_reads_in_the_order_of_the_paper(model: Personalisation) 
     assert made.ids[0, 1:].tolist() == wanted
     assert made.gate[0, 1:].tolist() == [1, 1, 1, 0, 1, *[1] * 9]
     assert made.positions.tolist() == [[0, *range(len(wanted))]]
+
+
+def test_each_title_stands_before_its_picture(model: Personalisation) -> None:
+    history = torch.tensor([[[3, 4], [0, NO_CODE]]])
+    keep = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+    made = model.instruct(titled(texts(2), [[2, 1]]), history, keep)
+    first = [100, 101, FIRST_CODE + 3, FIRST_CODE + 4]
+    wanted = [5, 6, *first, 103, FIRST_CODE, 10, 11, -2, -2, -2, -2, 7, 280]
+    told = made.attention[0]
+    assert made.ids[0, told].tolist() == wanted
+    assert made.gate[0, told].tolist() == [1] * 5 + [0] + [1] * 10
+    assert made.positions[0, told].tolist() == list(range(len(wanted)))
+    # Places for full pictures and the widest titles, whatever is missing.
+    assert made.ids.shape[1] == 2 + 2 * 3 + 2 * 2 + 2 + 4 + 1 + 1
+
+
+def test_titles_are_read_and_belong_to_their_pictures(model: Personalisation) -> None:
+    history, keep = random_codes(1, 2, 4), torch.ones(1, 2, 4)
+    told = titled(texts(3), [[2, 2]])
+    assert told.history is not None
+    swapped = replace(told, history=told.history.flip(1))
+    plain, turned = (
+        hidden(model, model.instruct(words, history, keep), references(1))[:, -1]
+        for words in (told, swapped)
+    )
+    assert not torch.allclose(plain, turned, atol=1e-3)
+
+
+def test_titles_of_another_number_of_pictures_are_refused(model: Personalisation) -> None:
+    with pytest.raises(ValueError, match="2 texts stand before 3 history"):
+        model.instruct(titled(texts(3), [[2, 2]]), random_codes(1, 3, 4), torch.ones(1, 3, 4))
+
+
+def test_padding_of_titles_does_not_change_what_a_row_says(model: Personalisation) -> None:
+    codes, keep = random_codes(2, 2, 3), torch.ones(2, 2, 3)
+    wide = titled(texts(2, 2), [[1, 2], [7, 5]])
+    assert wide.history is not None
+    assert wide.history_mask is not None
+    narrow = replace(
+        wide, target=wide.target[:1], target_mask=wide.target_mask[:1],
+        history=wide.history[:1, :, :2], history_mask=wide.history_mask[:1, :, :2],
+    )  # fmt: skip
+    both = hidden(model, model.instruct(wide, codes, keep), references(2))
+    one = hidden(model, model.instruct(narrow, codes[:1], keep[:1]), references(2)[:1])
+    assert torch.allclose(both[0, -1], one[0, -1], atol=1e-4)
 
 
 def test_a_missing_code_is_never_taken_for_a_reference_token() -> None:

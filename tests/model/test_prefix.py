@@ -19,6 +19,7 @@ from tests.model.tiny import (
     seeded,
     texts,
     tiny_personalisation,
+    titled,
 )
 
 ROWS = 4
@@ -57,6 +58,22 @@ def test_codes_are_those_of_the_whole_instruction(ragged: bool) -> None:
     other = sample_codes(model, asked, references(ROWS), noise(), prefix=begun(model, ragged))
     assert torch.equal(one, other)
     assert len(one.unique()) > 4
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_beginning_with_titles_is_read_on_from_as_well(ragged: bool) -> None:
+    """Rows are padded by different amounts then, before the beginning and before the rest."""
+    model = tiny_personalisation(DYNAMIC if ragged else TINY)
+    told = titled(texts(*LENGTHS), [[3, 1], [1, 1], [5, 2], [2, 4]])
+    whole = model.instruct(told, history(ragged), kept())
+    prefix = read_prefix(model, model.instruct_history(told, history(ragged), kept()))
+    assert (~prefix.attention).any()
+    asked = model.instruct_request(told)
+    one = sample_codes(model, whole, references(ROWS), noise())
+    other = sample_codes(model, asked, references(ROWS), noise(), prefix=prefix)
+    assert torch.equal(one, other)
+    untitled = sample_codes(model, asked, references(ROWS), noise(), prefix=begun(model, ragged))
+    assert not torch.equal(one, untitled)
 
 
 def test_both_sides_of_guidance_read_on_from_one_beginning() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ __all__ = [
     "tiny_personalisation",
     "tiny_pipeline",
     "tiny_text",
+    "titled",
 ]
 
 TINY = PigeonConfig(
@@ -115,6 +117,14 @@ def texts(*lengths: int) -> InstructionTexts:
     mask = torch.arange(widest) < torch.tensor(lengths)[:, None]
     ids = torch.where(mask, torch.arange(10, 10 + widest), 2)
     return InstructionTexts(torch.tensor([5, 6]), ids, mask, torch.tensor([7]))
+
+
+def titled(made: InstructionTexts, lengths: Sequence[Sequence[int]]) -> InstructionTexts:
+    """The same texts with titles of the given lengths `[B][images]`, of ids 100, 101, ..."""
+    widest = max(max(row) for row in lengths) + 1
+    mask = torch.arange(widest) < torch.tensor(lengths)[..., None]
+    numbers = 100 + torch.arange(mask.numel()).view(mask.shape)
+    return replace(made, history=torch.where(mask, numbers, 2), history_mask=mask)
 
 
 def random_codes(*shape: int, seed: int = 0) -> Tensor:

@@ -1,0 +1,123 @@
+"""`pigeon-rec import movielens|made-posters|demo-movies`: films with posters as a catalogue."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pigeon_rec._cli.options import AsJson, Quiet
+from pigeon_rec._cli.output import print_result
+
+if TYPE_CHECKING:
+    from pigeon_rec.data.import_movies import MovieImport
+
+__all__ = ["register"]
+
+_SHOWN = 5
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="movies.csv, ratings.csv and links.csv of MovieLens, or RecBole's .item and .inter.",
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")]
+Posters = Annotated[
+    Path, typer.Option("--posters", metavar="DIR", help="Folder of poster files, one a film.")
+]
+Names = Annotated[
+    str,
+    typer.Option("--names", metavar="ID", help="What the files are named by: item, imdb or tmdb."),
+]
+MinRating = Annotated[
+    float, typer.Option("--min-rating", help="Ratings from here on say that a film was liked.")
+]
+Semantics = Annotated[
+    Path | None,
+    typer.Option(
+        "--semantics",
+        metavar="FILE",
+        help="Parquet of item_id and semantics: what films are about.",
+    ),
+]
+Films = Annotated[
+    int | None, typer.Option("--films", min=1, help="Only so many films, those rated most often.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to `pigeon-rec import`."""
+    app.command("movielens")(movielens)
+    app.command("made-posters")(made_posters)
+    app.command("demo-movies")(demo_movies)
+
+
+def movielens(
+    source: Source,
+    posters: Posters,
+    out: Out,
+    names: Names = "item",
+    min_rating: MinRating = 4.0,
+    semantics: Semantics = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Import MovieLens and a folder of posters as items.parquet and interactions.parquet."""
+    from pigeon_rec.data.import_movies import import_movies, poster_names, read_semantics
+    from pigeon_rec.data.movielens import read_movielens
+
+    imported = import_movies(
+        read_movielens(source),
+        posters,
+        out,
+        names=poster_names(names),
+        min_rating=min_rating,
+        semantics=None if semantics is None else read_semantics(semantics),
+    )
+    print_result(f"import {source}", _summary(imported), as_json=as_json, quiet=quiet)
+
+
+def made_posters(source: Source, out: Out, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Draw made posters, plain pictures from title, genres and year, for films without any."""
+    from pigeon_rec.data.made_posters import make_posters
+    from pigeon_rec.data.movielens import read_movielens
+
+    count = make_posters(read_movielens(source).films, out)
+    summary = {"made_posters": count, "folder": str(out)}
+    print_result(f"made posters of {source}", summary, as_json=as_json, quiet=quiet)
+
+
+def demo_movies(
+    out: Out, films: Films = None, as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """Make the demo movie set: RecBole's ml-100k with made posters, and a night.yaml for it."""
+    from pigeon_rec._cli.bars import choose_progress
+    from pigeon_rec.data.demo_movies import make_demo
+
+    progress = choose_progress(quiet=quiet or as_json)
+    imported, config = make_demo(
+        out, films=films, on_film=lambda done, total: progress("made posters", done, total)
+    )
+    summary = {**_summary(imported), "config": str(config)}
+    print_result("demo movie set", summary, as_json=as_json, quiet=quiet)
+
+
+def _summary(imported: MovieImport) -> dict[str, Any]:
+    """All counts, how many films have which problem, and the first few of them."""
+    problems = imported.problems
+    summary = {
+        field.name: getattr(imported, field.name)
+        for field in dataclasses.fields(imported)
+        if field.name != "problems"
+    }
+    summary["left_out"] = dict(Counter(problem.kind for problem in problems))
+    if problems:
+        summary["first_left_out"] = [
+            {"film": p.subject, "reason": p.kind, "message": p.message} for p in problems[:_SHOWN]
+        ]
+    return {k: str(v) if isinstance(v, Path) else v for k, v in summary.items()}

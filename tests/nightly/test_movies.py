@@ -1,0 +1,150 @@
+"""What the movie scenario changes in a night: keys, looks and the page. No model is needed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.aspect import Aspect
+from pigeon_rec.data.catalogue import Catalogue, load_catalogue
+from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.nightly._shelf import tastes_of
+from pigeon_rec.nightly._texts import history_texts, target_texts
+from pigeon_rec.nightly.candidates import recommend
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.plan import PlanSummary, plan_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
+from pigeon_rec.nightly.report import report_night
+from tests.nightly.made_night import NIGHT as MADE_NIGHT
+from tests.nightly.made_night import small_night
+from tests.nightly.made_night import write_catalogue as write_made_catalogue
+from tests.small_world import NIGHT, PixelEncoder, write_catalogue, write_interactions
+
+ITEMS = [f"i{number:02d}" for number in range(12)]
+HISTORIES = {"ann": ITEMS[:6], "bea": ITEMS[3:9]}
+GENRES = pl.Series("genres", ["Drama, War", "Comedy"] * 6)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NightlyConfig:
+    items = write_catalogue(tmp_path, len(ITEMS))
+    pl.read_parquet(items).with_columns(GENRES).write_parquet(items)
+    pairs = [(user, item, 1.0) for user in HISTORIES for item in ITEMS[10:]]
+    top = tmp_path / "top.parquet"
+    pl.DataFrame(pairs, ["user_id", "item_id", "score"], orient="row").write_parquet(top)
+    return NightlyConfig(
+        catalogue=str(items),
+        interactions=str(write_interactions(tmp_path / "interactions.parquet", HISTORIES)),
+        candidates=str(top),
+        work_dir=tmp_path / "var",
+        scenario="movie",
+    )
+
+
+def planned(config: NightlyConfig) -> tuple[PlanSummary, dict[tuple[str, str], str]]:
+    recommend(config, NIGHT)
+    summary = plan_night(config, NIGHT, encoder=PixelEncoder(), model_version="model-1")
+    plan = pl.read_parquet(NightPaths.of(config, NIGHT).plan)
+    keys = plan.select("user_id", "item_id", "asset_key").rows()
+    return summary, {(user, item): key for user, item, key in keys}
+
+
+def renamed(config: NightlyConfig, item: str, **words: str) -> None:
+    rows = pl.read_parquet(config.catalogue)
+    changed = [
+        pl.when(pl.col("item_id") == item).then(pl.lit(new)).otherwise(name).alias(name)
+        for name, new in words.items()
+    ]
+    rows.with_columns(changed).write_parquet(config.catalogue)
+
+
+def test_texts_are_those_of_the_template(config: NightlyConfig) -> None:
+    prompt, catalogue = load_prompt("movie"), load_catalogue(config.catalogue)
+    rows = catalogue.rows(["i01", "i00"])
+    assert target_texts(prompt, rows) == [
+        prompt.target("Title i01", "a picture of i01", "things", "Comedy"),
+        prompt.target("Title i00", "a picture of i00", "things", "Drama, War"),
+    ]
+    assert target_texts(prompt, rows.drop("genres"))[0] == prompt.target(
+        "Title i01", "a picture of i01", "things"
+    )
+    told = history_texts(prompt, catalogue, [["i02", "i00"], ["i02"]])
+    assert told == [["Title i02:", "Title i00:"], ["Title i02:"]]
+    assert history_texts(load_prompt("sticker"), catalogue, [["i02"]]) is None
+
+
+def test_the_title_of_a_history_film_is_part_of_the_key(config: NightlyConfig) -> None:
+    _, before = planned(config)
+    assert len(before) == 4
+    renamed(config, "i00", title="Another title")
+    _, after = planned(config)
+    changed = {user for (user, item), key in before.items() if after[user, item] != key}
+    assert changed == {"ann"}  # only she has seen it
+
+
+def test_genres_of_the_target_are_part_of_the_key(config: NightlyConfig) -> None:
+    _, before = planned(config)
+    renamed(config, "i10", genres="Musical")
+    _, after = planned(config)
+    assert {item for (user, item), key in before.items() if after[user, item] != key} == {"i10"}
+
+
+def test_titles_of_a_sticker_history_are_not(config: NightlyConfig) -> None:
+    config = config.model_copy(update={"scenario": "sticker"})
+    _, before = planned(config)
+    renamed(config, "i00", title="Another title")
+    assert planned(config)[1] == before
+
+
+def test_the_same_files_look_different_stretched(config: NightlyConfig) -> None:
+    """One cache serves both scenarios without mixing them up."""
+    planned(config)
+    planned(config.model_copy(update={"scenario": "sticker"}))
+    cached = pl.read_parquet(NightPaths.of(config, NIGHT).embeddings)
+    assert set(cached["encoder_id"]) == {"pixels-1", "pixels-1/stretched"}
+
+
+def test_scenarios_have_settings_of_their_own(config: NightlyConfig) -> None:
+    movies, _ = planned(config)
+    stickers, _ = planned(config.model_copy(update={"scenario": "sticker"}))
+    assert movies.settings_hash != stickers.settings_hash
+
+
+def test_every_genre_of_a_history_counts_as_taste(config: NightlyConfig) -> None:
+    catalogue = load_catalogue(config.catalogue)
+    served = pl.DataFrame(
+        {"user_id": ["ann", "bea"], "history_ids": [["i00", "i02", "i01"], ["i01", "i03", "i04"]]}
+    )
+    assert tastes_of(served, catalogue, "genres") == {"ann": "Drama", "bea": "Comedy"}
+    assert tastes_of(served, catalogue, "style") == {}
+    bars = catalogue.items.with_columns(pl.col("genres").str.replace(", ", "|"))
+    assert tastes_of(served, Catalogue(bars, catalogue.root), "genres") == {
+        "ann": "Drama", "bea": "Comedy",
+    }  # fmt: skip
+
+
+def test_a_night_of_posters_has_a_page_of_posters(tmp_path: Path) -> None:
+    catalogue = write_made_catalogue(tmp_path / "catalogue")
+    config = NightlyConfig(work_dir=tmp_path / "var", catalogue=str(catalogue), scenario="movie")
+    small_night().write(config)
+    publish_night(config, MADE_NIGHT)
+    promote_night(config)
+    page = report_night(config, MADE_NIGHT).gallery.read_text(encoding="utf-8")
+    assert "--frame: 2 / 3;" in page
+    assert "One poster, several tastes" in page
+    assert "posters served" in page
+    words = re.sub(r"<style>.*?</style>|class=\"[^\"]*\"|sticker-64", "", page, flags=re.S)
+    assert "sticker" not in words
+    originals = re.findall(r'big reference">\s*<img src="data:image/webp;base64,([^"]+)"', page)
+    assert originals
+    for uri in originals:
+        with Image.open(io.BytesIO(base64.b64decode(uri))) as image:
+            assert image.size == Aspect(2, 3).size(64)[::-1]
+    assert page.count('width="64" height="96"') == page.count("<img ")
