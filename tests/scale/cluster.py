@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,16 +134,17 @@ def _postgres(folder: Path) -> Iterator[str]:
     binaries = max(Path("/usr/lib/postgresql").glob("*/bin"))
     data, port = folder / "postgres", _free_port()
     data.mkdir()
-    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if not os.geteuid() else {}
+    user = None if os.geteuid() else "postgres"
     if user:
         for parent in [folder, *folder.parents]:
             if parent.stat().st_uid == 0 and parent != Path("/"):
                 parent.chmod(parent.stat().st_mode | 0o111)  # so that `postgres` gets to its data
-        shutil.chown(data, "postgres", "postgres")
-    made = [binaries / "initdb", "-D", data, "-U", "pigeon", "-A", "trust"]
-    subprocess.run(made, check=True, stdout=subprocess.DEVNULL, cwd="/", **user)
+        shutil.chown(data, user, user)
+    made: list[str | Path] = [binaries / "initdb", "-D", data, "-U", "pigeon", "-A", "trust"]
+    with _started(made, None, folder / "initdb.log", user) as process:
+        assert process.wait() == 0, (folder / "initdb.log").read_text("utf-8")
     listen = ["-h", "127.0.0.1", "-p", str(port), "-k", str(data), "-c", "fsync=off"]
-    with _started([binaries / "postgres", "-D", data, *listen], None, folder / "pg.log", **user):
+    with _started([binaries / "postgres", "-D", data, *listen], None, folder / "pg.log", user):
         wait_until(lambda: _answers(port), 60, "PostgreSQL")
         command = ["psql", f"postgresql://pigeon@127.0.0.1:{port}/postgres", "-c"]
 
@@ -167,7 +168,10 @@ def _redis(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _started(
-    command: list[str | Path], environment: dict[str, str] | None, log: Path, **user: object
+    command: Sequence[str | Path],
+    environment: dict[str, str] | None,
+    log: Path,
+    user: str | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ended with the block, and all of its session; its output in a log."""
     with log.open("wb") as output:
@@ -178,7 +182,9 @@ def _started(
             stderr=subprocess.STDOUT,
             cwd="/",
             start_new_session=True,
-            **user,
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
         )
         try:
             yield process
