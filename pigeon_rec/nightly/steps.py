@@ -236,7 +236,8 @@ def _publish(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) 
     from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.nightly.publish import publish_night
 
-    fetch_shards(config, NightPaths.of(config, date), shards_to_draw(config, date))
+    if config.exchange != "disk":
+        fetch_shards(config, NightPaths.of(config, date), shards_to_draw(config, date))
     return publish_night(config, date)
 
 

@@ -88,7 +88,8 @@ def running_cluster(
         cluster = Cluster(airflow, environment, folder, database, {})
         cluster.run("db", "migrate")
         for part in _PARTS:
-            stack.enter_context(_started([airflow, *part], environment, folder / f"{part[0]}.log"))
+            command: list[str | Path] = [airflow, *part]
+            stack.enter_context(_started(command, environment, folder / f"{part[0]}.log"))
         for name, (queues, own) in workers.items():
             command = [airflow, "celery", "worker", "-c", "1", "-H", f"{name}@%h", "-q", queues]
             log_port = {"AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port())}
