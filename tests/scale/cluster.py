@@ -16,7 +16,7 @@ from pathlib import Path
 __all__ = ["Cluster", "running_cluster", "wait_until"]
 
 _PARTS = (("api-server", "--workers", "1"), ("scheduler",), ("dag-processor",))
-_LOST_AFTER = 30  # seconds without a sign of life until a task counts as lost
+_LOST_AFTER = 60  # seconds without a sign of life until a task counts as lost
 
 
 @dataclass(frozen=True)
