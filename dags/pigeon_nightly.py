@@ -34,7 +34,10 @@ def setting(name: str, default: str = "") -> str:
 IN_PRODUCT = {
     "python": setting("PIGEON_PYTHON", str(Path(__file__).parents[1] / ".venv/bin/python")),
     "expect_airflow": False,
+    # The machine that has the work directory; executors without queues take no notice.
+    "queue": os.environ.get("PIGEON_QUEUE") or "default",
 }
+DRAWING = {**IN_PRODUCT, "queue": os.environ.get("PIGEON_DRAW_QUEUE") or IN_PRODUCT["queue"]}
 SETTINGS = {
     # A run triggered by hand may have no logical date: then, as on schedule, the last whole day.
     "date": "{{ ds if dag_run.logical_date else macros.ds_add(dag_run.run_after | ds, -1) }}",
@@ -55,6 +58,8 @@ would have given.
 * **Settings**: Airflow Variables or environment variables `PIGEON_PYTHON` (interpreter that has
   the product), `PIGEON_CONFIG` (nightly YAML file; empty for the defaults) and `PIGEON_WORK_DIR`
   (absolute folder of runs and warehouse; empty for the configuration's own).
+* **Queues**: environment variables `PIGEON_QUEUE` (workers of the machine with the work directory)
+  and `PIGEON_DRAW_QUEUE` (those that draw); both `default` unless set.
 * **Pool**: `pigeon_accelerator`, with as many slots as shards may be drawn at the same time.
 * **Asset**: `pigeon_served_assets` is updated when readers see the new night; schedule your own
   DAG on it.
@@ -121,7 +126,7 @@ def pigeon_nightly() -> None:
         return list(run_in_airflow("plan", date, config, work_dir)["shards_to_draw"])
 
     @task.external_python(
-        **IN_PRODUCT,
+        **DRAWING,
         pool=ACCELERATOR_POOL,
         map_index_template="shard {{ task.op_kwargs['shard'] }}",
     )

@@ -172,15 +172,18 @@ class WarehouseConfig(_Settings):
     @field_validator("images")
     @classmethod
     def _reachable(cls, images: str) -> str:
-        """Refuses a protocol that no package here speaks, long before its pictures are drawn."""
-        if images != "table":
-            import fsspec
+        return images if images == "table" else _reachable(images)
 
-            try:
-                fsspec.get_filesystem_class(images.partition("://")[0])
-            except (ImportError, ValueError) as error:
-                raise ValueError(str(error)) from error
-        return images
+
+def _reachable(address: str) -> str:
+    """Refuses a protocol that no package here speaks, long before anything is drawn."""
+    import fsspec
+
+    try:
+        fsspec.get_filesystem_class(address.partition("://")[0])
+    except (ImportError, ValueError) as error:
+        raise ValueError(str(error)) from error
+    return address
 
 
 class NightlyConfig(_Settings):
@@ -192,6 +195,8 @@ class NightlyConfig(_Settings):
         candidates: `recbole` to train `recommender`, a parquet of `user_id, item_id, score`, or
             the `.pth` of a saved `PigeonRecommender`.
         work_dir: Folder of runs, caches and the warehouse.
+        exchange: `disk` where all steps see one work directory. An fsspec address
+            (`s3://bucket/nights`) through which plan and shards go where they do not.
         model: Name of a bundled model, the folder of a saved one, or `serving`: the one promoted
             last, and the bundled `sticker-64` until then.
         scenario: Instruction template (`pigeon_rec/data/prompts/<scenario>.yaml`).
@@ -204,6 +209,7 @@ class NightlyConfig(_Settings):
     interactions: str = "bundled"
     candidates: str = "recbole"
     work_dir: Path = Path("var")
+    exchange: Annotated[str, Field(pattern=r"^(disk|[a-z][a-z0-9+.-]*://.+)$")] = "disk"
     model: str = "sticker-64"
     scenario: str = "sticker"
     seed: int = 0
@@ -216,6 +222,11 @@ class NightlyConfig(_Settings):
     gate: GateConfig = GateConfig()
     report: ReportConfig = ReportConfig()
     warehouse: WarehouseConfig = WarehouseConfig()
+
+    @field_validator("exchange")
+    @classmethod
+    def _known(cls, exchange: str) -> str:
+        return exchange if exchange == "disk" else _reachable(exchange)
 
 
 def load_config(path: Path | None) -> NightlyConfig:

@@ -38,6 +38,7 @@ __all__ = ["PublishSummary", "night_records", "promote_night", "publish_night"]
 # elsewhere has the same content.
 _WITHOUT_EFFECT: Mapping[str, Any] = {
     "work_dir": True,
+    "exchange": True,
     "batch_size": True,
     "threads": True,
     "report": True,

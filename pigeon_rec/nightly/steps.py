@@ -94,6 +94,7 @@ def run_step(
             says whether a second try may help.
     """
     if step == "generate" and shard is None:
+        _fetch_plan(config, date)
         shards = shards_to_draw(config, date)
         drawn = [run_step(step, config, date, shard=s, progress=progress) for s in shards]
         return {"shards": drawn}
@@ -112,6 +113,13 @@ def _alone(step: str, config: NightlyConfig, date: dt.date) -> AbstractContextMa
     if step == "run":
         return contextlib.nullcontext()
     return hold(NightPaths.of(config, date), step, shared=step == "generate")
+
+
+def _fetch_plan(config: NightlyConfig, date: dt.date) -> None:
+    from pigeon_rec.nightly.exchange import fetch_plan
+    from pigeon_rec.nightly.paths import NightPaths
+
+    fetch_plan(config, NightPaths.of(config, date))
 
 
 def shards_to_draw(config: NightlyConfig, date: dt.date) -> list[int]:
@@ -199,22 +207,37 @@ def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Pr
 
 
 def _plan(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
+    from pigeon_rec.nightly.exchange import send_plan
+    from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.nightly.plan import plan_night
 
-    return plan_night(config, date, progress=progress)
+    summary = plan_night(config, date, progress=progress)
+    send_plan(config, NightPaths.of(config, date))
+    return summary
 
 
 def _generate(
     config: NightlyConfig, date: dt.date, shard: int | None, progress: Progress
 ) -> object:
+    from pigeon_rec.nightly.exchange import fetch_shards, send_shard
     from pigeon_rec.nightly.generate import generate_shard
+    from pigeon_rec.nightly.paths import NightPaths
 
-    return generate_shard(config, date, shard or 0, progress=progress)
+    number, paths = shard or 0, NightPaths.of(config, date)
+    _fetch_plan(config, date)
+    fetch_shards(config, paths, [number])  # another machine may have drawn it
+    summary = generate_shard(config, date, number, progress=progress)
+    send_shard(config, paths, number)
+    return summary
 
 
 def _publish(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) -> object:
+    from pigeon_rec.nightly.exchange import fetch_shards
+    from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.nightly.publish import publish_night
 
+    if config.exchange != "disk":
+        fetch_shards(config, NightPaths.of(config, date), shards_to_draw(config, date))
     return publish_night(config, date)
 
 

@@ -1,0 +1,97 @@
+"""Plan and shards between work directories that share nothing but an address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.nightly.exchange import (
+    ExchangeError,
+    fetch_plan,
+    fetch_shards,
+    send_plan,
+    send_shard,
+)
+from pigeon_rec.nightly.paths import NightPaths, write_json
+from pigeon_rec.nightly.steps import run_step, shards_to_draw
+from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
+
+PAIRS = [Pair(user, item) for user in ("ada", "bob") for item in ("line/apple", "line/boat")]
+SHARDS = sorted({pair.shard for pair in PAIRS})
+
+
+@pytest.fixture(params=["file", "memory"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder, and an object store that lives in this process."""
+    found = f"file://{tmp_path}/exchange" if request.param == "file" else "memory://nights"
+    fs, root = fsspec.url_to_fs(found)
+    if fs.exists(root):
+        fs.rm(root, recursive=True)
+    return found
+
+
+def machine(tmp_path: Path, name: str, address: str) -> tuple[NightlyConfig, NightPaths]:
+    catalogue = tmp_path / "catalogue"
+    catalogue.mkdir(exist_ok=True)
+    config = NightlyConfig(
+        catalogue=str(write_catalogue(catalogue)), work_dir=tmp_path / name, exchange=address
+    )
+    return config, NightPaths.of(config, NIGHT)
+
+
+def test_a_night_drawn_elsewhere_is_published_at_home(tmp_path: Path, address: str) -> None:
+    home, at_home = machine(tmp_path, "home", address)
+    MadeNight(PAIRS).write(home)
+    assert len(SHARDS) > 1
+    drawn = {number: at_home.shard(number).read_bytes() for number in SHARDS}
+    send_plan(home, at_home)
+    for number, content in drawn.items():
+        at_home.shard(number).unlink()
+        worker, there = machine(tmp_path, f"worker-{number}", address)
+        fetch_plan(worker, there)
+        assert there.plan.read_bytes() == at_home.plan.read_bytes()
+        assert shards_to_draw(worker, NIGHT) == SHARDS
+        there.shards.mkdir(parents=True)
+        there.shard(number).write_bytes(content)
+        write_json({"assets": 1, "seconds": 2.0}, there.drawing_time(number))
+        send_shard(worker, there, number)
+    published = run_step("publish", home, NIGHT)
+    assert (published["served"], published["planned"]) == (4, 4)
+    assert {n: at_home.shard(n).read_bytes() for n in SHARDS} == drawn
+    assert at_home.drawing_time(SHARDS[-1]).is_file()
+
+
+def test_what_is_not_finished_is_left_out(tmp_path: Path, address: str) -> None:
+    config, paths = machine(tmp_path, "home", address)
+    fetch_plan(config, paths)
+    fetch_shards(config, paths, SHARDS)
+    assert not paths.night.exists()
+
+
+def test_without_an_address_nothing_moves(tmp_path: Path) -> None:
+    config, paths = machine(tmp_path, "home", "disk")
+    MadeNight(PAIRS).write(config)
+    before = pl.read_parquet(paths.plan)
+    send_plan(config, paths)
+    fetch_plan(config, paths)
+    assert pl.read_parquet(paths.plan).equals(before)
+    assert not list(tmp_path.glob("exchange*"))
+
+
+def test_an_address_that_cannot_be_written_may_be_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, no folder", "utf-8")
+    config, paths = machine(tmp_path, "home", f"file://{tmp_path}/taken")
+    MadeNight(PAIRS).write(config)
+    with pytest.raises(ExchangeError, match=r"cannot be written.*run the step again") as refused:
+        send_plan(config, paths)
+    assert refused.value.retryable
+
+
+def test_an_unknown_protocol_is_refused_at_once() -> None:
+    with pytest.raises(ValidationError, match="exchange"):
+        NightlyConfig(exchange="nowhere://bucket")

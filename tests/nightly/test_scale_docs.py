@@ -1,0 +1,42 @@
+"""What docs/scale.md says holds."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import yaml
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.nightly._budget import DEFAULT_SECONDS
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+EXCHANGE, POD = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.S))
+
+
+def test_the_setting_exists() -> None:
+    assert EXCHANGE.keys() == {"exchange"}
+    assert NightlyConfig(exchange="file:///mnt/nights").exchange == "file:///mnt/nights"
+
+
+def test_the_dag_reads_the_variables() -> None:
+    dag = (ROOT / "dags" / "pigeon_nightly.py").read_text(encoding="utf-8")
+    named = re.findall(r"`(PIGEON_\w+)`", PAGE)
+    assert len(set(named)) == 4
+    assert all(name in dag for name in named)
+    (container,) = POD["spec"]["containers"]
+    assert container["name"] == "base"
+    assert {variable["name"] for variable in container["env"]} <= set(named)
+
+
+def test_the_plans_follow_the_formula() -> None:
+    rows = re.findall(r"^\| ([\d,]{5,}) \| (.+) \|$", PAGE, re.M)
+    assert [users for users, _ in rows] == ["10,000", "1,000,000", "100,000,000"]
+    for users, rest in rows:
+        shared, own, pictures, hours, cores = (cell.replace(",", "") for cell in rest.split(" | "))
+        assert int(own) == int(users.replace(",", "")) // 100
+        assert int(pictures) == int(own) + math.prod(map(int, shared.split(" x ")))
+        needed = int(pictures) * DEFAULT_SECONDS / 3600
+        assert math.isclose(float(hours), needed, rel_tol=0.01)
+        assert int(cores) == math.ceil(needed / 8)
