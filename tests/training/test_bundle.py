@@ -109,7 +109,7 @@ def test_weights_are_in_half_precision_and_sizes_with_them(model: Path) -> None:
         }
     assert json.loads((model / "config.json").read_text("utf-8"))["name"] == "tiny"
     scorer = json.loads((model / "scorer" / "config.json").read_text("utf-8"))
-    assert scorer == PLAN.scorer.model_dump()
+    assert scorer == PLAN.scorer.model_dump(mode="json")
 
 
 @pytest.mark.parametrize("missing", ["tokenizer", "renderer", "scorer", "language-model"])
