@@ -19,8 +19,6 @@ VENV_AIRFLOW := .venv-airflow
 checksum = $(shell cat $(1) | cksum | cut -d' ' -f1)
 PRODUCT := $(VENV)/.product-$(call checksum,requirements/product.txt pyproject.toml)
 DEV := $(VENV)/.dev-$(call checksum,requirements/product.txt requirements/dev.txt pyproject.toml)
-VENV_CELERY := .venv-scale
-CELERY := $(VENV_CELERY)/.celery-$(call checksum,requirements/airflow.txt requirements/celery.txt)
 AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
 
 # Twice quiet: errors only.
@@ -86,12 +84,6 @@ test: $(DEV) $(AIRFLOW) ## run the whole suite, a real Airflow run included
 test-slow: $(DEV) $(AIRFLOW) ## run what `make check` leaves out: real training, nights, kills, Airflow
 	$(VENV)/bin/python -m pytest -m slow
 
-.PHONY: scale-test
-scale-test: $(DEV) $(CELERY) ## run a night on two Celery workers and kill one (needs Debian, and root the first time)
-	@test -x /usr/bin/redis-server && ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 \
-		|| { apt-get update -qq && apt-get install -y -qq redis-server postgresql; }
-	$(VENV)/bin/python -m pytest tests/scale
-
 .PHONY: check
 check: $(DEV) ## lint, types and the quick tests
 	$(VENV)/bin/ruff check .
@@ -142,10 +134,3 @@ $(AIRFLOW):
 	@$(PYTHON) -m venv $(VENV_AIRFLOW)
 	@$(VENV_AIRFLOW)/bin/python $(PIP) -r requirements/airflow.txt
 	@rm -f $(VENV_AIRFLOW)/.airflow-* && touch $@
-
-$(CELERY):
-	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed; name it with make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Installing Airflow with Celery into $(VENV_CELERY) ..."
-	@$(PYTHON) -m venv $(VENV_CELERY)
-	@$(VENV_CELERY)/bin/python $(PIP) -r requirements/airflow.txt -r requirements/celery.txt
-	@rm -f $(VENV_CELERY)/.celery-* && touch $@
