@@ -62,7 +62,10 @@ def test_the_whole_chain_runs_from_the_command_line(
     losses = [row["validation_loss"] for row in stage_one if "validation_loss" in row]
     assert min(losses) < losses[0]
     assert stage_two[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
-    assert stage_two[-1]["margin"] > 0
+    # One batch of eight pairs says little: the later half of the run has to prefer what was chosen.
+    margins = [row["margin"] for row in stage_two[len(stage_two) // 2 :]]
+    assert len(margins) >= 5
+    assert np.mean(margins) > 0.01
     for name in ("reconstruct", "align"):
         with Image.open(out / name / "curves.png") as curves:
             assert curves.format == "PNG"
