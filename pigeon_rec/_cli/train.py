@@ -78,6 +78,23 @@ for _recipe, _line in RECIPES.items():
 
 
 @app.command()
+def adopt(
+    model: Annotated[str, typer.Argument(help="Name of a bundled model, or a model's folder.")],
+    recipes: Annotated[list[str], typer.Argument(help="Recipes whose part to take over.")],
+    plan: Plan = "sticker-64",
+    out: Out = _OUT,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take parts of a finished model over as they are, for what builds on them."""
+    from pigeon_rec.training.adopt import adopt as take_over
+    from pigeon_rec.training.recipes import load_plan
+
+    for path in take_over(model, load_plan(plan), out, recipes):
+        _tell(path.parent.name, path, as_json=as_json, quiet=quiet)
+
+
+@app.command()
 def bundle(
     destination: Annotated[Path, typer.Argument(help="Folder of the finished model.")],
     plan: Plan = "sticker-64",

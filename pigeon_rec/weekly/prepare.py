@@ -13,15 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from safetensors.torch import save_file
-from torch import Tensor
-
 from pigeon_rec.data.folder_digest import file_sha256
 from pigeon_rec.errors import ConfigError, TrainingError
-from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly.models import chosen_model
 from pigeon_rec.nightly.progress import Progress, silent
-from pigeon_rec.scoring.encoder import load_encoder
+from pigeon_rec.training.adopt import adopt
 from pigeon_rec.training.recipes import TrainingPlan, load_plan, run_recipe
 from pigeon_rec.weekly.config import WeeklyConfig
 from pigeon_rec.weekly.evaluate import check_rules
@@ -34,7 +30,7 @@ from pigeon_rec.weekly.records import (
     recorded,
 )
 
-__all__ = ["BACKBONE", "SCRATCH", "begun", "prepare", "take_apart"]
+__all__ = ["BACKBONE", "SCRATCH", "begun", "prepare"]
 
 SCRATCH: Final = "scratch"
 """Value of `start` that means: train the plan's backbone first."""
@@ -103,33 +99,6 @@ def begun(config: WeeklyConfig, date: dt.date) -> tuple[StepRecord, TrainingPlan
     return known, plan
 
 
-def take_apart(model: str | Path, plan: TrainingPlan, folder: Path) -> None:
-    """Writes the parts of a finished model as trained recipes, in float32.
-
-    The inverse of `pigeon_rec.training.bundle.bundle`: putting them together again without
-    further training gives the same files.
-
-    Raises:
-        ModelError: A file of the model is missing or damaged.
-        TrainingError: The plan's sizes are not those of the model.
-    """
-    pipeline, scorer = PigeonPipeline.from_pretrained(model), load_encoder(model).module
-    planned = {**plan.model.model_dump(exclude={"name"}), "scorer": plan.scorer.model_dump()}
-    found = {**pipeline.config.model_dump(), "scorer": scorer.config.model_dump()}
-    _check_sizes(planned, found, model)
-    parts = pipeline.parts()
-    tokenizer = {
-        f"{prefix}.{name}": value
-        for prefix, part in (("tokenizer", "visual_tokenizer"), ("decoder", "tokenizer_decoder"))
-        for name, value in parts[part].state_dict().items()
-    }
-    _save(tokenizer, folder / "tokenizer")
-    _save(parts["image_generator"].state_dict(), folder / "renderer")
-    _save(parts["personalisation"].state_dict(), folder / "language-model")
-    _save(scorer.state_dict(), folder / "scorer")
-    pipeline.text.save(folder / "tokenizer.json")
-
-
 def _plan(config: WeeklyConfig) -> TrainingPlan:
     plan = load_plan(config.plan)
     missing = [stage for stage in _STAGES if stage not in plan.loops]
@@ -172,7 +141,7 @@ def _fill(folder: Path, plan: TrainingPlan, start: _Start, progress: Progress) -
     elif start.kind == "folder":
         _copy(Path(start.source), folder)
     else:
-        take_apart(start.source, plan, folder)
+        adopt(start.source, plan, folder)
     return {"parent_version": start.weights if start.kind == "model" else None}
 
 
@@ -181,16 +150,6 @@ def _copy(source: Path, folder: Path) -> None:
         (folder / name).mkdir(exist_ok=True)
         shutil.copyfile(source / name / _WEIGHTS, folder / name / _WEIGHTS)
     shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
-
-
-def _save(weights: Mapping[str, Tensor], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # Cloned, since tied weights share memory, which safetensors refuses.
-    whole = {
-        name: (value.float() if value.is_floating_point() else value).contiguous().clone()
-        for name, value in weights.items()
-    }
-    save_file(whole, folder / _WEIGHTS)
 
 
 def _check_same(paths: AlignmentPaths, known: StepRecord | None, inputs: Mapping[str, Any]) -> None:
@@ -203,13 +162,3 @@ def _check_same(paths: AlignmentPaths, known: StepRecord | None, inputs: Mapping
         where=str(paths.run),
         remedy="Take the settings it was begun with, or another date, or remove the folder",
     )
-
-
-def _check_sizes(planned: Mapping[str, Any], found: Mapping[str, Any], source: str | Path) -> None:
-    differing = sorted(name for name, sizes in planned.items() if sizes != found[name])
-    if differing:
-        raise TrainingError(
-            f"the plan's model differs from the one to start from in {', '.join(differing)}",
-            where=str(source),
-            remedy="Start from a model of the plan's sizes, or from `scratch`",
-        )

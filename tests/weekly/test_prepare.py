@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.errors import ConfigError, ModelError, TrainingError
 from pigeon_rec.model.version import model_version
-from pigeon_rec.training.bundle import bundle
-from pigeon_rec.training.plan import TrainingPlan, load_plan
+from pigeon_rec.training.plan import TrainingPlan
 from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.paths import AlignmentPaths
-from pigeon_rec.weekly.prepare import BACKBONE, begun, prepare, take_apart
+from pigeon_rec.weekly.prepare import BACKBONE, begun, prepare
 from tests.registered import promoted
 from tests.training.world import PLAN
 from tests.weekly.conftest import SUNDAY
@@ -27,22 +25,6 @@ def tiny_model(config: WeeklyConfig) -> Path:
 def begin(config: WeeklyConfig, folder: Path, **changes: object) -> WeeklyConfig:
     """The same settings for an alignment elsewhere."""
     return config.model_copy(update={"work_dir": folder / "var", **changes})
-
-
-def test_a_model_taken_apart_and_put_together_again_is_the_same_files(
-    trained: WeeklyConfig, tmp_path: Path
-) -> None:
-    take_apart(tiny_model(trained), PLAN, tmp_path / "parts")
-    bundle(PLAN, tmp_path / "parts", tmp_path / "tiny")
-    assert folder_sha256(tmp_path / "tiny") == folder_sha256(tiny_model(trained))
-
-
-@pytest.mark.slow
-def test_so_is_the_bundled_model_under_its_own_plan(tmp_path: Path) -> None:
-    plan = load_plan("sticker-64")
-    take_apart("sticker-64", plan, tmp_path / "parts")
-    bundle(plan, tmp_path / "parts", tmp_path / "sticker-64")
-    assert model_version(tmp_path / "sticker-64") == model_version("sticker-64")
 
 
 def test_a_start_from_a_model_knows_its_parent(trained: WeeklyConfig, tmp_path: Path) -> None:
@@ -106,13 +88,6 @@ def test_a_model_of_other_sizes_is_refused_with_the_parts_that_differ(
         prepare(config, SUNDAY)
     with pytest.raises(ModelError, match="no model 'sticker-128'"):
         prepare(config.model_copy(update={"start": "sticker-128"}), SUNDAY)
-
-
-def test_a_scorer_of_other_sizes_is_refused_too(trained: WeeklyConfig, tmp_path: Path) -> None:
-    scorer = PLAN.scorer.model_copy(update={"embedding": 24})
-    with pytest.raises(TrainingError, match="differs from the one to start from in scorer"):
-        take_apart(tiny_model(trained), PLAN.model_copy(update={"scorer": scorer}), tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_plan_without_stage_two_is_refused(trained: WeeklyConfig, tmp_path: Path) -> None:

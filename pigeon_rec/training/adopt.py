@@ -1,0 +1,114 @@
+"""Parts of a finished model as a training folder's own, for the recipes that build on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.scoring.encoder import load_encoder
+from pigeon_rec.training.plan import TrainingPlan
+
+__all__ = ["PARTS", "adopt"]
+
+PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tokenizer": ("tokenizer", "decoder"),
+        "scorer": ("scorer",),
+        "renderer": ("autoencoder", "renderer"),
+        "language-model": ("mask_generator", "adapter", "language_model"),
+    }
+)
+"""Recipes whose weights a finished model holds, and the sizes in the plan that they depend on."""
+
+
+def adopt(
+    model: str | Path, plan: TrainingPlan, folder: Path, recipes: Iterable[str] = tuple(PARTS)
+) -> list[Path]:
+    """Writes parts of a finished model as if their recipes had been trained, in float32.
+
+    The inverse of `pigeon_rec.training.bundle.bundle`: putting all of them together again without
+    further training gives the same files. Returns the paths of the weights.
+
+    Args:
+        model: Name of a bundled model, or the folder of a saved one.
+        plan: Of the recipes that follow.
+        folder: Of the plan's recipes; takes the model's text tokenizer too.
+        recipes: The parts to take, by the recipe that trains them.
+
+    Raises:
+        ModelError: A file of the model is missing or damaged.
+        TrainingError: No part of a model belongs to a recipe, the recipe has been trained in
+            `folder`, or the plan's sizes are not those of the model.
+    """
+    chosen = list(dict.fromkeys(recipes))
+    for name in chosen:
+        _check_free(name, folder)
+    pipeline, scorer = PigeonPipeline.from_pretrained(model), load_encoder(model).module
+    planned = {**plan.model.model_dump(), "scorer": plan.scorer.model_dump()}
+    found = {**pipeline.config.model_dump(), "scorer": scorer.config.model_dump()}
+    _check_sizes(planned, found, [size for name in chosen for size in PARTS[name]], model)
+    parts = pipeline.parts()
+    weights = {
+        "tokenizer": {
+            f"{prefix}.{name}": value
+            for prefix, part in (
+                ("tokenizer", parts["visual_tokenizer"]),
+                ("decoder", parts["tokenizer_decoder"]),
+            )
+            for name, value in part.state_dict().items()
+        },
+        "scorer": scorer.state_dict(),
+        "renderer": parts["image_generator"].state_dict(),
+        "language-model": parts["personalisation"].state_dict(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline.text.save(folder / "tokenizer.json")
+    return [_save(weights[name], folder / name) for name in chosen]
+
+
+def _check_free(name: str, folder: Path) -> None:
+    if name not in PARTS:
+        raise TrainingError(
+            f"no part of a model belongs to the recipe {name!r}",
+            where=str(folder),
+            remedy=f"Recipes that leave one: {', '.join(PARTS)}",
+        )
+    if (folder / name / "checkpoint").exists():
+        raise TrainingError(
+            f"the recipe {name!r} has been trained here",
+            where=str(folder / name),
+            remedy="Choose another folder, or remove that one",
+        )
+
+
+def _check_sizes(
+    planned: Mapping[str, object],
+    found: Mapping[str, object],
+    sizes: Iterable[str],
+    model: str | Path,
+) -> None:
+    differing = sorted({name for name in sizes if planned[name] != found[name]})
+    if differing:
+        raise TrainingError(
+            f"the plan's model differs from the one to start from in {', '.join(differing)}",
+            where=str(model),
+            remedy="Start from a model of the plan's sizes, or train it anew, from `scratch`",
+        )
+
+
+def _save(weights: Mapping[str, Tensor], folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    # Cloned, since tied weights share memory, which safetensors refuses.
+    whole = {
+        name: (value.float() if value.is_floating_point() else value).contiguous().clone()
+        for name, value in weights.items()
+    }
+    path = folder / "model.safetensors"
+    save_file(whole, path)
+    return path
