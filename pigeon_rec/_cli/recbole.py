@@ -47,10 +47,16 @@ def features(
     suffix: Annotated[
         str, typer.Option("--suffix", metavar="NAME", help="Suffix of the written file.")
     ] = "visual",
+    captions: Annotated[
+        float,
+        typer.Option(
+            "--captions", min=0.0, help="Weight of the items' captions beside their pictures."
+        ),
+    ] = 0.0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the items' image vectors as an atomic file beside the data set's own."""
+    """Write the items' vectors as an atomic file beside the data set's own."""
     from pigeon_rec.recbole_plugin.features import write_dataset
 
     written = write_dataset(
@@ -60,6 +66,7 @@ def features(
         interactions=interactions,
         model=model,
         suffix=suffix,
+        captions=captions,
     )
     summary = {
         "path": str(written.path),

@@ -2,11 +2,13 @@
 
 `<dataset>.visual` has a token field of item ids and a `float_seq` field of vectors. RecBole loads
 it by `additional_feat_suffix`, maps its ids to those of the items by `alias_of_item_id`, and makes
-it a matrix by `preload_weight`.
+it a matrix by `preload_weight`. A vector is the picture's, or with captions the picture's and the
+caption's behind it, so that two items are near if they look alike, mean alike, or both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from pigeon_rec.retrieval import EmbeddingCache, Encode, embed_catalogue
 from pigeon_rec.scoring.encoder import load_encoder
 
 __all__ = [
+    "Captions",
     "FeatureSummary",
     "atomic_item_ids",
     "write_dataset",
@@ -31,6 +34,34 @@ __all__ = [
 
 _DIGITS = 6  # of a unit vector's numbers: an angle of less than a ten-thousandth of a degree
 _FORBIDDEN = r"[\t\n\r\"]"  # what an atomic file cannot hold
+
+
+@dataclass(frozen=True)
+class Captions:
+    """How captions enter item vectors.
+
+    Attributes:
+        encode: Texts to unit vectors float32 `[n, dim]`.
+        weight: Length of a caption's vector beside the picture's, which is 1.
+    """
+
+    encode: Callable[[Sequence[str]], npt.NDArray[np.float32]]
+    weight: float
+
+    def behind(
+        self, pictures: npt.NDArray[np.float32], texts: Sequence[str]
+    ) -> npt.NDArray[np.float32]:
+        """Unit vectors of pictures and captions, float32 `[n, 2 dim]`.
+
+        Args:
+            pictures: Unit vectors `[n, dim]`.
+            texts: One a picture; an item without one has its picture alone.
+        """
+        told = np.array([bool(text.strip()) for text in texts])
+        captions = self.encode(texts) * (self.weight * told)[:, None]
+        both = np.concatenate([pictures, captions], axis=1)
+        unit: npt.NDArray[np.float32] = both / np.linalg.norm(both, axis=1, keepdims=True)
+        return unit.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -58,6 +89,7 @@ def write_dataset(
     interactions: str | None = None,
     model: str = "sticker-64",
     suffix: str = "visual",
+    captions: float = 0.0,
 ) -> FeatureSummary:
     """Writes the item vectors of a RecBole data set, and first, if asked, its `.inter` file.
 
@@ -68,6 +100,8 @@ def write_dataset(
         interactions: `bundled`, parquet or `.inter`; `None` takes the data set's own.
         model: Name or folder of the model whose encoder sees the pictures.
         suffix: Of the written file.
+        captions: Length of a caption's vector beside the picture's, which is 1; 0 leaves captions
+            out. A caption is the item's `semantics`.
 
     Raises:
         PigeonError: An input cannot be read, or no item has a picture.
@@ -81,7 +115,8 @@ def write_dataset(
     encoder = load_encoder(model)
     cache = EmbeddingCache(data_path / "embeddings.parquet", encoder.encoder_id)
     path = home / f"{dataset}.{suffix}"
-    return write_features(item_ids, items, encoder.encode_images, cache, path)
+    told = Captions(encoder.encode_texts, captions) if captions else None
+    return write_features(item_ids, items, encoder.encode_images, cache, path, captions=told)
 
 
 def write_features(
@@ -92,6 +127,7 @@ def write_features(
     path: Path,
     *,
     settings: PigeonSettings | None = None,
+    captions: Captions | None = None,
 ) -> FeatureSummary:
     """Writes the vectors of items whose pictures the catalogue has.
 
@@ -105,6 +141,7 @@ def write_features(
         cache: Vectors of pictures seen before.
         path: `<folder>/<dataset>/<dataset>.<suffix>`.
         settings: Field names, by default those of `properties.yaml`.
+        captions: How captions enter; None leaves them out.
 
     Raises:
         InteractionError: No item of the data set has a picture.
@@ -121,17 +158,21 @@ def write_features(
             where=str(path),
             remedy="Give the catalogue whose item_id are the tokens of the .inter file",
         )
+    chosen = vectors[usable]
+    if captions is not None:
+        texts = catalogue.rows([known[row] for row in usable])["semantics"].fill_null("")
+        chosen = captions.behind(chosen, texts.to_list())
     rows = pl.DataFrame(
         {
             f"{names.visual_id_field}:token": [known[row] for row in usable],
-            f"{names.visual_field}:float_seq": _as_text(vectors[usable]),
+            f"{names.visual_field}:float_seq": _as_text(chosen),
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     rows.write_csv(path, separator="\t", quote_style="never")
     strangers = sorted(set(item_ids) - set(known))
     told = [*problems, *(_stranger(item, path) for item in strangers)]
-    return FeatureSummary(path, len(usable), vectors.shape[1], told)
+    return FeatureSummary(path, len(usable), chosen.shape[1], told)
 
 
 def write_interactions(interactions: pl.DataFrame, path: Path) -> None:

@@ -80,7 +80,8 @@ class PigeonRecommender(AbstractRecommender):
         self._history = Histories.of(dataset, settings.max_history)
         self._sample = TrainingSample.of(dataset, config["seed"]) if learned else None
         self._retriever = HistoryOfUsers(dataset, self.affinity)
-        self.served = ServedPictures.read(settings, dataset)
+        seen = None if self.affinity is None else self.affinity.vectors
+        self.served = ServedPictures.read(settings, dataset, seen)
         self._of_all_users: Tensor | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -37,7 +37,14 @@ Values = npt.NDArray[np.float64]
 _DATASET: Final = "stickers"
 _CUT: Final = 10
 _DRAWS: Final = 2000
-_VARIANTS: Final = {"base": "base", "item": "+ item visuals", "personal": "+ personalised visuals"}
+_CAPTIONS: Final = 2.0
+"""Weight of captions beside pictures; of 1 and 2 the better on validation items."""
+_VARIANTS: Final = {
+    "base": "base",
+    "item": "+ item visuals",
+    "captioned": "+ item visuals and captions",
+    "personal": "+ personalised visuals and captions",
+}
 
 
 @dataclass(frozen=True)
@@ -80,13 +87,15 @@ class Study:
         progress("trained bases", self._total, self._total)
 
     def rank(self, progress: OnStep) -> None:
-        """Ranks with item visuals, with a night's pictures where there are, and on ml-100k."""
+        """Ranks with item visuals, captions, a night's pictures where there are, and on ml-100k."""
         for place, (base, seed) in enumerate(self._runs()):
             progress("ranked runs", place, self._total)
-            item = rank_visual(self.stickers, base, seed, "item")
+            rank_visual(self.stickers, base, seed, "item")
+            captioned = {"pigeon_visual_suffix": "captioned"}
+            item = rank_visual(self.stickers, base, seed, "captioned", **captioned)
             if self.served.exists():
                 # The night knows the validation items: the weight is the one without it.
-                ours = {
+                ours = captioned | {
                     "pigeon_served": str(self.served.resolve()),
                     "pigeon_visual_weight": float(item["weight"][0]),
                 }
@@ -162,8 +171,9 @@ class Comparison:
 def prepare(study: Study) -> None:
     """Writes the bundled stickers as a RecBole data set with item vectors, once."""
     data = study.folder / "data"
-    if not (data / _DATASET / f"{_DATASET}.visual").is_file():
-        write_dataset(data, _DATASET, interactions="bundled")
+    for suffix, captions in (("visual", 0.0), ("captioned", _CAPTIONS)):
+        if not (data / _DATASET / f"{_DATASET}.{suffix}").is_file():
+            write_dataset(data, _DATASET, interactions="bundled", suffix=suffix, captions=captions)
 
 
 def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:

@@ -33,8 +33,16 @@ class ServedPictures:
     n_items: int
 
     @classmethod
-    def read(cls, settings: PigeonSettings, dataset: Any) -> ServedPictures:
+    def read(
+        cls, settings: PigeonSettings, dataset: Any, seen: Tensor | None = None
+    ) -> ServedPictures:
         """The pictures that `pigeon_served` serves to users and for items of the data set.
+
+        Args:
+            settings: Which warehouse, seen by which encoder.
+            dataset: Has RecBole's numbers of users and items.
+            seen: Unit vectors of the items, float32 `[n_items, dim]`. Where these are longer than
+                the encoder's, they have a caption behind the picture, and keep it.
 
         Raises:
             WarehouseError: The file is missing or no warehouse.
@@ -51,12 +59,11 @@ class ServedPictures:
             if user in users and item in items
         ]
         known.sort()
-        rows = [row for _, row in known]
-        return cls(
-            torch.tensor([key for key, _ in known], dtype=torch.int64),
-            torch.from_numpy(vectors[rows]),
-            dataset.item_num,
-        )
+        keys = torch.tensor([key for key, _ in known], dtype=torch.int64)
+        pictures = torch.from_numpy(vectors[[row for _, row in known]])
+        if seen is not None:
+            pictures = _with_captions(pictures, seen[keys % dataset.item_num])
+        return cls(keys, pictures, dataset.item_num)
 
     @classmethod
     def none(cls, n_items: int) -> ServedPictures:
@@ -103,6 +110,15 @@ class ServedPictures:
         replaced = pictures.clone()
         replaced[served.to(users.device)] = self.vectors[places[served]].to(users.device)
         return replaced, served.to(users.device)
+
+
+def _with_captions(pictures: Tensor, items: Tensor) -> Tensor:
+    """Pictures `[n, picture dim]` in the place of those in item vectors `[n, dim]`."""
+    dim = pictures.shape[1]
+    length = items[:, :dim].norm(dim=1, keepdim=True)
+    return (
+        torch.cat([pictures * length, items[:, dim:]], dim=1) if items.shape[1] > dim else pictures
+    )
 
 
 def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[np.float32]]:

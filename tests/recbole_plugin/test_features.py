@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.errors import InteractionError
 from pigeon_rec.recbole_plugin.features import (
+    Captions,
     atomic_item_ids,
     write_features,
     write_interactions,
@@ -46,6 +49,42 @@ def test_vectors_are_those_of_the_pictures(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, encoder.encode_images(images), atol=1e-5)
     assert (summary.items, summary.dimensions) == (2, 48)
     assert [problem.subject for problem in summary.problems] == ["stranger"]
+
+
+def test_captions_stand_behind_pictures_by_their_weight(tmp_path: Path) -> None:
+    pictures = np.eye(3, 4, dtype=np.float32)
+    words = {"red": [1.0, 0.0], "green": [0.0, 1.0], " ": [0.6, 0.8]}
+
+    def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return np.array([words[text] for text in texts], dtype=np.float32)
+
+    both = Captions(encode, 2.0).behind(pictures, ["red", "green", " "])
+    assert both.dtype == np.float32
+    assert both.shape == (3, 6)
+    np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(both[:2, :4] * np.sqrt(5.0), pictures[:2], rtol=1e-6)
+    np.testing.assert_allclose(both[:2, 4:] * np.sqrt(5.0), [[2, 0], [0, 2]], rtol=1e-6)
+    assert both[2].tolist() == [0, 0, 1, 0, 0, 0]  # no caption: the picture alone
+
+
+def test_written_captions_are_of_the_items_own_text(tmp_path: Path) -> None:
+    catalogue = load_catalogue(write_catalogue(tmp_path, 6))
+    encoder = PixelEncoder()
+    cache = EmbeddingCache(tmp_path / "cache.parquet", encoder.encoder_id)
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        asked.extend(texts)
+        return np.ones((len(texts), 1), dtype=np.float32)
+
+    path = tmp_path / "d" / "d.visual"
+    summary = write_features(
+        ["i04", "i01"], catalogue, encoder.encode_images, cache, path, captions=Captions(encode, 1)
+    )
+    assert summary.dimensions == 49
+    assert asked == catalogue.rows(["i04", "i01"])["semantics"].to_list()
+    last = [row.split(" ")[-1] for row in path.read_text(encoding="utf-8").splitlines()[1:]]
+    np.testing.assert_allclose(np.array(last, dtype=float), np.sqrt(0.5), atol=1e-5)
 
 
 def test_a_broken_picture_has_no_row(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.recbole_plugin import served as module
 from pigeon_rec.recbole_plugin.served import ServedPictures, served_vectors
+from pigeon_rec.recbole_plugin.settings import PigeonSettings
 from pigeon_rec.warehouse import open_warehouse, promote, publish
 from tests.recbole_plugin.conftest import Build
 from tests.recbole_plugin.test_recommender import full_scores
@@ -60,6 +61,21 @@ def test_only_the_user_and_the_item_of_a_picture_change(
     assert changed.tolist() == [[row, item]]
     assert personal[row, item] > plain[row, item]
     assert plain.shape[1] == N_ITEMS + 1
+
+
+def test_a_served_picture_keeps_the_caption_of_its_item(
+    build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pairs = pl.DataFrame({"user_id": ["u00"], "item_id": ["i01"]})
+    drawn = torch.tensor([[1.0, 0.0]])
+    monkeypatch.setattr(module, "served_vectors", lambda *_: (pairs, drawn.numpy()))
+    world = build("BPR", pigeon_visual_weight=1.0)
+    settings = PigeonSettings.of({"pigeon_served": str(tmp_path / "s.duckdb")})
+    seen = torch.tensor([[0.0, 0.6, 0.8]]).repeat(N_ITEMS + 1, 1)
+    served = ServedPictures.read(settings, world.dataset, seen)
+    assert torch.allclose(served.vectors, torch.tensor([[0.6, 0.0, 0.8]]))
+    alike = ServedPictures.read(settings, world.dataset, seen[:, :2])
+    assert torch.equal(alike.vectors, drawn)
 
 
 def test_a_published_night_is_seen_by_the_encoder(tmp_path: Path) -> None:
