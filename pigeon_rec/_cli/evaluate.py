@@ -111,6 +111,20 @@ def judges(as_json: AsJson = False) -> None:
     _tell("judges", held_out_accuracy(Judges.load()).as_dict(), as_json=as_json)
 
 
+@app.command()
+def scorer(
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME|DIR", help="Model that the scorer belongs to.")
+    ] = "sticker-64",
+    as_json: AsJson = False,
+) -> None:
+    """Say what a scorer is worth: what it knows of all real held-out artwork."""
+    from pigeon_rec.evaluation.scorer_worth import scorer_worth
+    from pigeon_rec.scoring.encoder import load_encoder
+
+    _tell("scorer", scorer_worth(load_encoder(model)).as_dict(), as_json=as_json)
+
+
 @app.command("train-judges")
 def train_judges(
     destination: Annotated[Path, typer.Argument(help="Folder of the finished judges.")],
