@@ -45,7 +45,25 @@ from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from pigeon_rec.scoring import clip_text_score, combine_scores, history_similarity
 from pigeon_rec.scoring.encoder import load_encoder
 
-__all__ = ["ALL", "BEGIN", "END", "NONE", "Ask", "Drawn", "Measures", "ablation", "draw", "measure"]
+__all__ = [
+    "ALL",
+    "BEGIN",
+    "END",
+    "NONE",
+    "Ask",
+    "Clock",
+    "Drawn",
+    "Measures",
+    "Row",
+    "World",
+    "ablation",
+    "draw",
+    "measure",
+    "pipeline_for",
+    "selection_scores",
+    "table",
+    "told",
+]
 
 CASES: Final = 200
 ABLATION: Final = 16
@@ -332,10 +350,11 @@ def measure(folder: Path, scale: float) -> Result:
     mine = pl.DataFrame({"asset_key": keys}).join(
         served, on="asset_key", how="left", maintain_order="left"
     )["selection_score"]
-    return _told(loop, ours, theirs, mine.to_numpy())
+    return told(loop, ours, theirs, mine.to_numpy())
 
 
-def _told(loop: Clock, ours: Clock, theirs: Scores, mine: Scores) -> Result:
+def told(loop: Clock, ours: Clock, theirs: Scores, mine: Scores) -> Result:
+    """What the two ways took, and the selection scores of what they chose, by case."""
     cases = len(theirs)
     apart = paired_interval(mine, theirs)
     doubt = f"95 % interval {apart.low:+.4f} to {apart.high:+.4f}, paired"
@@ -427,10 +446,10 @@ def _command() -> None:
     if options.ablation:
         with tempfile.TemporaryDirectory() as folder:
             ask = World(held_out_cases(options.ablation, _SEED), Path(folder)).ask
-        told = table(ablation(ask))
-        print(told, flush=True)
+        shown = table(ablation(ask))
+        print(shown, flush=True)
         if options.table is not None:
-            write_between(told, options.table, BEGIN, END)
+            write_between(shown, options.table, BEGIN, END)
     if options.cases:
         run([measure], scale=options.cases / CASES, as_json=options.json)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from benchmarks.generation import (
@@ -17,22 +18,30 @@ from benchmarks.generation import (
     END,
     NONE,
     Ask,
+    Clock,
     Measures,
     Row,
+    World,
     draw,
     pipeline_for,
     selection_scores,
     table,
+    told,
 )
 from benchmarks.made_assets import SIDE, made_night
 from benchmarks.ratios import Rule, fitted_rule, fitted_three, fixed
 from benchmarks.result import Bar, Figure, Result, machine, main, timed
 from pigeon_rec.config import GenerationConfig
+from pigeon_rec.data.stickers import load_training_stickers
 from pigeon_rec.errors import ConfigError
+from pigeon_rec.evaluation.cases import CASE_SCHEMA
 from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from pigeon_rec.warehouse import image_faults, stage
 from tests.model.tiny import QUICK, pictures, tiny_pipeline
+from tests.small_world import NIGHT
 
 FOUND = Result(
     "lookup",
@@ -210,6 +219,35 @@ def test_rules_are_fitted_within_the_budget() -> None:
     assert frugal.drawn(gains).mean() <= 1.5
     assert 1.5 < lavish.drawn(gains).mean() <= 6.0
     assert lavish.best(gains).mean() > frugal.best(gains).mean()
+
+
+def test_cases_are_planned_as_a_night(tmp_path: Path) -> None:
+    stickers = load_training_stickers()["item_id"].to_list()
+    rows = [
+        (f"u/{n}", "u", stickers[n : n + 5], stickers[n + 5], stickers[n + 6], "cat", "noto")
+        for n in range(50)
+    ]
+    world = World(pl.DataFrame(rows, schema=CASE_SCHEMA, orient="row"), tmp_path)
+    plan = pl.read_parquet(NightPaths.of(world.night, NIGHT).plan)
+    assert plan.schema == PLAN_SCHEMA
+    assert plan["shard"].value_counts().sort("shard").rows() == [(0, 25), (1, 25)]
+    assert [f"{key}/0" for key in plan["asset_key"]] == world.ask.keys
+    pictured = [world.ask.item_ids[place] for place in world.ask.reference]
+    assert pictured == plan["item_id"].to_list()
+    seen = [[world.ask.item_ids[place] for place in places] for places in world.ask.history]
+    assert seen == plan["history_ids"].to_list()
+
+
+def test_a_night_is_held_against_the_loop_by_time_and_score() -> None:
+    theirs, mine = np.array([0.5, 0.6, 0.7]), np.array([0.6, 0.6, 0.75])
+    result = told(Clock(90.0, 30.0), Clock(10.0, 3.0), theirs, mine)
+    figures = {figure.name: figure.value for figure in result.figures}
+    assert figures["loop"] == 30.0
+    assert figures["ratio, processor"] == 10.0
+    assert figures["night above loop"] == pytest.approx(0.05)
+    assert [bar.value for bar in result.bars] == pytest.approx([9.0, 0.65 / 0.6])
+    assert all(bar.met for bar in result.bars)
+    assert not any(bar.met for bar in told(Clock(50.0, 1.0), Clock(10.0, 1.0), mine, theirs).bars)
 
 
 @pytest.mark.slow
