@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["Bar", "Figure", "Result", "machine", "main", "stopwatch", "timed"]
+__all__ = ["Bar", "Figure", "Result", "machine", "main", "run", "stopwatch", "timed"]
 
 _PACKAGES = ("duckdb", "polars", "numpy", "torch")
 
@@ -118,18 +118,25 @@ def main(*measures: Callable[[Path, float], Result]) -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="size of the data; 1 is as stated")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    run(measures, scale=options.scale, as_json=options.json)
+
+
+def run(
+    measures: Sequence[Callable[[Path, float], Result]], *, scale: float, as_json: bool
+) -> None:
+    """Runs benchmarks and prints what they found; exit status 1 as `main`."""
     found = []
     for measure in measures:
         with tempfile.TemporaryDirectory() as folder:
-            found.append(measure(Path(folder), options.scale))
-        if not options.json:
+            found.append(measure(Path(folder), scale))
+        if not as_json:
             print(found[-1].table(), flush=True)
-    facts = machine() | {"scale": options.scale}
-    if options.json:
+    facts = machine() | {"scale": scale}
+    if as_json:
         print(json.dumps({"machine": facts, "results": [result.as_json() for result in found]}))
     else:
         print("machine\n" + "\n".join(f"  {name}: {value}" for name, value in facts.items()))
-    if options.scale >= 1 and not all(bar.met for result in found for bar in result.bars):
+    if scale >= 1 and not all(bar.met for result in found for bar in result.bars):
         raise SystemExit(1)
 
 

@@ -90,7 +90,7 @@ class Studio:
         decided_by = {
             **dataclasses.asdict(request),
             "model": self._versions[request.model],
-            "settings": self._settings.model_dump(mode="json", exclude={"mask_ratios"}),
+            "settings": self._settings.model_dump(mode="json", exclude={"mask_ratios", "enough"}),
         }
         text = json.dumps(decided_by, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]

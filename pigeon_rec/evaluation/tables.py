@@ -11,7 +11,16 @@ from typing import Any, Final
 
 from pigeon_rec.errors import ConfigError
 
-__all__ = ["BEGIN", "COLUMNS", "END", "Row", "markdown_table", "table_rows", "write_markdown"]
+__all__ = [
+    "BEGIN",
+    "COLUMNS",
+    "END",
+    "Row",
+    "markdown_table",
+    "table_rows",
+    "write_between",
+    "write_markdown",
+]
 
 BEGIN: Final = "<!-- evaluation: begin -->"
 END: Final = "<!-- evaluation: end -->"
@@ -102,18 +111,26 @@ def write_markdown(summary: Mapping[str, Any], path: Path) -> None:
     Raises:
         ConfigError: The file is there and does not have both marks, in order.
     """
-    table = markdown_table(summary)
+    write_between(markdown_table(summary), path)
+
+
+def write_between(table: str, path: Path, begin: str = BEGIN, end: str = END) -> None:
+    """Writes text into a new file, or between two marks, on lines of their own, of one that is.
+
+    Raises:
+        ConfigError: The file is there and does not have both marks, in order.
+    """
     if not path.exists():
         path.write_text(table, encoding="utf-8")
         return
     text = path.read_text(encoding="utf-8")
     # On lines of their own: prose may name the marks.
-    place = re.search(rf"^{BEGIN}\n(.*?)^{END}$", text, re.MULTILINE | re.DOTALL)
+    place = re.search(rf"^{begin}\n(.*?)^{end}$", text, re.MULTILINE | re.DOTALL)
     if place is None:
         raise ConfigError(
             "the file has no place for the table",
             where=str(path),
-            remedy=f"Put `{BEGIN}` and `{END}` on lines of their own, or give a new file",
+            remedy=f"Put `{begin}` and `{end}` on lines of their own, or give a new file",
         )
     path.write_text(text[: place.start(1)] + table + text[place.end(1) :], encoding="utf-8")
 

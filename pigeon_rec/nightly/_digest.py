@@ -43,7 +43,8 @@ def settings_hash(config: NightlyConfig, prompt: PromptTemplate) -> str:
     """
     return digest(
         {
-            "generation": config.generation.model_dump(mode="json"),
+            # What is None changes nothing, and leaves the keys that there were before it.
+            "generation": config.generation.model_dump(mode="json", exclude_none=True),
             "gate": config.gate.model_dump(mode="json"),
             "prompt": [prompt.scenario, prompt.prefix, prompt.response, *_lengths(prompt)],
         }

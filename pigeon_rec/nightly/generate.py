@@ -151,6 +151,25 @@ class _Shelf:
         return [self.place[i] for i in item_ids]
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """One drawing of an asset.
+
+    Attributes:
+        image: uint8 `[side, side, 3]`, a square.
+        mask_ratio: Share of reference tokens that were dropped.
+        scores: By name.
+        gain: Selection score above that of the reference itself.
+        fault: Why it cannot be served, if so.
+    """
+
+    image: NDArray[np.uint8]
+    mask_ratio: float
+    scores: dict[str, float]
+    gain: float
+    fault: Rejection | None
+
+
 class _Studio:
     """Model, scorer and catalogue, loaded once for a shard."""
 
@@ -195,6 +214,28 @@ class _Studio:
         return rows
 
     def _draw_equal(self, assets: list[dict[str, Any]], shelf: _Shelf) -> list[dict[str, Any]]:
+        drawn: list[list[_Candidate]] = [[] for _ in assets]
+        for ratios in self._rounds():
+            going = [place for place, some in enumerate(drawn) if not self._is_enough(some)]
+            if going:
+                more = self._candidates([assets[place] for place in going], ratios, shelf)
+                for place, candidates in zip(going, more, strict=True):
+                    drawn[place] += candidates
+        return [self._row(asset, some) for asset, some in zip(assets, drawn, strict=True)]
+
+    def _rounds(self) -> list[tuple[float, ...]]:
+        """Mask ratios drawn together: all at once, or one by one where one may be enough."""
+        ratios = self.config.generation.mask_ratios
+        return [ratios] if self.config.generation.enough is None else [(r,) for r in ratios]
+
+    def _is_enough(self, candidates: Sequence[_Candidate]) -> bool:
+        enough = self.config.generation.enough
+        return enough is not None and any(c.fault is None and c.gain >= enough for c in candidates)
+
+    def _candidates(
+        self, assets: list[dict[str, Any]], ratios: tuple[float, ...], shelf: _Shelf
+    ) -> list[list[_Candidate]]:
+        """The candidates of each asset at some mask ratios, scored and judged."""
         history = np.array([shelf.rows(a["history_ids"]) for a in assets])
         reference = np.array(shelf.rows([a["item_id"] for a in assets]))
         items = self.catalogue.rows([a["item_id"] for a in assets])
@@ -203,74 +244,86 @@ class _Studio:
             shelf.codes[reference],
             target_texts(self.prompt, items),
             keys=[f"{a['asset_key']}/{self.config.seed}" for a in assets],
-            settings=self.config.generation,
+            settings=self.config.generation.model_copy(update={"mask_ratios": ratios}),
             scenario=self.config.scenario,
             history_texts=history_texts(
                 self.prompt, self.catalogue, [a["history_ids"] for a in assets]
             ),
         )
+        flat = self.encoder.encode_images(output.images.reshape(-1, *output.images.shape[2:]))
+        drawn = flat.reshape(*output.images.shape[:2], -1)
         texts = self.encoder.encode_texts(items["semantics"].to_list())
-        scores = self._scores(output.images, texts, history, reference, shelf)
+        unchanged = shelf.embeddings[reference][:, None]
+        scores = _scores(drawn, texts, shelf.embeddings[history], unchanged)
+        before = _scores(unchanged, texts, shelf.embeddings[history], unchanged)
+        gains = scores["selection_score"] - before["selection_score"]
         return [
-            self._row(asset, output.images[i], {k: v[i] for k, v in scores.items()}, shelf)
-            for i, asset in enumerate(assets)
+            [
+                self._candidate(
+                    output.images[row, place],
+                    ratio,
+                    {name: float(values[row, place]) for name, values in scores.items()},
+                    float(gains[row, place]),
+                    shelf.images[reference[row]],
+                )
+                for place, ratio in enumerate(ratios)
+            ]
+            for row in range(len(assets))
         ]
 
-    def _scores(
+    def _candidate(
         self,
-        images: NDArray[np.uint8],
-        texts: NDArray[np.float32],
-        history: NDArray[np.int64],
-        reference: NDArray[np.int64],
-        shelf: _Shelf,
-    ) -> dict[str, NDArray[np.float64]]:
-        """Scores `[assets, ratios]` of every candidate, by name."""
-        flat = self.encoder.encode_images(images.reshape(-1, *images.shape[2:]))
-        drawn = flat.reshape(*images.shape[:2], -1)
-        text = clip_text_score(drawn, texts[:, None])
-        past = history_similarity(drawn, shelf.embeddings[history][:, None])
-        scores = {
-            "text_score": text,
-            "history_score": past,
-            "reference_score": reference_similarity(drawn, shelf.embeddings[reference][:, None]),
-            "selection_score": combine_scores(text, past),
-        }
-        return {name: np.round(values, _PLACES) for name, values in scores.items()}
+        image: NDArray[np.uint8],
+        mask_ratio: float,
+        scores: dict[str, float],
+        gain: float,
+        reference: NDArray[np.uint8],
+    ) -> _Candidate:
+        fault = judge(image, scores, self.config.gate, reference=reference)
+        return _Candidate(image, mask_ratio, scores, gain, fault)
 
-    def _row(
-        self,
-        asset: dict[str, Any],
-        images: NDArray[np.uint8],
-        scores: dict[str, NDArray[np.float64]],
-        shelf: _Shelf,
-    ) -> dict[str, Any]:
+    def _row(self, asset: dict[str, Any], candidates: Sequence[_Candidate]) -> dict[str, Any]:
         """The best candidate that passes the gate; if none does, the best with its fault."""
-        reference = shelf.images[shelf.place[asset["item_id"]]]
-        order = np.argsort(-scores["selection_score"], kind="stable")
-        verdicts = {
-            int(c): judge(
-                images[c],
-                {name: float(values[c]) for name, values in scores.items()},
-                self.config.gate,
-                reference=reference,
-            )
-            for c in order
-        }
-        chosen = next((c for c, fault in verdicts.items() if fault is None), int(order[0]))
-        fault = verdicts[chosen]
+        order = sorted(candidates, key=lambda c: -c.scores["selection_score"])
+        chosen = next((c for c in order if c.fault is None), order[0])
         return {
-            **_identity(asset, self.config.seed, fault),
+            **_identity(asset, self.config.seed, chosen.fault),
             **_encoded(
-                self.prompt.aspect.from_square(images[chosen]), self.config.generation.image_format
+                self.prompt.aspect.from_square(chosen.image), self.config.generation.image_format
             ),
-            "mask_ratio": self.config.generation.mask_ratios[chosen],
-            **{name: float(values[chosen]) for name, values in scores.items()},
+            "mask_ratio": chosen.mask_ratio,
+            **chosen.scores,
         }
 
     def _refused(self, asset: dict[str, Any], fault: str) -> dict[str, Any]:
         rejection = Rejection("undecodable", f"input picture: {fault}")
         nothing = dict.fromkeys(SHARD_SCHEMA.names())
         return {**nothing, **_identity(asset, self.config.seed, rejection)}
+
+
+def _scores(
+    drawn: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    history: NDArray[np.float32],
+    reference: NDArray[np.float32],
+) -> dict[str, NDArray[np.float64]]:
+    """Scores `[assets, ratios]` by name.
+
+    Args:
+        drawn: Embeddings of the pictures, `[assets, ratios, d]`.
+        texts: Of what they are to show, `[assets, d]`.
+        history: Of the users' pictures, `[assets, length, d]`.
+        reference: `[assets, 1, d]`.
+    """
+    text = clip_text_score(drawn, texts[:, None])
+    past = history_similarity(drawn, history[:, None])
+    scores = {
+        "text_score": text,
+        "history_score": past,
+        "reference_score": reference_similarity(drawn, reference),
+        "selection_score": combine_scores(text, past),
+    }
+    return {name: np.round(values, _PLACES) for name, values in scores.items()}
 
 
 def _fault(asset: dict[str, Any], shelf: _Shelf) -> str | None:

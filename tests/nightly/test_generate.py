@@ -121,6 +121,21 @@ def test_seven_shards_give_the_bytes_of_one(
     assert draw_all(config).equals(one_shard[1])
 
 
+def test_one_that_is_enough_ends_the_drawing_of_an_asset(
+    one_shard: tuple[NightlyConfig, pl.DataFrame], tmp_path: Path
+) -> None:
+    def drawn(name: str, enough: float | None) -> pl.DataFrame:
+        both = one_shard[0].generation.model_copy(
+            update={"mask_ratios": (0.1, 0.6), "enough": enough}
+        )
+        config = settings(tmp_path / name, shards=1, generation=both)
+        write_plan(config, plan_rows(1))
+        return draw_all(config)
+
+    assert drawn("anything", -2.0).equals(one_shard[1])  # the first candidates alone
+    assert drawn("nothing", 2.0).equals(drawn("all", None))
+
+
 def test_another_seed_gives_other_pictures(
     one_shard: tuple[NightlyConfig, pl.DataFrame], tmp_path: Path
 ) -> None:

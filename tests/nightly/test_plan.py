@@ -12,8 +12,10 @@ import pytest
 
 from pigeon_rec.config import GateConfig, GenerationConfig, NightlyConfig, PlanConfig
 from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.nightly import plan as planning
+from pigeon_rec.nightly._digest import digest, settings_hash
 from pigeon_rec.nightly.candidates import PROBLEM_SCHEMA, recommend
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan import PLAN_SCHEMA, PlanSummary, plan_night
@@ -226,6 +228,7 @@ def test_future_interactions_do_not_exist_yet(config: NightlyConfig, tmp_path: P
     [
         {"seed": 1},
         {"generation": GenerationConfig(diffusion_steps=9)},
+        {"generation": GenerationConfig(enough=0.1)},
         {"gate": GateConfig(min_pixel_std=7.0)},
     ],
 )
@@ -238,6 +241,16 @@ def test_what_decides_a_picture_changes_every_key(
     after = keys(config)
     assert before.keys() == after.keys()
     assert not set(before.values()) & set(after.values())
+
+
+def test_a_setting_that_is_off_leaves_keys_as_they_were_before_it(config: NightlyConfig) -> None:
+    prompt = load_prompt("sticker")
+    told = config.generation.model_dump(mode="json", exclude={"enough"})
+    gate = config.gate.model_dump(mode="json")
+    words = [prompt.scenario, prompt.prefix, prompt.response]
+    assert settings_hash(config, prompt) == digest(
+        {"generation": told, "gate": gate, "prompt": words}
+    )
 
 
 def test_a_new_model_changes_every_key_and_speed_settings_none(config: NightlyConfig) -> None:

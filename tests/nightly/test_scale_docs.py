@@ -7,7 +7,8 @@ import re
 
 import yaml
 
-from pigeon_rec.config import NightlyConfig
+from benchmarks.generation import BEGIN, END
+from pigeon_rec.config import GenerationConfig, NightlyConfig
 from pigeon_rec.nightly._budget import DEFAULT_SECONDS
 from tests.conftest import ROOT
 
@@ -40,3 +41,20 @@ def test_the_plans_follow_the_formula() -> None:
         needed = int(pictures) * DEFAULT_SECONDS / 3600
         assert math.isclose(float(hours), needed, rel_tol=0.01)
         assert int(cores) == math.ceil(needed / 8)
+
+
+def test_the_benchmarks_take_the_options_that_are_shown() -> None:
+    shown = re.findall(r"^python -m (benchmarks\.\w+)(.*)$", PAGE, re.M)
+    assert [module for module, _ in shown] == [
+        "benchmarks.generation",
+        "benchmarks.generation",
+        "benchmarks.ratios",
+    ]
+    for module, options in shown:
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        assert all(f'"{option}"' in source for option in re.findall(r"--\w+", options))
+
+
+def test_the_page_has_a_place_for_the_ablation() -> None:
+    assert re.search(rf"^{BEGIN}\n(.*\n)+?{END}$", PAGE, re.M)
+    assert GenerationConfig().enough is None
