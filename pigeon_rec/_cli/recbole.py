@@ -138,12 +138,21 @@ def experiment(
     night_users: Annotated[
         int, typer.Option("--night-users", min=0, help="Users a night draws for; 0: no night.")
     ] = 0,
+    readme_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--readme-table",
+            metavar="FILE",
+            help="Write the table in Markdown: a new file, or between the marks of one.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare bases with and without pictures on the bundled stickers and on ml-100k."""
     from pigeon_rec._cli.bars import choose_progress
-    from pigeon_rec.recbole_plugin.report import Study, as_markdown, prepare
+    from pigeon_rec.evaluation.tables import write_between
+    from pigeon_rec.recbole_plugin.report import BEGIN, END, Study, as_markdown, prepare
 
     study = Study(out, tuple(bases.split(",")), tuple(int(seed) for seed in seeds.split(",")))
     progress = choose_progress(quiet=quiet)
@@ -154,6 +163,8 @@ def experiment(
     study.rank(progress)
     table = as_markdown(study)
     (out / "table.md").write_text(table, encoding="utf-8")
+    if readme_table is not None:
+        write_between(table, readme_table, BEGIN, END)
     summary = {"path": str(out / "table.md"), "bases": len(study.bases), "seeds": len(study.seeds)}
     print_result("RecBole experiment", summary, as_json=as_json, quiet=quiet)
     if not (as_json or quiet):

@@ -29,10 +29,14 @@ from pigeon_rec.recbole_plugin.experiment import (
 )
 from pigeon_rec.recbole_plugin.features import write_dataset
 
-__all__ = ["Comparison", "Study", "as_markdown", "compare", "prepare"]
+__all__ = ["BEGIN", "END", "Comparison", "Study", "as_markdown", "compare", "prepare"]
 
 OnStep = Callable[[str, int, int], Any]
 Values = npt.NDArray[np.float64]
+
+BEGIN: Final = "<!-- recbole: begin -->"
+END: Final = "<!-- recbole: end -->"
+"""Marks that the table stands between in a page."""
 
 _DATASET: Final = "stickers"
 _CUT: Final = 10
