@@ -56,12 +56,18 @@ class KeyMap:
 
     def newest(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors by their newer names."""
-        return {self._newer(name): tensor for name, tensor in published.items()}
+        return {self.newer(name): tensor for name, tensor in published.items()}
+
+    def newer(self, name: str) -> str:
+        """A published key's newer name, which may be the same."""
+        for pattern, newer in self.old_names:
+            name = re.sub(pattern, newer, name)
+        return name
 
     def weights(
         self, expected: Mapping[str, Tensor], published: Mapping[str, Tensor], where: str
     ) -> dict[str, Tensor]:
-        """Our weights, made of published ones.
+        """Our weights, made of published ones; of headers on the meta device, headers.
 
         Args:
             expected: Our keys with tensors of their shapes (on any device).
@@ -99,27 +105,42 @@ class KeyMap:
                 remedy="Every key of a published file is either loaded or known to be unused",
             )
 
-    def _newer(self, name: str) -> str:
-        for pattern, newer in self.old_names:
-            name = re.sub(pattern, newer, name)
-        return name
 
+def fill(
+    module: nn.Module,
+    key_map: KeyMap,
+    files: WeightFiles,
+    only: str = "",
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+) -> None:
+    """Loads a module that was built on the meta device.
 
-def fill(module: nn.Module, key_map: KeyMap, files: WeightFiles, only: str = "") -> None:
-    """Loads a module that was built on the meta device, in float32.
+    Names and shapes are checked by the headers. Then every tensor goes from its file right to where
+    it belongs, so that no more than one of them is in memory twice.
 
     Args:
         module: Its weights are replaced.
         key_map: Names.
         files: The published tensors.
         only: Pattern of the weights that the files hold; the others stay.
+        dtype: Of the loaded weights, whatever the files have.
+        device: Where they will live.
 
     Raises:
         ModelError: See `KeyMap.weights`.
     """
     expected = {name: w for name, w in module.state_dict().items() if re.search(only, name)}
-    weights = key_map.weights(expected, files.tensors(), str(files.where))
-    whole = {name: w.float().contiguous() for name, w in weights.items()}
+    key_map.weights(expected, files.headers(), str(files.where))
+    needed = {name for ours in expected for name in key_map.sources(ours)}
+    read = {
+        name: tensor.to(device, dtype)
+        for name, tensor in files.tensors()
+        if key_map.newer(name) in needed
+    }
+    weights = key_map.weights(expected, read, str(files.where))
+    whole = {name: weight.contiguous() for name, weight in weights.items()}
     module.load_state_dict(whole, strict=False, assign=True)
 
 

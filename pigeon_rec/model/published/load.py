@@ -83,7 +83,7 @@ def _fill_all(
         add_lora(language_model, sizes.lora)
     fill(language_model, KEY_MAPS["lora"], files["lora"], r"\.lora_")
     if "unconditional" in files:
-        parts.generator.unconditional = files["unconditional"].tensors()[""].float()
+        parts.generator.unconditional = dict(files["unconditional"].tensors())[""].float()
     for module in (parts.tokenizer, parts.decoder, parts.personalisation, parts.generator):
         module.requires_grad_(False)
 
