@@ -7,7 +7,7 @@ it. Every key of a file must be some weight's, or stand in the part's list of un
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.published.weight_files import WeightFiles
 
-__all__ = ["KEY_MAPS", "LORA_NAME", "KeyMap", "fill"]
+__all__ = ["KEY_MAPS", "LORA_NAME", "OWN", "KeyMap", "fill"]
 
 LORA_NAME = "default"
 """Name of the injected adapter, which is part of its keys."""
+
+OWN: Mapping[str, str] = MappingProxyType({"visual_tokenizer": r"^(?!encoder\.)"})
+"""Patterns of their own weights, for parts whose files hold only some of their module's."""
 
 _SHOWN = 6
 _LAYER = r"^vision\.encoder\.layers\.(\d+)\."
@@ -58,6 +61,14 @@ class KeyMap:
         """The tensors by their newer names."""
         return {self.newer(name): tensor for name, tensor in published.items()}
 
+    def used(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors that Pigeon uses, by their newer names."""
+        return {
+            name: tensor
+            for name, tensor in self.newest(published).items()
+            if not any(re.search(pattern, name) for pattern in self.unused)
+        }
+
     def newer(self, name: str) -> str:
         """A published key's newer name, which may be the same."""
         for pattern, newer in self.old_names:
@@ -80,8 +91,7 @@ class KeyMap:
         """
         published = self.newest(published)
         sources = {ours: self.sources(ours) for ours in expected}
-        needed = {name for names in sources.values() for name in names if name}
-        self._check_names(needed, set(published), where)
+        self._check_names(expected, published, where)
         weights = {ours: _join(names, published) for ours, names in sources.items()}
         wrong = [
             f"{' + '.join(filter(None, sources[ours]))} is {list(found.shape)}, "
@@ -93,9 +103,22 @@ class KeyMap:
             raise ModelError(f"shapes do not fit: {_few(wrong, '; ')}", where=where)
         return weights
 
-    def _check_names(self, needed: set[str], found: set[str], where: str) -> None:
+    def differences(
+        self, expected: Iterable[str], published: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """Published keys that are missing, and those that nothing takes.
+
+        Args:
+            expected: Our keys.
+            published: The file's keys.
+        """
+        needed = {name for ours in expected for name in self.sources(ours) if name}
+        found = {self.newer(name) for name in published}
         unused = {name for name in found if any(re.search(p, name) for p in self.unused)}
-        missing, extra = sorted(needed - found), sorted(found - needed - unused)
+        return sorted(needed - found), sorted(found - needed - unused)
+
+    def _check_names(self, expected: Iterable[str], found: Iterable[str], where: str) -> None:
+        missing, extra = self.differences(expected, found)
         if missing or extra:
             told = [f"missing are {_few(missing)}"] if missing else []
             told += [f"nothing takes {_few(extra)}"] if extra else []

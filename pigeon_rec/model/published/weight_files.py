@@ -61,7 +61,7 @@ class WeightFiles:
     def headers(self) -> dict[str, Tensor]:
         """Names, shapes and types: tensors on the meta device.
 
-        Their contents are not read, but for `.bin` files of torch before 1.6, which have no headers.
+        Contents are not read, but for those of `.bin` files of torch before 1.6, without headers.
 
         Raises:
             ModelError: A file is missing, damaged, or holds anything but tensors by name.
