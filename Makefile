@@ -39,7 +39,7 @@ GALLERY := $(WORK_DIR)/runs/$(DATE)/gallery.html
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sort \
-		| awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+		| awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  nightly, align and gallery take DATE=YYYY-MM-DD (default $(DATE)), WORK_DIR= and CONFIG="
 
@@ -94,6 +94,10 @@ check: $(DEV) ## lint, types and the quick tests
 .PHONY: bench
 bench: $(DEV) ## run every benchmark: figures, bars and the machine they were taken on
 	$(VENV)/bin/python -m benchmarks
+
+.PHONY: gpu-profile
+gpu-profile: $(DEV) ## time the published-size shapes on this machine's accelerator, with random weights
+	$(VENV)/bin/python -m benchmarks.gpu_profile $(PROFILE)
 
 .PHONY: stickers
 stickers: $(DEV) ## rebuild the bundled sticker catalogue and its simulated users (needs npm)

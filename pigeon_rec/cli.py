@@ -17,6 +17,7 @@ from pigeon_rec._cli import (
     align,
     evaluate,
     importers,
+    model,
     models,
     movies,
     nightly,
@@ -42,6 +43,7 @@ app.add_typer(nightly.app, name="nightly")
 app.add_typer(align.app, name="align")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(importers.app, name="import")
+app.add_typer(model.app, name="model")
 app.add_typer(models.app, name="models")
 app.add_typer(recbole.app, name="recbole")
 app.add_typer(train.app, name="train")

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pigeon_rec.errors import ConfigError
+from pigeon_rec.placement import Placement
 
 __all__ = [
     "CohortConfig",
@@ -207,6 +208,8 @@ class NightlyConfig(_Settings):
         seed: Root of all randomness; same seed, same bytes.
         batch_size: Assets generated together; changes speed only, never the result.
         threads: CPU threads of one generating process; 0 leaves torch's own choice.
+        placement: Where the model computes and in which numbers; its dtype and quantisation decide
+            about pictures, and are part of their keys.
     """
 
     catalogue: str = "bundled"
@@ -219,6 +222,7 @@ class NightlyConfig(_Settings):
     seed: int = 0
     batch_size: Positive = 32
     threads: Annotated[int, Field(ge=0)] = 0
+    placement: Placement = Placement()
     recommender: RecommenderConfig = RecommenderConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     plan: PlanConfig = PlanConfig()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
+from benchmarks import gpu_profile
 from benchmarks.generation import (
     ALL,
     BEGIN,
@@ -102,6 +105,42 @@ def test_made_nights_pass_every_check(tmp_path: Path) -> None:
     assert night.assets["image_sha256"].n_unique() == 500
     assert night.assets.select("width", "height").unique().rows() == [(SIDE, SIDE)]
     assert stage(night, tmp_path / "staged").night.run_assets.height == 500
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_tiny_profile_has_every_stage(dtype: str) -> None:
+    plan = replace(gpu_profile.tiny_plan("cpu", dtype), peak=1e12)
+    figures = {figure.name: figure.value for figure in gpu_profile.profile(plan).figures}
+    for name in gpu_profile.STAGES:
+        assert figures[f"{name}: seconds"] > 0
+        assert figures[f"{name}: operations"] > 0
+        share = figures[f"{name}: operations"] / figures[f"{name}: seconds"]
+        assert figures[f"{name}: share of peak"] == pytest.approx(100 * share)
+    twice = gpu_profile.profile(replace(plan, steps=2 * plan.steps)).figures
+    (render,) = (f.value for f in twice if f.name == "render: operations")
+    assert figures["render: operations"] < render < 2 * figures["render: operations"]
+
+
+def test_a_stage_inside_another_counts_by_itself() -> None:
+    stages = gpu_profile.Stages()
+    with stages("write"), stages("decode"):
+        time.sleep(0.05)
+    assert stages.spent["decode"].seconds > 0.04 > stages.spent["write"].seconds
+
+
+def test_the_profile_says_that_it_needs_an_accelerator(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu_profile"])
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+    with pytest.raises(SystemExit) as ended:
+        gpu_profile.main()
+    assert ended.value.code == 1
+    assert "needs an accelerator" in capsys.readouterr().err
+
+
+def test_the_profile_is_no_part_of_the_benchmarks() -> None:
+    assert not hasattr(gpu_profile, "measure")
 
 
 @pytest.mark.slow

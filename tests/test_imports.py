@@ -28,12 +28,15 @@ MAY_IMPORT = {
     "weekly": {
         *("data", "evaluation", "model", "nightly", "scoring", "training", "warehouse"),
     },
-    "_cli": {"data", "evaluation", "nightly", "recbole_plugin", "training", "warehouse", "weekly"},
+    "_cli": {
+        *("data", "evaluation", "model", "nightly", "recbole_plugin", "training", "warehouse"),
+        "weekly",
+    },
 }
 """Packages of the product that each package may import, at any depth of its code."""
 
 OWNERS = {
-    "accelerate": {"training"},
+    "accelerate": {"model", "training"},
     "airflow": set[str](),
     "diffusers": {"model", "training"},
     "duckdb": {"warehouse"},
@@ -62,6 +65,7 @@ STAYS_LIGHT = {
     "pigeon_rec.config": {"numpy", "polars", "torch"},
     "pigeon_rec.data": {"duckdb", "faiss", "torch"},
     "pigeon_rec.model": {"duckdb", "faiss", "polars", "recbole"},
+    "pigeon_rec.placement": {"accelerate", "numpy", "torch"},
     "pigeon_rec.nightly": {"duckdb", "faiss", "polars", "recbole", "torch"},
     "pigeon_rec.nightly.steps": {"duckdb", "faiss", "polars", "recbole", "torch"},
     "pigeon_rec.retrieval": {"diffusers", "duckdb", "torch", "transformers"},

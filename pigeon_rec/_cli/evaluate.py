@@ -119,10 +119,9 @@ def scorer(
     as_json: AsJson = False,
 ) -> None:
     """Say what a scorer is worth: what it knows of all real held-out artwork."""
-    from pigeon_rec.evaluation.scorer_worth import scorer_worth
-    from pigeon_rec.scoring.encoder import load_encoder
+    from pigeon_rec.evaluation.scorer_worth import worth_of_model
 
-    _tell("scorer", scorer_worth(load_encoder(model)).as_dict(), as_json=as_json)
+    _tell("scorer", worth_of_model(model).as_dict(), as_json=as_json)
 
 
 @app.command("train-judges")

@@ -7,6 +7,7 @@ none of them can.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,9 +17,9 @@ from pigeon_rec.config import GateConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, load_stickers, topics
 from pigeon_rec.scoring import row_cosine
-from pigeon_rec.scoring.encoder import StickerEncoder
+from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
 
-__all__ = ["CANDIDATES", "ScorerWorth", "scorer_worth"]
+__all__ = ["CANDIDATES", "ScorerWorth", "scorer_worth", "worth_of_model"]
 
 CANDIDATES: Final = 100
 """Texts that the right one is found among."""
@@ -52,6 +53,15 @@ class ScorerWorth:
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+def worth_of_model(model: str | Path) -> ScorerWorth:
+    """`scorer_worth` of a bundled model's scorer, or a saved one's, with a night's gate.
+
+    Raises:
+        ModelError: There is no such model, or it has no scorer.
+    """
+    return scorer_worth(load_encoder(model))
 
 
 def scorer_worth(scorer: StickerEncoder, gate: GateConfig | None = None) -> ScorerWorth:

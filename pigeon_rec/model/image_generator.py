@@ -187,11 +187,17 @@ class ImageGenerator(nn.Module):
         latents = noise * sampler.init_noise_sigma
         for timestep in sampler.timesteps:
             noisy = sampler.scale_model_input(latents, timestep)
-            guess = self.renderer(noisy, timestep, decoded.prompt, decoded.pooled)
+            guess = self._guess(noisy, timestep, decoded.prompt, decoded.pooled)
             if guidance_scale != 1.0:
                 zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
-                plain = self.renderer(noisy, timestep, torch.zeros_like(decoded.prompt), zero)
+                plain = self._guess(noisy, timestep, torch.zeros_like(decoded.prompt), zero)
                 guess = plain + guidance_scale * (guess - plain)
             latents = sampler.step(guess, timestep, latents).prev_sample
-        pixels = self.codec.decode_normalised(latents)
+        pixels = self.codec.decode_normalised(latents.to(decoded.prompt.dtype)).float()
         return ((pixels.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+    def _guess(
+        self, noisy: Tensor, timestep: Tensor, prompt: Tensor, pooled: Tensor | None
+    ) -> Tensor:
+        """The UNet in the prompt's type; the solver's sums stay in float32."""
+        return self.renderer(noisy.to(prompt.dtype), timestep, prompt, pooled).float()

@@ -127,4 +127,4 @@ def decode_kept(
         more = max(0, width - ids.shape[1])
         ids, keep, shown = (F.pad(t, (0, more)) for t in (ids, keep, shown))
     vectors = F.embedding((ids - vocabulary.first_code).clamp(min=0), codebook)
-    return decoder(vectors * keep.unsqueeze(-1), shown)
+    return decoder(vectors * keep.unsqueeze(-1).to(vectors.dtype), shown)

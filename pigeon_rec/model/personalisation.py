@@ -45,6 +45,11 @@ class InstructionTexts:
     history: Tensor | None = None
     history_mask: Tensor | None = None
 
+    def to(self, device: torch.device) -> InstructionTexts:
+        """The same ids on a device."""
+        there = {name: ids.to(device) for name, ids in vars(self).items() if ids is not None}
+        return InstructionTexts(**there)
+
 
 class ReferenceAdapter(nn.Module):
     """Prompt embeddings of the reference to reference tokens (linear, linear, tanh)."""

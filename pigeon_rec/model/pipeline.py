@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -31,14 +31,23 @@ from pigeon_rec.model.merging import Instruction
 from pigeon_rec.model.output import PigeonOutput
 from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.model.personalisation import InstructionTexts, Personalisation
+from pigeon_rec.model.placing import check_device, torch_dtype
 from pigeon_rec.model.prefix import ReadPrefix, read_prefix
 from pigeon_rec.model.randomness import gumbel_noise, normal_noise
 from pigeon_rec.model.sampling import sample_codes
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput, TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
+from pigeon_rec.placement import Placement
 
-__all__ = ["PigeonOutput", "PigeonPipeline", "candidate_key"]
+__all__ = [
+    "PigeonOutput",
+    "PigeonParts",
+    "PigeonPipeline",
+    "candidate_key",
+    "saved_weights",
+    "untrained_parts",
+]
 
 _EMBEDDINGS = "language_model.model.embed_tokens.weight"
 _TIED = "language_model.lm_head.weight"
@@ -51,6 +60,42 @@ _BATCH = 16
 def candidate_key(key: str, ratio: float) -> str:
     """The key of all randomness of one request at one reference mask ratio."""
     return f"{key}/{ratio}"
+
+
+class PigeonParts(NamedTuple):
+    """The modules of a pipeline."""
+
+    tokenizer: VisualTokenizer
+    decoder: TokenizerDecoder
+    personalisation: Personalisation
+    generator: ImageGenerator
+
+    def by_file(self) -> dict[str, nn.Module]:
+        """The modules by file name."""
+        return {
+            "visual_tokenizer": self.tokenizer,
+            "tokenizer_decoder": self.decoder,
+            "personalisation": self.personalisation,
+            "image_generator": self.generator,
+        }
+
+
+def untrained_parts(config: PigeonConfig) -> PigeonParts:
+    """Modules of these sizes, with fresh weights."""
+    return PigeonParts(
+        VisualTokenizer(config.tokenizer),
+        TokenizerDecoder(config.decoder),
+        Personalisation(config),
+        ImageGenerator(
+            config.renderer, config.decoder, config.autoencoder, config.tokenizer.image_size
+        ),
+    )
+
+
+def saved_weights(part: nn.Module, config: PigeonConfig) -> dict[str, Tensor]:
+    """What is saved of a part: its state, and tied weights once."""
+    tied = config.language_model.tie_embeddings
+    return {k: v for k, v in part.state_dict().items() if not (tied and k == _TIED)}
 
 
 class PigeonPipeline:
@@ -66,6 +111,7 @@ class PigeonPipeline:
         batch_size: Rows of one batch of arithmetic; short batches are filled up to it. Sums of
             another shape are taken in another order, so another size may move a pixel by one
             level: it belongs to the model, not to how many pictures are asked for at once.
+        placement: Where the parts live already, and the type of their weights.
     """
 
     defaults: ClassVar[GenerationConfig] = GenerationConfig()
@@ -80,6 +126,7 @@ class PigeonPipeline:
         generator: ImageGenerator,
         text: TextTokenizer,
         batch_size: int = _BATCH,
+        placement: Placement | None = None,
     ) -> None:
         check_text(text, config)
         self.config = config
@@ -89,35 +136,50 @@ class PigeonPipeline:
         self.generator = generator.eval()
         self.text = text
         self.batch_size = batch_size
+        self._settle(placement or Placement())
+
+    def _settle(self, placement: Placement) -> None:
+        """Notes where the parts live: what they read has to be there, and of their type."""
+        self.placement = placement
+        self.device, self.dtype = check_device(placement.device), torch_dtype(placement)
 
     @classmethod
     def from_config(cls, config: PigeonConfig, text: TextTokenizer) -> PigeonPipeline:
         """A pipeline with fresh, untrained weights."""
-        return cls(
-            config,
-            VisualTokenizer(config.tokenizer),
-            TokenizerDecoder(config.decoder),
-            Personalisation(config),
-            ImageGenerator(
-                config.renderer, config.decoder, config.autoencoder, config.tokenizer.image_size
-            ),
-            text,
-        )
+        return cls(config, *untrained_parts(config), text)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, batch_size: int = _BATCH) -> PigeonPipeline:
-        """Loads a bundled model by name, or a saved or published one by folder, in float32.
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        batch_size: int = _BATCH,
+        placement: Placement | None = None,
+    ) -> PigeonPipeline:
+        """Loads a bundled model by name, or a saved or published one by folder.
 
         A published folder is LaVIT's with Pigeon's checkpoint in it; see `load_published`.
 
+        Args:
+            name_or_path: The model.
+            batch_size: Rows of one batch of arithmetic.
+            placement: Where and in which numbers it computes; float32 on the CPU by default.
+
         Raises:
-            ModelError: A file is missing, or weights and configuration do not fit.
+            ModelError: A file is missing, weights and configuration do not fit, or the placement is
+                not possible on this machine or with this model.
         """
+        placement = placement or Placement()
         folder = model_folder(name_or_path)
         if is_published(folder):
             from pigeon_rec.model.published.load import load_published
 
-            return load_published(folder, batch_size=batch_size)
+            return load_published(folder, batch_size=batch_size, placement=placement)
+        if placement.memory is not None or placement.quantisation is not None:
+            raise ModelError(
+                "only a published model is spread over devices or quantised",
+                where=str(folder),
+                remedy="Leave `memory` and `quantisation` out of the placement",
+            )
         try:
             config = PigeonConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
@@ -128,6 +190,9 @@ class PigeonPipeline:
         for name, part in pipeline.parts().items():
             _load(part, folder / f"{name}.safetensors")
         pipeline.batch_size = batch_size
+        pipeline._settle(placement)
+        for part in pipeline.parts().values():
+            part.to(pipeline.device, pipeline.dtype)
         return pipeline
 
     def save_pretrained(self, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
@@ -139,19 +204,14 @@ class PigeonPipeline:
         for name, part in self.parts().items():
             weights = {
                 k: (v.to(dtype) if v.is_floating_point() else v).contiguous()
-                for k, v in part.state_dict().items()
-                if not (k == _TIED and self.config.language_model.tie_embeddings)
+                for k, v in saved_weights(part, self.config).items()
             }
             save_file(weights, folder / f"{name}.safetensors")
 
     def parts(self) -> dict[str, nn.Module]:
         """The trained parts by file name."""
-        return {
-            "visual_tokenizer": self.tokenizer,
-            "tokenizer_decoder": self.decoder,
-            "personalisation": self.personalisation,
-            "image_generator": self.generator,
-        }
+        parts = PigeonParts(self.tokenizer, self.decoder, self.personalisation, self.generator)
+        return parts.by_file()
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -164,7 +224,8 @@ class PigeonPipeline:
         """uint8 `[n, H, W, 3]` -> code rows int64 `[n, P]`, `NO_CODE` where a list is shorter."""
         codes = np.full((len(images), self.config.tokenizer.patches), NO_CODE, dtype=np.int64)
         for rows in fixed_batches(len(images), self.batch_size):
-            ids = self.tokenizer.encode(to_pixels(images[rows])).ids.numpy()
+            pixels = to_pixels(images[rows]).to(self.device, self.dtype)
+            ids = self.tokenizer.encode(pixels).ids.cpu().numpy()
             codes[rows, : ids.shape[1]] = ids
         return codes
 
@@ -233,19 +294,20 @@ class PigeonPipeline:
         sizes = self.config.language_model
         codes = np.zeros((len(keys), len(ratios), self.config.tokenizer.patches), dtype=np.int64)
         for rows in fixed_batches(len(keys), self.batch_size):
-            codes[rows] = self._write(
-                torch.from_numpy(history[rows]),
-                torch.from_numpy(reference[rows]),
+            written = self._write(
+                torch.from_numpy(history[rows]).to(self.device),
+                torch.from_numpy(reference[rows]).to(self.device),
                 write_texts(
                     prompt,
                     self.text,
                     [targets[i] for i in rows],
                     sizes,
                     None if history_texts is None else [history_texts[i] for i in rows],
-                ),
+                ).to(self.device),
                 [keys[i] for i in rows],
                 settings,
-            ).numpy()
+            )
+            codes[rows] = written.cpu().numpy()
         candidates = [candidate_key(key, ratio) for key in keys for ratio in ratios]
         images = self.render(codes.reshape(-1, codes.shape[-1]), candidates, settings)
         drawn = images.reshape(*codes.shape[:2], *images.shape[1:])
@@ -267,11 +329,12 @@ class PigeonPipeline:
         """
         images = np.zeros((len(keys), *self.image_shape, 3), dtype=np.uint8)
         for row, key in enumerate(keys):
-            decoded = self.decode(torch.from_numpy(codes[row : row + 1]))
+            decoded = self.decode(torch.from_numpy(codes[row : row + 1]).to(self.device))
             noise = normal_noise([key], "diffusion", self.generator.latent_shape)
-            images[row] = self.generator(
-                decoded, noise, settings.diffusion_steps, settings.guidance_scale
-            )[0].numpy()
+            drawn = self.generator(
+                decoded, noise.to(self.device), settings.diffusion_steps, settings.guidance_scale
+            )
+            images[row] = drawn[0].cpu().numpy()
         return images
 
     def masks(
@@ -301,7 +364,9 @@ class PigeonPipeline:
             ],
             dim=1,
         )
-        return self.personalisation.masks(history, reference, history_ratio, reference_ratio, noise)
+        return self.personalisation.masks(
+            history, reference, history_ratio, reference_ratio, noise.to(self.device)
+        )
 
     def _write(
         self,
@@ -357,7 +422,7 @@ class PigeonPipeline:
             self.personalisation,
             asked,
             self.personalisation.adapter(decoded),
-            gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, best)),
+            gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, best)).to(self.device),
             settings.temperature,
             self.personalisation.guides(decoded, reference, keep),
             scale,

@@ -41,14 +41,14 @@ def settings_hash(config: NightlyConfig, prompt: PromptTemplate) -> str:
     The gate is part of it, because it decides between the candidates of a picture: under another
     gate, yesterday's choice and yesterday's refusals say nothing.
     """
-    return digest(
-        {
-            # What is None changes nothing, and leaves the keys that there were before it.
-            "generation": config.generation.model_dump(mode="json", exclude_none=True),
-            "gate": config.gate.model_dump(mode="json"),
-            "prompt": [prompt.scenario, prompt.prefix, prompt.response, *_lengths(prompt)],
-        }
-    )
+    decides = {
+        # What is None changes nothing, and leaves the keys that there were before it.
+        "generation": config.generation.model_dump(mode="json", exclude_none=True),
+        "gate": config.gate.model_dump(mode="json"),
+        "prompt": [prompt.scenario, prompt.prefix, prompt.response, *_lengths(prompt)],
+    }
+    arithmetic = config.placement.arithmetic
+    return digest(decides | {"arithmetic": arithmetic} if arithmetic else decides)
 
 
 def _lengths(prompt: PromptTemplate) -> list[object]:

@@ -177,7 +177,7 @@ class _Studio:
         self.config = config
         self.prompt = load_prompt(config.scenario)
         self.catalogue: Catalogue = load_catalogue(config.catalogue, self.prompt.aspect)
-        self.pipeline = PigeonPipeline.from_pretrained(model)
+        self.pipeline = PigeonPipeline.from_pretrained(model, placement=config.placement)
         self.encoder: StickerEncoder = load_encoder(model)
 
     def draw(self, plan: pl.DataFrame, shard: int, progress: Progress) -> pl.DataFrame:

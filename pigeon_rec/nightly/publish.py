@@ -35,12 +35,13 @@ from pigeon_rec.warehouse.planning import judged_before
 __all__ = ["PublishSummary", "night_records", "promote_night", "publish_night"]
 
 # Settings that decide where and how fast a night runs, never what it makes: the same night run
-# elsewhere has the same content.
+# elsewhere has the same content. What of the placement decides is told by the settings' hash.
 _WITHOUT_EFFECT: Mapping[str, Any] = {
     "work_dir": True,
     "exchange": True,
     "batch_size": True,
     "threads": True,
+    "placement": True,
     "report": True,
     "warehouse": True,
     "plan": {"shards"},

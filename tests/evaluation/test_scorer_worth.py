@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from pigeon_rec.config import GateConfig
 from pigeon_rec.evaluation import scorer_worth as module
-from pigeon_rec.evaluation.scorer_worth import CANDIDATES, scorer_worth
-from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
+from pigeon_rec.evaluation.scorer_worth import CANDIDATES, scorer_worth, worth_of_model
 
 
 class Guessing:
@@ -54,8 +53,7 @@ def test_wrong_texts_are_of_other_concepts() -> None:
 
 @pytest.mark.slow
 def test_the_bundled_scorer_knows_what_it_chooses_by() -> None:
-    scorer: StickerEncoder = load_encoder("sticker-64")
-    worth = scorer_worth(scorer)
+    worth = worth_of_model("sticker-64")
     assert worth.style_by_text > 0.8
     assert worth.style_by_neighbour > 0.7
     assert worth.concept_by_text > 0.5

@@ -7,9 +7,10 @@ LaVIT-7B-v2's; `mask_generator/`, `adapter/` and `llama/` are what Pigeon's trai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,11 @@ from pigeon_rec.model.published.weight_files import WeightFiles, find_weights
 __all__ = ["PublishedFolder", "Resolution", "usable"]
 
 Resolution = Literal["highres", "lowres"]
+
+_TOLD = (
+    *(ValueError, TypeError, KeyError, RuntimeError, OSError, ImportError),
+    StrictDataclassError,
+)
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def usable(what: str, where: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, TypeError, KeyError, RuntimeError, OSError, StrictDataclassError) as error:
+    except _TOLD as error:
         told = " ".join(str(error).split()) or repr(error)
         raise ModelError(f"{what} cannot be used: {told}", where=str(where)) from error
 
@@ -101,23 +107,48 @@ class PublishedFolder:
         Raises:
             ModelError: A part has none.
         """
-        decoder = (
-            "highres_tokenizer_decoder" if self.resolution == "highres" else "tokenizer_decoder"
-        )
-        found = {
-            "visual_encoder": self._single("visual_tokenizer/eva_vitg_psz14.bin"),
-            "visual_tokenizer": self._single("visual_tokenizer/tokenizer_encoder.bin"),
-            "tokenizer_decoder": self._single(f"visual_tokenizer/{decoder}.bin"),
-            "language_model": find_weights(self.language_model, "model"),
-            "lora": find_weights(self.lora, "adapter_model"),
-            "mask_generator": find_weights(self.checkpoint / "mask_generator", "model"),
-            "adapter": find_weights(self.checkpoint / "adapter", "model"),
-            "unet": find_weights(self.renderer / "unet", "diffusion_pytorch_model"),
-            "vae": find_weights(self.renderer / "vae", "diffusion_pytorch_model"),
+        return {name: find() for name, find in self._searches().items()}
+
+    def found(self) -> tuple[dict[str, WeightFiles], list[str]]:
+        """The weight files that are there, by part; and the places of all files that are not."""
+        found, missing = {}, [str(path) for path in self._settings_files() if not path.is_file()]
+        for name, find in self._searches().items():
+            try:
+                found[name] = find()
+            except ModelError as error:
+                missing.append(error.where or name)
+        return found, missing
+
+    def _searches(self) -> dict[str, Callable[[], WeightFiles]]:
+        high = self.resolution == "highres"
+        decoder = "highres_tokenizer_decoder" if high else "tokenizer_decoder"
+        searches: dict[str, Callable[[], WeightFiles]] = {
+            "visual_encoder": partial(self._single, "visual_tokenizer/eva_vitg_psz14.bin"),
+            "visual_tokenizer": partial(self._single, "visual_tokenizer/tokenizer_encoder.bin"),
+            "tokenizer_decoder": partial(self._single, f"visual_tokenizer/{decoder}.bin"),
+            "language_model": partial(find_weights, self.language_model, "model"),
+            "lora": partial(find_weights, self.lora, "adapter_model"),
+            "mask_generator": partial(find_weights, self.checkpoint / "mask_generator", "model"),
+            "adapter": partial(find_weights, self.checkpoint / "adapter", "model"),
+            "unet": partial(find_weights, self.renderer / "unet", "diffusion_pytorch_model"),
+            "vae": partial(find_weights, self.renderer / "vae", "diffusion_pytorch_model"),
         }
-        if self.resolution == "lowres":
-            found["unconditional"] = self._single("pixel_decoding/uncond_embeddings.bin")
-        return found
+        if not high:
+            searches["unconditional"] = partial(
+                self._single, "pixel_decoding/uncond_embeddings.bin"
+            )
+        return searches
+
+    def _settings_files(self) -> list[Path]:
+        texts = [self.language_model / name for name in ("tokenizer.model", "tokenizer.json")]
+        return [
+            self.language_model / "config.json",
+            next((path for path in texts if path.is_file()), texts[0]),
+            self.lora / "adapter_config.json",
+            self.renderer / "unet" / "config.json",
+            self.renderer / "vae" / "config.json",
+            self.renderer / "scheduler" / "scheduler_config.json",
+        ]
 
     @staticmethod
     def settings(path: Path) -> dict[str, Any]:

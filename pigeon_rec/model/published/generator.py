@@ -82,7 +82,8 @@ class PublishedGenerator(nn.Module):
                 plain = self._without_prompt(noisy, timestep, decoded)
                 guess = plain + guidance_scale * (guess - plain)
             latents = sampler.step(guess, timestep, latents).prev_sample
-        pixels = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+        latents = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
+        pixels = self.vae.decode(latents).sample.float()
         levels = (pixels / 2 + 0.5).clamp(0, 1) * 255
         return levels.permute(0, 2, 3, 1).round().to(torch.uint8)
 
@@ -94,7 +95,7 @@ class PublishedGenerator(nn.Module):
         pooled: Tensor | None,
         present: Tensor | None = None,
     ) -> Tensor:
-        """The UNet's prediction `[B, *latent_shape]`.
+        """The UNet's prediction, float32 `[B, *latent_shape]`; computed in the prompt's type.
 
         Args:
             noisy: Latents `[B, *latent_shape]`.
@@ -109,13 +110,13 @@ class PublishedGenerator(nn.Module):
             sizes = pooled.new_tensor([*self.size, 0, 0, *self.size])
             added = {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1)}
         predicted = self.unet(
-            noisy,
+            noisy.to(prompt.dtype),
             timestep,
             encoder_hidden_states=prompt,
             encoder_attention_mask=present,
             added_cond_kwargs=added,
         )
-        return torch.as_tensor(predicted.sample)
+        return torch.as_tensor(predicted.sample).float()
 
     def _without_prompt(self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput) -> Tensor:
         zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)

@@ -7,7 +7,7 @@ it. Every key of a file must be some weight's, or stand in the part's list of un
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.published.weight_files import WeightFiles
 
-__all__ = ["KEY_MAPS", "LORA_NAME", "KeyMap", "fill"]
+__all__ = ["KEY_MAPS", "LORA_NAME", "OWN", "KeyMap", "fill"]
 
 LORA_NAME = "default"
 """Name of the injected adapter, which is part of its keys."""
+
+OWN: Mapping[str, str] = MappingProxyType({"visual_tokenizer": r"^(?!encoder\.)"})
+"""Patterns of their own weights, for parts whose files hold only some of their module's."""
 
 _SHOWN = 6
 _LAYER = r"^vision\.encoder\.layers\.(\d+)\."
@@ -56,12 +59,26 @@ class KeyMap:
 
     def newest(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors by their newer names."""
-        return {self._newer(name): tensor for name, tensor in published.items()}
+        return {self.newer(name): tensor for name, tensor in published.items()}
+
+    def used(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors that Pigeon uses, by their newer names."""
+        return {
+            name: tensor
+            for name, tensor in self.newest(published).items()
+            if not any(re.search(pattern, name) for pattern in self.unused)
+        }
+
+    def newer(self, name: str) -> str:
+        """A published key's newer name, which may be the same."""
+        for pattern, newer in self.old_names:
+            name = re.sub(pattern, newer, name)
+        return name
 
     def weights(
         self, expected: Mapping[str, Tensor], published: Mapping[str, Tensor], where: str
     ) -> dict[str, Tensor]:
-        """Our weights, made of published ones.
+        """Our weights, made of published ones; of headers on the meta device, headers.
 
         Args:
             expected: Our keys with tensors of their shapes (on any device).
@@ -74,8 +91,7 @@ class KeyMap:
         """
         published = self.newest(published)
         sources = {ours: self.sources(ours) for ours in expected}
-        needed = {name for names in sources.values() for name in names if name}
-        self._check_names(needed, set(published), where)
+        self._check_names(expected, published, where)
         weights = {ours: _join(names, published) for ours, names in sources.items()}
         wrong = [
             f"{' + '.join(filter(None, sources[ours]))} is {list(found.shape)}, "
@@ -87,9 +103,22 @@ class KeyMap:
             raise ModelError(f"shapes do not fit: {_few(wrong, '; ')}", where=where)
         return weights
 
-    def _check_names(self, needed: set[str], found: set[str], where: str) -> None:
+    def differences(
+        self, expected: Iterable[str], published: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """Published keys that are missing, and those that nothing takes.
+
+        Args:
+            expected: Our keys.
+            published: The file's keys.
+        """
+        needed = {name for ours in expected for name in self.sources(ours) if name}
+        found = {self.newer(name) for name in published}
         unused = {name for name in found if any(re.search(p, name) for p in self.unused)}
-        missing, extra = sorted(needed - found), sorted(found - needed - unused)
+        return sorted(needed - found), sorted(found - needed - unused)
+
+    def _check_names(self, expected: Iterable[str], found: Iterable[str], where: str) -> None:
+        missing, extra = self.differences(expected, found)
         if missing or extra:
             told = [f"missing are {_few(missing)}"] if missing else []
             told += [f"nothing takes {_few(extra)}"] if extra else []
@@ -99,27 +128,42 @@ class KeyMap:
                 remedy="Every key of a published file is either loaded or known to be unused",
             )
 
-    def _newer(self, name: str) -> str:
-        for pattern, newer in self.old_names:
-            name = re.sub(pattern, newer, name)
-        return name
 
+def fill(
+    module: nn.Module,
+    key_map: KeyMap,
+    files: WeightFiles,
+    only: str = "",
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+) -> None:
+    """Loads a module that was built on the meta device.
 
-def fill(module: nn.Module, key_map: KeyMap, files: WeightFiles, only: str = "") -> None:
-    """Loads a module that was built on the meta device, in float32.
+    Names and shapes are checked by the headers. Then every tensor goes from its file right to where
+    it belongs, so that no more than one of them is in memory twice.
 
     Args:
         module: Its weights are replaced.
         key_map: Names.
         files: The published tensors.
         only: Pattern of the weights that the files hold; the others stay.
+        dtype: Of the loaded weights, whatever the files have.
+        device: Where they will live.
 
     Raises:
         ModelError: See `KeyMap.weights`.
     """
     expected = {name: w for name, w in module.state_dict().items() if re.search(only, name)}
-    weights = key_map.weights(expected, files.tensors(), str(files.where))
-    whole = {name: w.float().contiguous() for name, w in weights.items()}
+    key_map.weights(expected, files.headers(), str(files.where))
+    needed = {name for ours in expected for name in key_map.sources(ours)}
+    read = {
+        name: tensor.to(device, dtype)
+        for name, tensor in files.tensors()
+        if key_map.newer(name) in needed
+    }
+    weights = key_map.weights(expected, read, str(files.where))
+    whole = {name: weight.contiguous() for name, weight in weights.items()}
     module.load_state_dict(whole, strict=False, assign=True)
 
 

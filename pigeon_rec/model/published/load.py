@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+import torch
+from torch import nn
 from transformers import LlamaTokenizer
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.image_generator import ImageGenerator
+from pigeon_rec.model.placing import (
+    DeviceMap,
+    check_device,
+    device_maps,
+    dispatch,
+    torch_dtype,
+    weight_bytes,
+)
 from pigeon_rec.model.published.folder import PublishedFolder, Resolution, usable
-from pigeon_rec.model.published.key_maps import KEY_MAPS, fill
+from pigeon_rec.model.published.key_maps import KEY_MAPS, OWN, KeyMap, fill
 from pigeon_rec.model.published.parts import (
     PublishedParts,
     add_lora,
@@ -18,14 +28,13 @@ from pigeon_rec.model.published.parts import (
     computed_buffers,
 )
 from pigeon_rec.model.published.pipeline import PublishedPipeline
+from pigeon_rec.model.published.quantised import quantised_language_model
 from pigeon_rec.model.published.sizes import PublishedSizes, measure
 from pigeon_rec.model.published.weight_files import WeightFiles
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.placement import Placement
 
 __all__ = ["load_published"]
-
-_OWN = {"visual_tokenizer": r"^(?!encoder\.)"}
-"""Parts whose files hold some of their module's weights only."""
 
 
 def load_published(
@@ -36,8 +45,9 @@ def load_published(
     lora: Path | None = None,
     size: tuple[int, int] | None = None,
     batch_size: int = 16,
+    placement: Placement | None = None,
 ) -> PublishedPipeline:
-    """Loads LaVIT's folder and Pigeon's checkpoint, in float32 on the CPU.
+    """Loads LaVIT's folder and Pigeon's checkpoint.
 
     Args:
         root: Folder with `language_model/`, `visual_tokenizer/` and the pixel decoder.
@@ -48,18 +58,21 @@ def load_published(
         size: Height and width of pictures, by default square at the UNet's size (1024 for SDXL).
             LaVIT was trained at 2:3 too: (1216, 832).
         batch_size: Rows of one batch of arithmetic.
+        placement: Where and in which numbers it computes; float32 on the CPU by default.
 
     Raises:
-        ModelError: A file is missing, damaged or refused, a key is missing or left over, or shapes
-            do not fit; the message names file and key.
+        ModelError: A file is missing, damaged or refused, a key is missing or left over, shapes do
+            not fit (the message names file and key), or the placement is not possible here.
     """
+    placement = placement or Placement()
+    check_device(placement.device)
     folder = PublishedFolder.find(Path(root), resolution, checkpoint, lora)
     files = folder.files()
     sizes = measure(folder, files)
     with usable("the saved settings", folder.root):
         parts = build_parts(sizes, size)
         parts.generator.sampler()
-    _fill_all(parts, files, sizes, folder.resolution)
+    _Loader(parts, files, sizes, folder, placement).load()
     return PublishedPipeline(
         sizes.config,
         parts.tokenizer,
@@ -68,24 +81,90 @@ def load_published(
         cast(ImageGenerator, parts.generator),
         _text(folder),
         batch_size,
+        placement,
     )
 
 
-def _fill_all(
-    parts: PublishedParts, files: dict[str, WeightFiles], sizes: PublishedSizes, resolution: str
-) -> None:
-    for name, module in parts.by_file().items():
-        key_map = KEY_MAPS.get(f"{name}/{resolution}", KEY_MAPS[name])
-        fill(module, key_map, files[name], _OWN.get(name, ""))
-    language_model = parts.personalisation.language_model
-    computed_buffers(language_model)
-    with usable("the adapter's settings", files["lora"].where):
-        add_lora(language_model, sizes.lora)
-    fill(language_model, KEY_MAPS["lora"], files["lora"], r"\.lora_")
-    if "unconditional" in files:
-        parts.generator.unconditional = files["unconditional"].tensors()[""].float()
-    for module in (parts.tokenizer, parts.decoder, parts.personalisation, parts.generator):
-        module.requires_grad_(False)
+class _Loader:
+    """Fills parts that stand on the meta device, each right where it will live."""
+
+    def __init__(
+        self,
+        parts: PublishedParts,
+        files: dict[str, WeightFiles],
+        sizes: PublishedSizes,
+        folder: PublishedFolder,
+        placement: Placement,
+    ) -> None:
+        self.parts, self.files, self.sizes = parts, files, sizes
+        self.folder, self.placement = folder, placement
+
+    def load(self) -> None:
+        """Loads all parts, and nothing of them will be trained."""
+        parts, maps = self.parts, self._device_maps()
+        for name in parts.by_file():
+            if name == "language_model":
+                self._load_language_model()
+            else:
+                self._load(name)
+            if name in maps:
+                dispatch(name, self._spread()[name], maps[name], self.placement)
+        parts.personalisation.language_model.lm_head.to(self.placement.device)
+        if "unconditional" in self.files:
+            (_, empty), *_ = self.files["unconditional"].tensors()
+            parts.generator.unconditional = empty.to(self.placement.device, self._dtype("unet"))
+        for module in (parts.tokenizer, parts.decoder, parts.personalisation, parts.generator):
+            module.requires_grad_(False)
+
+    def _spread(self) -> dict[str, nn.Module]:
+        """The modules that budgets spread over devices; the head's rows are read by slices."""
+        model = self.parts.personalisation.language_model.model
+        return {"language_model": model, "unet": self.parts.generator.unet}
+
+    def _device_maps(self) -> dict[str, DeviceMap]:
+        if self.placement.memory is None:
+            return {}
+        spread = self._spread()
+        together = {
+            name: module
+            for name, module in self.parts.by_file().items()
+            if name not in {*spread, "visual_encoder"}  # the encoder is inside the tokenizer
+        }
+        together["language_model"] = self.parts.personalisation.language_model.lm_head
+        taken = sum(weight_bytes(module, self._dtype(name)) for name, module in together.items())
+        return device_maps(spread, self.placement, taken)
+
+    def _load(self, name: str) -> None:
+        module = self.parts.by_file()[name]
+        key_map = KEY_MAPS.get(f"{name}/{self.folder.resolution}", KEY_MAPS[name])
+        self._fill(name, module, key_map, OWN.get(name, ""))
+
+    def _load_language_model(self) -> None:
+        personalisation, where = self.parts.personalisation, self.files["lora"].where
+        if self.placement.quantisation is None:
+            self._load("language_model")
+            computed_buffers(personalisation.language_model, self._device("language_model"))
+        else:
+            personalisation.language_model = quantised_language_model(
+                personalisation.language_model, self.files["language_model"], self.placement
+            )
+        with usable("the adapter's settings", where):
+            add_lora(personalisation.language_model, self.sizes.lora)
+        self._fill("lora", personalisation.language_model, KEY_MAPS["lora"], r"\.lora_")
+
+    def _fill(self, name: str, module: nn.Module, key_map: KeyMap, only: str) -> None:
+        dtype, device = self._dtype(name), self._device(name)
+        fill(module, key_map, self.files[name], only, dtype=dtype, device=device)
+
+    def _device(self, name: str) -> str:
+        """Where a part is read to: memory first, if it is to be spread."""
+        spread = self.placement.memory is not None and name in {"language_model", "lora", "unet"}
+        return "cpu" if spread else self.placement.device
+
+    def _dtype(self, name: str) -> torch.dtype:
+        """SDXL's autoencoder says by `force_upcast` that its numbers are too large for halves."""
+        upcast = name == "vae" and self.sizes.vae.get("force_upcast", True)
+        return torch.float32 if upcast else torch_dtype(self.placement)
 
 
 def _text(folder: PublishedFolder) -> TextTokenizer:

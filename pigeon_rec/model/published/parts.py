@@ -73,15 +73,17 @@ def build_parts(sizes: PublishedSizes, size: tuple[int, int] | None = None) -> P
         )
 
 
-def computed_buffers(language_model: LlamaForCausalLM) -> None:
+def computed_buffers(language_model: LlamaForCausalLM, device: str = "cpu") -> None:
     """Rotary frequencies follow from the settings; no file holds them."""
-    language_model.model.rotary_emb = LlamaRotaryEmbedding(language_model.config)
+    rotary = LlamaRotaryEmbedding(language_model.config)
+    language_model.model.rotary_emb = rotary.to(device)
 
 
 def add_lora(language_model: LlamaForCausalLM, config: LoraConfig) -> None:
     """Adds the adapter's layers in place, on the meta device.
 
-    They stay beside the weights: what stage 2 changes is too small for half-precision weights.
+    They stay beside the weights: what stage 2 changes is too small for half-precision weights, and
+    more so for quantised ones, whose steps would swallow it.
     """
     with warnings.catch_warnings():
         # Weights come from a file of their own, right after.

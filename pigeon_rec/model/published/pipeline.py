@@ -74,8 +74,8 @@ class PublishedPipeline(PigeonPipeline):
         code = target.present & (target.ids >= vocabulary.first_code)
         kept_history, kept = masked.history.keep[masked.history.present], masked.target.keep[code]
         return (
-            torch.ones(shown.shape).masked_scatter(shown, kept_history),
-            torch.ones(asked.shape).masked_scatter(asked, kept),
+            torch.ones(shown.shape, device=self.device).masked_scatter(shown, kept_history),
+            torch.ones(asked.shape, device=self.device).masked_scatter(asked, kept),
         )
 
     def _mask_noise(
@@ -85,9 +85,9 @@ class PublishedPipeline(PigeonPipeline):
         candidates = [candidate_key(key, reference_ratio) for key in keys]
         past = gumbel_noise(keys, "mask", (shown[0].numel(),))
         own = gumbel_noise(candidates, "mask", (asked.shape[1] + 2,))
-        special = torch.ones(len(asked), 1, dtype=torch.bool)
+        special = torch.ones(len(asked), 1, dtype=torch.bool, device=self.device)
         present = torch.cat([shown.flatten(1), special, asked, special], dim=1)
-        noise = torch.cat([past, own], dim=1)
+        noise = torch.cat([past, own], dim=1).to(self.device)
         order = (~present).long().argsort(dim=1, stable=True)
         return noise.gather(1, order)
 

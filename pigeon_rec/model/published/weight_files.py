@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError  # noqa: TID251 - only what torch raises for a file it refuses
 from textwrap import shorten
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,6 +23,22 @@ from torch import Tensor
 from pigeon_rec.errors import ModelError
 
 __all__ = ["WeightFiles", "find_weights"]
+
+_TYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {
+        "F64": torch.float64,
+        "F32": torch.float32,
+        "F16": torch.float16,
+        "BF16": torch.bfloat16,
+        "I64": torch.int64,
+        "I32": torch.int32,
+        "I16": torch.int16,
+        "I8": torch.int8,
+        "U8": torch.uint8,
+        "BOOL": torch.bool,
+    }
+)
+"""Names of the types in headers of safetensors."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +59,28 @@ class WeightFiles:
         return self.paths[0].suffix == ".safetensors"
 
     def headers(self) -> dict[str, Tensor]:
-        """Names, shapes and types: tensors on the meta device, nothing of their contents is read.
+        """Names, shapes and types: tensors on the meta device.
+
+        Contents are not read, but for those of `.bin` files of torch before 1.6, without headers.
 
         Raises:
             ModelError: A file is missing, damaged, or holds anything but tensors by name.
         """
         return dict(self._each(meta=True))
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The tensors, mapped from the files where they can be.
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors, one file after the other, mapped from it where they can be.
 
         Raises:
             ModelError: As `headers`.
         """
-        return dict(self._each(meta=False))
+        return self._each(meta=False)
 
     def _each(self, *, meta: bool) -> Iterator[tuple[str, Tensor]]:
+        read = _read_safetensors if self.safetensors else _read_bin
         for path in self.paths:
             try:
-                read = _read_safetensors if self.safetensors else _read_bin
-                yield from read(path, meta=meta).items()
+                yield from read(path, meta=meta)
             except (OSError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
                 raise ModelError(
                     f"the weights cannot be read: {shorten(str(error), 300)}",
@@ -106,22 +125,25 @@ def _shards(index: Path) -> Iterator[Path]:
         yield index.parent / name
 
 
-def _read_safetensors(path: Path, *, meta: bool) -> Mapping[str, Tensor]:
+def _read_safetensors(path: Path, *, meta: bool) -> Iterator[tuple[str, Tensor]]:
     with safe_open(path, "pt") as file:
-        names: list[str] = file.keys()
-        if not meta:
-            return {name: file.get_tensor(name) for name in names}
-        shapes = ((name, file.get_slice(name).get_shape()) for name in names)
-        return {name: torch.empty(shape, device="meta") for name, shape in shapes}
+        for name in file.keys():  # noqa: SIM118 - no mapping
+            if meta:
+                told = file.get_slice(name)
+                dtype = _TYPES.get(told.get_dtype())
+                if dtype is None:
+                    raise RuntimeError(f"{name} is of the unknown type {told.get_dtype()}")
+                yield name, torch.empty(told.get_shape(), dtype=dtype, device="meta")
+            else:
+                yield name, file.get_tensor(name)
 
 
-def _read_bin(path: Path, *, meta: bool) -> Mapping[str, Tensor]:
+def _read_bin(path: Path, *, meta: bool) -> Iterator[tuple[str, Tensor]]:
     # Files of torch before 1.6 are no archives, and cannot be mapped.
-    mapped = not meta and zipfile.is_zipfile(path)
-    device = "meta" if meta else "cpu"
+    mapped, device = zipfile.is_zipfile(path), "meta" if meta else "cpu"
     value: Any = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     if isinstance(value, Tensor):  # `uncond_embeddings.bin` is one tensor
-        return {"": value}
+        value = {"": value}
     if not isinstance(value, Mapping) or not all(isinstance(v, Tensor) for v in value.values()):
         raise RuntimeError("it holds something other than tensors by name")
-    return value
+    yield from value.items()

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pigeon_rec.config import GenerationConfig
+from pigeon_rec.config import GenerationConfig, NightlyConfig
 from pigeon_rec.data import npy_files
 from pigeon_rec.data.import_published import FIRST_TIME, import_published
 from pigeon_rec.model.published.full_size import LOW_RESOLUTION, parameter_counts
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
+from pigeon_rec.placement import Placement
 from tests.conftest import ROOT
 from tests.data.published_layout import write_movies
 
@@ -43,7 +44,7 @@ def place(tmp_path: Path, layout: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def test_the_command(place: Path, pigeon: Callable[..., Any]) -> None:
-    (command,) = blocks("bash")
+    command, _ = blocks("bash")
     words = shlex.split(command)
     assert words[0] == "pigeon-rec"
     assert pigeon(*words[1:]).code == 0
@@ -52,7 +53,12 @@ def test_the_command(place: Path, pigeon: Callable[..., Any]) -> None:
     assert all(name in TEXT for name in written)
 
 
-@pytest.mark.parametrize("number", [0, 1])
+def test_the_model_is_told_whole(place: Path, pigeon: Callable[..., Any]) -> None:
+    outcome = pigeon(*shlex.split(blocks("bash")[1])[1:])
+    assert re.search(r"complete +yes", outcome.out)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_python_runs(place: Path, number: int, capsys: pytest.CaptureFixture[str]) -> None:
     import_published(place / "ml-latest-small", place / "catalogue")
     names: dict[str, Any] = {"__name__": "__main__"}
@@ -63,9 +69,19 @@ def test_python_runs(place: Path, number: int, capsys: pytest.CaptureFixture[str
 
 
 def test_yaml_has_the_published_settings() -> None:
-    (text,) = blocks("yaml")
+    text, _ = blocks("yaml")
     settings = GenerationConfig.model_validate(yaml.safe_load(text)["generation"])
     assert settings == PUBLISHED_GENERATION
+
+
+def test_a_night_may_be_placed() -> None:
+    config = NightlyConfig.model_validate(yaml.safe_load(blocks("yaml")[1]))
+    assert config.placement == Placement(dtype="bfloat16", device="cuda")
+
+
+def test_every_field_of_a_placement_is_told() -> None:
+    rows = set(re.findall(r"^\| `(\w+)` \| .*\|$", TEXT, re.M))
+    assert set(Placement.model_fields) <= rows
 
 
 def test_the_counts_are_the_modules_own() -> None:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.published.folder import PublishedFolder
-from pigeon_rec.model.published.key_maps import KEY_MAPS
-from pigeon_rec.model.published.load import _OWN
+from pigeon_rec.model.published.key_maps import KEY_MAPS, OWN
 from pigeon_rec.model.published.parts import PublishedParts, add_lora, build_parts
 from pigeon_rec.model.published.sizes import measure
 from pigeon_rec.model.published.weight_files import WeightFiles
@@ -45,7 +44,7 @@ class World:
         }
 
     def expected(self, part: str) -> dict[str, Tensor]:
-        own = _OWN.get(part)
+        own = OWN.get(part)
         return {
             k: w
             for k, w in self._expected[part].items()

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.published.weight_files import WeightFiles, find_weights
+
+
+@contextmanager
+def bytes_read() -> Iterator[list[int]]:
+    """Adds to its list the bytes that this process reads inside, mapped pages included."""
+    found: list[int] = []
+    before = _pages_and_bytes()
+    yield found
+    found.append(_pages_and_bytes() - before)
+
+
+def _pages_and_bytes() -> int:
+    counters = Path("/proc/self/io").read_text().split()
+    mapped = resource.getrusage(resource.RUSAGE_SELF)
+    return int(counters[1]) + (mapped.ru_majflt * resource.getpagesize())
 
 
 def single(path: Path) -> WeightFiles:
@@ -35,8 +53,34 @@ def test_bin_files_of_any_age(tmp_path: Path, legacy: bool) -> None:
         "x": (torch.Size([2, 3]), "meta"),
         "y": (torch.Size([2]), "meta"),
     }
-    found = files.tensors()
+    found = dict(files.tensors())
     assert all(torch.equal(found[k], weights[k]) for k in weights)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.bin"])
+def test_headers_tell_types_and_read_no_contents(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    kinds = (torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool)
+    weights = {str(kind): torch.ones(2, 300, 1000, dtype=kind) for kind in kinds}
+    if name.endswith("bin"):
+        torch.save(weights, path)
+    else:
+        save_file(weights, path)
+    single(path).headers()  # the first one imports what it needs
+    with bytes_read() as read:
+        headers = single(path).headers()
+    assert {k: (v.dtype, v.shape) for k, v in headers.items()} == {
+        k: (v.dtype, v.shape) for k, v in weights.items()
+    }
+    assert read[0] < path.stat().st_size / 20
+
+
+def test_a_type_that_torch_has_not_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    header = json.dumps({"x": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"0")
+    with pytest.raises(ModelError, match=r"type F4.*a\.safetensors"):
+        single(path).headers()
 
 
 @pytest.mark.parametrize("inside", [_Runs(), {"x": _Runs()}, {"x": "text"}, [torch.ones(1)]])
@@ -49,7 +93,7 @@ def test_anything_but_tensors_is_refused_and_not_run(
     ran: list[object] = []
     monkeypatch.setattr(os, "putenv", lambda *a: ran.append(a))
     with pytest.raises(ModelError, match=r"cannot be read.*adapter\.bin"):
-        getattr(single(path), how)()
+        dict(getattr(single(path), how)())
     assert ran == []
 
 

@@ -1,0 +1,346 @@
+"""The published-size model on an accelerator: time, memory and arithmetic of every stage.
+
+Weights are random, which changes neither shapes nor speed. One pass counts the floating-point
+operations (a multiplication and an addition are two; torch's counter knows the fused attention of
+CUDA, not that of CPUs), the next one is timed. It is no part of `make bench`: `make gpu-profile`,
+or `python -m benchmarks.gpu_profile --tiny --device cpu`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, cast
+
+import numpy as np
+import torch
+from peft import LoraConfig
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import LlamaConfig
+
+from benchmarks.result import Figure, Result, machine
+from pigeon_rec.model.configuration import (
+    AdapterConfig,
+    DecoderConfig,
+    LanguageModelConfig,
+    MaskGeneratorConfig,
+    VisualTokenizerConfig,
+)
+from pigeon_rec.model.image_generator import ImageGenerator
+from pigeon_rec.model.paths import model_folder
+from pigeon_rec.model.placing import torch_dtype
+from pigeon_rec.model.published.full_size import FULL_SIZE, full_parts
+from pigeon_rec.model.published.parts import PublishedParts, computed_buffers
+from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION, PublishedPipeline
+from pigeon_rec.model.published.sizes import HEADS, MASK_HEADS, PublishedSizes
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.placement import Placement
+
+__all__ = ["PEAKS", "STAGES", "TINY", "Plan", "profile", "tiny_plan"]
+
+STAGES = ("tokenise", "mask", "write", "decode", "render")
+
+PEAKS: Mapping[str, float] = MappingProxyType(
+    {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12}
+)
+"""Dense half-precision FLOP/s by a piece of the device's name: NVIDIA's data sheets of each, where
+those of H100 and H200 (SXM) tell twice as much, for sparse matrices."""
+
+HISTORY = 5
+_SPREAD = 0.02
+
+
+def _tiny() -> PublishedSizes:
+    """The same layout at the sizes of a test."""
+    full, text, codes, hidden = FULL_SIZE.config, 32_000, 48, 32
+    config = full.model_copy(
+        update={
+            "name": "tiny",
+            "tokenizer": VisualTokenizerConfig(
+                image_size=32, patch_size=8, width=32, encoder_layers=2, heads=HEADS, code_dim=8,
+                codebook_size=codes, keep="dynamic", published=True,
+            ),
+            "decoder": DecoderConfig(
+                code_dim=8, width=32, layers=1, heads=HEADS, queries=16, output_width=48,
+                projections=(24, 16), pooled=True, preview_patch=0,
+            ),
+            "mask_generator": MaskGeneratorConfig(
+                heads=MASK_HEADS, feedforward=64, max_position=16, published=True
+            ),
+            "adapter": AdapterConfig(hidden=20, reference_tokens=1),
+            "language_model": LanguageModelConfig(
+                text_vocabulary=text, hidden=hidden, layers=2, heads=4, intermediate=64,
+                tie_embeddings=False,
+            ),
+        }
+    )  # fmt: skip
+    llama = LlamaConfig(
+        vocab_size=text + 2 + codes, hidden_size=hidden, intermediate_size=64,
+        num_hidden_layers=2, num_attention_heads=4, tie_word_embeddings=False,
+    )  # fmt: skip
+    unet = {
+        **FULL_SIZE.unet, "sample_size": 8, "layers_per_block": 1, "norm_num_groups": 8,
+        "block_out_channels": [16, 32], "attention_head_dim": [2, 4], "cross_attention_dim": 40,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+        "transformer_layers_per_block": [1, 2], "addition_time_embed_dim": 4,
+        "projection_class_embeddings_input_dim": 16 + 6 * 4,
+    }  # fmt: skip
+    vae = {
+        **FULL_SIZE.vae, "block_out_channels": [8, 16], "norm_num_groups": 4,
+        "down_block_types": ["DownEncoderBlock2D"] * 2,
+        "up_block_types": ["UpDecoderBlock2D"] * 2,
+    }  # fmt: skip
+    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"])
+    return PublishedSizes(config, llama, lora, unet, vae, FULL_SIZE.scheduler)
+
+
+TINY = _tiny()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run.
+
+    Attributes:
+        placement: Device and dtype.
+        sizes: Of the model.
+        assets: Pictures asked for, each with five of history.
+        batch: Rows of one batch of arithmetic.
+        ratios: Candidates of each picture, one per mask ratio.
+        steps: Of the sampler.
+        peak: FLOP/s the device is made for; None takes it from `PEAKS`.
+    """
+
+    placement: Placement
+    sizes: PublishedSizes = FULL_SIZE
+    assets: int = 8
+    batch: int = 8
+    ratios: tuple[float, ...] = (0.0,)
+    steps: int = 25
+    peak: float | None = None
+
+
+def tiny_plan(device: str, dtype: str = "float32") -> Plan:
+    """A plan for any machine."""
+    placement = Placement.model_validate({"device": device, "dtype": dtype})
+    return Plan(placement, TINY, assets=2, batch=2, steps=2)
+
+
+@dataclass
+class Spent:
+    """What one stage took; memory is the most that was allocated while it ran."""
+
+    seconds: float = 0.0
+    flops: int = 0
+    memory: int = 0
+
+
+@dataclass
+class Stages:
+    """Charges time, operations and memory to the innermost stage that is open."""
+
+    counter: FlopCounterMode | None = None
+    spent: dict[str, Spent] = field(default_factory=lambda: {name: Spent() for name in STAGES})
+    _open: list[str] = field(default_factory=list)
+    _seconds: float = 0.0
+    _flops: int = 0
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """A stage, from here to the end of the block."""
+        self._charge()
+        self._open.append(name)
+        yield
+        self._charge()
+        self._open.pop()
+
+    def _charge(self) -> None:
+        memory = _synchronised_peak()
+        seconds = time.perf_counter()
+        flops = self.counter.get_total_flops() if self.counter else 0
+        if self._open:
+            spent = self.spent[self._open[-1]]
+            spent.seconds += seconds - self._seconds
+            spent.flops += flops - self._flops
+            spent.memory = max(spent.memory, memory)
+        self._seconds, self._flops = seconds, flops
+
+
+def _synchronised_peak() -> int:
+    """Waits for the accelerator; bytes of its peak since the last call, 0 where there is none."""
+    if not torch.accelerator.is_available():
+        return 0
+    torch.accelerator.synchronize()
+    peak = int(torch.accelerator.max_memory_allocated())
+    torch.accelerator.reset_peak_memory_stats()
+    return peak
+
+
+class _Profiled(PublishedPipeline):
+    """The pipeline, with its stages told apart; a stage inside another one counts by itself."""
+
+    stages = Stages()
+
+    def encode_images(self, *given: Any, **named: Any) -> Any:
+        with self.stages("tokenise"):
+            return super().encode_images(*given, **named)
+
+    def masks(self, *given: Any, **named: Any) -> Any:
+        with self.stages("mask"):
+            return super().masks(*given, **named)
+
+    def _write(self, *given: Any, **named: Any) -> Any:
+        with self.stages("write"):
+            return super()._write(*given, **named)
+
+    def decode(self, *given: Any, **named: Any) -> Any:
+        with self.stages("decode"):
+            return super().decode(*given, **named)
+
+    def render(self, *given: Any, **named: Any) -> Any:
+        with self.stages("render"):
+            return super().render(*given, **named)
+
+
+def profile(plan: Plan) -> Result:
+    """Runs a plan twice, counting and timing.
+
+    Raises:
+        ModelError: The placement's device is not there.
+    """
+    pipeline = _random_pipeline(plan)
+    with FlopCounterMode(display=False) as counter, _unfused():
+        pipeline.stages = Stages(counter)
+        _draw(pipeline, plan)
+    counted, pipeline.stages = pipeline.stages, Stages()
+    _draw(pipeline, plan)
+    for name, spent in pipeline.stages.spent.items():
+        spent.flops = counted.spent[name].flops
+    return Result("gpu_profile", _figures(pipeline.stages.spent, plan))
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Transformer layers as their parts: the counter does not see into the fused ones."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    yield
+    torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _draw(pipeline: PublishedPipeline, plan: Plan) -> None:
+    side, random = plan.sizes.config.tokenizer.image_size, np.random.default_rng(0)
+    pictures = random.integers(0, 256, (plan.assets, HISTORY + 1, side, side, 3), dtype=np.uint8)
+    pipeline(
+        pictures[:, :HISTORY],
+        pictures[:, HISTORY],
+        ["a picture of something that somebody may like"] * plan.assets,
+        keys=[str(asset) for asset in range(plan.assets)],
+        settings=PUBLISHED_GENERATION.model_copy(
+            update={"mask_ratios": plan.ratios, "diffusion_steps": plan.steps}
+        ),
+    )
+
+
+def _random_pipeline(plan: Plan) -> _Profiled:
+    parts = full_parts(plan.sizes)
+    _fill(parts, plan.placement)
+    return _Profiled(
+        plan.sizes.config,
+        parts.tokenizer,
+        parts.decoder,
+        parts.personalisation,
+        cast(ImageGenerator, parts.generator),
+        TextTokenizer.load(model_folder("sticker-64") / "tokenizer.json"),
+        plan.batch,
+        plan.placement,
+    )
+
+
+@torch.no_grad()
+def _fill(parts: PublishedParts, placement: Placement) -> None:
+    """Gives parts on the meta device memory and weights: norms near one, all else near zero."""
+    modules = (parts.tokenizer, parts.decoder, parts.personalisation, parts.generator)
+    for module in modules:
+        module.to(torch_dtype(placement))
+    parts.generator.vae.float()  # as `load_published` keeps it
+    random = torch.Generator(placement.device).manual_seed(0)
+    for module in modules:
+        module.to_empty(device=placement.device).requires_grad_(False)
+        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            scale = tensor.dim() == 1 and name.endswith("weight")
+            tensor.normal_(mean=float(scale), std=_SPREAD, generator=random)
+    computed_buffers(parts.personalisation.language_model, placement.device)
+
+
+def _figures(spent: Mapping[str, Spent], plan: Plan) -> Sequence[Figure]:
+    peak, figures = plan.peak or _known_peak(plan.placement), []
+    for name, its in spent.items():
+        figures.append(Figure(f"{name}: seconds", its.seconds, "s", f"{plan.assets} assets"))
+        figures.append(Figure(f"{name}: operations", its.flops / 1e12, "TFLOP"))
+        if its.memory:
+            figures.append(Figure(f"{name}: peak memory", its.memory / 1e9, "GB"))
+        if peak:
+            share = its.flops / its.seconds / peak
+            figures.append(Figure(f"{name}: share of peak", 100 * share, "%", f"of {peak:.3g}/s"))
+    seconds = sum(its.seconds for its in spent.values())
+    return [*figures, Figure("all: assets per hour", 3600 * plan.assets / seconds, "per hour")]
+
+
+def _known_peak(placement: Placement) -> float | None:
+    if not placement.device.startswith("cuda") or placement.dtype == "float32":
+        return None
+    name = torch.cuda.get_device_name(placement.device)
+    return next((peak for piece, peak in PEAKS.items() if piece in name), None)
+
+
+def _asked() -> tuple[Plan, bool]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", help="by default the machine's accelerator")
+    parser.add_argument("--dtype", default="bfloat16", help="float32, bfloat16 or float16")
+    parser.add_argument("--tiny", action="store_true", help="sizes of a test, for any machine")
+    parser.add_argument("--assets", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=25, help="of the sampler")
+    parser.add_argument("--ratios", type=float, nargs="+", default=[0.0], help="mask ratios")
+    parser.add_argument("--peak", type=float, help="FLOP/s the device is made for")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    device = options.device
+    if device is None:
+        found = torch.accelerator.current_accelerator(check_available=True)
+        if found is None:
+            parser.exit(
+                1,
+                "gpu-profile needs an accelerator, and torch sees none on this machine. "
+                "Without one: python -m benchmarks.gpu_profile --tiny --device cpu\n",
+            )
+        device = found.type
+    if options.tiny:
+        return tiny_plan(device, options.dtype), options.json
+    placement = Placement.model_validate({"device": device, "dtype": options.dtype})
+    ratios = tuple(options.ratios)
+    plan = Plan(placement, FULL_SIZE, options.assets, options.batch, ratios, options.steps,
+                options.peak)  # fmt: skip
+    return plan, options.json
+
+
+def main() -> None:
+    """Profiles as the command line says, and prints the figures and the machine."""
+    plan, as_json = _asked()
+    found, facts = profile(plan), machine() | {"placement": plan.placement.model_dump_json()}
+    if as_json:
+        print(json.dumps({"machine": facts, "results": [found.as_json()]}))
+    else:
+        print(found.table())
+        print("machine\n" + "\n".join(f"  {name}: {value}" for name, value in facts.items()))
+
+
+if __name__ == "__main__":
+    main()

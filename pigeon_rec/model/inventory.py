@@ -1,0 +1,197 @@
+"""What a model folder holds and what it will take in memory, told by headers alone.
+
+Weights are never read: shapes come from the headers of the files, and what should be there from
+modules on the meta device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.paths import is_published, model_folder
+from pigeon_rec.model.pipeline import saved_weights, untrained_parts
+from pigeon_rec.model.published.folder import PublishedFolder
+from pigeon_rec.model.published.key_maps import KEY_MAPS, OWN, KeyMap
+from pigeon_rec.model.published.parts import add_lora, build_parts
+from pigeon_rec.model.published.sizes import PublishedSizes, measure
+from pigeon_rec.model.published.weight_files import WeightFiles
+
+__all__ = ["Inventory", "PartFacts", "take_inventory"]
+
+_QUANTISED = r"^model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj\.weight$"
+_ROW_SCALE, _BLOCK, _BLOCK_SCALE = 4, 64, 4
+"""bitsandbytes keeps a float32 scale for each row of 8 bits, or for each block of 64 of 4 bits."""
+
+_Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """One part of a model.
+
+    Attributes:
+        name: As its files are called.
+        parameters: Numbers in its weights, tables that are computed once included.
+        stored: Types in its files.
+        float32: Bytes in memory under a placement of this dtype.
+        bfloat16: The same for this dtype; float16 takes as much.
+        int8: The same for bfloat16 with this quantisation; None where the model has none.
+        int4: As `int8`.
+        missing: Keys that its files should have.
+        unknown: Keys that nothing takes.
+    """
+
+    name: str
+    parameters: int
+    stored: tuple[str, ...]
+    float32: int
+    bfloat16: int
+    int8: int | None
+    int4: int | None
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A model.
+
+    Attributes:
+        folder: Where it lies.
+        published: Whether in LaVIT's layout.
+        parts: Those whose files are there.
+        missing: Files and folders that are not.
+        problem: What else keeps it from loading, as far as headers and settings tell.
+    """
+
+    folder: Path
+    published: bool
+    parts: tuple[PartFacts, ...]
+    missing: tuple[str, ...]
+    problem: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every file and every key is there, and no other key."""
+        keys = any(part.missing or part.unknown for part in self.parts)
+        return not (self.missing or keys or self.problem)
+
+    def total(self, fact: str) -> int | None:
+        """Sum over the parts of `parameters` or of one of the memories; None where one has none."""
+        values = [getattr(part, fact) for part in self.parts]
+        return None if None in values else sum(values)
+
+
+def take_inventory(name_or_path: str | Path) -> Inventory:
+    """Looks through a bundled model, a saved one or a published folder.
+
+    Raises:
+        ModelError: There is no such model, or a file is damaged.
+    """
+    folder = model_folder(name_or_path)
+    return _published(folder) if is_published(folder) else _saved(folder)
+
+
+def _saved(folder: Path) -> Inventory:
+    try:
+        config = PigeonConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the config.json is unusable: {error}", where=str(folder)) from error
+    with torch.device("meta"):
+        modules = untrained_parts(config).by_file()
+    parts, missing = [], _absent([folder / "tokenizer.json"])
+    for name, module in modules.items():
+        path = folder / f"{name}.safetensors"
+        if path.is_file():
+            headers = WeightFiles((path,), path).headers()
+            parts.append(_facts(name, saved_weights(module, config), headers, KeyMap()))
+        else:
+            missing.append(str(path))
+    return Inventory(folder, False, tuple(parts), tuple(missing))
+
+
+def _published(root: Path) -> Inventory:
+    folder = PublishedFolder.find(root)
+    files, missing = folder.found()
+    present = {name: its for name, its in files.items() if not _absent(its.paths)}
+    missing += [path for its in files.values() for path in _absent(its.paths)]
+    headers = {name: its.headers() for name, its in present.items()}
+    expected: Mapping[str, _Weights] = {}
+    problem = None
+    if not missing:
+        try:
+            expected = _expected(measure(folder, files))
+        except ModelError as error:
+            problem = str(error)
+    parts = []
+    for name, found in headers.items():
+        key_map = KEY_MAPS.get(f"{name}/{folder.resolution}", KEY_MAPS.get(name, KeyMap()))
+        parts.append(_facts(name, expected.get(name), found, key_map, published=True))
+    return Inventory(root, True, tuple(parts), tuple(missing), problem)
+
+
+def _expected(sizes: PublishedSizes) -> dict[str, _Weights]:
+    """What each part of these sizes should be made of, on the meta device."""
+    parts = build_parts(sizes)
+    expected = {
+        name: {
+            key: w for key, w in module.state_dict().items() if re.search(OWN.get(name, ""), key)
+        }
+        for name, module in parts.by_file().items()
+    }
+    language_model = parts.personalisation.language_model
+    add_lora(language_model, sizes.lora)
+    state = language_model.state_dict().items()
+    return expected | {"lora": {key: weight for key, weight in state if ".lora_" in key}}
+
+
+def _facts(
+    name: str,
+    expected: _Weights | None,
+    headers: _Weights,
+    key_map: KeyMap,
+    *,
+    published: bool = False,
+) -> PartFacts:
+    """Facts of one part: of what it should be if that is known, otherwise of what is stored."""
+    stored = {str(weight.dtype).removeprefix("torch.") for weight in headers.values()}
+    missing, unknown = ([], []) if expected is None else key_map.differences(expected, headers)
+    weights = key_map.used(headers) if expected is None else expected
+    # SDXL's autoencoder is kept in float32, as its settings ask for; see `load_published`.
+    half = 4 if published and name == "vae" else 2
+    return PartFacts(
+        name,
+        sum(weight.numel() for weight in weights.values()),
+        tuple(sorted(stored)),
+        _bytes(weights, 4),
+        _bytes(weights, half),
+        _bytes(weights, half, bits=8) if published else None,
+        _bytes(weights, half, bits=4) if published else None,
+        tuple(missing),
+        tuple(unknown),
+    )
+
+
+def _bytes(weights: _Weights, width: int, bits: int | None = None) -> int:
+    """Memory at `width` bytes a number, the language model's layers quantised to `bits`."""
+    total = 0
+    for name, weight in weights.items():
+        if bits is None or not re.search(_QUANTISED, name):
+            total += weight.numel() * width
+        elif bits == 8:
+            total += weight.numel() + weight.shape[0] * _ROW_SCALE
+        else:
+            total += weight.numel() // 2 + -(-weight.numel() // _BLOCK) * _BLOCK_SCALE
+    return total
+
+
+def _absent(paths: Iterable[Path]) -> list[str]:
+    return [str(path) for path in paths if not path.is_file()]

@@ -1,0 +1,149 @@
+"""Puts weights where a `Placement` says, by accelerate's device maps."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.placement import Placement
+
+__all__ = ["DeviceMap", "check_device", "device_maps", "dispatch", "torch_dtype", "weight_bytes"]
+
+DeviceMap = dict[str, int | str]
+"""Where each submodule lives, by its name: `cpu`, `disk` or the number of an accelerator."""
+
+
+def torch_dtype(placement: Placement) -> torch.dtype:
+    """The type of weights and activations."""
+    dtype = getattr(torch, placement.dtype)
+    assert isinstance(dtype, torch.dtype)  # noqa: S101 - for the type checker
+    return dtype
+
+
+def check_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ModelError: torch knows none of that name, or this machine has none.
+    """
+    try:
+        device = torch.device(name)
+        there = torch.get_device_module(device)
+        count = there.device_count() if device.type != "cpu" and there.is_available() else 0
+    except RuntimeError as error:
+        raise ModelError(
+            f"there is no kind of device {name!r}", where="placement.device"
+        ) from error
+    if device.type != "cpu" and (device.index or 0) >= count:
+        raise ModelError(
+            f"this machine has no device {name!r}: torch sees {count} of its kind",
+            where="placement.device",
+            remedy="Use device cpu, or a build of torch and a machine that have it",
+        )
+    return device
+
+
+def weight_bytes(module: nn.Module, dtype: torch.dtype) -> int:
+    """Bytes of a module's parameters in `dtype`, whatever they are in now."""
+    return sum(weight.numel() for weight in module.parameters()) * dtype.itemsize
+
+
+def device_maps(
+    modules: Mapping[str, nn.Module], placement: Placement, taken: int
+) -> dict[str, DeviceMap]:
+    """Spreads modules over the budgets of a placement, layer by layer, in their order.
+
+    Args:
+        modules: By name, on any device; classes that must stay whole are told by their
+            `_no_split_modules`.
+        placement: With a `memory`.
+        taken: Bytes of other weights, which live on `placement.device`.
+
+    Raises:
+        ModelError: A budget is for a device that is not there, or they are too small for all of it
+            and there is no `offload` folder.
+    """
+    from accelerate import infer_auto_device_map
+
+    together = nn.ModuleDict(modules)
+    whole = {kind for m in modules.values() for kind in getattr(m, "_no_split_modules", None) or ()}
+    where = infer_auto_device_map(
+        together,
+        max_memory=_budgets(placement, taken),
+        no_split_module_classes=sorted(whole),
+        dtype=torch_dtype(placement),
+    )
+    homeless = [name for name, device in where.items() if device == "disk"]
+    if homeless and placement.offload is None:
+        raise ModelError(
+            f"the budgets have no room for {', '.join(homeless[:3]) or 'anything'}",
+            where="placement.memory",
+            remedy="Give more memory, a smaller dtype, or a folder as `offload`",
+        )
+    return {name: _below(name, where) for name in modules}
+
+
+def dispatch(name: str, module: nn.Module, where: DeviceMap, placement: Placement) -> None:
+    """Moves a loaded module's weights to their places, and its inputs to them when it runs.
+
+    Args:
+        name: Of the module, for the files of what is kept on disk.
+        module: Its weights are in memory.
+        where: See `device_maps`.
+        placement: Where the module's inputs come from and its outputs go, and the offload folder.
+    """
+    from accelerate import dispatch_model
+
+    folder = None
+    if "disk" in where.values() and placement.offload is not None:
+        placement.offload.mkdir(parents=True, exist_ok=True)
+        # Its own for every load: accelerate takes what lies in a folder for this module's weights.
+        folder = tempfile.mkdtemp(prefix=f"{name}-", dir=placement.offload)
+        weakref.finalize(module, shutil.rmtree, folder, ignore_errors=True)
+    dispatch_model(
+        module,
+        where,
+        main_device=_accelerates_name(check_device(placement.device)),
+        offload_dir=folder,
+        skip_keys=getattr(module, "_skip_keys_device_placement", None),
+    )
+
+
+def _budgets(placement: Placement, taken: int) -> dict[int | str, int]:
+    """Bytes by accelerate's names of devices, less what is `taken` on the main one."""
+    from accelerate.utils.modeling import convert_file_size_to_int
+
+    home, left = _accelerates_name(check_device(placement.device)), {}
+    for name, size in (placement.memory or {}).items():
+        device = _accelerates_name(check_device(name))
+        room = int(convert_file_size_to_int(size.replace(" ", "")))
+        room -= taken if device == home else 0
+        if room < 0:
+            raise ModelError(
+                f"{size} on {name} are {-room:,} bytes too few for the parts that are not spread",
+                where="placement.memory",
+                remedy="Give the device more memory, or take another one as `device`",
+            )
+        left[device] = room
+    return left
+
+
+def _accelerates_name(device: torch.device) -> int | str:
+    """How accelerate calls a device, and compares it by: `cpu`, or an accelerator's number."""
+    return "cpu" if device.type == "cpu" else device.index or 0
+
+
+def _below(name: str, where: DeviceMap) -> DeviceMap:
+    """The part of a device map that is about one module, by names inside it."""
+    inside = {
+        key.removeprefix(name).removeprefix("."): device
+        for key, device in where.items()
+        if key == name or key.startswith(f"{name}.")
+    }
+    return inside or {"": where[""]}

@@ -1,0 +1,55 @@
+"""Where a model's weights live, and in which numbers it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["Dtype", "Placement", "Quantisation"]
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Quantisation = Literal["int8", "int4"]
+
+_SIZE = r"^\d+(\.\d+)?\s*[KMGT]i?B$"
+
+
+class Placement(BaseModel):
+    """Where and how a pipeline computes; the default is float32 on the CPU, all in memory.
+
+    Attributes:
+        dtype: Numbers of weights and activations. Sampling, guidance and noise stay in float32.
+        device: Where everything is computed, as torch names it: `cpu`, `cuda`, `cuda:1`.
+        memory: Budget of weights per device, such as `{"cuda:0": "20GB", "cpu": "60GB"}`. Language
+            model and UNet are spread over the devices, the fastest first; all other parts live on
+            `device`. None puts everything there.
+        offload: Folder for the weights that no budget has room for; they are read from there
+            whenever they are needed.
+        quantisation: Of the language model's linear layers: `int8` (arXiv 2208.07339) or `int4`
+            (NF4, arXiv 2305.14314).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dtype: Dtype = "float32"
+    device: Annotated[str, Field(pattern=r"^[a-z]+(:\d+)?$")] = "cpu"
+    memory: Mapping[str, Annotated[str, Field(pattern=_SIZE)]] | None = None
+    offload: Path | None = None
+    quantisation: Quantisation | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Placement:
+        if self.offload is not None and self.memory is None:
+            raise ValueError("`offload` takes what `memory` has no room for: give a budget too")
+        if self.quantisation is not None and self.memory is not None:
+            raise ValueError("a quantised language model lives on one device: leave `memory` out")
+        return self
+
+    @property
+    def arithmetic(self) -> dict[str, str]:
+        """What decides about the numbers and is not the default; empty for the default."""
+        told = {"dtype": self.dtype, "quantisation": self.quantisation}
+        usual = {"dtype": "float32", "quantisation": None}
+        return {name: value for name, value in told.items() if value and value != usual[name]}

@@ -1,0 +1,38 @@
+"""`pigeon-rec model info`, for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.model.published.layout import write_layout
+
+Pigeon = Callable[..., Any]
+
+
+def test_the_bundled_model(pigeon: Pigeon) -> None:
+    outcome = pigeon("model", "info", "sticker-64")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert lines[0] == "model sticker-64"
+    assert any(line.startswith("image_generator ") and "float16" in line for line in lines)
+    assert "missing" not in outcome.out
+
+
+def test_what_is_missing_is_told(pigeon: Pigeon, tmp_path: Path) -> None:
+    folder = write_layout(tmp_path / "lavit")
+    (folder / "visual_tokenizer" / "eva_vitg_psz14.bin").unlink()
+    outcome = pigeon("model", "info", folder)
+    assert f"missing file: {folder / 'visual_tokenizer' / 'eva_vitg_psz14.bin'}" in outcome.out
+    facts = json.loads(pigeon("model", "info", folder, "--json").out)
+    assert facts["complete"] is False
+    assert facts["total"]["bfloat16"] == sum(part["bfloat16"] for part in facts["parts"])
+    assert facts["total"]["int4"] < facts["total"]["int8"] < facts["total"]["bfloat16"]
+
+
+def test_an_unknown_model(pigeon: Pigeon, tmp_path: Path) -> None:
+    outcome = pigeon("model", "info", tmp_path / "nothing", "--json")
+    assert outcome.code == 4
+    assert "there is no model" in json.loads(outcome.out)["error"]["what"]
