@@ -7,6 +7,7 @@ SHELL := bash
 DATE ?= 2026-06-01
 WORK_DIR ?= var
 CONFIG ?=
+ONLY ?=
 ACCELERATOR_SLOTS ?= 1
 
 # Python 3.11, by whatever name it has here.
@@ -92,8 +93,8 @@ check: $(DEV) ## lint, types and the quick tests
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
 .PHONY: bench
-bench: $(DEV) ## run every benchmark: figures, bars and the machine they were taken on
-	$(VENV)/bin/python -m benchmarks
+bench: $(DEV) $(AIRFLOW) ## run the benchmarks, or ONLY=start,growth: figures, bars, machine, in build/bench
+	$(VENV)/bin/python -m benchmarks --out build/bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: stickers
 stickers: $(DEV) ## rebuild the bundled sticker catalogue and its simulated users (needs npm)
