@@ -112,6 +112,7 @@ def dag_times(file: Path, home: Path, processes: int) -> DagTimes:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
+        "PYTHONPATH": "",  # its environment alone, whatever this one was given
     }
     command = [str(_AIRFLOW), "-c", _PARSE, str(file)]
     answers = [_run(command, **settings).splitlines()[-1].split() for _ in range(processes)]
