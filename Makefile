@@ -7,6 +7,7 @@ SHELL := bash
 DATE ?= 2026-06-01
 WORK_DIR ?= var
 CONFIG ?=
+ONLY ?=
 ACCELERATOR_SLOTS ?= 1
 
 # Python 3.11, by whatever name it has here.
@@ -19,6 +20,9 @@ VENV_AIRFLOW := .venv-airflow
 checksum = $(shell cat $(1) | cksum | cut -d' ' -f1)
 PRODUCT := $(VENV)/.product-$(call checksum,requirements/product.txt pyproject.toml)
 DEV := $(VENV)/.dev-$(call checksum,requirements/product.txt requirements/dev.txt pyproject.toml)
+# Beside the test tools, not among them: the emulated S3 pins an older python-dateutil than the product's list.
+STORE_DIR := build/store
+STORE := $(STORE_DIR)/.store-$(call checksum,requirements/store.txt)
 AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
 
 # Twice quiet: errors only.
@@ -77,8 +81,12 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 	@echo "Verdict: $(WORK_DIR)/alignments/$(DATE)/gate.json"
 
 .PHONY: test
-test: $(DEV) $(AIRFLOW) ## run the whole suite, a real Airflow run included
+test: $(DEV) $(AIRFLOW) test-store ## run the whole suite, a real Airflow run included
 	$(VENV)/bin/python -m pytest
+
+.PHONY: test-store
+test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
+	PYTHONPATH=$(STORE_DIR) $(VENV)/bin/python -m pytest tests/nightly/test_object_store.py
 
 .PHONY: test-slow
 test-slow: $(DEV) $(AIRFLOW) ## run what `make check` leaves out: real training, nights, kills, Airflow
@@ -92,8 +100,8 @@ check: $(DEV) ## lint, types and the quick tests
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
 .PHONY: bench
-bench: $(DEV) ## run every benchmark: figures, bars and the machine they were taken on
-	$(VENV)/bin/python -m benchmarks
+bench: $(DEV) $(AIRFLOW) ## run the benchmarks, or ONLY=start,growth: figures, bars, machine, in build/bench
+	$(VENV)/bin/python -m benchmarks --out build/bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: gpu-profile
 gpu-profile: $(DEV) ## time the published-size shapes on this machine's accelerator, with random weights
@@ -131,6 +139,12 @@ $(DEV): $(PRODUCT)
 	@echo "Installing test tools into $(VENV) ..."
 	@$(VENV)/bin/python $(PIP) -r requirements/dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
+
+$(STORE): $(DEV)
+	@echo "Installing an emulated S3 into $(STORE_DIR) ..."
+	@rm -rf $(STORE_DIR)
+	@$(VENV)/bin/python $(PIP) --no-deps --target $(STORE_DIR) -r requirements/store.txt
+	@touch $@
 
 $(AIRFLOW):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed; name it with make PYTHON=/path/to/python3.11"; exit 1; }

@@ -25,16 +25,16 @@ from pigeon_rec.data.stickers import load_stickers
 from pigeon_rec.nightly.candidates import recommend
 from pigeon_rec.nightly.plan import plan_night
 
-__all__ = ["measure"]
+__all__ = ["NIGHT", "Thumbnails", "made_inputs", "measure"]
 
 _USERS = 50_000
 _CANDIDATES = 20
 _INTERACTIONS = 30
 _BUDGET = 20_000
-_NIGHT = dt.date(2026, 6, 1)
+NIGHT = dt.date(2026, 6, 1)
 
 
-class _Thumbnails:
+class Thumbnails:
     """Sees a picture as its 8x8 thumbnail around its mean: 192 numbers."""
 
     encoder_id = "thumbnails"
@@ -66,13 +66,17 @@ def measure(folder: Path, scale: float) -> Result:
 
 
 def _plan(folder: Path, scale: float) -> dict[str, float]:
-    config = _world(folder, int(_USERS * scale))
+    config = made_inputs(
+        folder,
+        int(_USERS * scale),
+        PlanConfig(max_assets=_BUDGET, max_assets_per_user=2),
+    )
     laps: list[float] = []
     began = time.process_time()
     for _ in range(2):
         with stopwatch(laps):
-            recommend(config, _NIGHT)
-            summary = plan_night(config, _NIGHT, encoder=_Thumbnails(), model_version="benchmark")
+            recommend(config, NIGHT)
+            summary = plan_night(config, NIGHT, encoder=Thumbnails(), model_version="benchmark")
     return {
         "first": laps[0],
         "again": laps[1],
@@ -83,26 +87,44 @@ def _plan(folder: Path, scale: float) -> dict[str, float]:
     }
 
 
-def _world(folder: Path, users: int) -> NightlyConfig:
-    """Users whose items and candidates follow the popularity that catalogues have."""
+def made_inputs(
+    folder: Path,
+    users: int,
+    plan: PlanConfig,
+    *,
+    candidates: int = _CANDIDATES,
+    interactions: int = _INTERACTIONS,
+    items: int | None = None,
+) -> NightlyConfig:
+    """Users whose items and candidates follow the popularity that catalogues have.
+
+    Args:
+        folder: Where the files and the work directory lie.
+        users: How many there are.
+        plan: Limits of the night.
+        candidates: Pairs proposed to each user.
+        interactions: Of each user, in half a year; repeats of an item among them.
+        items: How many of the bundled stickers there are to choose from; all if left out.
+    """
     random = np.random.default_rng(0)
-    items = load_stickers()["item_id"]
-    popularity = 1.0 / np.arange(1, len(items) + 1) ** 0.7
+    every = load_stickers()["item_id"]
+    known = every if items is None else every.head(items)
+    popularity = 1.0 / np.arange(1, len(known) + 1) ** 0.7
     names = pl.Series([f"u{user:06d}" for user in range(users)])
 
     def drawn(each: int) -> pl.DataFrame:
-        chosen = random.choice(len(items), users * each, p=popularity / popularity.sum())
+        chosen = random.choice(len(known), users * each, p=popularity / popularity.sum())
         owners = names.gather(np.repeat(np.arange(users), each))
-        return pl.DataFrame([owners.alias("user_id"), items.gather(chosen).alias("item_id")])
+        return pl.DataFrame([owners.alias("user_id"), known.gather(chosen).alias("item_id")])
 
     # More are drawn than needed, as repeats of a pair go.
-    candidates = drawn(2 * _CANDIDATES).unique(maintain_order=True)
-    candidates = candidates.group_by("user_id", maintain_order=True).head(_CANDIDATES)
-    scores = pl.Series("score", random.random(candidates.height))
-    candidates.with_columns(scores).write_parquet(folder / "candidates.parquet")
-    last = dt.datetime.combine(_NIGHT, dt.time(), dt.UTC)
-    ages = random.integers(1, 180 * 86400, users * _INTERACTIONS)
-    drawn(_INTERACTIONS).with_columns(pl.Series("age", ages)).select(
+    pairs = drawn(2 * candidates).unique(maintain_order=True)
+    pairs = pairs.group_by("user_id", maintain_order=True).head(candidates)
+    scores = pl.Series("score", random.random(pairs.height))
+    pairs.with_columns(scores).write_parquet(folder / "candidates.parquet")
+    last = dt.datetime.combine(NIGHT, dt.time(), dt.UTC)
+    ages = random.integers(1, 180 * 86400, users * interactions)
+    drawn(interactions).with_columns(pl.Series("age", ages)).select(
         "user_id",
         "item_id",
         timestamp=pl.lit(last).dt.cast_time_unit("us") - pl.duration(seconds="age"),
@@ -111,7 +133,7 @@ def _world(folder: Path, users: int) -> NightlyConfig:
         interactions=str(folder / "interactions.parquet"),
         candidates=str(folder / "candidates.parquet"),
         work_dir=folder / "var",
-        plan=PlanConfig(max_assets=_BUDGET, max_assets_per_user=2),
+        plan=plan,
     )
 
 

@@ -20,6 +20,8 @@ from pigeon_rec.nightly.paths import NightPaths
 __all__ = ["ExchangeError", "fetch_plan", "fetch_shards", "send_plan", "send_shard"]
 
 _NOWHERE: Final = "disk"
+_FOLDERLESS: Final = frozenset({"abfs", "az", "gcs", "gs", "s3", "s3a"})
+"""Object stores: keys need no folders, and making them would make a mistyped bucket."""
 
 
 class ExchangeError(PlanError):
@@ -74,7 +76,8 @@ def _send(config: NightlyConfig, paths: NightPaths, files: Iterable[Path]) -> No
     for file in files:
         target = f"{folder}/{file.relative_to(paths.night).as_posix()}"
         try:
-            fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+            if config.exchange.partition("://")[0] not in _FOLDERLESS:
+                fs.makedirs(target.rpartition("/")[0], exist_ok=True)
             if _is_local(fs):
                 unfinished = f"{target}.{os.getpid()}.tmp"
                 fs.pipe_file(unfinished, file.read_bytes())

@@ -1,0 +1,220 @@
+"""How retrieval and planning grow with users, items and history: time, memory, exponents.
+
+One size grows from 1x to 100x while the others stay; every point is a process of its own. Two costs
+are taken: processor time, since it does not change with what else the machine does as the clock
+does (the clock is in the notes), and the peak of memory above what there was before.
+
+The constant part is measured, not fitted: the same work with a hundredth of the growing size, the
+others at their base. It is taken off every point before the exponent is fitted, by least squares
+through the logarithms; points that lie at or below it say nothing and are left out.
+
+Planning reads the pictures of those items only that somebody has or is offered: where the catalogue
+alone grows, ever more of it stays unread.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from benchmarks.made_assets import pictures
+from benchmarks.memory import peak_above
+from benchmarks.plan import NIGHT, Thumbnails
+from benchmarks.result import Curve, Figure, Result, main, stopwatch
+from benchmarks.retrieval import made_world
+from pigeon_rec.config import NightlyConfig, PlanConfig, RetrievalConfig
+from pigeon_rec.nightly.candidates import recommend
+from pigeon_rec.nightly.plan import plan_night
+from pigeon_rec.retrieval import HistoryRetriever
+
+__all__ = ["Sizes", "fitted_exponent", "measure"]
+
+TIMES = (1, 3, 10, 30, 100)
+AXES = ("users", "items", "history")
+_AS_OF = dt.datetime.combine(NIGHT, dt.time(), dt.UTC) + dt.timedelta(days=1)
+_CANDIDATES = 4  # of each user
+_STRIDE = 7919  # a prime that divides no number of items here: a user's items are all different
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the work is: people, items of the catalogue, items of each person."""
+
+    users: int
+    items: int
+    history: int
+
+    def grown(self, axis: str, times: float) -> Sizes:
+        """One of the three so many times as large, at least 1; the others as they are."""
+        return replace(self, **{axis: max(1, round(getattr(self, axis) * times))})
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one piece of work took: processor and clock in seconds, memory in MB."""
+
+    processor: float
+    clock: float
+    memory: float
+
+
+RETRIEVAL = Sizes(users=2_000, items=10_000, history=10)
+PLANNING = Sizes(users=300, items=1_000, history=6)
+
+
+def measure(_: Path, scale: float) -> Result:
+    """Grows each size of both; `scale` is that of the base."""
+    curves: list[Curve] = []
+    notes: list[str] = []
+    works = (("retrieval", _retrieve, RETRIEVAL), ("planning", _plan, PLANNING))
+    for name, work, base in works:
+        small = Sizes(
+            max(20, int(base.users * scale)), max(100, int(base.items * scale)), base.history
+        )
+        for axis in AXES:
+            costs = [_in_process(work, small.grown(axis, times)) for times in (0.01, *TIMES)]
+            sizes = [getattr(small.grown(axis, times), axis) for times in TIMES]
+            notes += [f"{costs[-1].clock:.1f} s by the clock at {sizes[-1]:,}", ""]
+            curves += [
+                _curve(name, axis, "processor s", sizes, [cost.processor for cost in costs]),
+                _curve(name, axis, "MB", sizes, [cost.memory for cost in costs]),
+            ]
+    return Result(
+        f"growth from 1x to {TIMES[-1]}x",
+        [
+            figure
+            for curve, note in zip(curves, notes, strict=True)
+            for figure in (
+                Figure(f"{curve.name}, {curve.axis}: {curve.unit}, exponent", curve.exponent, ""),
+                Figure(
+                    f"{curve.name}, {curve.axis}: {curve.unit} at {TIMES[-1]}x",
+                    curve.costs[-1],
+                    curve.unit,
+                    f"constant part {curve.constant:.3g}; {note}".rstrip("; "),
+                ),
+            )
+        ],
+        curves=curves,
+    )
+
+
+def fitted_exponent(sizes: Sequence[float], costs: Sequence[float], constant: float = 0.0) -> float:
+    """Slope of log(cost - constant) over log(size), by least squares.
+
+    Returns:
+        NaN where fewer than two points lie above the constant.
+    """
+    above = [
+        (size, cost - constant) for size, cost in zip(sizes, costs, strict=True) if cost > constant
+    ]
+    if len({size for size, _ in above}) < 2:
+        return float("nan")
+    x, y = np.log(np.array(above)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _curve(name: str, axis: str, unit: str, sizes: list[int], costs: list[float]) -> Curve:
+    constant, *grown = costs
+    return Curve(name, axis, unit, sizes, grown, constant, fitted_exponent(sizes, grown, constant))
+
+
+def _in_process(work: Callable[[Sizes, Path], Cost], sizes: Sizes) -> Cost:
+    with (
+        TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
+    ):
+        return process.submit(_warm, work, sizes, Path(folder)).result()
+
+
+def _warm(work: Callable[[Sizes, Path], Cost], sizes: Sizes, folder: Path) -> Cost:
+    """Once with next to nothing, as what libraries take when first used is not the question."""
+    (folder / "warm").mkdir()
+    work(Sizes(20, 100, 6), folder / "warm")
+    return work(sizes, folder)
+
+
+def _retrieve(sizes: Sizes, _: Path) -> Cost:
+    """From tables to histories, one reference per user; making the tables is not counted."""
+    world = made_world(sizes.items, sizes.users, sizes.history)
+    config = RetrievalConfig()
+
+    def work() -> None:
+        retriever = HistoryRetriever(
+            world.vectors, world.interactions, world.item_ids, config, _AS_OF
+        )
+        retriever.retrieve(world.pairs)
+
+    return _cost(work)
+
+
+def _plan(sizes: Sizes, folder: Path) -> Cost:
+    """`recommend` and `plan` of a night, every picture read; making the inputs is not counted."""
+    config = _inputs(sizes, folder)
+
+    def work() -> None:
+        recommend(config, NIGHT)
+        plan_night(config, NIGHT, encoder=Thumbnails(), model_version="benchmark")
+
+    return _cost(work)
+
+
+def _inputs(sizes: Sizes, folder: Path) -> NightlyConfig:
+    """A catalogue of small pictures, and users who each have different items of it."""
+    random = np.random.default_rng(0)
+    images = pictures(sizes.items)
+    ids = pl.Series("item_id", [f"i{n:07d}" for n in range(sizes.items)])
+    pl.DataFrame({"item_id": ids, "image": images}).with_columns(
+        title=pl.col("item_id"),
+        semantics=pl.lit("a thing"),
+        category=pl.lit("things"),
+        image_uri=pl.lit("inside"),
+        image_sha256=pl.Series([hashlib.sha256(image).hexdigest() for image in images]),
+    ).write_parquet(folder / "items.parquet")
+    names = pl.Series("user_id", [f"u{n:07d}" for n in range(sizes.users)])
+    first = random.integers(0, sizes.items, (sizes.users, 1))
+    own = (first + _STRIDE * np.arange(sizes.history)) % sizes.items
+    pl.DataFrame(
+        [
+            names.gather(np.repeat(np.arange(sizes.users), sizes.history)),
+            ids.gather(own.reshape(-1)),
+        ]
+    ).with_columns(
+        timestamp=pl.lit(_AS_OF).dt.cast_time_unit("us") - pl.duration(days=1)
+    ).write_parquet(folder / "interactions.parquet")
+    proposed = random.integers(0, sizes.items, sizes.users * _CANDIDATES)
+    pl.DataFrame(
+        [names.gather(np.repeat(np.arange(sizes.users), _CANDIDATES)), ids.gather(proposed)]
+    ).unique(maintain_order=True).with_columns(score=pl.lit(1.0)).write_parquet(
+        folder / "candidates.parquet"
+    )
+    return NightlyConfig(
+        catalogue=str(folder / "items.parquet"),
+        interactions=str(folder / "interactions.parquet"),
+        candidates=str(folder / "candidates.parquet"),
+        work_dir=folder / "var",
+        plan=PlanConfig(min_interactions=1),
+    )
+
+
+def _cost(work: Callable[[], None]) -> Cost:
+    laps: list[float] = []
+    with peak_above() as above:
+        began = time.process_time()
+        with stopwatch(laps):
+            work()
+        processor = time.process_time() - began
+    return Cost(processor, laps[0], above[0] / 1e6)
+
+
+if __name__ == "__main__":
+    main(measure)

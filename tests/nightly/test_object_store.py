@@ -1,0 +1,127 @@
+"""A night through a bucket: exchange and pictures against an emulated S3, over real HTTP.
+
+Its packages pin another python-dateutil than the product's list does, so they lie in a folder of
+their own: `make test-store` runs this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import polars as pl
+import pytest
+
+from pigeon_rec.config import NightlyConfig, WarehouseConfig
+from pigeon_rec.nightly.exchange import ExchangeError, fetch_plan, send_plan, send_shard
+from pigeon_rec.nightly.paths import NightPaths, write_json
+from pigeon_rec.nightly.publish import promote_night, publish_night
+from pigeon_rec.nightly.steps import run_step, serving_file, shards_to_draw, warehouse_files
+from pigeon_rec.warehouse import AssetReader, PictureStore, check_warehouse
+from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
+
+pytest.importorskip("s3fs", reason="its packages are not installed: run `make test-store`")
+server = pytest.importorskip("moto.server", reason="run `make test-store`")
+
+BUCKET = "s3://nights"
+PAIRS = [Pair(user, item) for user in ("ada", "bob") for item in ("line/apple", "line/boat")]
+SHARDS = sorted({pair.shard for pair in PAIRS})
+
+
+def reconnect() -> None:
+    """Forgets every connection and listing, as another machine has none."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket of a server of this test's own, found as `s3fs` finds a real one."""
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("NO_PROXY", host)
+    reconnect()
+    fsspec.filesystem("s3").mkdir(BUCKET)
+    yield BUCKET
+    reconnect()
+    fsspec.filesystem("s3").rm(BUCKET, recursive=True)  # all servers of a process share their state
+    reconnect()
+    running.stop()
+
+
+def machine(folder: Path, name: str, exchange: str) -> tuple[NightlyConfig, NightPaths]:
+    """A machine with a catalogue and a work directory of its own."""
+    home = folder / name
+    home.mkdir()
+    reconnect()
+    config = NightlyConfig(
+        catalogue=str(write_catalogue(home)), work_dir=home / "var", exchange=exchange
+    )
+    return config, NightPaths.of(config, NIGHT)
+
+
+def test_two_machines_that_share_only_a_bucket_draw_a_night(tmp_path: Path, bucket: str) -> None:
+    home, at_home = machine(tmp_path, "home", bucket)
+    MadeNight(PAIRS).write(home)
+    drawn = {number: at_home.shard(number).read_bytes() for number in SHARDS}
+    assert len(drawn) == 2
+    send_plan(home, at_home)
+    for number, content in drawn.items():
+        at_home.shard(number).unlink()
+        worker, there = machine(tmp_path, f"worker-{number}", bucket)
+        fetch_plan(worker, there)
+        assert there.plan.read_bytes() == at_home.plan.read_bytes()
+        assert shards_to_draw(worker, NIGHT) == SHARDS
+        there.shards.mkdir(parents=True)
+        there.shard(number).write_bytes(content)
+        write_json({"assets": 2, "seconds": 1.0}, there.drawing_time(number))
+        send_shard(worker, there, number)
+        send_shard(worker, there, number)  # a machine that was thought lost sends the same again
+    reconnect()
+    published = run_step("publish", home, NIGHT)
+    assert (published["served"], published["planned"]) == (4, 4)
+    assert {n: at_home.shard(n).read_bytes() for n in SHARDS} == drawn
+    held = fsspec.filesystem("s3").find(bucket)
+    assert len(held) == 1 + 2 * len(SHARDS)
+    assert all(key.startswith(f"nights/{at_home.run_id}/") for key in held)
+
+
+def test_what_nobody_has_sent_is_left_out(tmp_path: Path, bucket: str) -> None:
+    config, paths = machine(tmp_path, "home", bucket)
+    fetch_plan(config, paths)
+    assert not paths.plan.exists()
+
+
+def test_a_bucket_that_does_not_exist_is_told_and_not_made(tmp_path: Path, bucket: str) -> None:
+    config, paths = machine(tmp_path, "home", "s3://mistyped/nights")
+    MadeNight(PAIRS).write(config)
+    with pytest.raises(ExchangeError, match=r"cannot be written.*s3://mistyped"):
+        send_plan(config, paths)
+    reconnect()
+    assert fsspec.filesystem("s3").ls("") == ["nights"]
+
+
+def test_pictures_of_a_night_lie_in_a_bucket(tmp_path: Path, bucket: str) -> None:
+    made, _ = machine(tmp_path, "home", "disk")
+    config = made.model_copy(update={"warehouse": WarehouseConfig(images=f"{bucket}/pictures")})
+    MadeNight(PAIRS).write(config)
+    publish_night(config, NIGHT)
+    promote_night(config)
+    reconnect()
+    assert check_warehouse(warehouse_files(config)[0]).rows() == []
+    store = PictureStore(f"{bucket}/pictures")
+    with AssetReader(serving_file(config)) as reader:
+        shown = reader.get_many([(pair.user_id, pair.item_id) for pair in PAIRS], fetch=True)
+    assert shown["origin"].to_list() == ["own"] * len(PAIRS)
+    assert sorted(shown["image_uri"]) == sorted(store.holdings())
+    shard = pl.concat(
+        pl.read_parquet(NightPaths.of(config, NIGHT).shard(number)) for number in SHARDS
+    )
+    assert set(shown["image"]) == set(shard["image"])
+    store.remove(list(store.holdings()))
+    assert store.holdings() == {}
