@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,11 @@ from numpy.typing import NDArray
 from pigeon_rec.config import GateConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, load_stickers, topics
+from pigeon_rec.evaluation.judges import CANDIDATES
 from pigeon_rec.scoring import row_cosine
 from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
 
-__all__ = ["CANDIDATES", "ScorerWorth", "scorer_worth", "worth_of_model"]
-
-CANDIDATES: Final = 100
-"""Texts that the right one is found among."""
+__all__ = ["ScorerWorth", "scorer_worth", "worth_of_model"]
 
 Vectors = NDArray[np.float32]
 
@@ -37,7 +34,7 @@ class ScorerWorth:
         style_by_neighbour: The nearest sticker of the training set has the style.
         topic_by_neighbour: The nearest sticker of the training set of another concept has the
             topic.
-        concept_by_text: The sticker's own text is nearest among `CANDIDATES`.
+        concept_by_text: The sticker's own text is nearest among as many as the judges face.
         own_text_passes: The gate lets the sticker pass with its own text.
         wrong_text_passes: The gate lets it pass with the text of another concept.
     """

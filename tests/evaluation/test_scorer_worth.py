@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from pigeon_rec.config import GateConfig
 from pigeon_rec.evaluation import scorer_worth as module
-from pigeon_rec.evaluation.scorer_worth import CANDIDATES, scorer_worth, worth_of_model
+from pigeon_rec.evaluation.judges import CANDIDATES
+from pigeon_rec.evaluation.scorer_worth import scorer_worth, worth_of_model
 
 
 class Guessing:
