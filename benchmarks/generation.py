@@ -36,13 +36,18 @@ from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.evaluation.bootstrap import Interval, paired_interval
 from pigeon_rec.evaluation.cases import held_out_cases
 from pigeon_rec.evaluation.tables import write_between
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.generate import generate_shard
 from pigeon_rec.nightly.paths import NightPaths, write_parquet
 from pigeon_rec.nightly.plan import PLAN_SCHEMA
-from pigeon_rec.scoring import clip_text_score, combine_scores, history_similarity
+from pigeon_rec.scoring import (
+    clip_text_score,
+    combine_scores,
+    history_similarity,
+    most_promising,
+)
 from pigeon_rec.scoring.encoder import load_encoder
 
 __all__ = [
@@ -52,7 +57,6 @@ __all__ = [
     "NONE",
     "Ask",
     "Clock",
-    "Drawn",
     "Measures",
     "Row",
     "World",
@@ -60,9 +64,12 @@ __all__ = [
     "draw",
     "measure",
     "pipeline_for",
+    "previews",
+    "render",
     "selection_scores",
     "table",
     "told",
+    "write",
 ]
 
 CASES: Final = 200
@@ -78,6 +85,8 @@ _BLOCK = 48  # cases in turn; three batches of the model
 _DATE = dt.date(2026, 6, 1)
 
 Images = NDArray[np.uint8]
+Drawn = NDArray[np.uint8]
+"""Candidates of some cases, `[cases, candidates, H, W, 3]`."""
 Codes = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
@@ -89,7 +98,7 @@ class Measures:
     codes: bool = field(metadata={"label": "every picture tokenised once"})
     prefix: bool = field(metadata={"label": "the history read once for all mask ratios"})
     batches: bool = field(metadata={"label": "16 rows in a batch"})
-    ratios: bool = field(metadata={"label": "two mask ratios, not eleven"})
+    previews: bool = field(metadata={"label": "the best previews rendered, not all"})
     solver: bool = field(metadata={"label": "8 multistep steps, not 25 of DDIM"})
     unguided: bool = field(metadata={"label": "no guidance of the renderer"})
     writing: bool = field(metadata={"label": "writing guided by the reference, surer"})
@@ -100,7 +109,8 @@ class Measures:
         """The night's settings where a measure is on, the published ones where it is off."""
         night, published = GenerationConfig(), PUBLISHED_GENERATION
         return GenerationConfig(
-            mask_ratios=(night if self.ratios else published).mask_ratios,
+            mask_ratios=(night if self.previews else published).mask_ratios,
+            rendered=(night if self.previews else published).rendered,
             diffusion_steps=(night if self.solver else published).diffusion_steps,
             guidance_scale=(night if self.unguided else published).guidance_scale,
             temperature=(night if self.writing else published).temperature,
@@ -152,7 +162,7 @@ class Ask:
 
     def unchanged(self) -> Drawn:
         """The references themselves, as if they were drawn."""
-        return Drawn(self.images[self.reference][:, None], (0.0,))
+        return self.images[self.reference][:, None]
 
     @classmethod
     def of(cls, cases: pl.DataFrame, catalogue: Catalogue, side: int) -> Ask:
@@ -174,66 +184,89 @@ class Ask:
         )
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """All candidates of some cases: pictures `[cases, ratios, H, W, 3]` of these mask ratios."""
-
-    images: Images
-    mask_ratios: tuple[float, ...]
-
-
 def draw(
     pipeline: PigeonPipeline,
     ask: Ask,
     measures: Measures,
     settings: GenerationConfig | None = None,
+    path: str = _MODEL,
 ) -> Drawn:
-    """Draws every candidate of the cases by the measures that are on.
+    """Draws the candidates of the cases by the measures that are on.
 
     Args:
         pipeline: As `pipeline_for` makes it for the same measures.
         ask: The cases.
         measures: How.
         settings: Other settings than those of the measures.
+        path: Model with the scorer that previews are chosen by.
     """
     settings = settings or measures.settings
+    codes = write(pipeline, ask, measures, settings)
+    if settings.rendered is None or settings.rendered >= codes.shape[1]:
+        return render(pipeline, ask, codes, settings)
+    scores = selection_scores(previews(pipeline, codes), ask, kept=True, path=path)
+    return render(pipeline, ask, codes, settings, most_promising(scores, settings.rendered))
+
+
+def render(
+    pipeline: PigeonPipeline,
+    ask: Ask,
+    codes: Codes,
+    settings: GenerationConfig,
+    places: NDArray[np.int64] | None = None,
+) -> Drawn:
+    """Pictures of codes `[cases, ratios, P]`, or of those at `places [cases, n]` of the ratios."""
+    if places is None:
+        places = np.broadcast_to(np.arange(codes.shape[1]), codes.shape[:2])
+    keys = [
+        candidate_key(key, settings.mask_ratios[place])
+        for key, some in zip(ask.keys, places, strict=True)
+        for place in some
+    ]
+    chosen = np.take_along_axis(codes, places[..., None], axis=1).reshape(-1, codes.shape[-1])
+    images = pipeline.render(chosen, keys, settings)
+    return images.reshape(*places.shape, *images.shape[1:])
+
+
+def previews(pipeline: PigeonPipeline, codes: Codes) -> Drawn:
+    """Rough pictures of codes `[cases, candidates, P]`."""
+    images = pipeline.preview(codes.reshape(-1, codes.shape[-1]))
+    return images.reshape(*codes.shape[:2], *images.shape[1:])
+
+
+def write(
+    pipeline: PigeonPipeline, ask: Ask, measures: Measures, settings: GenerationConfig
+) -> Codes:
+    """Visual tokens of every candidate, `[cases, ratios, P]`."""
     ratios = settings.mask_ratios
     # Read on from one history, or a pass of its own for every ratio.
     together = [ratios] if measures.prefix else [(ratio,) for ratio in ratios]
     size = pipeline.batch_size
     batches = [range(start, min(start + size, len(ask))) for start in range(0, len(ask), size)]
-    codes = pipeline.encode_images(ask.images) if measures.codes else None
-    side = pipeline.image_shape
-    images = np.zeros((len(ask), len(ratios), *side, 3), dtype=np.uint8)
+    known = pipeline.encode_images(ask.images) if measures.codes else None
+    codes = np.zeros((len(ask), len(ratios), pipeline.config.tokenizer.patches), dtype=np.int64)
     for some in together:
         asked = settings.model_copy(update={"mask_ratios": some})
         places = [ratios.index(ratio) for ratio in some]
         for batch in batches:
-            drawn = _draw_batch(pipeline, ask.rows(batch), codes, asked)
-            images[np.ix_(list(batch), places)] = drawn
-    return Drawn(images, ratios)
+            written = _write_batch(pipeline, ask.rows(batch), known, asked)
+            codes[np.ix_(list(batch), places)] = written
+    return codes
 
 
-def _draw_batch(
-    pipeline: PigeonPipeline, ask: Ask, codes: Codes | None, settings: GenerationConfig
-) -> Images:
-    if codes is None:
-        return pipeline(
-            ask.images[ask.history],
-            ask.images[ask.reference],
-            ask.targets,
-            keys=ask.keys,
-            settings=settings,
-            scenario=_SCENARIO,
-        ).images
-    return pipeline.generate(
-        codes[ask.history],
-        codes[ask.reference],
-        ask.targets,
-        keys=ask.keys,
-        settings=settings,
-        scenario=_SCENARIO,
-    ).images
+def _write_batch(
+    pipeline: PigeonPipeline, ask: Ask, known: Codes | None, settings: GenerationConfig
+) -> Codes:
+    if known is None:
+        past = ask.images[ask.history]
+        flat = pipeline.encode_images(past.reshape(-1, *past.shape[2:]))
+        history = flat.reshape(*ask.history.shape, -1)
+        reference = pipeline.encode_images(ask.images[ask.reference])
+    else:
+        history, reference = known[ask.history], known[ask.reference]
+    return pipeline.write(
+        history, reference, ask.targets, keys=ask.keys, settings=settings, scenario=_SCENARIO
+    )
 
 
 def pipeline_for(measures: Measures, path: str = _MODEL) -> PigeonPipeline:
@@ -248,7 +281,7 @@ def pipeline_for(measures: Measures, path: str = _MODEL) -> PigeonPipeline:
 
 
 def selection_scores(drawn: Drawn, ask: Ask, *, kept: bool, path: str = _MODEL) -> Scores:
-    """Selection score `[cases, ratios]` of every candidate.
+    """Selection score `[cases, candidates]`.
 
     Args:
         drawn: The candidates.
@@ -258,14 +291,13 @@ def selection_scores(drawn: Drawn, ask: Ask, *, kept: bool, path: str = _MODEL) 
     """
     if kept:
         encoder = load_encoder(path)
-        flat = encoder.encode_images(drawn.images.reshape(-1, *drawn.images.shape[2:]))
-        pictures = flat.reshape(*drawn.images.shape[:2], -1)
+        flat = encoder.encode_images(drawn.reshape(-1, *drawn.shape[2:]))
+        pictures = flat.reshape(*drawn.shape[:2], -1)
         history = encoder.encode_images(ask.images)[ask.history]
         text = clip_text_score(pictures, encoder.encode_texts(ask.semantics)[:, None])
         return combine_scores(text, history_similarity(pictures, history[:, None]))
     columns = []
-    for place in range(len(drawn.mask_ratios)):
-        images = drawn.images[:, place]
+    for images in drawn.swapaxes(0, 1):
         encoder = load_encoder(path)
         text = clip_text_score(encoder.encode_images(images), encoder.encode_texts(ask.semantics))
         encoder = load_encoder(path)
@@ -339,11 +371,11 @@ def measure(folder: Path, scale: float) -> Result:
     loop, ours, images, files = Clock(), Clock(), [], []
     for shard, rows in enumerate(world.blocks):
         with loop.running():
-            images.append(draw(pipeline, ask.rows(rows.tolist()), NONE).images)
+            images.append(draw(pipeline, ask.rows(rows.tolist()), NONE))
         with ours.running():
             files.append(generate_shard(night, _DATE, shard).path)
     with loop.running():
-        drawn = Drawn(np.concatenate(images), NONE.settings.mask_ratios)
+        drawn = np.concatenate(images)
         theirs = selection_scores(drawn, ask, kept=NONE.scorer).max(axis=1)
     keys = [key.rpartition("/")[0] for key in ask.keys]
     served = pl.concat([pl.read_parquet(path) for path in files])
@@ -400,7 +432,7 @@ def ablation(ask: Ask, path: str = _MODEL) -> list[Row]:
 def _row(label: str, ask: Ask, measures: Measures, path: str) -> Row:
     pipeline, clock = pipeline_for(measures, path), Clock()
     with clock.running():
-        drawn = draw(pipeline, ask, measures)
+        drawn = draw(pipeline, ask, measures, path=path)
         scores = selection_scores(drawn, ask, kept=measures.scorer, path=path)
     return Row(label, clock.processor / len(ask), scores.max(axis=1))
 

@@ -115,10 +115,9 @@ class GenerationConfig(_Settings):
 
     Attributes:
         history_mask_ratio: Share of history tokens that the mask generator drops.
-        mask_ratios: Shares of reference tokens to drop; one candidate each, drawn in this order.
-        enough: No further candidate is drawn once one that passes the gate has a selection score
-            this much above that of the reference itself; None draws all of them, together. Nights
-            heed it; evaluations and training draw all they ask for.
+        mask_ratios: Shares of reference tokens to drop; one candidate each.
+        rendered: Candidates that are rendered, those with the best selection scores of their
+            previews; None renders all, and so does a model without previews.
         temperature: Of the sampling of visual tokens; below 1 is more certain.
         top_k: Visual tokens to sample from at each place.
         reference_guidance: Classifier-free guidance of the language model on the reference; 1 is
@@ -130,7 +129,7 @@ class GenerationConfig(_Settings):
 
     history_mask_ratio: Fraction = 0.2
     mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.2)
-    enough: float | None = None
+    rendered: Positive | None = None
     temperature: Annotated[float, Field(gt=0.0)] = 0.4
     top_k: Positive = 50
     reference_guidance: Annotated[float, Field(ge=1.0)] = 2.5

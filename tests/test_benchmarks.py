@@ -29,12 +29,14 @@ from benchmarks.generation import (
     World,
     draw,
     pipeline_for,
+    previews,
     selection_scores,
     table,
     told,
+    write,
 )
 from benchmarks.made_assets import SIDE, made_night
-from benchmarks.ratios import Rule, fitted_rule, fitted_three, fixed
+from benchmarks.ratios import fitted_three, reached
 from benchmarks.result import Bar, Curve, Figure, Result, machine, main, run, timed
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.stickers import load_training_stickers
@@ -47,6 +49,8 @@ from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from pigeon_rec.warehouse import image_faults, stage
 from tests.model.tiny import QUICK, pictures, tiny_pipeline
 from tests.small_world import NIGHT
+
+Scores = np.typing.NDArray[np.float64]
 
 FOUND = Result(
     "lookup",
@@ -286,14 +290,14 @@ def test_all_measures_draw_what_the_pipeline_draws(saved: str) -> None:
         ask.images[ask.history], ask.images[ask.reference], ask.targets,
         keys=ask.keys, settings=QUICK,
     )  # fmt: skip
-    assert np.array_equal(draw(pipeline, ask, ALL, QUICK).images, wanted.images)
+    assert np.array_equal(draw(pipeline, ask, ALL, QUICK), wanted.images)
 
 
 @pytest.mark.parametrize("off", [{"codes": False}, {"prefix": False}, {"batches": False}])
 def test_what_only_saves_time_changes_no_picture(off: dict[str, bool], saved: str) -> None:
     ask, slower = small_ask(), replace(ALL, **off)
-    fast = draw(pipeline_for(ALL, saved), ask, ALL, QUICK).images
-    slow = draw(pipeline_for(slower, saved), ask, slower, QUICK).images
+    fast = draw(pipeline_for(ALL, saved), ask, ALL, QUICK)
+    slow = draw(pipeline_for(slower, saved), ask, slower, QUICK)
     # Sums of another shape of batch are taken in another order.
     assert np.abs(fast.astype(int) - slow.astype(int)).max() <= int("batches" in off)
 
@@ -339,28 +343,37 @@ def test_the_ablation_reads_as_a_table_between_its_marks(tmp_path: Path) -> None
         write_between(told, page, BEGIN, END)
 
 
-GAINS = np.array([[0.1, 0.3, 0.2], [0.5, 0.1, 0.6], [0.0, 0.2, 0.9]])
+def test_what_a_rule_reaches_is_the_best_that_it_renders() -> None:
+    scores = np.array([[0.1, 0.3, 0.2], [0.5, 0.1, 0.6]])
+    assert reached(scores, (0, 2)).tolist() == [0.2, 0.6]
+    assert reached(scores, np.array([[1], [0]])).tolist() == [0.3, 0.5]
+    many = np.random.default_rng(0).normal(size=(60, 11))
+    many[:, 7] += 1.0
+    three = fitted_three(many)
+    assert 7 in three
+    assert all(
+        reached(many, three).mean() >= reached(many, (7, *other)).mean()
+        for other in ((0, 1), (9, 10), (3, 5))
+    )
 
 
-def test_a_rule_draws_until_it_has_enough() -> None:
-    assert fixed((0.0, 0.2)) == Rule((0, 2))
-    assert Rule((0, 1)).drawn(GAINS).tolist() == [2, 2, 2]
-    assert Rule((0, 1)).best(GAINS).tolist() == [0.3, 0.5, 0.2]
-    some = Rule((0, 1, 2), enough=0.3)
-    assert some.drawn(GAINS).tolist() == [2, 1, 3]
-    assert some.best(GAINS).tolist() == [0.3, 0.5, 0.9]
+def test_the_best_previews_are_rendered_and_nothing_else(
+    saved: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scorer likes bright pictures, which those of the tiny model are by chance."""
 
+    def brightness(drawn: np.typing.NDArray[np.uint8], *_: object, **__: object) -> Scores:
+        seen: Scores = drawn.mean(axis=(2, 3, 4))
+        return seen
 
-def test_rules_are_fitted_within_the_budget() -> None:
-    gains = np.random.default_rng(0).normal(size=(60, 11))
-    gains[:, 7] += 1.0
-    assert 7 in fitted_three(gains).order
-    frugal, lavish = fitted_rule(gains, budget=1.5), fitted_rule(gains, budget=6.0)
-    assert frugal.order[0] == 7
-    assert sorted(frugal.order) == list(range(11))
-    assert frugal.drawn(gains).mean() <= 1.5
-    assert 1.5 < lavish.drawn(gains).mean() <= 6.0
-    assert lavish.best(gains).mean() > frugal.best(gains).mean()
+    monkeypatch.setattr("benchmarks.generation.selection_scores", brightness)
+    pipeline, ask = pipeline_for(ALL, saved), small_ask()
+    every = draw(pipeline, ask, ALL, QUICK)
+    seen = brightness(previews(pipeline, write(pipeline, ask, ALL, QUICK)))
+    some = draw(pipeline, ask, ALL, QUICK.model_copy(update={"rendered": 1}))
+    assert some.shape == (len(ask), 1, *every.shape[2:])
+    for case, place in enumerate(seen.argmax(axis=1)):
+        assert np.array_equal(some[case, 0], every[case, place])
 
 
 def test_cases_are_planned_as_a_night(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pigeon_rec.evaluation.eyes import ItemViews
-from pigeon_rec.evaluation.methods import Method
+from pigeon_rec.evaluation.methods import Method, Request
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.evaluation.studio import Studio
 from pigeon_rec.scoring import (
@@ -19,6 +19,7 @@ from pigeon_rec.scoring import (
     combine_scores,
     history_similarity,
     judge,
+    most_promising,
     reference_similarity,
 )
 from pigeon_rec.scoring.encoder import StickerEncoder
@@ -60,21 +61,48 @@ class Chooser:
     texts: Mapping[str, NDArray[np.float32]]
     settings: EvaluationSettings
 
-    def choose(self, method: Method, cases: pl.DataFrame) -> Chosen:
-        """The pictures of one method, in the order of the cases."""
+    def screened(self, method: Method, cases: pl.DataFrame) -> list[list[Request]]:
+        """What is to be rendered for each case: the candidates of the most promising previews.
+
+        The tokens of all candidates have to be written.
+        """
+        rows = cases.to_dicts()
+        asked = [method.requests(row, self.settings.generation, self.settings.seed) for row in rows]
+        rendered = self.settings.generation.rendered
+        most = max(map(len, asked), default=0)
+        if rendered is None or most <= rendered or not self.studio.has_previews(method.model):
+            return asked
+        ends = np.cumsum([len(requests) for requests in asked])[:-1]
+        previews = self.studio.previews([r for requests in asked for r in requests])
+        seen = np.split(self.encoder.encode_images(previews), ends)
+        kept = []
+        for row, requests, vectors in zip(rows, asked, seen, strict=True):
+            scores = self._scores(vectors, row, method.history(row))["selection_score"]
+            kept.append([requests[place] for place in most_promising(scores, rendered)])
+        return kept
+
+    def choose(
+        self, method: Method, cases: pl.DataFrame, candidates: Sequence[Sequence[Request]]
+    ) -> Chosen:
+        """The pictures of one method, in the order of the cases.
+
+        Args:
+            method: How they were made.
+            cases: What they answer.
+            candidates: Rendered requests of each case, as `screened` tells them.
+        """
         rows = cases.to_dicts()
         if method.kind == "original":
             places = self.items.rows([row[method.artwork] for row in rows])
             return Chosen(self.items.images[places], np.full(len(rows), np.nan))
-        asked = [method.requests(row, self.settings.generation, self.settings.seed) for row in rows]
-        images = np.stack([self.studio.picture(r) for requests in asked for r in requests])
-        ends = np.cumsum([len(requests) for requests in asked])[:-1]
-        candidates = np.split(images, ends)
+        images = np.stack([self.studio.picture(r) for requests in candidates for r in requests])
+        ends = np.cumsum([len(requests) for requests in candidates])[:-1]
         if method.kind == "round_trip":
             return Chosen(images, np.full(len(rows), np.nan))
         # All at once: the encoder works in batches of one size and fills up what is short.
         seen = np.split(self.encoder.encode_images(images), ends)
-        picked = [self._pick(method, *case) for case in zip(rows, candidates, seen, strict=True)]
+        shown = np.split(images, ends)
+        picked = [self._pick(method, *case) for case in zip(rows, shown, seen, strict=True)]
         rejected = np.array([fault for _, fault in picked], dtype=np.float64)
         return Chosen(np.stack([image for image, _ in picked]), rejected)
 

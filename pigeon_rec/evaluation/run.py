@@ -1,8 +1,9 @@
 """The evaluation: cases, pictures, numbers, intervals; every step can be killed and goes on.
 
-Files in the output folder: `cases.parquet`, `pictures/` (every drawn candidate), `chosen/` (the
-picture of each method and case), `per_case.parquet` (one value a method, case and metric) and
-`evaluation.json` (means with intervals, and what measured them).
+Files in the output folder: `cases.parquet`, `pictures/` (tokens of every candidate, and pictures of
+those that were rendered), `chosen/` (the picture of each method and case), `per_case.parquet` (one
+value a method, case and metric) and `evaluation.json` (means with intervals, and what measured
+them).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pigeon_rec.evaluation.choose import Chooser
 from pigeon_rec.evaluation.eyes import Eye, ItemViews, JudgeEye
 from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
 from pigeon_rec.evaluation.measure import Ruler
-from pigeon_rec.evaluation.methods import METHODS, Method, curve_methods
+from pigeon_rec.evaluation.methods import METHODS, Method, Request, curve_methods
 from pigeon_rec.evaluation.pretrained import Pretrained, load_pretrained
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.evaluation.studio import Studio
@@ -64,10 +65,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Job:
-    """One method and the cases it answers."""
+    """One method, the cases it answers, and the rendered candidates of each."""
 
     method: Method
     cases: pl.DataFrame
+    candidates: Sequence[Sequence[Request]]
 
 
 def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> Evaluation:
@@ -90,19 +92,24 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
     cases = cases_with_histories(most, settings.seed, scorer=settings.scorer)
     write_parquet(cases, out / "cases.parquet")
     studio = Studio(_models(settings), catalogue, settings.generation, out / "pictures")
-    jobs = _jobs(settings, cases)
-    studio.draw(
+    asked = _asked(settings, cases)
+    studio.write(
         [
             request
-            for job in jobs
-            for case in job.cases.to_dicts()
-            for request in job.method.requests(case, settings.generation, settings.seed)
+            for method, some in asked
+            for case in some.to_dicts()
+            for request in method.requests(case, settings.generation, settings.seed)
         ],
         progress=progress,
     )
     pretrained = load_pretrained()
     ruler = _ruler(catalogue, cases, judges, encoder, pretrained)
     chooser = Chooser(studio, encoder, ruler.items, ruler.texts, settings)
+    jobs = [_Job(method, some, chooser.screened(method, some)) for method, some in asked]
+    studio.render(
+        [request for job in jobs for requests in job.candidates for request in requests],
+        progress=progress,
+    )
     per_case, pictures = _measured(jobs, chooser, ruler, progress)
     write_parquet(per_case, out / "per_case.parquet")
     _save_chosen(jobs, pictures, out / "chosen")
@@ -139,16 +146,16 @@ def _missing_methods(settings: EvaluationSettings) -> dict[str, str]:
     return {}
 
 
-def _jobs(settings: EvaluationSettings, cases: pl.DataFrame) -> list[_Job]:
+def _asked(settings: EvaluationSettings, cases: pl.DataFrame) -> list[tuple[Method, pl.DataFrame]]:
     """Every method and every point of a curve, with the head of the cases that it answers."""
     missing = _missing_methods(settings)
     methods = [
-        _Job(METHODS[name], cases.head(settings.cases_of.get(name, settings.cases)))
+        (METHODS[name], cases.head(settings.cases_of.get(name, settings.cases)))
         for name in settings.methods
         if name not in missing
     ]
     points = [
-        _Job(method, cases.head(settings.curve_cases))
+        (method, cases.head(settings.curve_cases))
         for curve in settings.curves
         for _, method in curve_methods(curve)
     ]
@@ -181,7 +188,7 @@ def _measured(
     frames: list[pl.DataFrame] = []
     pictures: dict[str, NDArray[np.uint8]] = {}
     for done, job in enumerate(jobs, start=1):
-        chosen = chooser.choose(job.method, job.cases)
+        chosen = chooser.choose(job.method, job.cases, job.candidates)
         values = {**ruler.measure(chosen.images, job.cases), "rejected": chosen.rejected}
         pictures[job.method.name] = chosen.images
         frames += [

@@ -1,6 +1,7 @@
-"""Draws what methods ask for, once: every picture is a file named by a digest of its request.
+"""Draws what methods ask for, once: tokens and picture are files named by a digest of the request.
 
-A killed evaluation goes on where it stopped, and methods that ask the same share the picture.
+Tokens are written first, and of those that a case is not likely to choose no picture is rendered. A
+killed evaluation goes on where it stopped, and methods that ask the same share both.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,66 +67,100 @@ class Studio:
         self._folder = folder
         self._loaded: tuple[str, PigeonPipeline] | None = None
 
-    def draw(self, requests: Sequence[Request], *, progress: Progress = silent) -> None:
-        """Draws the requests that have no picture yet.
+    def write(self, requests: Sequence[Request], *, progress: Progress = silent) -> None:
+        """Writes the visual tokens of the requests that have none yet.
+
+        Args:
+            requests: May repeat.
+            progress: Told of requests done; those that lie there already are counted at once.
+        """
+        wanted = list(dict.fromkeys(requests))
+        missing = [request for request in wanted if not self._codes_file(request).is_file()]
+        done = len(wanted) - len(missing)
+        progress("requests written", done, len(wanted))
+        for batch in _batches(missing, size=16):
+            for request, codes in zip(batch.requests, self._written(batch), strict=True):
+                _save(partial(np.save, arr=codes), self._codes_file(request))
+            done += len(batch.requests)
+            progress("requests written", done, len(wanted))
+
+    def render(self, requests: Sequence[Request], *, progress: Progress = silent) -> None:
+        """Renders the requests that have no picture yet; their tokens have to be written.
 
         Args:
             requests: May repeat.
             progress: Told of pictures done; those that lie there already are counted at once.
         """
         wanted = list(dict.fromkeys(requests))
-        missing = [request for request in wanted if not self._file(request).is_file()]
+        missing = [request for request in wanted if not self._picture_file(request).is_file()]
         done = len(wanted) - len(missing)
         progress("pictures", done, len(wanted))
-        for batch in _batches(missing, size=16):
-            for request, image in zip(batch.requests, self._drawn(batch), strict=True):
-                _save(image, self._file(request))
-            done += len(batch.requests)
+        for request in sorted(missing, key=lambda request: request.model):
+            keys = [candidate_key(request.key, request.ratio)]
+            codes, pipeline = self._codes([request]), self._pipeline(request.model)
+            image = Image.fromarray(pipeline.render(codes, keys, self._settings)[0])
+            _save(partial(image.save, format="PNG"), self._picture_file(request))
+            done += 1
             progress("pictures", done, len(wanted))
 
+    def has_previews(self, model: str) -> bool:
+        """Whether the named model has them."""
+        return self._pipeline(model).has_previews
+
+    def previews(self, requests: Sequence[Request]) -> Images:
+        """Rough pictures of written requests of one model, uint8 `[n, H, W, 3]`."""
+        return self._pipeline(requests[0].model).preview(self._codes(requests))
+
     def picture(self, request: Request) -> Images:
-        """A drawn picture, uint8 `[H, W, 3]`."""
-        with Image.open(self._file(request)) as image:
+        """A rendered picture, uint8 `[H, W, 3]`."""
+        with Image.open(self._picture_file(request)) as image:
             return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
-    def _file(self, request: Request) -> Path:
+    def _picture_file(self, request: Request) -> Path:
+        return self._place(request).with_suffix(".png")
+
+    def _codes_file(self, request: Request) -> Path:
+        return self._place(request).with_suffix(".npy")
+
+    def _codes(self, requests: Sequence[Request]) -> NDArray[np.int64]:
+        return np.stack([np.load(self._codes_file(request)) for request in requests])
+
+    def _place(self, request: Request) -> Path:
         decided_by = {
             **dataclasses.asdict(request),
             "model": self._versions[request.model],
-            "settings": self._settings.model_dump(mode="json", exclude={"mask_ratios", "enough"}),
+            "settings": self._settings.model_dump(mode="json", exclude={"mask_ratios", "rendered"}),
         }
         text = json.dumps(decided_by, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-        return self._folder / digest[:2] / f"{digest}.png"
+        return self._folder / digest[:2] / digest
 
     def _pipeline(self, model: str) -> PigeonPipeline:
         if self._loaded is None or self._loaded[0] != model:
             self._loaded = (model, PigeonPipeline.from_pretrained(self._models[model]))
         return self._loaded[1]
 
-    def _drawn(self, batch: _Batch) -> Images:
+    def _written(self, batch: _Batch) -> NDArray[np.int64]:
+        """Visual tokens int64 `[n, P]`."""
         pipeline, requests = self._pipeline(batch.model), batch.requests
         first = requests[0]
         reference = pipeline.encode_images(self._images([r.reference for r in requests]))
         if first.round_trip:
-            # With the noise of the candidate at mask ratio 0.
-            keys = [candidate_key(r.key, 0.0) for r in requests]
-            return pipeline.render(reference, keys, self._settings)
+            return reference
         length = len(first.history)
         history = self._images([item for r in requests for item in r.history])
         codes = pipeline.encode_images(history).reshape(len(requests), length, -1)
         settings = self._settings.model_copy(
             update={"mask_ratios": (first.ratio,), "history_mask_ratio": first.history_ratio}
         )
-        output = conditioned(pipeline, first.conditioning).generate(
+        return conditioned(pipeline, first.conditioning).write(
             codes,
             reference,
             self._targets([r.reference for r in requests]),
             keys=[r.key for r in requests],
             settings=settings,
             scenario=_SCENARIO,
-        )
-        return output.images[:, 0]
+        )[:, 0]
 
     def _images(self, item_ids: Sequence[str]) -> Images:
         images, _ = self._catalogue.images(item_ids, size=64)
@@ -148,8 +185,10 @@ def _batches(requests: Sequence[Request], size: int) -> list[_Batch]:
     ]
 
 
-def _save(image: Images, path: Path) -> None:
+def _save(write: Callable[[BinaryIO], object], path: Path) -> None:
+    """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    Image.fromarray(image).save(temporary, format="PNG")
+    with temporary.open("wb") as file:
+        write(file)
     temporary.replace(path)

@@ -7,12 +7,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["fixed_batches", "to_pixels"]
+__all__ = ["fixed_batches", "to_levels", "to_pixels"]
 
 
 def to_pixels(images: NDArray[np.uint8]) -> Tensor:
     """uint8 `[n, H, W, 3]` -> float32 `[n, 3, H, W]` in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def to_levels(pixels: Tensor) -> Tensor:
+    """`[n, 3, H, W]` in about [-1, 1] -> uint8 `[n, H, W, 3]`; what lies beyond is cut off."""
+    return ((pixels.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def fixed_batches(count: int, size: int) -> list[NDArray[np.int64]]:

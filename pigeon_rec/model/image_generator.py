@@ -19,6 +19,7 @@ from diffusers import (
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 
+from pigeon_rec.model.arrays import to_levels
 from pigeon_rec.model.configuration import AutoencoderConfig, DecoderConfig, RendererConfig
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 
@@ -194,7 +195,7 @@ class ImageGenerator(nn.Module):
                 guess = plain + guidance_scale * (guess - plain)
             latents = sampler.step(guess, timestep, latents).prev_sample
         pixels = self.codec.decode_normalised(latents.to(decoded.prompt.dtype)).float()
-        return ((pixels.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return to_levels(pixels)
 
     def _guess(
         self, noisy: Tensor, timestep: Tensor, prompt: Tensor, pooled: Tensor | None

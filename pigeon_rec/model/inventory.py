@@ -16,8 +16,8 @@ from torch import Tensor
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.parts import saved_weights, untrained_parts
 from pigeon_rec.model.paths import is_published, model_folder
-from pigeon_rec.model.pipeline import saved_weights, untrained_parts
 from pigeon_rec.model.published.folder import PublishedFolder
 from pigeon_rec.model.published.key_maps import KEY_MAPS, OWN, KeyMap
 from pigeon_rec.model.published.parts import add_lora, build_parts

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import shorten
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model._inputs import check_history_texts, check_inputs, check_text
-from pigeon_rec.model.arrays import fixed_batches, to_pixels
+from pigeon_rec.model.arrays import fixed_batches, to_levels, to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.merging import Instruction
 from pigeon_rec.model.output import PigeonOutput
+from pigeon_rec.model.parts import PigeonParts, load_weights, saved_weights, untrained_parts
 from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.model.personalisation import InstructionTexts, Personalisation
 from pigeon_rec.model.placing import check_device, torch_dtype
@@ -42,16 +41,9 @@ from pigeon_rec.placement import Placement
 
 __all__ = [
     "PigeonOutput",
-    "PigeonParts",
     "PigeonPipeline",
     "candidate_key",
-    "saved_weights",
-    "untrained_parts",
 ]
-
-_EMBEDDINGS = "language_model.model.embed_tokens.weight"
-_TIED = "language_model.lm_head.weight"
-"""The same weights as `_EMBEDDINGS` where the configuration ties them, and then not saved."""
 
 _BATCH = 16
 """Rows of one batch: more are no faster on a CPU, and fewer asked for waste less."""
@@ -60,42 +52,6 @@ _BATCH = 16
 def candidate_key(key: str, ratio: float) -> str:
     """The key of all randomness of one request at one reference mask ratio."""
     return f"{key}/{ratio}"
-
-
-class PigeonParts(NamedTuple):
-    """The modules of a pipeline."""
-
-    tokenizer: VisualTokenizer
-    decoder: TokenizerDecoder
-    personalisation: Personalisation
-    generator: ImageGenerator
-
-    def by_file(self) -> dict[str, nn.Module]:
-        """The modules by file name."""
-        return {
-            "visual_tokenizer": self.tokenizer,
-            "tokenizer_decoder": self.decoder,
-            "personalisation": self.personalisation,
-            "image_generator": self.generator,
-        }
-
-
-def untrained_parts(config: PigeonConfig) -> PigeonParts:
-    """Modules of these sizes, with fresh weights."""
-    return PigeonParts(
-        VisualTokenizer(config.tokenizer),
-        TokenizerDecoder(config.decoder),
-        Personalisation(config),
-        ImageGenerator(
-            config.renderer, config.decoder, config.autoencoder, config.tokenizer.image_size
-        ),
-    )
-
-
-def saved_weights(part: nn.Module, config: PigeonConfig) -> dict[str, Tensor]:
-    """What is saved of a part: its state, and tied weights once."""
-    tied = config.language_model.tie_embeddings
-    return {k: v for k, v in part.state_dict().items() if not (tied and k == _TIED)}
 
 
 class PigeonPipeline:
@@ -188,7 +144,7 @@ class PigeonPipeline:
             ) from error
         pipeline = cls.from_config(config, TextTokenizer.load(folder / "tokenizer.json"))
         for name, part in pipeline.parts().items():
-            _load(part, folder / f"{name}.safetensors")
+            load_weights(part, folder / f"{name}.safetensors")
         pipeline.batch_size = batch_size
         pipeline._settle(placement)
         for part in pipeline.parts().values():
@@ -290,9 +246,42 @@ class PigeonPipeline:
         """As `__call__`, from code rows: `history [B, images, P]`, `reference [B, P]`."""
         settings = settings or self.defaults
         prompt, ratios = load_prompt(scenario), tuple(settings.mask_ratios)
+        codes = self._write_all(history, reference, targets, keys, settings, prompt, history_texts)
+        candidates = [candidate_key(key, ratio) for key in keys for ratio in ratios]
+        images = self.render(codes.reshape(-1, codes.shape[-1]), candidates, settings)
+        drawn = images.reshape(*codes.shape[:2], *images.shape[1:])
+        return PigeonOutput(drawn, codes, ratios, prompt.aspect)
+
+    @torch.inference_mode()
+    def write(
+        self,
+        history: NDArray[np.int64],
+        reference: NDArray[np.int64],
+        targets: Sequence[str],
+        *,
+        keys: Sequence[str],
+        settings: GenerationConfig | None = None,
+        scenario: str = "sticker",
+        history_texts: Sequence[Sequence[str]] | None = None,
+    ) -> NDArray[np.int64]:
+        """The first half of `generate`: visual tokens int64 `[B, ratios, P]`, nothing rendered."""
+        settings, prompt = settings or self.defaults, load_prompt(scenario)
+        return self._write_all(history, reference, targets, keys, settings, prompt, history_texts)
+
+    def _write_all(
+        self,
+        history: NDArray[np.int64],
+        reference: NDArray[np.int64],
+        targets: Sequence[str],
+        keys: Sequence[str],
+        settings: GenerationConfig,
+        prompt: PromptTemplate,
+        history_texts: Sequence[Sequence[str]] | None,
+    ) -> NDArray[np.int64]:
         check_history_texts(prompt, history_texts, (len(history), history.shape[1]))
         sizes = self.config.language_model
-        codes = np.zeros((len(keys), len(ratios), self.config.tokenizer.patches), dtype=np.int64)
+        shape = (len(keys), len(settings.mask_ratios), self.config.tokenizer.patches)
+        codes = np.zeros(shape, dtype=np.int64)
         for rows in fixed_batches(len(keys), self.batch_size):
             written = self._write(
                 torch.from_numpy(history[rows]).to(self.device),
@@ -308,10 +297,27 @@ class PigeonPipeline:
                 settings,
             )
             codes[rows] = written.cpu().numpy()
-        candidates = [candidate_key(key, ratio) for key in keys for ratio in ratios]
-        images = self.render(codes.reshape(-1, codes.shape[-1]), candidates, settings)
-        drawn = images.reshape(*codes.shape[:2], *images.shape[1:])
-        return PigeonOutput(drawn, codes, ratios, prompt.aspect)
+        return codes
+
+    @property
+    def has_previews(self) -> bool:
+        """Whether `preview` can be asked for; published decoders have no head for it."""
+        return self.config.decoder.preview_patch > 0
+
+    @torch.inference_mode()
+    def preview(self, codes: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Code rows int64 `[n, P]` as rough images uint8 `[n, H, W, 3]`, without diffusion.
+
+        They cost a fiftieth of a rendered image and show what it will be. One by one, as `render`.
+
+        Raises:
+            ValueError: The decoder has no preview head (`has_previews`).
+        """
+        images = np.zeros((len(codes), *self.image_shape, 3), dtype=np.uint8)
+        for row in range(len(codes)):
+            decoded = self.decode(torch.from_numpy(codes[row : row + 1]).to(self.device))
+            images[row] = to_levels(self.decoder.preview(decoded))[0].cpu().numpy()
+        return images
 
     @torch.inference_mode()
     def render(
@@ -428,17 +434,3 @@ class PigeonPipeline:
             scale,
             prefix,
         )
-
-
-def _load(part: nn.Module, path: Path) -> None:
-    try:
-        weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-        if isinstance(part, Personalisation) and part.tied and _EMBEDDINGS in weights:
-            weights[_TIED] = weights[_EMBEDDINGS]
-        part.load_state_dict(weights)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"weights cannot be loaded: {shorten(str(error), 300)}",
-            where=str(path),
-            remedy="Restore the model folder; every part has one safetensors file",
-        ) from error

@@ -1,4 +1,4 @@
-"""Drawing one shard of the night's plan: tokenise, generate, score, select, gate.
+"""Drawing one shard of the night's plan: tokenise, write, preview, render, score, select, gate.
 
 An asset's bytes depend on its `asset_key`, the seed and the model only: not on the shard it is in,
 its neighbours or their order. A finished shard file of the same plan is kept.
@@ -23,7 +23,7 @@ from PIL import Image
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
 from pigeon_rec.nightly._night_files import SHARD_SCHEMA, read_table
 from pigeon_rec.nightly._texts import history_texts, target_texts
 from pigeon_rec.nightly.models import chosen_model
@@ -35,6 +35,7 @@ from pigeon_rec.scoring import (
     combine_scores,
     history_similarity,
     judge,
+    most_promising,
     reference_similarity,
 )
 from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
@@ -159,15 +160,48 @@ class _Candidate:
         image: uint8 `[side, side, 3]`, a square.
         mask_ratio: Share of reference tokens that were dropped.
         scores: By name.
-        gain: Selection score above that of the reference itself.
         fault: Why it cannot be served, if so.
     """
 
     image: NDArray[np.uint8]
     mask_ratio: float
     scores: dict[str, float]
-    gain: float
     fault: Rejection | None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Assets of one batch: what the model is asked, and what the scorer holds it against.
+
+    Attributes:
+        keys: All randomness of each asset.
+        items: Rows of the catalogue.
+        history: Rows of the histories on the shelf, `[assets, length]`.
+        reference: Rows of the references on the shelf, `[assets]`.
+        texts: Embeddings of what the pictures are to show, `[assets, d]`.
+        seen_history: Embeddings of the users' pictures, `[assets, length, d]`.
+        seen_reference: Embeddings of the references, `[assets, d]`.
+    """
+
+    keys: list[str]
+    items: pl.DataFrame
+    history: NDArray[np.int64]
+    reference: NDArray[np.int64]
+    texts: NDArray[np.float32]
+    seen_history: NDArray[np.float32]
+    seen_reference: NDArray[np.float32]
+
+    def scores(self, seen: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+        """Scores `[assets, candidates]` by name, of embedded pictures `[assets, candidates, d]`."""
+        text = clip_text_score(seen, self.texts[:, None])
+        past = history_similarity(seen, self.seen_history[:, None])
+        scores = {
+            "text_score": text,
+            "history_score": past,
+            "reference_score": reference_similarity(seen, self.seen_reference[:, None]),
+            "selection_score": combine_scores(text, past),
+        }
+        return {name: np.round(values, _PLACES) for name, values in scores.items()}
 
 
 class _Studio:
@@ -214,73 +248,92 @@ class _Studio:
         return rows
 
     def _draw_equal(self, assets: list[dict[str, Any]], shelf: _Shelf) -> list[dict[str, Any]]:
-        drawn: list[list[_Candidate]] = [[] for _ in assets]
-        for ratios in self._rounds():
-            going = [place for place, some in enumerate(drawn) if not self._is_enough(some)]
-            if going:
-                more = self._candidates([assets[place] for place in going], ratios, shelf)
-                for place, candidates in zip(going, more, strict=True):
-                    drawn[place] += candidates
-        return [self._row(asset, some) for asset, some in zip(assets, drawn, strict=True)]
-
-    def _rounds(self) -> list[tuple[float, ...]]:
-        """Mask ratios drawn together: all at once, or one by one where one may be enough."""
-        ratios = self.config.generation.mask_ratios
-        return [ratios] if self.config.generation.enough is None else [(r,) for r in ratios]
-
-    def _is_enough(self, candidates: Sequence[_Candidate]) -> bool:
-        enough = self.config.generation.enough
-        return enough is not None and any(c.fault is None and c.gain >= enough for c in candidates)
-
-    def _candidates(
-        self, assets: list[dict[str, Any]], ratios: tuple[float, ...], shelf: _Shelf
-    ) -> list[list[_Candidate]]:
-        """The candidates of each asset at some mask ratios, scored and judged."""
-        history = np.array([shelf.rows(a["history_ids"]) for a in assets])
-        reference = np.array(shelf.rows([a["item_id"] for a in assets]))
-        items = self.catalogue.rows([a["item_id"] for a in assets])
-        output = self.pipeline.generate(
-            shelf.codes[history],
-            shelf.codes[reference],
-            target_texts(self.prompt, items),
-            keys=[f"{a['asset_key']}/{self.config.seed}" for a in assets],
-            settings=self.config.generation.model_copy(update={"mask_ratios": ratios}),
+        if not assets:
+            return []
+        asked = self._asked(assets, shelf)
+        settings = self.config.generation
+        codes = self.pipeline.write(
+            shelf.codes[asked.history],
+            shelf.codes[asked.reference],
+            target_texts(self.prompt, asked.items),
+            keys=asked.keys,
+            settings=settings,
             scenario=self.config.scenario,
             history_texts=history_texts(
                 self.prompt, self.catalogue, [a["history_ids"] for a in assets]
             ),
         )
-        flat = self.encoder.encode_images(output.images.reshape(-1, *output.images.shape[2:]))
-        drawn = flat.reshape(*output.images.shape[:2], -1)
-        texts = self.encoder.encode_texts(items["semantics"].to_list())
-        unchanged = shelf.embeddings[reference][:, None]
-        scores = _scores(drawn, texts, shelf.embeddings[history], unchanged)
-        before = _scores(unchanged, texts, shelf.embeddings[history], unchanged)
-        gains = scores["selection_score"] - before["selection_score"]
+        places = self._promising(codes, asked)
+        images = self._rendered(codes, places, asked.keys)
+        scores = asked.scores(self._embedded(images))
         return [
-            [
-                self._candidate(
-                    output.images[row, place],
-                    ratio,
-                    {name: float(values[row, place]) for name, values in scores.items()},
-                    float(gains[row, place]),
-                    shelf.images[reference[row]],
-                )
-                for place, ratio in enumerate(ratios)
-            ]
-            for row in range(len(assets))
+            self._row(
+                asset,
+                [
+                    self._candidate(
+                        images[row, place],
+                        settings.mask_ratios[ratio],
+                        {name: float(values[row, place]) for name, values in scores.items()},
+                        shelf.images[asked.reference[row]],
+                    )
+                    for place, ratio in enumerate(places[row])
+                ],
+            )
+            for row, asset in enumerate(assets)
         ]
+
+    def _asked(self, assets: list[dict[str, Any]], shelf: _Shelf) -> _Asked:
+        items = self.catalogue.rows([a["item_id"] for a in assets])
+        history = np.array([shelf.rows(a["history_ids"]) for a in assets])
+        reference = np.array(shelf.rows([a["item_id"] for a in assets]))
+        return _Asked(
+            keys=[f"{a['asset_key']}/{self.config.seed}" for a in assets],
+            items=items,
+            history=history,
+            reference=reference,
+            texts=self.encoder.encode_texts(items["semantics"].to_list()),
+            seen_history=shelf.embeddings[history],
+            seen_reference=shelf.embeddings[reference],
+        )
+
+    def _promising(self, codes: NDArray[np.int64], asked: _Asked) -> NDArray[np.int64]:
+        """Places of the mask ratios to render, `[assets, candidates]`."""
+        count, rendered = codes.shape[1], self.config.generation.rendered
+        if rendered is None or rendered >= count or not self.pipeline.has_previews:
+            return np.broadcast_to(np.arange(count), codes.shape[:2])
+        previews = self.pipeline.preview(codes.reshape(-1, codes.shape[-1]))
+        seen = self._embedded(previews.reshape(*codes.shape[:2], *previews.shape[1:]))
+        return most_promising(asked.scores(seen)["selection_score"], rendered)
+
+    def _rendered(
+        self, codes: NDArray[np.int64], places: NDArray[np.int64], keys: Sequence[str]
+    ) -> NDArray[np.uint8]:
+        """Pictures of the chosen candidates, `[assets, candidates, side, side, 3]`."""
+        ratios = self.config.generation.mask_ratios
+        chosen = np.take_along_axis(codes, places[..., None], axis=1)
+        candidates = [
+            candidate_key(key, ratios[place])
+            for key, some in zip(keys, places, strict=True)
+            for place in some
+        ]
+        flat = chosen.reshape(-1, chosen.shape[-1])
+        images = self.pipeline.render(flat, candidates, self.config.generation)
+        return images.reshape(*places.shape, *images.shape[1:])
+
+    def _embedded(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`[assets, candidates, side, side, 3]` as the scorer sees them, `[..., d]`."""
+        flat = self.encoder.encode_images(images.reshape(-1, *images.shape[2:]))
+        return flat.reshape(*images.shape[:2], -1)
 
     def _candidate(
         self,
         image: NDArray[np.uint8],
         mask_ratio: float,
         scores: dict[str, float],
-        gain: float,
         reference: NDArray[np.uint8],
     ) -> _Candidate:
         fault = judge(image, scores, self.config.gate, reference=reference)
-        return _Candidate(image, mask_ratio, scores, gain, fault)
+        return _Candidate(image, mask_ratio, scores, fault)
 
     def _row(self, asset: dict[str, Any], candidates: Sequence[_Candidate]) -> dict[str, Any]:
         """The best candidate that passes the gate; if none does, the best with its fault."""
@@ -299,31 +352,6 @@ class _Studio:
         rejection = Rejection("undecodable", f"input picture: {fault}")
         nothing = dict.fromkeys(SHARD_SCHEMA.names())
         return {**nothing, **_identity(asset, self.config.seed, rejection)}
-
-
-def _scores(
-    drawn: NDArray[np.float32],
-    texts: NDArray[np.float32],
-    history: NDArray[np.float32],
-    reference: NDArray[np.float32],
-) -> dict[str, NDArray[np.float64]]:
-    """Scores `[assets, ratios]` by name.
-
-    Args:
-        drawn: Embeddings of the pictures, `[assets, ratios, d]`.
-        texts: Of what they are to show, `[assets, d]`.
-        history: Of the users' pictures, `[assets, length, d]`.
-        reference: `[assets, 1, d]`.
-    """
-    text = clip_text_score(drawn, texts[:, None])
-    past = history_similarity(drawn, history[:, None])
-    scores = {
-        "text_score": text,
-        "history_score": past,
-        "reference_score": reference_similarity(drawn, reference),
-        "selection_score": combine_scores(text, past),
-    }
-    return {name: np.round(values, _PLACES) for name, values in scores.items()}
 
 
 def _fault(asset: dict[str, Any], shelf: _Shelf) -> str | None:

@@ -64,7 +64,7 @@ BASES: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """Settings of each base for one CPU core: small, with negative sampling."""
 
-WEIGHTS: Final = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)
+WEIGHTS: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0)
 """Weights of the affinity that are tried on the validation items."""
 
 _SHARED: Final[Mapping[str, Any]] = {

@@ -22,6 +22,7 @@ from pigeon_rec.scoring.selection import (
     choose_candidates,
     choose_preference_pairs,
     combine_scores,
+    most_promising,
     select,
     strip_padding,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "combine_scores",
     "history_similarity",
     "judge",
+    "most_promising",
     "pixel_std",
     "reference_pixel_difference",
     "reference_similarity",

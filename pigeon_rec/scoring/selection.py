@@ -21,6 +21,7 @@ __all__ = [
     "choose_candidates",
     "choose_preference_pairs",
     "combine_scores",
+    "most_promising",
     "select",
     "strip_padding",
 ]
@@ -79,6 +80,21 @@ def select(
     if combined.ndim != 2:
         raise ValueError(f"scores must be [samples, ratios], received shape {combined.shape}")
     return _first_best(combined)
+
+
+def most_promising(scores: ArrayLike, count: int) -> Indices:
+    """Places of the best candidates of each sample, in their order on the axis.
+
+    Args:
+        scores: `[n, candidates]`.
+        count: How many, 1 or more; all of them where there are no more.
+
+    Returns:
+        `int64 [n, count]`; of equal scores the first come first, and NaN counts as lowest.
+    """
+    rated = np.asarray(scores, np.float64)
+    order = np.argsort(-np.nan_to_num(rated, nan=-np.inf), axis=-1, kind="stable")
+    return np.sort(order[..., :count], axis=-1)
 
 
 def choose_candidates(

@@ -20,7 +20,7 @@ SETTINGS = EvaluationSettings(
     cases=2,
     methods=("unchanged", "truth", "no_history", "averaged_history", "stage1", "full"),
     cases_of={"averaged_history": 1},
-    generation=GenerationConfig(mask_ratios=(0.0,), diffusion_steps=1),
+    generation=GenerationConfig(mask_ratios=(0.0, 0.3), rendered=1, diffusion_steps=1),
     resamples=100,
 )
 
@@ -64,6 +64,14 @@ def test_the_history_reaches_the_picture(result: Evaluation) -> None:
 
 
 @pytest.mark.slow
+def test_only_the_most_promising_candidates_are_rendered(result: Evaluation) -> None:
+    written = {path.stem for path in (result.folder / "pictures").glob("*/*.npy")}
+    rendered = {path.stem for path in (result.folder / "pictures").glob("*/*.png")}
+    assert rendered <= written
+    assert len(written) == 2 * len(rendered) == 2 * 5
+
+
+@pytest.mark.slow
 def test_what_is_missing_is_named(result: Evaluation) -> None:
     assert "stage1" in result.summary["missing"]
     assert "stage1" not in result.summary["methods"]
@@ -76,7 +84,8 @@ def test_a_second_run_draws_nothing_and_says_the_same(
     def refuse(*_: object) -> None:
         raise AssertionError("a picture was drawn again")
 
-    monkeypatch.setattr("pigeon_rec.evaluation.studio.Studio._drawn", refuse)
+    monkeypatch.setattr("pigeon_rec.evaluation.studio.Studio._written", refuse)
+    monkeypatch.setattr("pigeon_rec.model.pipeline.PigeonPipeline.render", refuse)
     assert evaluate(SETTINGS, result.folder).summary == result.summary
 
 

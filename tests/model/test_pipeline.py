@@ -212,6 +212,25 @@ def test_codes_are_rendered_as_they_were(pipeline: PigeonPipeline, drawn: Pigeon
     assert np.array_equal(pipeline.render(drawn.codes[2:3, 1], keys[2:3], QUICK), again[2:3])
 
 
+def test_a_preview_is_a_rough_picture_of_the_same_codes(
+    pipeline: PigeonPipeline, drawn: PigeonOutput
+) -> None:
+    codes = drawn.codes.reshape(-1, drawn.codes.shape[-1])
+    previews = pipeline.preview(codes)
+    assert pipeline.has_previews
+    assert (previews.shape, previews.dtype) == ((2 * ROWS, 16, 16, 3), np.dtype("uint8"))
+    assert len({image.tobytes() for image in previews}) == len(np.unique(codes, axis=0))
+    assert np.array_equal(pipeline.preview(codes[[3]]), previews[[3]])
+    assert pipeline.preview(codes[:0]).shape == (0, 16, 16, 3)
+
+
+def test_what_is_written_is_what_is_rendered(pipeline: PigeonPipeline, drawn: PigeonOutput) -> None:
+    history = pipeline.encode_images(HISTORY.reshape(-1, 16, 16, 3)).reshape(ROWS, 3, -1)
+    reference = pipeline.encode_images(REFERENCE)
+    codes = pipeline.write(history, reference, TARGETS, keys=KEYS, settings=QUICK)
+    assert np.array_equal(codes, drawn.codes)
+
+
 def test_no_rows_give_no_pictures(pipeline: PigeonPipeline) -> None:
     out = pipeline(HISTORY[:0], REFERENCE[:0], [], keys=[], settings=QUICK)
     assert out.images.shape == (0, 2, 16, 16, 3)

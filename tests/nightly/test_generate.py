@@ -16,6 +16,7 @@ from PIL import Image
 from pigeon_rec.config import GateConfig, GenerationConfig, NightlyConfig, PlanConfig
 from pigeon_rec.data.stickers import load_training_stickers
 from pigeon_rec.errors import PlanError
+from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly.generate import SHARD_SCHEMA, ShardSummary, generate_shard
 from pigeon_rec.nightly.paths import NightPaths, write_parquet
 from pigeon_rec.nightly.plan import PLAN_SCHEMA
@@ -23,6 +24,9 @@ from pigeon_rec.nightly.steps import shards_to_draw
 from tests.small_world import NIGHT, png, write_items
 
 pytestmark = pytest.mark.slow  # the bundled model draws
+
+Images = NDArray[np.uint8]
+Codes = NDArray[np.int64]
 
 TASTES = {"ann": "openmoji", "bea": "fluent-hc", "cem": "noto-v1"}
 REFERENCES = ("twemoji/rocket", "fluent/lion")
@@ -121,19 +125,57 @@ def test_seven_shards_give_the_bytes_of_one(
     assert draw_all(config).equals(one_shard[1])
 
 
-def test_one_that_is_enough_ends_the_drawing_of_an_asset(
-    one_shard: tuple[NightlyConfig, pl.DataFrame], tmp_path: Path
+def test_only_the_best_previews_are_rendered(
+    one_shard: tuple[NightlyConfig, pl.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def drawn(name: str, enough: float | None) -> pl.DataFrame:
-        both = one_shard[0].generation.model_copy(
-            update={"mask_ratios": (0.1, 0.6), "enough": enough}
-        )
-        config = settings(tmp_path / name, shards=1, generation=both)
+    rendered: list[str] = []
+    render = PigeonPipeline.render
+
+    def counted(
+        pipeline: PigeonPipeline, codes: Codes, keys: list[str], settings: GenerationConfig
+    ) -> Images:
+        rendered.extend(keys)
+        return render(pipeline, codes, keys, settings)
+
+    monkeypatch.setattr(PigeonPipeline, "render", counted)
+
+    def drawn(name: str, ratios: tuple[float, ...], most: int | None) -> pl.DataFrame:
+        rendered.clear()
+        settings_ = GenerationConfig(mask_ratios=ratios, rendered=most, diffusion_steps=2)
+        config = settings(tmp_path / name, shards=1, generation=settings_)
         write_plan(config, plan_rows(1))
         return draw_all(config)
 
-    assert drawn("anything", -2.0).equals(one_shard[1])  # the first candidates alone
-    assert drawn("nothing", 2.0).equals(drawn("all", None))
+    every = drawn("every", (0.1, 0.4, 0.9), None)
+    assert len(rendered) == 3 * every.height
+    some = drawn("some", (0.1, 0.4, 0.9), 1)
+    assert len(rendered) == every.height
+    # Which one it is differs from asset to asset, and its picture is that of drawing it alone.
+    assert some["mask_ratio"].n_unique() > 1
+    same = some["mask_ratio"] == every["mask_ratio"]
+    assert same.any()
+    assert some.filter(same).equals(every.filter(same))
+    first = some.filter(pl.col("mask_ratio") == 0.1)
+    assert first.equals(one_shard[1].join(first, on="asset_key", how="semi").sort("asset_key"))
+    assert every["selection_score"].mean() >= some["selection_score"].mean()  # type: ignore[operator]
+
+
+def test_a_model_without_previews_renders_all_of_them(
+    one_shard: tuple[NightlyConfig, pl.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PigeonPipeline, "has_previews", False)
+    generation = one_shard[0].generation.model_copy(update={"mask_ratios": (0.1, 0.6)})
+    told = {}
+    for most in (None, 1):
+        changed = generation.model_copy(update={"rendered": most})
+        config = settings(tmp_path / str(most), shards=1, generation=changed)
+        write_plan(config, plan_rows(1)[:2])
+        told[most] = draw_all(config)
+    assert told[1].equals(told[None])
 
 
 def test_another_seed_gives_other_pictures(

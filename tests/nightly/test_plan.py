@@ -228,7 +228,7 @@ def test_future_interactions_do_not_exist_yet(config: NightlyConfig, tmp_path: P
     [
         {"seed": 1},
         {"generation": GenerationConfig(diffusion_steps=9)},
-        {"generation": GenerationConfig(enough=0.1)},
+        {"generation": GenerationConfig(rendered=1)},
         {"gate": GateConfig(min_pixel_std=7.0)},
     ],
 )
@@ -245,7 +245,7 @@ def test_what_decides_a_picture_changes_every_key(
 
 def test_a_setting_that_is_off_leaves_keys_as_they_were_before_it(config: NightlyConfig) -> None:
     prompt = load_prompt("sticker")
-    told = config.generation.model_dump(mode="json", exclude={"enough"})
+    told = config.generation.model_dump(mode="json", exclude={"rendered"})
     gate = config.gate.model_dump(mode="json")
     words = [prompt.scenario, prompt.prefix, prompt.response]
     assert settings_hash(config, prompt) == digest(

@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks import capacity
 from benchmarks.generation import BEGIN, END
-from pigeon_rec.config import GenerationConfig, NightlyConfig
+from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly._budget import DEFAULT_SECONDS
 from tests.conftest import ROOT
 
@@ -62,7 +62,6 @@ def test_the_benchmarks_take_the_options_that_are_shown() -> None:
 
 def test_the_page_has_a_place_for_the_ablation() -> None:
     assert re.search(rf"^{BEGIN}\n(.*\n)+?{END}$", PAGE, re.M)
-    assert GenerationConfig().enough is None
 
 
 def test_the_simulated_plans_follow_the_formula() -> None:

@@ -13,6 +13,7 @@ from pigeon_rec.scoring import (
     choose_candidates,
     choose_preference_pairs,
     combine_scores,
+    most_promising,
     select,
     strip_padding,
 )
@@ -137,3 +138,20 @@ def test_only_trailing_padding_is_cut(rows: list[list[int]]) -> None:
     for row, cut in zip(rows, strip_padding(rows, 2), strict=True):
         assert row == cut.tolist() + [2] * (4 - len(cut))
         assert cut.size == 0 or cut[-1] != 2
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=TIED),
+       st.integers(1, 7))  # fmt: skip
+def test_the_most_promising_are_the_best_in_their_order(scores: Floats, count: int) -> None:
+    places = most_promising(scores, count)
+    assert places.shape == (len(scores), min(count, scores.shape[1]))
+    for row, chosen in zip(scores.tolist(), places.tolist(), strict=True):
+        best = sorted(range(len(row)), key=lambda place: (-row[place], place))[:count]
+        assert chosen == sorted(best)
+
+
+def test_what_could_not_be_scored_is_the_least_promising() -> None:
+    assert most_promising([[np.nan, -1.0, 0.5], [np.nan, np.nan, -9.0]], 2).tolist() == [
+        [1, 2],
+        [0, 2],
+    ]

@@ -1,0 +1,79 @@
+"""The modules a Pigeon model is made of, and their files of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import shorten
+from typing import NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.image_generator import ImageGenerator
+from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
+from pigeon_rec.model.visual_tokenizer import VisualTokenizer
+
+__all__ = ["PigeonParts", "load_weights", "saved_weights", "untrained_parts"]
+
+_EMBEDDINGS = "language_model.model.embed_tokens.weight"
+_TIED = "language_model.lm_head.weight"
+"""The same weights as `_EMBEDDINGS` where the configuration ties them, and then not saved."""
+
+
+class PigeonParts(NamedTuple):
+    """The modules of a pipeline."""
+
+    tokenizer: VisualTokenizer
+    decoder: TokenizerDecoder
+    personalisation: Personalisation
+    generator: ImageGenerator
+
+    def by_file(self) -> dict[str, nn.Module]:
+        """The modules by file name."""
+        return {
+            "visual_tokenizer": self.tokenizer,
+            "tokenizer_decoder": self.decoder,
+            "personalisation": self.personalisation,
+            "image_generator": self.generator,
+        }
+
+
+def untrained_parts(config: PigeonConfig) -> PigeonParts:
+    """Modules of these sizes, with fresh weights."""
+    return PigeonParts(
+        VisualTokenizer(config.tokenizer),
+        TokenizerDecoder(config.decoder),
+        Personalisation(config),
+        ImageGenerator(
+            config.renderer, config.decoder, config.autoencoder, config.tokenizer.image_size
+        ),
+    )
+
+
+def saved_weights(part: nn.Module, config: PigeonConfig) -> dict[str, Tensor]:
+    """What is saved of a part: its state, and tied weights once."""
+    tied = config.language_model.tie_embeddings
+    return {k: v for k, v in part.state_dict().items() if not (tied and k == _TIED)}
+
+
+def load_weights(part: nn.Module, path: Path) -> None:
+    """Gives a part the weights of its file, as float32.
+
+    Raises:
+        ModelError: The file is missing, damaged or of another size.
+    """
+    try:
+        weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        if isinstance(part, Personalisation) and part.tied and _EMBEDDINGS in weights:
+            weights[_TIED] = weights[_EMBEDDINGS]
+        part.load_state_dict(weights)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"weights cannot be loaded: {shorten(str(error), 300)}",
+            where=str(path),
+            remedy="Restore the model folder; every part has one safetensors file",
+        ) from error
