@@ -14,17 +14,15 @@ from typing import Final
 
 from tests.conftest import ROOT
 from tests.scale.processes import Running, start, wait_until
-from tests.scale.servers import Database, free_port, postgresql, redis
+from tests.scale.servers import Database, free_port, missing_servers, postgresql, redis
 
-__all__ = ["PYTHON", "Cluster", "Machine", "start_cluster"]
+__all__ = ["Cluster", "Machine", "missing_parts", "start_cluster"]
 
-PYTHON: Final = ROOT / ".venv-airflow-celery" / "bin" / "python"
-"""Interpreter that has Airflow and its Celery provider; `make scale-test` sets it up."""
-
+# `make scale-test` sets it up.
+_PYTHON: Final = ROOT / ".venv-airflow-celery" / "bin" / "python"
 _DAG: Final = "pigeon_nightly"
 _HOME_QUEUE, _DRAW_QUEUE = "home", "draw"
 _START: Final = 300.0  # seconds; generous, for machines that are kept busy
-_NIGHT: Final = 1500.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Cluster:
             AssertionError: It failed.
         """
         ended = subprocess.run(
-            [PYTHON, "-m", "airflow", *arguments],
+            [_PYTHON, "-m", "airflow", *arguments],
             env=self.environment,
             text=True,
             stdout=subprocess.PIPE,
@@ -85,7 +83,7 @@ class Cluster:
     def start(self, log: Path, *arguments: str, **variables: str) -> Running:
         """Starts one of Airflow's long-running commands."""
         environment = {**self.environment, **variables}
-        return start([PYTHON, "-m", "airflow", *arguments], log, environment)
+        return start([_PYTHON, "-m", "airflow", *arguments], log, environment)
 
     @contextmanager
     def machine(self, folder: Path, config: Path, *, home: bool) -> Iterator[Machine]:
@@ -125,17 +123,33 @@ class Cluster:
         ((state,),) = self.database.ask(f"SELECT state FROM dag_run WHERE run_id = '{run_id}'")
         return state
 
-    def finish(self, run_id: str, *workers: Running) -> None:
-        """Waits for the end of a night that these workers are at.
+    def seconds(self, run_id: str) -> tuple[float, float]:
+        """What a finished night took, and what it took from its first shard to its last."""
+        ((whole,),) = self.database.ask(
+            f"SELECT extract(epoch FROM end_date - start_date) FROM dag_run "
+            f"WHERE run_id = '{run_id}'"
+        )
+        ((drawing,),) = self.database.ask(
+            f"SELECT extract(epoch FROM max(end_date) - min(start_date)) FROM task_instance "
+            f"WHERE run_id = '{run_id}' AND task_id = 'generate'"
+        )
+        return float(whole), float(drawing)
+
+    def finish(self, run_id: str, *workers: Running, patience: float = 1500.0) -> None:
+        """Waits for the end of a night that these workers are at, so many seconds at most.
 
         Raises:
             AssertionError: It has not ended well, or a worker or service has ended before it.
         """
         watched = [*self.services, *workers]
-        wait_until(
-            lambda: self.state(run_id) in {"success", "failed"}, "the night ends", watched, _NIGHT
-        )
+        ended = {"success", "failed"}
+        wait_until(lambda: self.state(run_id) in ended, "the night ends", watched, patience)
         assert self.state(run_id) == "success", "\n".join(running.tail() for running in watched)
+
+
+def missing_parts() -> list[str]:
+    """What is not installed of all that a cluster needs."""
+    return missing_servers() + ([] if _PYTHON.exists() else ["Airflow with Celery"])
 
 
 @contextmanager
@@ -190,8 +204,6 @@ def _environment(folder: Path, database: Database, broker: str) -> dict[str, str
         "CELERY__BROKER_URL": broker,
         "CELERY__RESULT_BACKEND": f"db+{address}",
         "CELERY__SYNC_PARALLELISM": 1,
-        # One message at a time: what a machine has taken and not begun would be lost with it.
-        "CELERY__WORKER_PREFETCH_MULTIPLIER": 1,
         "LOGGING__BASE_LOG_FOLDER": folder / "logs",
         # Only the nights that are asked for.
         "SCHEDULER__USE_JOB_SCHEDULE": "false",

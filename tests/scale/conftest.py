@@ -6,15 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scale.cluster import PYTHON, Cluster, start_cluster
-from tests.scale.servers import missing_servers
+from tests.scale.cluster import Cluster, missing_parts, start_cluster
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Airflow on the CeleryExecutor; each test brings its own machines."""
-    missing = missing_servers() + ([] if PYTHON.exists() else ["Airflow with Celery"])
-    if missing:
+    if missing := missing_parts():
         pytest.skip(f"not installed: {', '.join(missing)}; run `make scale-test`")
     with start_cluster(tmp_path_factory.mktemp("airflow")) as running:
         yield running

@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 from pigeon_rec.nightly.paths import NightPaths
-from tests.dags.few_users import write_first_users
+from tests.dags.few_users import USERS, write_first_users
 
 __all__ = ["PICTURES", "SHARDS", "Pair", "Published", "draw_alone", "published", "write_settings"]
 
@@ -42,14 +42,21 @@ class Published:
     nights: list[str]
 
 
-def write_settings(folder: Path, exchange: str = "disk", pictures: int = PICTURES) -> Path:
+def write_settings(
+    folder: Path,
+    exchange: str = "disk",
+    *,
+    users: int = USERS,
+    pictures: int = PICTURES,
+    shards: int = SHARDS,
+) -> Path:
     """Writes the settings of a night of a few pictures."""
     settings = {
-        "interactions": str(write_first_users(folder / "few.inter")),
+        "interactions": str(write_first_users(folder / "few.inter", users)),
         "exchange": exchange,
         "threads": 1,
         "recommender": {"epochs": 1, "embedding_size": 8, "top_k": 5},
-        "plan": {"max_assets": pictures, "max_assets_per_user": 2, "shards": SHARDS},
+        "plan": {"max_assets": pictures, "max_assets_per_user": 2, "shards": shards},
         "generation": {"mask_ratios": [0.0, 0.3], "diffusion_steps": 2},
         "gate": {"min_text_score": -1.0},
     }

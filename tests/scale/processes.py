@@ -94,7 +94,7 @@ def wait_until(
             why = f"{', '.join(ended)} ended" if ended else f"{patience:.0f} s have passed"
             logs = "\n".join(running.tail() for running in processes)
             raise AssertionError(f"no sign that {what}: {why}\n{logs}")
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def _members(session: int) -> list[int]:
