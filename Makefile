@@ -24,6 +24,9 @@ DEV := $(VENV)/.dev-$(call checksum,requirements/product.txt requirements/dev.tx
 STORE_DIR := build/store
 STORE := $(STORE_DIR)/.store-$(call checksum,requirements/store.txt)
 AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
+# Airflow once more, with what the CeleryExecutor takes on top of the same list.
+VENV_CELERY := .venv-airflow-celery
+CELERY := $(VENV_CELERY)/.celery-$(call checksum,requirements/airflow.txt requirements/airflow-celery.txt)
 
 # Twice quiet: errors only.
 PIP := -m pip install -qq --disable-pip-version-check
@@ -82,7 +85,7 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 
 .PHONY: test
 test: $(DEV) $(AIRFLOW) test-store ## run the whole suite, a real Airflow run included
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -m "not scale"
 
 .PHONY: test-store
 test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
@@ -92,12 +95,25 @@ test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
 test-slow: $(DEV) $(AIRFLOW) ## run what `make check` leaves out: real training, nights, kills, Airflow
 	$(VENV)/bin/python -m pytest -m slow
 
+.PHONY: scale-test
+scale-test: $(DEV) $(CELERY) scale-servers ## draw nights on two Celery workers, one of them killed (Debian, root once)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m scale tests/scale
+
+.PHONY: scale-servers
+scale-servers:
+	@command -v redis-server > /dev/null && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 && exit; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		echo "Installing Redis and PostgreSQL ..."; apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends redis-server postgresql > /dev/null; \
+	else \
+		echo "Redis and PostgreSQL are needed. As root on Debian: apt-get install redis-server postgresql"; exit 1; fi
+
 .PHONY: check
 check: $(DEV) ## lint, types and the quick tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not scale"
 
 .PHONY: bench
 bench: $(DEV) $(AIRFLOW) ## run the benchmarks, or ONLY=start,growth: figures, bars, machine, in build/bench
@@ -152,3 +168,10 @@ $(AIRFLOW):
 	@$(PYTHON) -m venv $(VENV_AIRFLOW)
 	@$(VENV_AIRFLOW)/bin/python $(PIP) -r requirements/airflow.txt
 	@rm -f $(VENV_AIRFLOW)/.airflow-* && touch $@
+
+$(CELERY):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed; name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing Airflow with Celery into $(VENV_CELERY) ..."
+	@$(PYTHON) -m venv $(VENV_CELERY)
+	@$(VENV_CELERY)/bin/python $(PIP) -r requirements/airflow.txt -r requirements/airflow-celery.txt
+	@rm -f $(VENV_CELERY)/.celery-* && touch $@

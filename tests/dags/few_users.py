@@ -9,10 +9,10 @@ from pigeon_rec.data.stickers import INTERACTIONS_PATH
 USERS = 8
 
 
-def write_first_users(path: Path) -> Path:
-    """The bundled interactions of the first `USERS` users, as a RecBole file."""
+def write_first_users(path: Path, count: int = USERS) -> Path:
+    """The bundled interactions of the first `count` users, as a RecBole file."""
     header, *lines = INTERACTIONS_PATH.read_text(encoding="utf-8").splitlines(keepends=True)
-    users = list(dict.fromkeys(line.split("\t")[0] for line in lines))[:USERS]
+    users = list(dict.fromkeys(line.split("\t")[0] for line in lines))[:count]
     kept = (line for line in lines if line.split("\t")[0] in users)
     path.write_text(header + "".join(kept), encoding="utf-8")
     return path

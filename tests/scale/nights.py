@@ -1,0 +1,93 @@
+"""A small night: its settings, how one process draws it, and what it came to."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from pigeon_rec.nightly.paths import NightPaths
+from tests.dags.few_users import USERS, write_first_users
+
+__all__ = ["PICTURES", "SHARDS", "Pair", "Published", "draw_alone", "published", "write_settings"]
+
+PICTURES: Final = 12
+SHARDS: Final = 4
+
+Pair = tuple[str, str]
+"""A user and an item."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What readers and accountants find of one night.
+
+    Attributes:
+        planned: Every pair of the plan.
+        answered: Every pair that has a picture or a reason why it has none.
+        pictures: File bytes by `asset_key`.
+        nights: Nights in the warehouse.
+    """
+
+    planned: list[Pair]
+    answered: list[Pair]
+    pictures: dict[str, bytes]
+    nights: list[str]
+
+
+def write_settings(
+    folder: Path,
+    exchange: str = "disk",
+    *,
+    users: int = USERS,
+    pictures: int = PICTURES,
+    shards: int = SHARDS,
+) -> Path:
+    """Writes the settings of a night of a few pictures."""
+    settings = {
+        "interactions": str(write_first_users(folder / "few.inter", users)),
+        "exchange": exchange,
+        "threads": 1,
+        "recommender": {"epochs": 1, "embedding_size": 8, "top_k": 5},
+        "plan": {"max_assets": pictures, "max_assets_per_user": 2, "shards": shards},
+        "generation": {"mask_ratios": [0.0, 0.3], "diffusion_steps": 2},
+        "gate": {"min_text_score": -1.0},
+    }
+    path = folder / "night.yaml"
+    path.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+def draw_alone(folder: Path, date: dt.date) -> NightPaths:
+    """Runs the whole night in one process."""
+    folder.mkdir()
+    paths = NightPaths(folder / "var", date)
+    command = [sys.executable, "-m", "pigeon_rec.cli", "nightly", "run", "--date", date.isoformat()]
+    options = ["--config", str(write_settings(folder)), "--work-dir", str(paths.work_dir)]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    return paths
+
+
+def published(paths: NightPaths) -> Published:
+    """Reads the plan and the warehouse of a finished night."""
+    plan = pl.read_parquet(paths.plan).select("user_id", "item_id")
+    with duckdb.connect(str(paths.warehouse), read_only=True) as warehouse:
+        answered = warehouse.execute(
+            "SELECT user_id, item_id FROM run_assets UNION ALL "
+            "SELECT user_id, item_id FROM rejections"
+        ).fetchall()
+        pictures = warehouse.execute("SELECT asset_key, image FROM assets").fetchall()
+        nights = warehouse.execute("SELECT run_id FROM runs").fetchall()
+    return Published(
+        planned=sorted(plan.rows()),
+        answered=sorted(answered),
+        pictures=dict(pictures),
+        nights=[night for (night,) in nights],
+    )
