@@ -45,8 +45,9 @@ __all__ = [
     "candidate_key",
 ]
 
-_BATCH = 16
-"""Rows of one batch: more are no faster on a CPU, and fewer asked for waste less."""
+_BATCH = 8
+"""Requests of one batch, with all their candidates: more are no faster on a CPU, take more memory,
+and waste more where fewer are asked for."""
 
 
 def candidate_key(key: str, ratio: float) -> str:
@@ -64,7 +65,7 @@ class PigeonPipeline:
         personalisation: Language model, mask generator and adapter.
         generator: Prompt embeddings to images.
         text: Text tokenizer.
-        batch_size: Rows of one batch of arithmetic; short batches are filled up to it. Sums of
+        batch_size: Requests of one batch of arithmetic; short batches are filled up to it. Sums of
             another shape are taken in another order, so another size may move a pixel by one
             level: it belongs to the model, not to how many pictures are asked for at once.
         placement: Where the parts live already, and the type of their weights.
@@ -117,7 +118,7 @@ class PigeonPipeline:
 
         Args:
             name_or_path: The model.
-            batch_size: Rows of one batch of arithmetic.
+            batch_size: Requests of one batch of arithmetic.
             placement: Where and in which numbers it computes; float32 on the CPU by default.
 
         Raises:
@@ -391,20 +392,18 @@ class PigeonPipeline:
         begun = self.personalisation.instruct_history(texts, history, masks[0][0])
         prefix = read_prefix(self.personalisation, begun)
         asked = self.personalisation.instruct_request(texts)
-        written = [
-            self._write_one(
-                prefix,
-                asked,
-                reference,
-                keep_reference,
-                [candidate_key(key, ratio) for key in keys],
-                settings,
-            )
-            for ratio, (_, keep_reference) in zip(settings.mask_ratios, masks, strict=True)
-        ]
-        return torch.stack(written, dim=1)
+        ratios, rows = len(settings.mask_ratios), len(keys)
+        written = self._write_on(
+            prefix,
+            _repeated(asked, ratios),
+            reference.repeat(ratios, 1),
+            torch.cat([keep for _, keep in masks]),
+            [candidate_key(key, ratio) for ratio in settings.mask_ratios for key in keys],
+            settings,
+        )
+        return written.view(ratios, rows, -1).transpose(0, 1)
 
-    def _write_one(
+    def _write_on(
         self,
         prefix: ReadPrefix,
         asked: Instruction,
@@ -413,13 +412,11 @@ class PigeonPipeline:
         keys: Sequence[str],
         settings: GenerationConfig,
     ) -> Tensor:
-        """One candidate of every request, from reference codes `[B, P]` kept by `keep [B, P]`."""
+        """All candidates `[n, P]`, from reference codes `[n, P]` kept by `keep [n, P]`."""
         scale = settings.reference_guidance
         if scale != 1.0:
             # Guided away from what would be written without the reference.
-            asked = Instruction(
-                *(torch.cat([t, t]) for t in (asked.ids, asked.gate, asked.attention))
-            )
+            asked = _repeated(asked, 2)
             reference = torch.cat([reference, reference])
             keep = torch.cat([keep, torch.zeros_like(keep)])
         decoded = self.decode(reference, keep)
@@ -434,3 +431,9 @@ class PigeonPipeline:
             scale,
             prefix,
         )
+
+
+def _repeated(instruction: Instruction, times: int) -> Instruction:
+    """All rows, so many times."""
+    parts = (instruction.ids, instruction.gate, instruction.attention)
+    return Instruction(*(part.repeat(times, 1) for part in parts))

@@ -1,23 +1,32 @@
-"""What the language model has read already, computed once and read on from several times.
+"""What the language model has read already, computed once and read on from many times.
 
 Keys and values of a user's history serve every request, mask ratio and side of guidance: in a
-causal model nothing that follows changes them.
+causal model nothing that follows changes them. They are not copied for those who read on either.
+All that read on from one history look at it in one product of matrices, and at what is their own
+apart; the two are put together by the sums of their exponentials, as in attention by blocks
+(arXiv 1805.02867, section 3.1; for shared prefixes arXiv 2402.05099).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
-from torch import Tensor
-from transformers import DynamicCache
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from pigeon_rec.model.merging import Instruction
 from pigeon_rec.model.personalisation import Personalisation
 
-__all__ = ["ReadPrefix", "read_prefix"]
+__all__ = ["ReadPrefix", "attend_behind_prefix", "read_on", "read_prefix"]
+
+_ATTENTION: Final = "pigeon_behind_prefix"
+"""Name of our attention among those of transformers."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,9 @@ class ReadPrefix:
     layers: tuple[tuple[Tensor, Tensor], ...]
     attention: Tensor
 
-    def fork(self, copies: int, tokens: int) -> DynamicCache:
-        """A cache to read on from: all rows, `copies` times, with room for `tokens` more."""
-        room = self.attention.shape[1] + tokens
-        fork = DynamicCache()
-        fork.layers = [_RoomyLayer(*layer, copies, room) for layer in self.layers]
-        return fork
+    def copies(self, rows: int) -> int:
+        """How many of `rows` read on from each beginning."""
+        return rows // len(self.attention)
 
 
 @torch.inference_mode()
@@ -55,26 +61,108 @@ def read_prefix(personalisation: Personalisation, instruction: Instruction) -> R
     return ReadPrefix(layers, instruction.attention)
 
 
+def read_on(personalisation: Personalisation, tokens: int) -> Cache:
+    """An empty cache with room for `tokens` behind a prefix."""
+    model = personalisation.language_model
+    model.set_attn_implementation(_ATTENTION)
+    cache = DynamicCache()
+    cache.layers = [_RoomyLayer(tokens) for _ in range(model.config.num_hidden_layers)]
+    return cache
+
+
+def attend_behind_prefix(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    prefix: ReadPrefix | None = None,
+    **rest: Any,
+) -> tuple[Tensor, None]:
+    """Attention of transformers' interface; without a prefix it is the library's own.
+
+    Args:
+        module: The layer, which knows its number.
+        query: `[copies * B, heads, T, width]`, all rows once, then all rows again.
+        key: Own keys so far, `[copies * B, heads, M, width]`.
+        value: As `key`.
+        attention_mask: Bool `[copies * B, 1, T, M]`, True where a query may look, or None.
+        scaling: Of the products.
+        prefix: What B rows have read before; every query may look at it.
+        rest: Is handed on to the library.
+
+    Returns:
+        `[copies * B, T, heads, width]`, and no weights.
+    """
+    if prefix is None:
+        plain: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **rest
+        )
+        return plain
+    rows, heads, tokens, width = query.shape
+    copies, requests = prefix.copies(rows), len(prefix.attention)
+    keys, values = prefix.layers[int(module.layer_idx)]  # type: ignore[arg-type]
+    # All that read on from one beginning as one long row of queries.
+    folded = query.view(copies, requests, heads, tokens, width).permute(1, 2, 0, 3, 4)
+    past = folded.reshape(requests, heads, copies * tokens, width) @ keys.transpose(2, 3)
+    past = past.mul_(scaling).masked_fill_(~prefix.attention[:, None, None], -math.inf)
+    weight_of_past, seen_of_past = _softmax(past, values)
+    own = (query @ key.transpose(2, 3)).mul_(scaling)
+    # Finite, so that a query of padding, which sees nothing of its own, is no NaN.
+    own = own.masked_fill_(~_visible(attention_mask, own), torch.finfo(own.dtype).min)
+    weight_of_own, seen_of_own = _softmax(own, value)
+
+    def unfolded(folded: Tensor) -> Tensor:
+        apart = folded.view(requests, heads, copies, tokens, -1).permute(2, 0, 1, 3, 4)
+        return apart.reshape(rows, heads, tokens, -1)
+
+    share = torch.sigmoid(unfolded(weight_of_past) - weight_of_own).to(query.dtype)
+    seen = torch.lerp(seen_of_own, unfolded(seen_of_past), share)
+    return seen.transpose(1, 2).contiguous(), None
+
+
+def _softmax(scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithm of the sum of exponentials `[.., T, 1]`, and the weighted mean of the values."""
+    whole = scores.float().logsumexp(-1, keepdim=True)
+    return whole, (scores.float() - whole).exp_().to(values.dtype) @ values
+
+
+def _visible(attention_mask: Tensor | None, scores: Tensor) -> Tensor:
+    """Where a query may look among its own tokens: as told, or whatever stands before it."""
+    if attention_mask is not None:
+        return attention_mask
+    tokens, length = scores.shape[-2:]
+    causal = torch.ones(tokens, length, dtype=torch.bool, device=scores.device)
+    return causal.tril(length - tokens)
+
+
 class _RoomyLayer(DynamicLayer):
     """Keys and values with room for what is to come.
 
     The library's own layer copies all of them for every new token.
     """
 
-    def __init__(self, keys: Tensor, values: Tensor, copies: int, room: int) -> None:
+    def __init__(self, room: int) -> None:
         super().__init__()
-        keys, values = keys.repeat(copies, 1, 1, 1), values.repeat(copies, 1, 1, 1)
-        self.lazy_initialization(keys, values)
-        self._length = 0
-        self._stored = keys.new_empty(2, *keys.shape[:2], room, keys.shape[-1])
-        self.update(keys, values)
+        self._room: int = room
+        self._tokens: int = 0
+        self._stored: Tensor | None = None
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
         """Adds tokens `[batch, heads, new, width]`; returns those of all tokens so far."""
-        before, self._length = self._length, self._length + key_states.shape[2]
-        self._stored[0, :, :, before : self._length] = key_states
-        self._stored[1, :, :, before : self._length] = value_states
-        self.keys, self.values = self._stored[:, :, :, : self._length]
+        if self._stored is None:
+            self.lazy_initialization(key_states, value_states)
+            shape = (2, *key_states.shape[:2], self._room, key_states.shape[3])
+            self._stored = key_states.new_empty(shape)
+        before, self._tokens = self._tokens, self._tokens + key_states.shape[2]
+        self._stored[0, :, :, before : self._tokens] = key_states
+        self._stored[1, :, :, before : self._tokens] = value_states
+        self.keys, self.values = self._stored[:, :, :, : self._tokens]
         return self.keys, self.values
+
+
+AttentionInterface.register(_ATTENTION, attend_behind_prefix)
+AttentionMaskInterface.register(_ATTENTION, sdpa_mask)

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import Cache
 
 from pigeon_rec.model.personalisation import Instruction, Personalisation
-from pigeon_rec.model.prefix import ReadPrefix
+from pigeon_rec.model.prefix import ReadPrefix, read_on
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 
 __all__ = ["sample_codes"]
@@ -47,8 +47,8 @@ def sample_codes(
             requests with the reference masked away, and logits move by this factor from those to
             the first half's (classifier-free guidance, arXiv 2207.12598); only the first half is
             returned, and `gumbel` has its rows.
-        prefix: What stands before the instructions and is read already, for B rows, or for half of
-            them where the halves begin alike.
+        prefix: What stands before the instructions and is read already, for B rows or fewer: row i
+            reads on from beginning i modulo their number.
 
     Returns:
         Code rows int64 `[B, most codes]`, `NO_CODE` behind an image that ended early. With a fixed
@@ -56,13 +56,13 @@ def sample_codes(
     """
     most = gumbel.shape[1]
     embeds = personalisation.embed(instruction, reference)
-    attention, positions, cache = _begin(instruction, prefix, most)
+    attention, positions, cache = _begin(personalisation, instruction, prefix, most)
     if guides is not None:
         embeds[:, -1] += guides[:, 0]
     written: list[Tensor] = []
     alive = torch.ones(len(gumbel), dtype=torch.bool, device=reference.device)
     for step in range(most):
-        logits, cache = _read_on(personalisation, embeds, attention, positions, cache)
+        logits, cache = _read(personalisation, embeds, attention, positions, cache, prefix)
         logits = _guided(logits, guidance_scale) / temperature
         if personalisation.fixed_length or step == 0:
             logits[:, _END] = -math.inf
@@ -84,33 +84,37 @@ def sample_codes(
 
 
 def _begin(
-    instruction: Instruction, prefix: ReadPrefix | None, most: int
+    personalisation: Personalisation,
+    instruction: Instruction,
+    prefix: ReadPrefix | None,
+    most: int,
 ) -> tuple[Tensor, Tensor, Cache | None]:
-    """Attention `[B, L + M]`, positions `[B, M]`, and keys and values of the L places before."""
+    """Attention and positions `[B, M]` of the instructions, and where their keys will be kept."""
     attention, positions = instruction.attention, instruction.positions
     if prefix is None:
         return attention, positions, None
-    copies = len(attention) // len(prefix.attention)
-    cache = prefix.fork(copies, attention.shape[1] + most)
-    before = prefix.attention.repeat(copies, 1)
-    positions = positions + before.sum(1, keepdim=True)
-    return torch.cat([before, attention], dim=1), positions, cache
+    copies = prefix.copies(len(attention))
+    positions = positions + prefix.attention.sum(1, keepdim=True).repeat(copies, 1)
+    return attention, positions, read_on(personalisation, attention.shape[1] + most)
 
 
-def _read_on(
+def _read(
     personalisation: Personalisation,
     embeds: Tensor,
     attention: Tensor,
     positions: Tensor,
     cache: Cache | None,
+    prefix: ReadPrefix | None,
 ) -> tuple[Tensor, Cache]:
     """Scores of the next code, float32 `[B, 1 + codes]`, and keys and values of all so far."""
+    behind = {} if prefix is None else {"prefix": prefix}
     out = personalisation.language_model.model(
         inputs_embeds=embeds,
         attention_mask=attention.long(),
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
+        **behind,
     )
     return personalisation.code_logits(out.last_hidden_state[:, -1]).float(), out.past_key_values
 

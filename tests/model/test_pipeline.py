@@ -149,8 +149,9 @@ def test_all_arithmetic_is_done_in_batches_of_one_shape(pipeline: PigeonPipeline
         draw(pipeline, list(range(count)))
     for hook in hooks:
         hook.remove()
-    # References twice, where guidance draws without them as well; pictures are rendered one by one.
-    assert shapes.pop("tokenizer_decoder") == {8, 1}
+    # References at both ratios, and twice, since guidance draws without them as well; pictures are
+    # rendered one by one.
+    assert shapes.pop("tokenizer_decoder") == {16, 1}
     assert shapes.pop("image_generator") == {1}
     assert all(seen == {4} for seen in shapes.values())
 

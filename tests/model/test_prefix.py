@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from transformers import DynamicCache
 
 from pigeon_rec.model.personalisation import Personalisation
-from pigeon_rec.model.prefix import ReadPrefix, read_prefix
+from pigeon_rec.model.prefix import ReadPrefix, attend_behind_prefix, read_on, read_prefix
 from pigeon_rec.model.sampling import sample_codes
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import (
@@ -112,14 +115,65 @@ def test_masked_history_leaves_no_trace_in_a_beginning() -> None:
 
 
 def test_a_cache_with_room_holds_what_the_librarys_own_holds() -> None:
-    prefix, library = begun(tiny_personalisation(TINY)), DynamicCache()
-    for layer, (keys, values) in enumerate(prefix.layers):
-        library.update(keys, values, layer)
-    ours = prefix.fork(copies=1, tokens=5)
-    assert ours.get_seq_length() == library.get_seq_length() == 34
+    ours, library = read_on(tiny_personalisation(TINY), 5), DynamicCache()
     with seeded(3):
         for new in (3, 1, 1):
             keys, values = torch.randn(ROWS, 2, new, 16), torch.randn(ROWS, 2, new, 16)
             wanted = library.update(keys, values, 0)
             found = ours.update(keys, values, 0)
             assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+            assert ours.get_seq_length() == library.get_seq_length()
+
+
+@given(
+    requests=st.integers(1, 3), copies=st.integers(1, 4), length=st.integers(1, 9),
+    own=st.integers(1, 6), new=st.integers(1, 6), seed=st.integers(0, 1000),
+)  # fmt: skip
+@settings(max_examples=40)
+def test_what_is_seen_behind_a_beginning_is_what_one_long_row_sees(
+    requests: int, copies: int, length: int, own: int, new: int, seed: int
+) -> None:
+    """Against the library's attention over copies of the beginning and what follows it."""
+    layer, heads, width = torch.nn.Module(), 2, 4
+    layer.layer_idx = 0  # type: ignore[assignment]
+    new, rows = min(own, new), requests * copies
+    with seeded(seed):
+        keys, values = torch.randn(2, requests, heads, length, width)
+        key, value = torch.randn(2, rows, heads, own, width)
+        query = torch.randn(rows, heads, new, width)
+        attention = torch.rand(requests, length) < 0.7
+        padding = torch.randint(0, own, (rows,))
+    attention[:, -1] = True
+    causal = torch.ones(new, own, dtype=torch.bool).tril(own - new)
+    mask = causal & (torch.arange(own) >= padding[:, None])[:, None, None]
+    prefix = ReadPrefix(((keys, values),), attention)
+    found, _ = attend_behind_prefix(layer, query, key, value, mask, 0.5, prefix)
+    before = attention.repeat(copies, 1)[:, None, None].expand(-1, 1, new, -1)
+    wanted = F.scaled_dot_product_attention(
+        query,
+        torch.cat([keys.repeat(copies, 1, 1, 1), key], dim=2),
+        torch.cat([values.repeat(copies, 1, 1, 1), value], dim=2),
+        torch.cat([before, mask], dim=3),
+        scale=0.5,
+    )
+    torch.testing.assert_close(found, wanted.transpose(1, 2), atol=1e-5, rtol=1e-5)
+    if not padding.any():
+        told, _ = attend_behind_prefix(layer, query, key, value, None, 0.5, prefix)
+        assert torch.equal(told, found)
+
+
+def test_without_a_beginning_attention_is_the_librarys_own() -> None:
+    model = tiny_personalisation(TINY)
+    whole = model.instruct(texts(*LENGTHS), history(False), kept())
+
+    def hidden() -> Tensor:
+        out = model.language_model.model(
+            inputs_embeds=model.embed(whole, references(ROWS)),
+            attention_mask=whole.attention.long(),
+            position_ids=whole.positions,
+        )
+        return torch.as_tensor(out.last_hidden_state)
+
+    before = hidden()
+    read_on(model, 1)
+    assert torch.equal(hidden(), before)
