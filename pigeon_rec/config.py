@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -110,6 +110,10 @@ class PlanConfig(_Settings):
     cohorts: CohortConfig = CohortConfig()
 
 
+_TWENTIETHS: Final = tuple(step / 20 for step in range(11))
+"""To a half: with more of the reference masked, what it shows is lost more often than not."""
+
+
 class GenerationConfig(_Settings):
     """How one personalised picture is drawn; part of its `asset_key`.
 
@@ -128,9 +132,9 @@ class GenerationConfig(_Settings):
     """
 
     history_mask_ratio: Fraction = 0.2
-    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.0, 0.2)
-    rendered: Positive | None = None
-    temperature: Annotated[float, Field(gt=0.0)] = 0.4
+    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = _TWENTIETHS
+    rendered: Positive | None = 3
+    temperature: Annotated[float, Field(gt=0.0)] = 0.7
     top_k: Positive = 50
     reference_guidance: Annotated[float, Field(ge=1.0)] = 2.5
     diffusion_steps: Positive = 8

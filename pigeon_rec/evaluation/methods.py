@@ -62,7 +62,7 @@ class Method:
         noise: Items of the history replaced by pictures of other styles, from its end.
         history_ratio: Share of history tokens to mask; None is the setting's.
         ratios: Reference mask ratios, one candidate each; None is the setting's.
-        draws: Candidates at each ratio.
+        draws: Candidates at each ratio; None is as many as the setting has ratios.
         model: Which weights.
     """
 
@@ -76,7 +76,7 @@ class Method:
     noise: int = 0
     history_ratio: float | None = None
     ratios: tuple[float, ...] | None = None
-    draws: int = 1
+    draws: int | None = 1
     model: Model = "full"
 
     def history(self, case: Mapping[str, Any]) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ class Method:
         return [
             replace(first, ratio=ratio, key=key if draw == 0 else f"{key}/draw-{draw}")
             for ratio in (settings.mask_ratios if self.ratios is None else self.ratios)
-            for draw in range(self.draws)
+            for draw in range(len(settings.mask_ratios) if self.draws is None else self.draws)
         ]
 
 
@@ -132,7 +132,8 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("random_history", "random history", source="random_ids"),
         Method("stage1", "stage 1 only", model="stage1"),
         # As many candidates as the default has ratios, or the choice among them would decide.
-        Method("no_mask", "no mask", history_ratio=0.0, ratios=(0.0,), draws=2),
+        Method("no_mask", "no mask", history_ratio=0.0, ratios=(0.0,),
+               draws=None),
         FULL,
     )
 }  # fmt: skip

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -37,10 +37,20 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class _Batch:
-    """Requests that the model can draw together."""
+    """What the model can write together: requests that differ in their mask ratio, as one.
 
-    model: str
-    requests: list[Request]
+    Attributes:
+        asked: One request for each of its ratios.
+        ratios: Mask ratios that are asked of all of them.
+    """
+
+    asked: list[Request]
+    ratios: tuple[float, ...]
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request, ratio after ratio."""
+        return [replace(one, ratio=ratio) for ratio in self.ratios for one in self.asked]
 
 
 class Studio:
@@ -141,26 +151,26 @@ class Studio:
         return self._loaded[1]
 
     def _written(self, batch: _Batch) -> NDArray[np.int64]:
-        """Visual tokens int64 `[n, P]`."""
-        pipeline, requests = self._pipeline(batch.model), batch.requests
-        first = requests[0]
-        reference = pipeline.encode_images(self._images([r.reference for r in requests]))
+        """Visual tokens int64 `[n, P]`, in the order of the batch's requests."""
+        asked, first = batch.asked, batch.asked[0]
+        pipeline = self._pipeline(first.model)
+        reference = pipeline.encode_images(self._images([r.reference for r in asked]))
         if first.round_trip:
             return reference
-        length = len(first.history)
-        history = self._images([item for r in requests for item in r.history])
-        codes = pipeline.encode_images(history).reshape(len(requests), length, -1)
+        history = self._images([item for r in asked for item in r.history])
+        codes = pipeline.encode_images(history).reshape(len(asked), len(first.history), -1)
         settings = self._settings.model_copy(
-            update={"mask_ratios": (first.ratio,), "history_mask_ratio": first.history_ratio}
+            update={"mask_ratios": batch.ratios, "history_mask_ratio": first.history_ratio}
         )
-        return conditioned(pipeline, first.conditioning).write(
+        written = conditioned(pipeline, first.conditioning).write(
             codes,
             reference,
-            self._targets([r.reference for r in requests]),
-            keys=[r.key for r in requests],
+            self._targets([r.reference for r in asked]),
+            keys=[r.key for r in asked],
             settings=settings,
             scenario=_SCENARIO,
-        )[:, 0]
+        )
+        return written.swapaxes(0, 1).reshape(-1, written.shape[-1])
 
     def _images(self, item_ids: Sequence[str]) -> Images:
         images, _ = self._catalogue.images(item_ids, size=64)
@@ -174,12 +184,15 @@ class Studio:
 
 def _batches(requests: Sequence[Request], size: int) -> list[_Batch]:
     """Requests of one shape and one setting together, in the order they came."""
+    ratios: dict[Request, list[float]] = {}
+    for request in requests:
+        ratios.setdefault(replace(request, ratio=0.0), []).append(request.ratio)
     groups: dict[tuple[object, ...], list[Request]] = {}
-    for r in requests:
-        alike = (r.model, r.round_trip, r.conditioning, len(r.history), r.ratio, r.history_ratio)
+    for r, some in ratios.items():
+        alike = (r.model, r.round_trip, r.conditioning, len(r.history), r.history_ratio, *some)
         groups.setdefault(alike, []).append(r)
     return [
-        _Batch(group[0].model, group[start : start + size])
+        _Batch(group[start : start + size], tuple(ratios[group[0]]))
         for group in groups.values()
         for start in range(0, len(group), size)
     ]

@@ -29,6 +29,7 @@ __all__ = ["PUBLISHED_GENERATION", "PublishedPipeline"]
 PUBLISHED_GENERATION = GenerationConfig(
     history_mask_ratio=0.2,
     mask_ratios=tuple(tenth / 10 for tenth in range(11)),
+    rendered=None,
     temperature=1.0,
     top_k=50,
     reference_guidance=1.0,
