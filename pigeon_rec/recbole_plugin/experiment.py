@@ -4,8 +4,8 @@ Every user's newest interaction is the test, the one before it the validation. A
 trained once per seed by RecBole alone, stopped where *its own* validation NDCG is best, and is then
 ranked three times over the same parameters: by itself, with the pictures that everybody sees, and
 with those that a night has drawn for the user from what is older than the test. So the base has
-every advantage, and whatever the rows differ by comes from the pictures. Their weight is the one of
-`WEIGHTS`, 0 among them, with the best validation NDCG@10.
+every advantage, and whatever the rows differ by comes from the pictures. Their weight is the
+smallest of `WEIGHTS`, 0 among them, whose validation NDCG@10 is the best or within its error.
 
 Each result is a file of one rank per user; what is there is not computed again.
 """
@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.trainer import Trainer
@@ -39,6 +40,7 @@ __all__ = [
     "rank_base",
     "rank_visual",
     "recommended",
+    "smallest_of_the_best",
 ]
 
 RANK_SCHEMA: Final = pl.Schema({"user_id": pl.String(), "rank": pl.Int64()})
@@ -272,15 +274,28 @@ def _trained(
 
 
 def _choose_weight(model: PigeonRecommender, trainer: Any, dataset: Any, valid: Any) -> None:
-    """Sets the weight of best NDCG@10 on the validation items; of equals the smallest."""
-    best, chosen = -1.0, 0.0
+    """Sets the weight by the validation items' NDCG@10."""
+    found = []
     for weight in WEIGHTS:
         model.visual_weight.fill_(weight)
         rank = _ranks(trainer, model, dataset, valid)["rank"].to_numpy()
-        found = float(np.where(rank <= 10, 1.0 / np.log2(rank + 1.0), 0.0).mean())
-        if found > best:
-            best, chosen = found, weight
-    model.visual_weight.fill_(chosen)
+        found.append(np.where(rank <= 10, 1.0 / np.log2(rank + 1.0), 0.0))
+    model.visual_weight.fill_(WEIGHTS[smallest_of_the_best(np.stack(found))])
+
+
+def smallest_of_the_best(values: NDArray[np.float64]) -> int:
+    """The first row that is no worse than the best one by more than chance would have it.
+
+    The rule of one standard error (Breiman et al., Classification and Regression Trees, 1984,
+    section 3.4.3), with the error of the paired difference: among weights that validation cannot
+    tell apart, the smallest departs least from the base.
+
+    Args:
+        values: One row a weight, one column a user, `[weights, users]`.
+    """
+    behind = values[values.mean(axis=1).argmax()] - values
+    error = behind.std(axis=1) / np.sqrt(values.shape[1])
+    return int(np.argmax(behind.mean(axis=1) <= error))
 
 
 @torch.no_grad()

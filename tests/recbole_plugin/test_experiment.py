@@ -14,6 +14,7 @@ from pigeon_rec.recbole_plugin.experiment import (
     rank_base,
     rank_visual,
     recommended,
+    smallest_of_the_best,
 )
 from pigeon_rec.recbole_plugin.report import Study, as_markdown, compare
 from tests.recbole_plugin.world import LOOKS, N_USERS, write_world
@@ -75,6 +76,17 @@ def test_without_pictures_wrapper_and_base_are_one(experiment: Experiment) -> No
 def ranks(values: list[int], seed: int = 0) -> pl.DataFrame:
     users = [f"u{number}" for number in range(len(values))]
     return pl.DataFrame({"user_id": users, "rank": values, "seed": [seed] * len(values)})
+
+
+def test_of_weights_that_cannot_be_told_apart_the_smallest_is_taken() -> None:
+    users = np.random.default_rng(0).normal(size=400)
+    noise = np.random.default_rng(1).normal(size=(4, 400))
+    # Surely worse, then two alike, the second of which is the best by chance.
+    alike = np.stack([users - 1.0, users, users + 1e-3 * np.sign(noise[2]) + 1e-5, users - 0.5])
+    assert smallest_of_the_best(alike) == 1
+    # Surely better for everybody, however little.
+    assert smallest_of_the_best(np.stack([users, users, users + 1e-3])) == 2
+    assert smallest_of_the_best(np.stack([users])) == 0
 
 
 def test_a_gain_of_everybody_is_significant() -> None:
