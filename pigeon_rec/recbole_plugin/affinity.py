@@ -32,6 +32,7 @@ BACKGROUND: Final = 0.3
 """Share of the choices that pictures do not explain; the best of 0.1, 0.3 and 0.6 on stickers."""
 
 _DENSE_ITEMS = 1 << 14  # items whose densities fit into one table of a GiB
+_COLUMNS = 512  # of the table at once: so many of all rows stay in a processor's cache
 _CELLS = 1 << 22  # neighbours gathered at once without that table: 48 MB
 _SMALL = 1e-6
 
@@ -71,8 +72,7 @@ class VisualAffinity(nn.Module):
         self._keep("density", strength / mass.unsqueeze(-1))
         self.dense = len(unit) <= dense_items
         if self.dense:
-            table = torch.zeros(len(unit), len(unit)).scatter_(1, self.nearest, self.density)
-            self._keep("density", table)
+            self._keep("density", _table(self.nearest, self.density))
             self._keep("nearest", nearest[:, :0])
 
     def _keep(self, name: str, values: Tensor) -> None:
@@ -86,12 +86,7 @@ class VisualAffinity(nn.Module):
     def to_all(self, items: Tensor, weights: Tensor) -> Tensor:
         """Affinity to every item, float32 `[batch, n_items]`."""
         share, known = self._shares(items, weights)
-        if self.dense:
-            density = nn.functional.embedding_bag(
-                items, self.density, per_sample_weights=share, mode="sum"
-            )
-        else:
-            density = self._gathered(items, share)
+        density = self._looked_up(items, share) if self.dense else self._gathered(items, share)
         affinity = self._log_odds(density)
         return affinity.mul_((known.unsqueeze(-1) & self.shown).to(affinity.dtype))
 
@@ -125,6 +120,15 @@ class VisualAffinity(nn.Module):
         total = usable.sum(-1)
         return usable / total.clamp_min(_SMALL).unsqueeze(-1), total > 0
 
+    def _looked_up(self, items: Tensor, share: Tensor) -> Tensor:
+        """Densities of histories from the table, float32 `[batch, n_items]`."""
+        out = torch.empty(len(items), len(self.density) * _COLUMNS, device=items.device)
+        for block, columns in zip(self.density, out.split(_COLUMNS, dim=1), strict=True):
+            columns.copy_(
+                nn.functional.embedding_bag(items, block, per_sample_weights=share, mode="sum")
+            )
+        return out[:, : self.n_items]
+
     def _gathered(self, items: Tensor, share: Tensor) -> Tensor:
         out = torch.zeros(len(items), self.n_items, device=items.device)
         rows = max(1, _CELLS // max(1, items.shape[1] * self.nearest.shape[1]))
@@ -137,7 +141,15 @@ class VisualAffinity(nn.Module):
 
     def _log_odds(self, density: Tensor) -> Tensor:
         n = int(self.shown.sum())
-        return density.mul((1.0 - BACKGROUND) * n).add_(BACKGROUND).log_()
+        return density.mul_((1.0 - BACKGROUND) * n).add_(BACKGROUND).log_()
+
+
+def _table(nearest: Tensor, density: Tensor) -> Tensor:
+    """Lists `[n, k]` as one table, by blocks of columns, `[blocks, n, _COLUMNS]`."""
+    count = len(nearest)
+    blocks = -(-count // _COLUMNS)
+    table = torch.zeros(count, blocks * _COLUMNS).scatter_(1, nearest, density)
+    return table.view(count, blocks, _COLUMNS).transpose(0, 1).contiguous()
 
 
 def _neighbourhoods(unit: Tensor, neighbours: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,7 @@ from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.nightly._digest import settings_hash
 from pigeon_rec.placement import Placement
 
-DEFAULT = "3f514acbaf6f15d3b148b29496e7fb57f40430838c9207f058db317aef9eb03d"
+DEFAULT = "53b9c13ccfebc07966e159c7391e34c5e301ab5d12527616645beb78925d3b1e"
 """As it was before there were placements: keys of pictures that were drawn then still hold."""
 
 
