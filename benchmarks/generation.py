@@ -36,7 +36,7 @@ from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.evaluation.bootstrap import Interval, paired_interval
 from pigeon_rec.evaluation.cases import held_out_cases
 from pigeon_rec.evaluation.tables import write_between
-from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
+from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.generate import generate_shard
@@ -65,7 +65,6 @@ __all__ = [
     "measure",
     "pipeline_for",
     "previews",
-    "render",
     "selection_scores",
     "table",
     "told",
@@ -201,31 +200,11 @@ def draw(
         path: Model with the scorer that previews are chosen by.
     """
     settings = settings or measures.settings
-    codes = write(pipeline, ask, measures, settings)
-    if settings.rendered is None or settings.rendered >= codes.shape[1]:
-        return render(pipeline, ask, codes, settings)
-    scores = selection_scores(previews(pipeline, codes), ask, kept=True, path=path)
-    return render(pipeline, ask, codes, settings, most_promising(scores, settings.rendered))
-
-
-def render(
-    pipeline: PigeonPipeline,
-    ask: Ask,
-    codes: Codes,
-    settings: GenerationConfig,
-    places: NDArray[np.int64] | None = None,
-) -> Drawn:
-    """Pictures of codes `[cases, ratios, P]`, or of those at `places [cases, n]` of the ratios."""
-    if places is None:
-        places = np.broadcast_to(np.arange(codes.shape[1]), codes.shape[:2])
-    keys = [
-        candidate_key(key, settings.mask_ratios[place])
-        for key, some in zip(ask.keys, places, strict=True)
-        for place in some
-    ]
-    chosen = np.take_along_axis(codes, places[..., None], axis=1).reshape(-1, codes.shape[-1])
-    images = pipeline.render(chosen, keys, settings)
-    return images.reshape(*places.shape, *images.shape[1:])
+    codes, places = write(pipeline, ask, measures, settings), None
+    if settings.rendered is not None and settings.rendered < codes.shape[1]:
+        scores = selection_scores(previews(pipeline, codes), ask, kept=True, path=path)
+        places = most_promising(scores, settings.rendered)
+    return pipeline.render_candidates(codes, ask.keys, settings, places)
 
 
 def previews(pipeline: PigeonPipeline, codes: Codes) -> Drawn:

@@ -22,7 +22,6 @@ from benchmarks.generation import (
     World,
     pipeline_for,
     previews,
-    render,
     selection_scores,
     write,
 )
@@ -68,7 +67,7 @@ def measure(folder: Path, scale: float) -> Result:
     settings = GenerationConfig(mask_ratios=RATIOS, rendered=None)
     pipeline = pipeline_for(ALL)
     codes = write(pipeline, ask, ALL, settings)
-    scores = selection_scores(render(pipeline, ask, codes, settings), ask, kept=True)
+    scores = selection_scores(pipeline.render_candidates(codes, ask.keys, settings), ask, kept=True)
     seen = selection_scores(previews(pipeline, codes), ask, kept=True)
     half = cases // 2
     three = fitted_three(scores[:half])

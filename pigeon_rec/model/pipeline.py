@@ -248,10 +248,8 @@ class PigeonPipeline:
         settings = settings or self.defaults
         prompt, ratios = load_prompt(scenario), tuple(settings.mask_ratios)
         codes = self._write_all(history, reference, targets, keys, settings, prompt, history_texts)
-        candidates = [candidate_key(key, ratio) for key in keys for ratio in ratios]
-        images = self.render(codes.reshape(-1, codes.shape[-1]), candidates, settings)
-        drawn = images.reshape(*codes.shape[:2], *images.shape[1:])
-        return PigeonOutput(drawn, codes, ratios, prompt.aspect)
+        images = self.render_candidates(codes, keys, settings)
+        return PigeonOutput(images, codes, ratios, prompt.aspect)
 
     @torch.inference_mode()
     def write(
@@ -343,6 +341,35 @@ class PigeonPipeline:
             )
             images[row] = drawn[0].cpu().numpy()
         return images
+
+    def render_candidates(
+        self,
+        codes: NDArray[np.int64],
+        keys: Sequence[str],
+        settings: GenerationConfig,
+        places: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.uint8]:
+        """The second half of `generate`: pictures of what `write` wrote with the same settings.
+
+        Args:
+            codes: `[B, ratios, P]`.
+            keys: One per request.
+            settings: As they were written with.
+            places: Ratios to render of each request, int64 `[B, n]`; None renders all.
+
+        Returns:
+            uint8 `[B, n, H, W, 3]`.
+        """
+        if places is None:
+            places = np.broadcast_to(np.arange(codes.shape[1]), codes.shape[:2])
+        chosen = np.take_along_axis(codes, places[..., None], axis=1)
+        candidates = [
+            candidate_key(key, settings.mask_ratios[place])
+            for key, some in zip(keys, places, strict=True)
+            for place in some
+        ]
+        images = self.render(chosen.reshape(-1, chosen.shape[-1]), candidates, settings)
+        return images.reshape(*places.shape, *images.shape[1:])
 
     def masks(
         self,

@@ -23,7 +23,7 @@ from PIL import Image
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
+from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly._night_files import SHARD_SCHEMA, read_table
 from pigeon_rec.nightly._texts import history_texts, target_texts
 from pigeon_rec.nightly.models import chosen_model
@@ -248,8 +248,6 @@ class _Studio:
         return rows
 
     def _draw_equal(self, assets: list[dict[str, Any]], shelf: _Shelf) -> list[dict[str, Any]]:
-        if not assets:
-            return []
         asked = self._asked(assets, shelf)
         settings = self.config.generation
         codes = self.pipeline.write(
@@ -264,7 +262,7 @@ class _Studio:
             ),
         )
         places = self._promising(codes, asked)
-        images = self._rendered(codes, places, asked.keys)
+        images = self.pipeline.render_candidates(codes, asked.keys, settings, places)
         scores = asked.scores(self._embedded(images))
         return [
             self._row(
@@ -298,27 +296,13 @@ class _Studio:
 
     def _promising(self, codes: NDArray[np.int64], asked: _Asked) -> NDArray[np.int64]:
         """Places of the mask ratios to render, `[assets, candidates]`."""
-        count, rendered = codes.shape[1], self.config.generation.rendered
+        count = codes.shape[1]
+        rendered = self.config.generation.rendered
         if rendered is None or rendered >= count or not self.pipeline.has_previews:
             return np.broadcast_to(np.arange(count), codes.shape[:2])
         previews = self.pipeline.preview(codes.reshape(-1, codes.shape[-1]))
         seen = self._embedded(previews.reshape(*codes.shape[:2], *previews.shape[1:]))
         return most_promising(asked.scores(seen)["selection_score"], rendered)
-
-    def _rendered(
-        self, codes: NDArray[np.int64], places: NDArray[np.int64], keys: Sequence[str]
-    ) -> NDArray[np.uint8]:
-        """Pictures of the chosen candidates, `[assets, candidates, side, side, 3]`."""
-        ratios = self.config.generation.mask_ratios
-        chosen = np.take_along_axis(codes, places[..., None], axis=1)
-        candidates = [
-            candidate_key(key, ratios[place])
-            for key, some in zip(keys, places, strict=True)
-            for place in some
-        ]
-        flat = chosen.reshape(-1, chosen.shape[-1])
-        images = self.pipeline.render(flat, candidates, self.config.generation)
-        return images.reshape(*places.shape, *images.shape[1:])
 
     def _embedded(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """`[assets, candidates, side, side, 3]` as the scorer sees them, `[..., d]`."""
