@@ -12,9 +12,9 @@ from pigeon_rec.warehouse.planning import drawing_times
 
 __all__ = ["DEFAULT_SECONDS", "Budget", "night_budget"]
 
-DEFAULT_SECONDS: Final = 0.7
+DEFAULT_SECONDS: Final = 1.4
 """Seconds per picture before any night was measured: the bundled model with its default settings
-on one of two CPU cores (720 pictures in about 8 minutes)."""
+on one CPU core (`python -m benchmarks.generation`, shards of 40)."""
 
 _NIGHTS: Final = 7
 
