@@ -219,6 +219,7 @@ def _environment(folder: Path, database: Database, broker: str) -> dict[str, str
         "NO_PROXY": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
         "PIGEON_PYTHON": sys.executable,
+        "PYTHONPATH": str(ROOT),  # this checkout, whichever one that interpreter has installed
         "PIGEON_QUEUE": _HOME_QUEUE,
         "PIGEON_DRAW_QUEUE": _DRAW_QUEUE,
     }

@@ -14,11 +14,13 @@ import duckdb
 import polars as pl
 
 from pigeon_rec.nightly.paths import NightPaths
-from tests.dags.few_users import USERS, write_first_users
+from tests.conftest import ROOT
+from tests.dags.few_users import write_first_users
 
 __all__ = ["PICTURES", "SHARDS", "Pair", "Published", "draw_alone", "published", "write_settings"]
 
-PICTURES: Final = 12
+USERS: Final = 10
+PICTURES: Final = 20
 SHARDS: Final = 4
 
 Pair = tuple[str, str]
@@ -55,6 +57,7 @@ def write_settings(
         "interactions": str(write_first_users(folder / "few.inter", users)),
         "exchange": exchange,
         "threads": 1,
+        "batch_size": 1,  # slow for its size: what takes the time is drawing, not loading
         "recommender": {"epochs": 1, "embedding_size": 8, "top_k": 5},
         "plan": {"max_assets": pictures, "max_assets_per_user": 2, "shards": shards},
         "generation": {"mask_ratios": [0.0, 0.3], "diffusion_steps": 2},
@@ -71,7 +74,7 @@ def draw_alone(folder: Path, date: dt.date) -> NightPaths:
     paths = NightPaths(folder / "var", date)
     command = [sys.executable, "-m", "pigeon_rec.cli", "nightly", "run", "--date", date.isoformat()]
     options = ["--config", str(write_settings(folder)), "--work-dir", str(paths.work_dir)]
-    subprocess.run([*command, *options], check=True, capture_output=True)
+    subprocess.run([*command, *options], check=True, capture_output=True, cwd=ROOT)
     return paths
 
 
