@@ -18,6 +18,7 @@ from pigeon_rec.config import (
     PlanConfig,
     ReportConfig,
 )
+from pigeon_rec.nightly._budget import DEFAULT_SECONDS
 from pigeon_rec.nightly._digest import asset_key
 from pigeon_rec.nightly.candidates import recommend
 from pigeon_rec.nightly.paths import NightPaths
@@ -161,7 +162,7 @@ def test_the_order_of_the_inputs_does_not_matter(config: NightlyConfig) -> None:
 
 
 def test_a_budget_in_minutes_bounds_the_plan(config: NightlyConfig) -> None:
-    short = PLAN.model_copy(update={"max_minutes": 0.06})
+    short = PLAN.model_copy(update={"max_minutes": 5.5 * DEFAULT_SECONDS / 60})
     summary = run(config.model_copy(update={"plan": short}))
     assert (summary.budget, summary.planned, summary.measured_nights) == (5, 5, 0)
     assert summary.cohort_pairs == 2
