@@ -307,7 +307,7 @@ class PigeonPipeline:
     def preview(self, codes: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Code rows int64 `[n, P]` as rough images uint8 `[n, H, W, 3]`, without diffusion.
 
-        They cost a fiftieth of a rendered image and show what it will be. One by one, as `render`.
+        They cost a thirtieth of a rendered image and show what it will be. One by one, as `render`.
 
         Raises:
             ValueError: The decoder has no preview head (`has_previews`).
