@@ -64,7 +64,6 @@ __all__ = [
     "draw",
     "measure",
     "pipeline_for",
-    "previews",
     "selection_scores",
     "table",
     "told",
@@ -80,7 +79,7 @@ END: Final = "<!-- generation: end -->"
 _MODEL = "sticker-64"
 _SCENARIO = "sticker"
 _SEED = 0
-_BLOCK = 48  # cases in turn; three batches of the model
+_BLOCK = 48  # cases in turn; six batches of the model
 _DATE = dt.date(2026, 6, 1)
 
 Images = NDArray[np.uint8]
@@ -96,7 +95,7 @@ class Measures:
 
     codes: bool = field(metadata={"label": "every picture tokenised once"})
     prefix: bool = field(metadata={"label": "the history read once for all mask ratios"})
-    batches: bool = field(metadata={"label": "16 rows in a batch"})
+    batches: bool = field(metadata={"label": "eight cases in a batch"})
     previews: bool = field(metadata={"label": "the best previews rendered, not all"})
     solver: bool = field(metadata={"label": "8 multistep steps, not 25 of DDIM"})
     unguided: bool = field(metadata={"label": "no guidance of the renderer"})
@@ -202,15 +201,9 @@ def draw(
     settings = settings or measures.settings
     codes, places = write(pipeline, ask, measures, settings), None
     if settings.rendered is not None and settings.rendered < codes.shape[1]:
-        scores = selection_scores(previews(pipeline, codes), ask, kept=True, path=path)
+        scores = selection_scores(pipeline.preview(codes), ask, kept=True, path=path)
         places = most_promising(scores, settings.rendered)
     return pipeline.render_candidates(codes, ask.keys, settings, places)
-
-
-def previews(pipeline: PigeonPipeline, codes: Codes) -> Drawn:
-    """Rough pictures of codes `[cases, candidates, P]`."""
-    images = pipeline.preview(codes.reshape(-1, codes.shape[-1]))
-    return images.reshape(*codes.shape[:2], *images.shape[1:])
 
 
 def write(

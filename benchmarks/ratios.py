@@ -21,7 +21,6 @@ from benchmarks.generation import (
     ALL,
     World,
     pipeline_for,
-    previews,
     selection_scores,
     write,
 )
@@ -68,7 +67,7 @@ def measure(folder: Path, scale: float) -> Result:
     pipeline = pipeline_for(ALL)
     codes = write(pipeline, ask, ALL, settings)
     scores = selection_scores(pipeline.render_candidates(codes, ask.keys, settings), ask, kept=True)
-    seen = selection_scores(previews(pipeline, codes), ask, kept=True)
+    seen = selection_scores(pipeline.preview(codes), ask, kept=True)
     half = cases // 2
     three = fitted_three(scores[:half])
     scores, seen = scores[half:], seen[half:]

@@ -29,7 +29,6 @@ from benchmarks.generation import (
     World,
     draw,
     pipeline_for,
-    previews,
     selection_scores,
     table,
     told,
@@ -369,7 +368,7 @@ def test_the_best_previews_are_rendered_and_nothing_else(
     monkeypatch.setattr("benchmarks.generation.selection_scores", brightness)
     pipeline, ask = pipeline_for(ALL, saved), small_ask()
     every = draw(pipeline, ask, ALL, QUICK)
-    seen = brightness(previews(pipeline, write(pipeline, ask, ALL, QUICK)))
+    seen = brightness(pipeline.preview(write(pipeline, ask, ALL, QUICK)))
     some = draw(pipeline, ask, ALL, QUICK.model_copy(update={"rendered": 1}))
     assert some.shape == (len(ask), 1, *every.shape[2:])
     for case, place in enumerate(seen.argmax(axis=1)):

@@ -73,10 +73,7 @@ def fill(network: nn.Module, path: Path) -> None:
 
 
 def _weights_file() -> Path:
-    try:
-        found = find_spec(_PACKAGE)
-    except ValueError:  # forbidden by an entry None in `sys.modules`
-        found = None
+    found = find_spec(_PACKAGE)
     if found is None or found.origin is None:
         raise ImportError(f"no package {_PACKAGE}: install the extra `eval`")
     return Path(found.origin).parent / _WEIGHTS

@@ -84,15 +84,13 @@ class Studio:
             requests: May repeat.
             progress: Told of requests done; those that lie there already are counted at once.
         """
-        wanted = list(dict.fromkeys(requests))
-        missing = [request for request in wanted if not self._codes_file(request).is_file()]
-        done = len(wanted) - len(missing)
-        progress("requests written", done, len(wanted))
+        missing, done, total = _missing(requests, self._codes_file)
+        progress("requests written", done, total)
         for batch in _batches(missing, size=16):
             for request, codes in zip(batch.requests, self._written(batch), strict=True):
                 _save(partial(np.save, arr=codes), self._codes_file(request))
             done += len(batch.requests)
-            progress("requests written", done, len(wanted))
+            progress("requests written", done, total)
 
     def render(self, requests: Sequence[Request], *, progress: Progress = silent) -> None:
         """Renders the requests that have no picture yet; their tokens have to be written.
@@ -101,17 +99,15 @@ class Studio:
             requests: May repeat.
             progress: Told of pictures done; those that lie there already are counted at once.
         """
-        wanted = list(dict.fromkeys(requests))
-        missing = [request for request in wanted if not self._picture_file(request).is_file()]
-        done = len(wanted) - len(missing)
-        progress("pictures", done, len(wanted))
+        missing, done, total = _missing(requests, self._picture_file)
+        progress("pictures", done, total)
         for request in sorted(missing, key=lambda request: request.model):
             keys = [candidate_key(request.key, request.ratio)]
             codes, pipeline = self._codes([request]), self._pipeline(request.model)
             image = Image.fromarray(pipeline.render(codes, keys, self._settings)[0])
             _save(partial(image.save, format="PNG"), self._picture_file(request))
             done += 1
-            progress("pictures", done, len(wanted))
+            progress("pictures", done, total)
 
     def has_previews(self, model: str) -> bool:
         """Whether the named model has them."""
@@ -180,6 +176,15 @@ class Studio:
         prompt = load_prompt(_SCENARIO)
         rows = self._catalogue.rows(item_ids).select("title", "semantics", "category")
         return [prompt.target(*row) for row in rows.iter_rows()]
+
+
+def _missing(
+    requests: Sequence[Request], file: Callable[[Request], Path]
+) -> tuple[list[Request], int, int]:
+    """The requests that have no such file yet, each once, how many have one, and all together."""
+    wanted = list(dict.fromkeys(requests))
+    missing = [request for request in wanted if not file(request).is_file()]
+    return missing, len(wanted) - len(missing), len(wanted)
 
 
 def _batches(requests: Sequence[Request], size: int) -> list[_Batch]:

@@ -305,16 +305,16 @@ class PigeonPipeline:
 
     @torch.inference_mode()
     def preview(self, codes: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Code rows int64 `[n, P]` as rough images uint8 `[n, H, W, 3]`, without diffusion.
+        """Code rows int64 `[..., P]` as rough images uint8 `[..., H, W, 3]`, without diffusion.
 
         They cost a thirtieth of a rendered image and show what it will be. One by one, as `render`.
 
         Raises:
             ValueError: The decoder has no preview head (`has_previews`).
         """
-        images = np.zeros((len(codes), *self.image_shape, 3), dtype=np.uint8)
-        for row in range(len(codes)):
-            decoded = self.decode(torch.from_numpy(codes[row : row + 1]).to(self.device))
+        images = np.zeros((*codes.shape[:-1], *self.image_shape, 3), dtype=np.uint8)
+        for row in np.ndindex(codes.shape[:-1]):
+            decoded = self.decode(torch.from_numpy(codes[row][None]).to(self.device))
             images[row] = to_levels(self.decoder.preview(decoded))[0].cpu().numpy()
         return images
 

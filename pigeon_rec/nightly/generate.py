@@ -300,8 +300,7 @@ class _Studio:
         rendered = self.config.generation.rendered
         if rendered is None or rendered >= count or not self.pipeline.has_previews:
             return np.broadcast_to(np.arange(count), codes.shape[:2])
-        previews = self.pipeline.preview(codes.reshape(-1, codes.shape[-1]))
-        seen = self._embedded(previews.reshape(*codes.shape[:2], *previews.shape[1:]))
+        seen = self._embedded(self.pipeline.preview(codes))
         return most_promising(asked.scores(seen)["selection_score"], rendered)
 
     def _embedded(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
