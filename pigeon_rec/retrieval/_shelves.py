@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -74,21 +75,20 @@ def make_shelves(interactions: pl.DataFrame, item_ids: pl.Series, half_life_days
     Raises:
         RetrievalError: An item has no embedding row.
     """
-    codes = codes_of(interactions["item_id"], item_ids, "interactions")
-    # Numbered by id, which is the order in which ties are decided.
-    order = item_ids.arg_sort().to_numpy()
-    rank = np.empty(len(order), dtype=np.int32)
-    rank[order] = np.arange(len(order))
-    ranks = rank[codes]
-    del codes, rank  # as large as what comes next
-    count = max(1, len(order))
+    codes = codes_of(interactions["item_id"], item_ids, "interactions").astype(np.int32)
     users, owners = _users(interactions["user_id"])
-    keys = owners * count
-    keys += ranks
-    keys, times = _latest(keys, interactions["timestamp"].dt.epoch("us"))
-    starts = np.searchsorted(keys, np.arange(users.height + 1) * count).astype(np.int64)
-    items = order[keys % count].astype(np.int32)
-    return Shelves(users, starts, items, _freshness(times, starts, half_life_days))
+    times = interactions["timestamp"].dt.epoch("us").to_numpy()
+    if not interactions["user_id"].is_sorted():
+        by_user = np.argsort(owners, kind="stable")
+        codes, owners, times = codes[by_user], owners[by_user], times[by_user]
+    order, rank = _by_id(item_ids)
+    # Some users at a time: what is in between then takes no memory to speak of.
+    parts = [
+        _shelved(rank[codes[rows]], owners[rows], times[rows], half_life_days)
+        for rows in _whole_users(owners)
+    ]
+    sizes, ranks, freshness = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Shelves(users, np.append(0, np.cumsum(sizes)), order[ranks], freshness)
 
 
 def check_embeddings(embeddings: Vectors, item_ids: pl.Series) -> None:
@@ -104,7 +104,8 @@ def check_embeddings(embeddings: Vectors, item_ids: pl.Series) -> None:
         if not finite.all():
             item = item_ids[start + int(np.argmin(finite))]
             raise RetrievalError("an embedding is not finite", where=f"item {item}")
-    if item_ids.n_unique() != len(item_ids):
+    # Numbers need less memory than strings, and different numbers have different ids.
+    if item_ids.hash().n_unique() != len(item_ids) and item_ids.n_unique() != len(item_ids):
         raise RetrievalError("item ids of the embeddings are not unique")
 
 
@@ -131,14 +132,9 @@ def _places(asked: pl.Series, item_ids: pl.Series) -> pl.Series:
     Joining hashes takes half the memory and time of joining a million strings. That two ids have
     one hash is next to impossible, and would be found: then the strings themselves are joined.
     """
-    hashes = item_ids.hash()
-    known = pl.DataFrame({"id": hashes}).with_row_index("item")
-    if hashes.n_unique() < len(hashes):
-        known = pl.DataFrame({"id": item_ids}).with_row_index("item")
-    wanted = pl.DataFrame({"id": asked.hash() if known.schema["id"] == pl.UInt64 else asked})
-    if len(wanted) < len(known):
-        known = known.join(wanted, on="id", how="semi")
-    found = wanted.join(known, on="id", how="left", maintain_order="left")["item"]
+    found = _joined(asked.hash(), item_ids.hash())
+    if len(found) != len(asked):  # two items for one hash
+        found = _joined(asked, item_ids)
     same = [
         item_ids.gather(found.slice(start, _ROWS)) == asked.slice(start, _ROWS)
         for start in range(0, len(asked), _ROWS)
@@ -146,6 +142,26 @@ def _places(asked: pl.Series, item_ids: pl.Series) -> pl.Series:
     if not same:
         return found
     return found.zip_with(pl.concat(same), pl.Series([None], dtype=found.dtype))
+
+
+def _joined(asked: pl.Series, known: pl.Series) -> pl.Series:
+    """Place of each asked value among the known ones; more rows where those are not unique."""
+    wanted = asked.alias("id").to_frame()
+    places = known.alias("id").to_frame().with_row_index("item")
+    if len(wanted) < len(places):
+        places = places.join(wanted, on="id", how="semi")
+    return wanted.join(places, on="id", how="left", maintain_order="left")["item"]
+
+
+def _by_id(item_ids: pl.Series) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """The items' rows in the order of their ids, which decides ties, and each row's place in it."""
+    if item_ids.is_sorted():
+        order = np.arange(len(item_ids), dtype=np.int32)
+        return order, order
+    order = item_ids.arg_sort().to_numpy().astype(np.int32)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return order, rank
 
 
 def _users(user_ids: pl.Series) -> tuple[pl.DataFrame, Codes]:
@@ -164,22 +180,36 @@ def _int64(codes: pl.Series) -> Codes:
     return codes.cast(pl.Int64()).to_numpy()
 
 
-def _latest(keys: Codes, times: pl.Series) -> tuple[Codes, Codes]:
-    """Every key once, sorted, with the latest of its times."""
-    by_key = pl.DataFrame({"key": keys, "time": times}).sort("key")
-    keys, all_times = by_key["key"].to_numpy(), by_key["time"].to_numpy()
-    if not len(keys):
-        return keys, all_times
-    first = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1))
-    if len(first) == len(keys):
-        return keys, all_times
-    return keys[first], np.maximum.reduceat(all_times, first)
+def _whole_users(owners: Codes) -> Iterator[slice]:
+    """Slices of sorted rows, of a few thousand each, that part no user; one at least."""
+    start = 0
+    while start == 0 or start < len(owners):
+        last = min(start + _ROWS, len(owners)) - 1
+        end = int(np.searchsorted(owners, owners[last], side="right")) if len(owners) else 1
+        yield slice(start, end)
+        start = end
 
 
-def _freshness(times: Codes, starts: Codes, half_life_days: float) -> Vectors:
-    if not len(times):
-        return np.zeros(0, dtype=np.float32)
-    newest = np.repeat(np.maximum.reduceat(times, starts[:-1]), np.diff(starts))
-    days = (newest - times) / _DAY_US
-    freshness: Vectors = np.exp2(-days / half_life_days).astype(np.float32)
-    return freshness
+def _shelved(
+    ranks: npt.NDArray[np.int32], owners: Codes, times: Codes, half_life_days: float
+) -> tuple[Codes, npt.NDArray[np.int32], Vectors]:
+    """How many items each user has, the items in order, and their freshness.
+
+    Args:
+        ranks: Place of each item among all.
+        owners: Of all rows of some users, sorted.
+        times: In microseconds.
+        half_life_days: Of the freshness.
+    """
+    by_item = np.lexsort((ranks, owners))
+    ranks, times = ranks[by_item], times[by_item]  # users stand where they stood
+    new_user = np.diff(owners, prepend=-1) != 0
+    first = np.flatnonzero(new_user | (np.diff(ranks, prepend=-1) != 0))
+    if not len(first):
+        return np.zeros(0, np.int64), ranks, np.zeros(0, np.float32)
+    latest = np.maximum.reduceat(times, first)
+    starts = np.flatnonzero(new_user[first])
+    sizes = np.diff(starts, append=len(first))
+    newest = np.repeat(np.maximum.reduceat(latest, starts), sizes)
+    days = (newest - latest) / _DAY_US
+    return sizes, ranks[first], np.exp2(-days / half_life_days).astype(np.float32)
