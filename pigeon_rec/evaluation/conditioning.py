@@ -67,10 +67,10 @@ class _WithoutHistory(PigeonPipeline):
         reference: Tensor,
         keys: Sequence[str],
         history_ratio: float,
-        reference_ratio: float,
+        reference_ratios: Sequence[float],
     ) -> tuple[Tensor, Tensor]:
         kept, kept_reference = super().masks(
-            history, reference, keys, history_ratio, reference_ratio
+            history, reference, keys, history_ratio, reference_ratios
         )
         return torch.zeros_like(kept), kept_reference
 

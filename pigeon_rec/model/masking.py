@@ -18,7 +18,33 @@ from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput, TokenizerDecoder
 from pigeon_rec.model.tokens import ImageTokens, Vocabulary, pack
 
-__all__ = ["MaskedImages", "decode_kept", "mask_images"]
+__all__ = [
+    "MaskedImages",
+    "ScoredImages",
+    "decode_kept",
+    "draw_masks",
+    "mask_images",
+    "score_images",
+]
+
+
+@dataclass(frozen=True)
+class ScoredImages:
+    """What masks of any ratio are drawn from.
+
+    Attributes:
+        history: Bare codes of the history images.
+        target: One image per sample.
+        row: Both in one row per sample.
+        types: Token types int64 `[B, T]` of `row`.
+        scores: Relevance `[B, T]`.
+    """
+
+    history: ImageTokens
+    target: ImageTokens
+    row: ImageTokens
+    types: Tensor
+    scores: MaskScores
 
 
 @dataclass(frozen=True)
@@ -64,24 +90,49 @@ def mask_images(
         width: Places of a joined row; the longest row's by default. With one width for all, no
             row's arithmetic depends on its neighbours.
     """
+    scored = score_images(personalisation, history, target, width=width)
+    return draw_masks(personalisation, scored, history_ratio, target_ratio, gumbel, rebuild=rebuild)
+
+
+def score_images(
+    personalisation: Personalisation,
+    history: ImageTokens,
+    target: ImageTokens,
+    *,
+    width: int | None = None,
+) -> ScoredImages:
+    """The first half of `mask_images`, which asks for no ratio; arguments as there."""
     generator = personalisation.mask_generator
     row = history.join(target)
     row = row if width is None else row.padded(width)
     of_target = row.image == history.lengths.shape[1]
     types = torch.where(of_target, TARGET, HISTORY).masked_fill(~row.present, PADDING)
-    published = generator.config.published
-    special = row.present & (row.ids < personalisation.vocabulary.first_code)
-    if not published:
-        types = types.masked_fill(special, PADDING)
+    if not generator.config.published:
+        types = types.masked_fill(_special(row, personalisation.vocabulary), PADDING)
     embeds = personalisation.token_embeddings(row.ids.clamp(min=0))
     # The opening and closing ids of an image that keeps every patch stand beyond the table.
     positions = row.positions.clamp(max=generator.config.max_position)
-    scores = generator(embeds, positions, types)
+    return ScoredImages(history, target, row, types, generator(embeds, positions, types))
+
+
+def draw_masks(
+    personalisation: Personalisation,
+    scored: ScoredImages,
+    history_ratio: float,
+    target_ratio: float,
+    gumbel: Tensor,
+    *,
+    rebuild: bool | None = None,
+) -> MaskedImages:
+    """The second half of `mask_images`; arguments as there."""
+    generator = personalisation.mask_generator
+    history, target, row = scored.history, scored.target, scored.row
+    scores, types = scored.scores, scored.types
     keep = generator.keep_history(scores, types, history_ratio, gumbel)
     keep = keep + generator.keep_target(scores, types, target_ratio, gumbel, rebuild=rebuild)
     keep = generator.decisions(keep)
-    if not published:
-        keep = torch.where(special, 1.0, keep)
+    if not generator.config.published:
+        keep = torch.where(_special(row, personalisation.vocabulary), 1.0, keep)
     behind = history.lengths.sum(1, keepdim=True)
     return MaskedImages(
         _kept_of(history, keep, torch.zeros_like(behind)),
@@ -90,6 +141,11 @@ def mask_images(
         types,
         scores,
     )
+
+
+def _special(row: ImageTokens, vocabulary: Vocabulary) -> Tensor:
+    """Opening and closing ids, bool `[B, T]`."""
+    return row.present & (row.ids < vocabulary.first_code)
 
 
 def _kept_of(tokens: ImageTokens, keep: Tensor, first: Tensor) -> ImageTokens:

@@ -15,13 +15,20 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pigeon_rec.model.configuration import AdapterConfig, LanguageModelConfig, PigeonConfig
-from pigeon_rec.model.mask_generator import HISTORY, TARGET, MaskGenerator
+from pigeon_rec.model.mask_generator import HISTORY, TARGET, MaskGenerator, MaskScores
 from pigeon_rec.model.merging import Instruction, merge_images
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 from pigeon_rec.model.tokens import REFERENCE, ImageTokens, Vocabulary
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 
-__all__ = ["Instruction", "InstructionTexts", "Personalisation", "ReferenceAdapter", "Vocabulary"]
+__all__ = [
+    "Instruction",
+    "InstructionTexts",
+    "Personalisation",
+    "ReferenceAdapter",
+    "Relevance",
+    "Vocabulary",
+]
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,21 @@ class InstructionTexts:
         """The same ids on a device."""
         there = {name: ids.to(device) for name, ids in vars(self).items() if ids is not None}
         return InstructionTexts(**there)
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """How relevant the codes of histories and references are, in one row each.
+
+    Attributes:
+        scores: Of all codes, `[B, images * P + P]`.
+        types: Token types int64 `[B, images * P + P]`.
+        history: Shape of the histories, `[B, images, P]`.
+    """
+
+    scores: MaskScores
+    types: Tensor
+    history: torch.Size
 
 
 class ReferenceAdapter(nn.Module):
@@ -138,6 +160,11 @@ class Personalisation(nn.Module):
             History keep `[B, images, P]` and reference keep `[B, P]`, 0/1, straight-through;
             without gradient where the mask generator is `published`.
         """
+        relevance = self.relevance(history, reference)
+        return self.keep(relevance, history_ratio, reference_ratio, gumbel)
+
+    def relevance(self, history: Tensor, reference: Tensor) -> Relevance:
+        """What masks of any ratio are drawn from; arguments as of `masks`."""
         codes = torch.cat([history, reference.unsqueeze(1)], dim=1)  # [B, images + 1, P]
         types = torch.full_like(codes, HISTORY)
         types[:, -1] = TARGET
@@ -146,11 +173,18 @@ class Personalisation(nn.Module):
         places = places.flatten(1).masked_fill(types == 0, 0)
         ids = (codes.flatten(1) + self.vocabulary.first_code).clamp(min=0)
         scores = self.mask_generator(self.token_embeddings(ids), places, types)
-        kept_history = self.mask_generator.keep_history(scores, types, history_ratio, gumbel)
-        kept_reference = self.mask_generator.keep_target(scores, types, reference_ratio, gumbel)
-        keep = self.mask_generator.decisions(kept_history + kept_reference)
-        split = history[0].numel()
-        return keep[:, :split].view(history.shape), keep[:, split:]
+        return Relevance(scores, types, history.shape)
+
+    def keep(
+        self, relevance: Relevance, history_ratio: float, reference_ratio: float, gumbel: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `masks`, of codes that have been scored."""
+        generator, scores, types = self.mask_generator, relevance.scores, relevance.types
+        kept_history = generator.keep_history(scores, types, history_ratio, gumbel)
+        kept_reference = generator.keep_target(scores, types, reference_ratio, gumbel)
+        keep = generator.decisions(kept_history + kept_reference)
+        split = relevance.history[1:].numel()
+        return keep[:, :split].view(relevance.history), keep[:, split:]
 
     def instruct(
         self, texts: InstructionTexts, history: Tensor, history_keep: Tensor
@@ -169,25 +203,29 @@ class Personalisation(nn.Module):
         Raises:
             ValueError: `texts.history` is not for as many pictures as `history`.
         """
-        opening, asked = self._opening(texts, len(history)), self._request(texts)
-        text, mask = (torch.cat(parts, 1) for parts in zip(opening, asked, strict=True))
+        begun, rest = self._beginning(texts), self._rest(texts)
+        text, mask = (torch.cat(parts, 1) for parts in zip(begun, rest, strict=True))
         return self._merge(text, mask, history, history_keep, texts)
 
-    def instruct_history(
+    def instruct_beginning(
         self, texts: InstructionTexts, history: Tensor, history_keep: Tensor
     ) -> Instruction:
-        """The part of `instruct` that does not depend on the request: up to the last picture.
+        """The part of `instruct` that stands before the reference: history and target text.
 
-        What is computed from it can be read on with any target and reference of the same user.
+        What is computed from it can be read on with the reference masked in any way, or away.
         """
-        text, mask = self._opening(texts, len(history))
-        return self._merge(text, mask, history, history_keep, texts)
+        return self._merge(*self._beginning(texts), history, history_keep, texts)
 
-    def instruct_request(self, texts: InstructionTexts) -> Instruction:
-        """The other part: target text, reference places, response, image start."""
-        text, mask = self._request(texts)
+    def instruct_rest(self, texts: InstructionTexts) -> Instruction:
+        """The other part: reference places, response, image start."""
+        text, mask = self._rest(texts)
         none = ImageTokens.from_rows(text[:, :0], text[:, :0])
         return merge_images(text, mask, none, self.vocabulary, text.shape[1])
+
+    def _beginning(self, texts: InstructionTexts) -> tuple[Tensor, Tensor]:
+        """Task text, the places of the pictures, target text: ids and bool mask, both `[B, L]`."""
+        opening, mask = self._opening(texts, len(texts.target))
+        return torch.cat([opening, texts.target], 1), torch.cat([mask, texts.target_mask], 1)
 
     def _opening(self, texts: InstructionTexts, batch: int) -> tuple[Tensor, Tensor]:
         """Task text and the places of the pictures: ids and bool mask, both `[B, L]`.
@@ -206,14 +244,13 @@ class Personalisation(nn.Module):
         mask = torch.cat([torch.ones_like(prefix).bool(), shown], 1)
         return torch.cat([prefix, titled], 1), mask
 
-    def _request(self, texts: InstructionTexts) -> tuple[Tensor, Tensor]:
-        """Ids and bool mask, both `[B, L]`."""
-        batch, vocabulary = len(texts.target), self.vocabulary
+    def _rest(self, texts: InstructionTexts) -> tuple[Tensor, Tensor]:
+        """Reference places, response, image start: ids and bool mask, both `[B, L]`."""
+        vocabulary = self.vocabulary
         reference = texts.prefix.new_full((self.adapter.tokens,), vocabulary.image_end)
         start = texts.prefix.new_tensor([vocabulary.image_start])
-        rest = torch.cat([reference, texts.response, start]).expand(batch, -1)
-        mask = torch.cat([texts.target_mask, torch.ones_like(rest).bool()], 1)
-        return torch.cat([texts.target, rest], 1), mask
+        rest = torch.cat([reference, texts.response, start]).expand(len(texts.target), -1)
+        return rest, torch.ones_like(rest).bool()
 
     def _merge(
         self, text: Tensor, mask: Tensor, history: Tensor, keep: Tensor, texts: InstructionTexts

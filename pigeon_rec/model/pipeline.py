@@ -377,30 +377,32 @@ class PigeonPipeline:
         reference: Tensor,
         keys: Sequence[str],
         history_ratio: float,
-        reference_ratio: float,
+        reference_ratios: Sequence[float],
     ) -> tuple[Tensor, Tensor]:
         """Keep decisions as `Personalisation.masks`, each row's noise drawn for its key alone.
 
-        The history's do not depend on `reference_ratio`, so all candidates of a request share them.
+        The history's do not depend on the reference's ratio: all candidates of a request share
+        them, and what both are drawn from is scored once.
 
         Args:
             history: int64 code rows `[B, images, P]`.
             reference: int64 code rows `[B, P]`.
             keys: One per request.
             history_ratio: Share of history codes to mask.
-            reference_ratio: Share of reference codes to mask.
+            reference_ratios: Shares of reference codes to mask, at least one.
+
+        Returns:
+            History keep `[B, images, P]`, and reference keep `[ratios, B, P]`.
         """
-        candidates = [candidate_key(key, reference_ratio) for key in keys]
-        noise = torch.cat(
-            [
-                gumbel_noise(keys, "mask", (history[0].numel(),)),
-                gumbel_noise(candidates, "mask", (reference.shape[1],)),
-            ],
-            dim=1,
-        )
-        return self.personalisation.masks(
-            history, reference, history_ratio, reference_ratio, noise.to(self.device)
-        )
+        relevance = self.personalisation.relevance(history, reference)
+        past = gumbel_noise(keys, "mask", (history[0].numel(),))
+        masks = []
+        for ratio in reference_ratios:
+            candidates = [candidate_key(key, ratio) for key in keys]
+            own = gumbel_noise(candidates, "mask", (reference.shape[1],))
+            noise = torch.cat([past, own], dim=1).to(self.device)
+            masks.append(self.personalisation.keep(relevance, history_ratio, ratio, noise))
+        return masks[0][0], torch.stack([kept for _, kept in masks])
 
     def _write(
         self,
@@ -411,46 +413,42 @@ class PigeonPipeline:
         settings: GenerationConfig,
     ) -> Tensor:
         """One batch at all mask ratios -> codes int64 `[B, ratios, P]`."""
-        masks = [
-            self.masks(history, reference, keys, settings.history_mask_ratio, ratio)
-            for ratio in settings.mask_ratios
-        ]
-        # The history is read once: its mask is the same at every ratio.
-        begun = self.personalisation.instruct_history(texts, history, masks[0][0])
-        prefix = read_prefix(self.personalisation, begun)
-        asked = self.personalisation.instruct_request(texts)
-        ratios, rows = len(settings.mask_ratios), len(keys)
+        keep_history, keep = self.masks(
+            history, reference, keys, settings.history_mask_ratio, settings.mask_ratios
+        )
+        # All before the reference is read once: it is the same at every ratio.
+        begun = self.personalisation.instruct_beginning(texts, history, keep_history)
         written = self._write_on(
-            prefix,
-            _repeated(asked, ratios),
-            reference.repeat(ratios, 1),
-            torch.cat([keep for _, keep in masks]),
+            read_prefix(self.personalisation, begun),
+            self.personalisation.instruct_rest(texts),
+            reference,
+            keep,
             [candidate_key(key, ratio) for ratio in settings.mask_ratios for key in keys],
             settings,
         )
-        return written.view(ratios, rows, -1).transpose(0, 1)
+        return written.view(*keep.shape[:2], -1).transpose(0, 1)
 
     def _write_on(
         self,
         prefix: ReadPrefix,
-        asked: Instruction,
+        rest: Instruction,
         reference: Tensor,
         keep: Tensor,
         keys: Sequence[str],
         settings: GenerationConfig,
     ) -> Tensor:
-        """All candidates `[n, P]`, from reference codes `[n, P]` kept by `keep [n, P]`."""
+        """Candidates `[ratios * B, P]` of references `[B, P]` that `keep [ratios, B, P]` masks."""
         scale = settings.reference_guidance
         if scale != 1.0:
-            # Guided away from what would be written without the reference.
-            asked = _repeated(asked, 2)
-            reference = torch.cat([reference, reference])
-            keep = torch.cat([keep, torch.zeros_like(keep)])
+            # What all of a request are guided away from: the reference masked away.
+            keep = torch.cat([keep, torch.zeros_like(keep[:1])])
+        ways, keep = len(keep), keep.flatten(0, 1)
+        reference = reference.repeat(ways, 1)
         decoded = self.decode(reference, keep)
         best = min(settings.top_k, 1 + self.config.tokenizer.codebook_size)
         return sample_codes(
             self.personalisation,
-            asked,
+            _repeated(rest, ways),
             self.personalisation.adapter(decoded),
             gumbel_noise(keys, "tokens", (self.config.tokenizer.patches, best)).to(self.device),
             settings.temperature,

@@ -1,6 +1,6 @@
 """What the language model has read already, computed once and read on from many times.
 
-Keys and values of a user's history serve every request, mask ratio and side of guidance: in a
+Keys and values of history and target text serve every mask ratio and side of guidance: in a
 causal model nothing that follows changes them. They are not copied for those who read on either.
 All that read on from one history look at it in one product of matrices, and at what is their own
 apart; the two are put together by the sums of their exponentials, as in attention by blocks
@@ -162,6 +162,12 @@ class _RoomyLayer(DynamicLayer):
         self._stored[1, :, :, before : self._tokens] = value_states
         self.keys, self.values = self._stored[:, :, :, : self._tokens]
         return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Goes on with these rows, int64; one may come more than once."""
+        if self._stored is not None:
+            self._stored = self._stored[:, indices]
+            self.keys, self.values = self._stored[:, :, :, : self._tokens]
 
 
 AttentionInterface.register(_ATTENTION, attend_behind_prefix)

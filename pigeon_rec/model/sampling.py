@@ -43,10 +43,10 @@ def sample_codes(
         gumbel: Gumbel noise `[B, most codes, top-k]`; its last sizes set the longest list and k.
         temperature: Divides the logits; below 1 is more certain.
         guides: `[B, most codes, hidden]`, added where the code of each place is written.
-        guidance_scale: 1 samples as trained. Otherwise the second half of the rows are the same
-            requests with the reference masked away, and logits move by this factor from those to
-            the first half's (classifier-free guidance, arXiv 2207.12598); only the first half is
-            returned, and `gumbel` has its rows.
+        guidance_scale: Logits move by this factor from those of untold rows to a row's own
+            (classifier-free guidance, arXiv 2207.12598). The untold rows, with the reference masked
+            away, stand behind those that `gumbel` is for; row i is led away from untold row i
+            modulo their number. Without untold rows, or at 1, it samples as trained.
         prefix: What stands before the instructions and is read already, for B rows or fewer: row i
             reads on from beginning i modulo their number.
 
@@ -59,11 +59,17 @@ def sample_codes(
     attention, positions, cache = _begin(personalisation, instruction, prefix, most)
     if guides is not None:
         embeds[:, -1] += guides[:, 0]
+    sides = _sides(len(gumbel), len(embeds)).to(reference.device)
     written: list[Tensor] = []
     alive = torch.ones(len(gumbel), dtype=torch.bool, device=reference.device)
     for step in range(most):
         logits, cache = _read(personalisation, embeds, attention, positions, cache, prefix)
-        logits = _guided(logits, guidance_scale) / temperature
+        if len(logits) < len(sides):
+            # Untold rows differ from the first code on, by what they are to have written.
+            logits, attention, positions = (t[sides] for t in (logits, attention, positions))
+            guides = None if guides is None else guides[sides]
+            cache.batch_select_indices(sides)
+        logits = _guided(logits, len(gumbel), guidance_scale) / temperature
         if personalisation.fixed_length or step == 0:
             logits[:, _END] = -math.inf
         column = _drawn(logits, gumbel[:, step])
@@ -72,8 +78,7 @@ def sample_codes(
         if not alive.any():
             break
         ids = personalisation.vocabulary.image_end + column
-        if guidance_scale != 1.0:
-            ids = torch.cat([ids, ids])
+        ids = ids.repeat(len(sides) // len(ids))
         embeds = personalisation.token_embeddings(ids).unsqueeze(1)
         if guides is not None and step + 1 < most:
             embeds = embeds + guides[:, step + 1 : step + 2]
@@ -119,10 +124,16 @@ def _read(
     return personalisation.code_logits(out.last_hidden_state[:, -1]).float(), out.past_key_values
 
 
-def _guided(logits: Tensor, scale: float) -> Tensor:
-    """Scores `[2 B, codes]` of both halves -> `[B, codes]`; as they come where nothing guides."""
-    if scale == 1.0:
-        return logits
+def _sides(told: int, rows: int) -> Tensor:
+    """Rows to write on with, int64: those that are told, and an untold one for each of them."""
+    itself = torch.arange(told)
+    return itself if rows == told else torch.cat([itself, told + itself % (rows - told)])
+
+
+def _guided(logits: Tensor, rows: int, scale: float) -> Tensor:
+    """Scores `[2 B, codes]` of both sides -> `[B, codes]`; as they come where nothing guides."""
+    if len(logits) == rows or scale == 1.0:
+        return logits[:rows]
     told, untold = logits.log_softmax(-1).chunk(2)
     return untold + scale * (told - untold)
 

@@ -179,7 +179,9 @@ class PairMaker:
         history = torch.from_numpy(self.codes[batch.history[row]]).unsqueeze(0)
         reference = torch.from_numpy(self.codes[batch.reference[row]]).unsqueeze(0)
         share = self.settings.candidates.history_mask_ratio
-        history_keep, reference_keep = self.pipeline.masks(history, reference, [key], share, ratio)
+        history_keep, (reference_keep,) = self.pipeline.masks(
+            history, reference, [key], share, [ratio]
+        )
         return {
             "history_codes": history.flatten().tolist(),
             "history_keep": (history_keep.flatten() > 0.5).tolist(),

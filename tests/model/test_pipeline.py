@@ -149,9 +149,8 @@ def test_all_arithmetic_is_done_in_batches_of_one_shape(pipeline: PigeonPipeline
         draw(pipeline, list(range(count)))
     for hook in hooks:
         hook.remove()
-    # References at both ratios, and twice, since guidance draws without them as well; pictures are
-    # rendered one by one.
-    assert shapes.pop("tokenizer_decoder") == {16, 1}
+    # References at both ratios and, for guidance, masked away; pictures are rendered one by one.
+    assert shapes.pop("tokenizer_decoder") == {12, 1}
     assert shapes.pop("image_generator") == {1}
     assert all(seen == {4} for seen in shapes.values())
 
@@ -182,13 +181,24 @@ def test_a_history_is_masked_alike_at_every_ratio(pipeline: PigeonPipeline) -> N
     with torch.inference_mode():
         past = torch.from_numpy(pipeline.encode_images(HISTORY.reshape(-1, 16, 16, 3)))
         past, codes = past.view(ROWS, 3, 16), torch.from_numpy(pipeline.encode_images(REFERENCE))
-        masks = [pipeline.masks(past, codes, KEYS, 0.3, ratio) for ratio in (0.5, 0.25, 0.75)]
-        others = pipeline.masks(past, codes, [f"{key}1" for key in KEYS], 0.3, 0.5)
-    assert all(torch.equal(masks[0][0], kept) for kept, _ in masks[1:])
-    assert not torch.equal(others[0], masks[0][0])
+        ratios = (0.5, 0.25, 0.75)
+        kept_history, kept = pipeline.masks(past, codes, KEYS, 0.3, ratios)
+        alone = [pipeline.masks(past, codes, KEYS, 0.3, [ratio]) for ratio in ratios]
+        others, _ = pipeline.masks(past, codes, [f"{key}1" for key in KEYS], 0.3, [0.5])
+    assert all(torch.equal(kept_history, history) for history, _ in alone)
+    assert torch.equal(kept, torch.cat([reference for _, reference in alone]))
+    assert not torch.equal(others, kept_history)
     # Each ratio draws the reference's mask anew: fewer kept is not a part of more kept.
-    few, many = masks[2][1] > 0.5, masks[1][1] > 0.5
-    assert (few & ~many).any()
+    assert ((kept[2] > 0.5) & (kept[1] < 0.5)).any()
+
+
+def test_codes_are_scored_once_for_the_masks_of_all_ratios(pipeline: PigeonPipeline) -> None:
+    scored = []
+    generator = pipeline.personalisation.mask_generator
+    hook = generator.register_forward_hook(lambda *_: scored.append(1))
+    draw(pipeline)
+    hook.remove()
+    assert len(scored) == 2  # one for each batch of four
 
 
 def test_a_history_is_read_once_for_all_candidates(pipeline: PigeonPipeline) -> None:

@@ -43,7 +43,7 @@ def kept() -> Tensor:
 
 
 def begun(model: Personalisation, ragged: bool = False) -> ReadPrefix:
-    return read_prefix(model, model.instruct_history(texts(*LENGTHS), history(ragged), kept()))
+    return read_prefix(model, model.instruct_beginning(texts(*LENGTHS), history(ragged), kept()))
 
 
 def noise(k: int = 8) -> Tensor:
@@ -55,10 +55,11 @@ def noise(k: int = 8) -> Tensor:
 def test_codes_are_those_of_the_whole_instruction(ragged: bool) -> None:
     model = tiny_personalisation(DYNAMIC if ragged else TINY)
     whole = model.instruct(texts(*LENGTHS), history(ragged), kept())
-    asked = model.instruct_request(texts(*LENGTHS))
-    assert asked.ids.shape[1] + 2 + 2 * 16 == whole.ids.shape[1]
+    asked = model.instruct_rest(texts(*LENGTHS))
+    prefix = begun(model, ragged)
+    assert prefix.attention.shape[1] + asked.ids.shape[1] == whole.ids.shape[1]
     one = sample_codes(model, whole, references(ROWS), noise())
-    other = sample_codes(model, asked, references(ROWS), noise(), prefix=begun(model, ragged))
+    other = sample_codes(model, asked, references(ROWS), noise(), prefix=prefix)
     assert torch.equal(one, other)
     assert len(one.unique()) > 4
 
@@ -69,9 +70,9 @@ def test_a_beginning_with_titles_is_read_on_from_as_well(ragged: bool) -> None:
     model = tiny_personalisation(DYNAMIC if ragged else TINY)
     told = titled(texts(*LENGTHS), [[3, 1], [1, 1], [5, 2], [2, 4]])
     whole = model.instruct(told, history(ragged), kept())
-    prefix = read_prefix(model, model.instruct_history(told, history(ragged), kept()))
+    prefix = read_prefix(model, model.instruct_beginning(told, history(ragged), kept()))
     assert (~prefix.attention).any()
-    asked = model.instruct_request(told)
+    asked = model.instruct_rest(told)
     one = sample_codes(model, whole, references(ROWS), noise())
     other = sample_codes(model, asked, references(ROWS), noise(), prefix=prefix)
     assert torch.equal(one, other)
@@ -84,16 +85,36 @@ def test_both_sides_of_guidance_read_on_from_one_beginning() -> None:
     whole = model.instruct(texts(*LENGTHS, *LENGTHS), *(t.repeat(2, 1, 1) for t in (
         history(False), kept()
     )))  # fmt: skip
-    asked = model.instruct_request(texts(*LENGTHS, *LENGTHS))
+    asked = model.instruct_rest(texts(*LENGTHS, *LENGTHS))
     told = torch.cat([references(ROWS), torch.zeros(ROWS, 4, 32)])
     one = sample_codes(model, whole, told, noise(), guidance_scale=2.5)
     other = sample_codes(model, asked, told, noise(), guidance_scale=2.5, prefix=begun(model))
     assert torch.equal(one, other)
 
 
+def test_candidates_of_one_request_share_the_row_that_guides_them_away() -> None:
+    """Each has one of its own once a code is written, since it reads on what they wrote."""
+    model, scale, copies = tiny_personalisation(TINY), 2.5, 3
+    told = torch.cat([references(ROWS, seed=seed) for seed in range(copies)])
+    with seeded(11):
+        guides = torch.randn(copies + 1, ROWS, 16, 32)
+        gumbel = -torch.empty(copies * ROWS, 16, 8).exponential_().log()
+
+    def written(untold: int) -> Tensor:
+        asked = model.instruct_rest(texts(*LENGTHS * (copies + untold)))
+        shown = torch.cat([told, torch.zeros(untold * ROWS, 4, 32)])
+        led = torch.cat([guides[:copies], guides[-1:].expand(untold, -1, -1, -1)]).flatten(0, 1)
+        return sample_codes(
+            model, asked, shown, gumbel, guides=led, guidance_scale=scale, prefix=begun(model)
+        )
+
+    assert torch.equal(written(1), written(copies))
+    assert not torch.equal(written(1), written(0))
+
+
 def test_a_beginning_is_read_on_from_again_and_again() -> None:
     model = tiny_personalisation(TINY)
-    prefix, asked = begun(model), model.instruct_request(texts(*LENGTHS))
+    prefix, asked = begun(model), model.instruct_rest(texts(*LENGTHS))
     before = [t.clone() for layer in prefix.layers for t in layer]
     drawn = [
         sample_codes(model, asked, references(ROWS, seed=seed), noise(), prefix=prefix)
@@ -108,14 +129,14 @@ def test_a_beginning_is_read_on_from_again_and_again() -> None:
 def test_masked_history_leaves_no_trace_in_a_beginning() -> None:
     model = tiny_personalisation(TINY)
     changed = torch.where(kept() > 0.5, history(False), (history(False) + 11) % 32)
-    other = read_prefix(model, model.instruct_history(texts(*LENGTHS), changed, kept()))
+    other = read_prefix(model, model.instruct_beginning(texts(*LENGTHS), changed, kept()))
     for one, two in zip(begun(model).layers, other.layers, strict=True):
         assert torch.equal(one[0], two[0])
         assert torch.equal(one[1], two[1])
 
 
 def test_a_cache_with_room_holds_what_the_librarys_own_holds() -> None:
-    ours, library = read_on(tiny_personalisation(TINY), 5), DynamicCache()
+    ours, library = read_on(tiny_personalisation(TINY), 6), DynamicCache()
     with seeded(3):
         for new in (3, 1, 1):
             keys, values = torch.randn(ROWS, 2, new, 16), torch.randn(ROWS, 2, new, 16)
@@ -123,6 +144,12 @@ def test_a_cache_with_room_holds_what_the_librarys_own_holds() -> None:
             found = ours.update(keys, values, 0)
             assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
             assert ours.get_seq_length() == library.get_seq_length()
+        rows = torch.tensor([3, 0, 0, 2, 3])
+        for cache in (ours, library):
+            cache.batch_select_indices(rows)
+        keys, values = torch.randn(2, len(rows), 2, 1, 16)
+        wanted, found = library.update(keys, values, 0), ours.update(keys, values, 0)
+        assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 @given(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.errors import ModelError
-from pigeon_rec.model.masking import decode_kept, mask_images
+from pigeon_rec.model.masking import decode_kept, draw_masks, score_images
 from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
 from pigeon_rec.model.published.generator import PublishedGenerator
 from pigeon_rec.model.randomness import gumbel_noise
@@ -56,28 +56,33 @@ class PublishedPipeline(PigeonPipeline):
         reference: Tensor,
         keys: Sequence[str],
         history_ratio: float,
-        reference_ratio: float,
+        reference_ratios: Sequence[float],
     ) -> tuple[Tensor, Tensor]:
         vocabulary = self.personalisation.vocabulary
         shown, asked = history != NO_CODE, reference != NO_CODE
         target = ImageTokens.from_codes(reference.unsqueeze(1), vocabulary).wrapped(vocabulary)
         width = shown[0].numel() + reference.shape[1] + 2
-        masked = mask_images(
-            self.personalisation,
-            ImageTokens.from_codes(history, vocabulary),
-            target,
-            history_ratio,
-            reference_ratio,
-            self._mask_noise(shown, asked, keys, reference_ratio),
-            rebuild=False,
-            width=width,
-        )
+        past = ImageTokens.from_codes(history, vocabulary)
+        scored = score_images(self.personalisation, past, target, width=width)
+        masked = [
+            draw_masks(
+                self.personalisation,
+                scored,
+                history_ratio,
+                ratio,
+                self._mask_noise(shown, asked, keys, ratio),
+                rebuild=False,
+            )
+            for ratio in reference_ratios
+        ]
         code = target.present & (target.ids >= vocabulary.first_code)
-        kept_history, kept = masked.history.keep[masked.history.present], masked.target.keep[code]
-        return (
-            torch.ones(shown.shape, device=self.device).masked_scatter(shown, kept_history),
-            torch.ones(asked.shape, device=self.device).masked_scatter(asked, kept),
-        )
+        ones = torch.ones(shown.shape, device=self.device)
+        kept_history = masked[0].history.keep[past.present]
+        kept = [
+            torch.ones(asked.shape, device=self.device).masked_scatter(asked, m.target.keep[code])
+            for m in masked
+        ]
+        return ones.masked_scatter(shown, kept_history), torch.stack(kept)
 
     def _mask_noise(
         self, shown: Tensor, asked: Tensor, keys: Sequence[str], reference_ratio: float

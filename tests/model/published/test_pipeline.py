@@ -188,7 +188,9 @@ def test_masks_are_those_of_the_golden_files_to_the_last(
     codes = torch.from_numpy(published.encode_images(np.stack([r.reference for r in asked])))
     flat = np.concatenate([r.history for r in asked])
     history = torch.from_numpy(published.encode_images(flat)).view(5, IMAGES, PLACES)
-    keep_history, keep = published.masks(history, codes, [r.key for r in asked], 0.2, ratio)
+    # The other ratio is there to see that it does not matter.
+    keys = [r.key for r in asked]
+    keep_history, (_, keep) = published.masks(history, codes, keys, 0.2, [0.5, ratio])
     for i, request in enumerate(asked):
         masked = ByHand(published, request).mask(ratio, PUBLISHED_GENERATION)
         shown, kept = history[i] != NO_CODE, codes[i] != NO_CODE
@@ -237,7 +239,7 @@ def test_padding_to_one_width_changes_only_rounding(published: PublishedPipeline
 def test_a_picture_that_keeps_every_patch_can_be_masked(published: PublishedPipeline) -> None:
     """Its closing id stands beyond the generator's table of positions."""
     history, reference = torch.zeros(1, IMAGES, PLACES).long(), torch.ones(1, PLACES).long()
-    keep_history, keep = published.masks(history, reference, ["k"], 0.2, 0.5)
+    keep_history, (keep,) = published.masks(history, reference, ["k"], 0.2, [0.5])
     assert int(keep_history.sum()) == int(IMAGES * PLACES * (1 - 0.2))
     assert 7 <= int(keep.sum()) <= 9  # of 18 with the two special ids, which count
 
