@@ -7,7 +7,8 @@ and model for each ratio, and the four beams. A night draws the same held-out ca
 from a plan, the loading of model, catalogue and scorer included. Both take turns by blocks of
 cases, so that a busy moment meets both.
 
-`--ablation N` tells for N cases what each measure brings alone, and what all bring without it.
+`--ablation N` tells for N cases what each measure brings alone, what all bring without it, and what
+those would bring that a night does not take by itself.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import hashlib
 import math
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -42,6 +44,7 @@ from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.generate import generate_shard
 from pigeon_rec.nightly.paths import NightPaths, write_parquet
 from pigeon_rec.nightly.plan import PLAN_SCHEMA
+from pigeon_rec.placement import Placement
 from pigeon_rec.scoring import (
     clip_text_score,
     combine_scores,
@@ -49,6 +52,10 @@ from pigeon_rec.scoring import (
     most_promising,
 )
 from pigeon_rec.scoring.encoder import load_encoder
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+    from transformers import LlamaModel
 
 __all__ = [
     "ALL",
@@ -97,10 +104,21 @@ class Measures:
     prefix: bool = field(metadata={"label": "the history read once for all mask ratios"})
     batches: bool = field(metadata={"label": "eight cases in a batch"})
     previews: bool = field(metadata={"label": "the best previews rendered, not all"})
-    solver: bool = field(metadata={"label": "8 multistep steps, not 25 of DDIM"})
+    solver: bool = field(metadata={"label": "6 multistep steps, not 25 of DDIM"})
     unguided: bool = field(metadata={"label": "no guidance of the renderer"})
     writing: bool = field(metadata={"label": "writing guided by the reference, surer"})
     scorer: bool = field(metadata={"label": "one scorer, each picture embedded once"})
+    # What a night does not do by itself, or does in every case.
+    bfloat16: bool = field(default=False, metadata={"label": "bfloat16 (`placement.dtype`)"})
+    eight_bits: bool = field(
+        default=False, metadata={"label": "language model in 8 bits (torch's dynamic quantisation)"}
+    )
+    compiled: bool = field(
+        default=False, metadata={"label": "renderer by `torch.compile`, its compiling not counted"}
+    )
+    planes: bool = field(
+        default=False, metadata={"label": "renderer with channels outermost, not innermost"}
+    )
 
     @property
     def settings(self) -> GenerationConfig:
@@ -116,7 +134,8 @@ class Measures:
         )
 
 
-_NAMES: Final = tuple(measure.name for measure in fields(Measures))
+_NAMES: Final = tuple(measure.name for measure in fields(Measures) if measure.default is MISSING)
+_OTHERS: Final = tuple(measure.name for measure in fields(Measures) if measure.default is False)
 ALL: Final = Measures(*(True for _ in _NAMES))
 NONE: Final = Measures(*(False for _ in _NAMES))
 
@@ -242,14 +261,45 @@ def _write_batch(
 
 
 def pipeline_for(measures: Measures, path: str = _MODEL) -> PigeonPipeline:
-    """The model with the batches and the solver of the measures."""
-    pipeline = PigeonPipeline.from_pretrained(path)
+    """The model as the measures have it: its numbers, batches, solver and renderer."""
+    placement = Placement(dtype="bfloat16" if measures.bfloat16 else "float32")
+    pipeline = PigeonPipeline.from_pretrained(path, placement=placement)
+    if measures.eight_bits:
+        pipeline.personalisation.language_model.model = _in_eight_bits(pipeline)
+    if measures.planes:
+        _use_planes(pipeline.generator.renderer.unet)
+    if measures.compiled:
+        pipeline.generator.renderer.compile()
     if not measures.batches:
         pipeline.batch_size = 1
     if not measures.solver:
         # DDIM on the schedule that the model was trained with.
         pipeline.generator.sampler = pipeline.generator.noise_schedule  # type: ignore[method-assign]
     return pipeline
+
+
+def _in_eight_bits(pipeline: PigeonPipeline) -> LlamaModel:
+    """The language model with weights of 8 bits, and activations brought to 8 bits as they come."""
+    import torch
+    from torch.ao.quantization import quantize_dynamic
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch: its successor is a package of its own
+        model: LlamaModel = quantize_dynamic(  # type: ignore[no-untyped-call]
+            pipeline.personalisation.language_model.model, {torch.nn.Linear}
+        )
+    return model
+
+
+def _use_planes(unet: UNet2DConditionModel) -> None:
+    """Channels outermost, which is torch's way where nothing is said."""
+    import torch
+
+    def plain(_: object, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return given[0].contiguous(memory_format=torch.contiguous_format), *given[1:]
+
+    unet.to(memory_format=torch.contiguous_format)
+    unet.register_forward_pre_hook(plain)
 
 
 def selection_scores(drawn: Drawn, ask: Ask, *, kept: bool, path: str = _MODEL) -> Scores:
@@ -391,18 +441,22 @@ class Row:
 
 
 def ablation(ask: Ask, path: str = _MODEL) -> list[Row]:
-    """The loop, each measure alone, all but each, and all together."""
+    """The loop, each measure alone, all but each, all together, and with each of the others."""
     ways = {"the published loop": NONE}
     for name in _NAMES:
         ways[f"only: {_label(name)}"] = replace(NONE, **{name: True})
     for name in _NAMES:
         ways[f"all but: {_label(name)}"] = replace(ALL, **{name: False})
     ways["all, as a night"] = ALL
+    for name in _OTHERS:
+        ways[f"all, and: {_label(name)}"] = replace(ALL, **{name: True})
     return [_row(label, ask, measures, path) for label, measures in ways.items()]
 
 
 def _row(label: str, ask: Ask, measures: Measures, path: str) -> Row:
     pipeline, clock = pipeline_for(measures, path), Clock()
+    if measures.compiled:  # as it is done when first used
+        draw(pipeline, ask.rows([0]), measures, path=path)
     with clock.running():
         drawn = draw(pipeline, ask, measures, path=path)
         scores = selection_scores(drawn, ask, kept=measures.scorer, path=path)

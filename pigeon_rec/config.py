@@ -110,7 +110,7 @@ class PlanConfig(_Settings):
     cohorts: CohortConfig = CohortConfig()
 
 
-_TWENTIETHS: Final = tuple(step / 20 for step in range(11))
+_FIFTIETHS: Final = tuple(step / 50 for step in range(26))
 """To a half: with more of the reference masked, what it shows is lost more often than not."""
 
 
@@ -132,12 +132,12 @@ class GenerationConfig(_Settings):
     """
 
     history_mask_ratio: Fraction = 0.2
-    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = _TWENTIETHS
+    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = _FIFTIETHS
     rendered: Positive | None = 3
     temperature: Annotated[float, Field(gt=0.0)] = 0.7
     top_k: Positive = 50
     reference_guidance: Annotated[float, Field(ge=1.0)] = 2.5
-    diffusion_steps: Positive = 8
+    diffusion_steps: Positive = 6
     guidance_scale: Annotated[float, Field(ge=1.0)] = 1.0
     image_format: Literal["png", "webp"] = "png"
 

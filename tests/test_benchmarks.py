@@ -328,6 +328,18 @@ def test_the_solver_is_the_one_named(saved: str) -> None:
     assert named == {True: "DPMSolverMultistepScheduler", False: "DDIMScheduler"}
 
 
+@pytest.mark.parametrize("on", ["bfloat16", "eight_bits", "planes"])
+def test_what_a_night_does_not_do_draws_as_well(on: str, saved: str) -> None:
+    other = replace(ALL, **{on: True})
+    drawn = draw(pipeline_for(other, saved), small_ask(), other, QUICK)
+    plain = draw(pipeline_for(ALL, saved), small_ask(), ALL, QUICK)
+    assert drawn.shape == plain.shape
+    if on == "planes":
+        assert np.abs(drawn.astype(int) - plain.astype(int)).max() <= 1
+    else:
+        assert (drawn != plain).any()
+
+
 def test_the_ablation_reads_as_a_table_between_its_marks(tmp_path: Path) -> None:
     loop = Row("the published loop", 6.0, np.array([0.5, 0.6]))
     told = table([loop, Row("all", 0.5, np.array([0.5, 0.7]))])

@@ -14,14 +14,7 @@ from pigeon_rec.evaluation.eyes import ItemViews
 from pigeon_rec.evaluation.methods import Method, Request
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.evaluation.studio import Studio
-from pigeon_rec.scoring import (
-    clip_text_score,
-    combine_scores,
-    history_similarity,
-    judge,
-    most_promising,
-    reference_similarity,
-)
+from pigeon_rec.scoring import judge, most_promising, picture_scores
 from pigeon_rec.scoring.encoder import StickerEncoder
 
 __all__ = ["Chooser", "Chosen"]
@@ -128,12 +121,6 @@ class Chooser:
     ) -> dict[str, NDArray[np.float64]]:
         """Scores `[candidates]` under the names that the gate knows."""
         known = self.items.vectors("cis")
-        text = clip_text_score(drawn, self.texts[case["reference_id"]][None])
-        past = history_similarity(drawn, known[self.items.rows(history)][None])
-        reference = known[self.items.rows([case["reference_id"]])]
-        return {
-            "text_score": text,
-            "history_score": past,
-            "reference_score": reference_similarity(drawn, reference),
-            "selection_score": combine_scores(text, past),
-        }
+        text = self.texts[case["reference_id"]]
+        past = known[self.items.rows(history)]
+        return picture_scores(drawn, text, past, known[self.items.rows([case["reference_id"]])])

@@ -31,12 +31,9 @@ from pigeon_rec.nightly.paths import NightPaths, write_json, write_parquet
 from pigeon_rec.nightly.progress import Progress, silent
 from pigeon_rec.scoring import (
     Rejection,
-    clip_text_score,
-    combine_scores,
-    history_similarity,
     judge,
     most_promising,
-    reference_similarity,
+    picture_scores,
 )
 from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
 
@@ -193,14 +190,8 @@ class _Asked:
 
     def scores(self, seen: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         """Scores `[assets, candidates]` by name, of embedded pictures `[assets, candidates, d]`."""
-        text = clip_text_score(seen, self.texts[:, None])
-        past = history_similarity(seen, self.seen_history[:, None])
-        scores = {
-            "text_score": text,
-            "history_score": past,
-            "reference_score": reference_similarity(seen, self.seen_reference[:, None]),
-            "selection_score": combine_scores(text, past),
-        }
+        known = (self.texts, self.seen_history, self.seen_reference)
+        scores = picture_scores(seen, *(vectors[:, None] for vectors in known))
         return {name: np.round(values, _PLACES) for name, values in scores.items()}
 
 

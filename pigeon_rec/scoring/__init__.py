@@ -23,6 +23,7 @@ from pigeon_rec.scoring.selection import (
     choose_preference_pairs,
     combine_scores,
     most_promising,
+    picture_scores,
     select,
     strip_padding,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "history_similarity",
     "judge",
     "most_promising",
+    "picture_scores",
     "pixel_std",
     "reference_pixel_difference",
     "reference_similarity",

@@ -14,6 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pigeon_rec.scoring.metrics import (
+    FloatArray,
+    clip_text_score,
+    history_similarity,
+    reference_similarity,
+)
+
 __all__ = [
     "TARGET_WEIGHT",
     "Choice",
@@ -22,6 +29,7 @@ __all__ = [
     "choose_preference_pairs",
     "combine_scores",
     "most_promising",
+    "picture_scores",
     "select",
     "strip_padding",
 ]
@@ -150,6 +158,29 @@ def combine_scores(
         raise ValueError(f"`target_weight` must be in [0, 1], received {target_weight}")
     combined: Scores = target_weight * target + (1.0 - target_weight) * history
     return combined
+
+
+def picture_scores(
+    pictures: ArrayLike, texts: ArrayLike, history: ArrayLike, references: ArrayLike
+) -> dict[str, FloatArray]:
+    """All scores of pictures, by the names that gate and warehouse know them by.
+
+    Args:
+        pictures: Image embeddings `[..., dim]`; leading axes of all arguments broadcast.
+        texts: Text embeddings `[..., dim]` of what is to be shown.
+        history: Image embeddings `[..., length, dim]` of the users' histories.
+        references: Image embeddings `[..., dim]` of the references.
+
+    Returns:
+        `text_score`, `history_score`, `reference_score` and `selection_score`, each `[...]`.
+    """
+    text, past = clip_text_score(pictures, texts), history_similarity(pictures, history)
+    return {
+        "text_score": text,
+        "history_score": past,
+        "reference_score": reference_similarity(pictures, references),
+        "selection_score": np.asarray(combine_scores(text, past), np.float64),
+    }
 
 
 def strip_padding(tokens: ArrayLike, pad_id: int) -> list[Indices]:

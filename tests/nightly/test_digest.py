@@ -9,7 +9,7 @@ from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.nightly._digest import settings_hash
 from pigeon_rec.placement import Placement
 
-DEFAULT = "53b9c13ccfebc07966e159c7391e34c5e301ab5d12527616645beb78925d3b1e"
+DEFAULT = "4f05525e077ff1ef08115a04aac16fc783278e1e8da0f8b24d480e6832ba9c2a"
 """As it was before there were placements: keys of pictures that were drawn then still hold."""
 
 

@@ -14,6 +14,7 @@ from pigeon_rec.scoring import (
     choose_preference_pairs,
     combine_scores,
     most_promising,
+    picture_scores,
     select,
     strip_padding,
 )
@@ -155,3 +156,23 @@ def test_what_could_not_be_scored_is_the_least_promising() -> None:
         [1, 2],
         [0, 2],
     ]
+
+
+def test_scores_have_the_names_and_values_that_the_gate_and_selection_know() -> None:
+    """Candidates of several users at once as each alone."""
+    random = np.random.default_rng(2)
+    pictures, texts = random.normal(size=(3, 4, 5)), random.normal(size=(3, 5))
+    history, references = random.normal(size=(3, 2, 5)), random.normal(size=(3, 5))
+    together = picture_scores(pictures, texts[:, None], history[:, None], references[:, None])
+    for user in range(3):
+        alone = picture_scores(pictures[user], texts[user], history[user], references[user])
+        assert list(alone) == ["text_score", "history_score", "reference_score", "selection_score"]
+        for name, values in alone.items():
+            assert values.tolist() == pytest.approx(together[name][user].tolist())
+    one = pictures[0, 1] / np.linalg.norm(pictures[0, 1])
+    cosine = [one @ other / np.linalg.norm(other) for other in (texts[0], *history[0])]
+    assert together["text_score"][0, 1] == pytest.approx(cosine[0])
+    assert together["history_score"][0, 1] == pytest.approx(np.mean(cosine[1:]))
+    assert together["selection_score"][0, 1] == pytest.approx(
+        0.5 * cosine[0] + 0.5 * np.mean(cosine[1:])
+    )
