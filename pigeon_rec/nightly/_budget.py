@@ -12,7 +12,7 @@ from pigeon_rec.warehouse.planning import drawing_times
 
 __all__ = ["DEFAULT_SECONDS", "Budget", "night_budget"]
 
-DEFAULT_SECONDS: Final = 1.4
+DEFAULT_SECONDS: Final = 1.7
 """Seconds per picture before any night was measured: the bundled model with its default settings
 on one CPU core (`python -m benchmarks.generation`, shards of 40)."""
 
