@@ -201,12 +201,13 @@ def _shelved(
         times: In microseconds.
         half_life_days: Of the freshness.
     """
-    by_item = np.lexsort((ranks, owners))
+    if not len(ranks):
+        return np.zeros(0, np.int64), ranks, np.zeros(0, np.float32)
+    # One number for user and item sorts several times as fast as two.
+    by_item = np.argsort((owners - owners[0]) * (int(ranks.max()) + 1) + ranks)
     ranks, times = ranks[by_item], times[by_item]  # users stand where they stood
     new_user = np.diff(owners, prepend=-1) != 0
     first = np.flatnonzero(new_user | (np.diff(ranks, prepend=-1) != 0))
-    if not len(first):
-        return np.zeros(0, np.int64), ranks, np.zeros(0, np.float32)
     latest = np.maximum.reduceat(times, first)
     starts = np.flatnonzero(new_user[first])
     sizes = np.diff(starts, append=len(first))
