@@ -35,7 +35,7 @@ class ScoredImages:
     Attributes:
         history: Bare codes of the history images.
         target: One image per sample.
-        row: Both in one row per sample.
+        row: Both in one row per sample, as they are scored.
         types: Token types int64 `[B, T]` of `row`.
         scores: Relevance `[B, T]`.
     """
@@ -48,22 +48,11 @@ class ScoredImages:
 
 
 @dataclass(frozen=True)
-class MaskedImages:
-    """What the mask generator decided.
+class MaskedImages(ScoredImages):
+    """The same with what the mask generator decided, in `keep` of history, target and row.
 
-    Attributes:
-        history: The history's tokens with their keep decisions.
-        target: The target's.
-        row: Both in one row per sample, as they were scored; `keep` is 0 at padding too.
-        types: Token types int64 `[B, T]` of `row`.
-        scores: Relevance `[B, T]`.
+    In the row it is 0 at padding too.
     """
-
-    history: ImageTokens
-    target: ImageTokens
-    row: ImageTokens
-    types: Tensor
-    scores: MaskScores
 
 
 def mask_images(

@@ -2,7 +2,7 @@
 
 Keys and values of history and target text serve every mask ratio and side of guidance: in a
 causal model nothing that follows changes them. They are not copied for those who read on either.
-All that read on from one history look at it in one product of matrices, and at what is their own
+All that read on from one beginning look at it in one product of matrices, and at what is their own
 apart; the two are put together by the sums of their exponentials, as in attention by blocks
 (arXiv 1805.02867, section 3.1; for shared prefixes arXiv 2402.05099).
 """

@@ -77,8 +77,10 @@ def make_shelves(interactions: pl.DataFrame, item_ids: pl.Series, half_life_days
     """
     codes = codes_of(interactions["item_id"], item_ids, "interactions").astype(np.int32)
     users, owners = _users(interactions["user_id"])
+    if not len(owners):
+        return Shelves(users, np.zeros(1, np.int64), codes, np.zeros(0, np.float32))
     times = interactions["timestamp"].dt.epoch("us").to_numpy()
-    if not interactions["user_id"].is_sorted():
+    if not pl.Series(owners).is_sorted():
         by_user = np.argsort(owners, kind="stable")
         codes, owners, times = codes[by_user], owners[by_user], times[by_user]
     order, rank = _by_id(item_ids)
@@ -181,11 +183,11 @@ def _int64(codes: pl.Series) -> Codes:
 
 
 def _whole_users(owners: Codes) -> Iterator[slice]:
-    """Slices of sorted rows, of a few thousand each, that part no user; one at least."""
+    """Slices of sorted rows, of some ten thousand each, that part no user."""
     start = 0
-    while start == 0 or start < len(owners):
+    while start < len(owners):
         last = min(start + _ROWS, len(owners)) - 1
-        end = int(np.searchsorted(owners, owners[last], side="right")) if len(owners) else 1
+        end = int(np.searchsorted(owners, owners[last], side="right"))
         yield slice(start, end)
         start = end
 
@@ -197,12 +199,10 @@ def _shelved(
 
     Args:
         ranks: Place of each item among all.
-        owners: Of all rows of some users, sorted.
+        owners: Of all rows of one user or more, sorted.
         times: In microseconds.
         half_life_days: Of the freshness.
     """
-    if not len(ranks):
-        return np.zeros(0, np.int64), ranks, np.zeros(0, np.float32)
     # One number for user and item sorts several times as fast as two.
     by_item = np.argsort((owners - owners[0]) * (int(ranks.max()) + 1) + ranks)
     ranks, times = ranks[by_item], times[by_item]  # users stand where they stood
