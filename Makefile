@@ -125,8 +125,8 @@ gpu-profile: $(DEV) ## time the published-size shapes on this machine's accelera
 
 .PHONY: stickers
 stickers: $(DEV) ## rebuild the bundled sticker catalogue and its simulated users (needs npm)
-	$(VENV)/bin/python -m pigeon_rec.data.build_stickers
-	$(VENV)/bin/python -m pigeon_rec.data.simulate
+	$(VENV)/bin/python -m pigeon_rec.demo.build_stickers
+	$(VENV)/bin/python -m pigeon_rec.demo.users
 
 .PHONY: gallery
 gallery: $(PRODUCT) ## draw the gallery of one night again

@@ -34,10 +34,10 @@ from benchmarks.growth import fitted_exponent
 from benchmarks.plan import NIGHT, Thumbnails, made_inputs
 from benchmarks.result import machine, stopwatch
 from pigeon_rec.config import CohortConfig, PlanConfig
-from pigeon_rec.nightly._budget import DEFAULT_SECONDS
-from pigeon_rec.nightly.candidates import recommend
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan import plan_night
+from pigeon_rec.nightly.plan.budget import DEFAULT_SECONDS
+from pigeon_rec.nightly.plan.night import plan_night
+from pigeon_rec.nightly.plan.recommendations import recommend
 
 __all__ = [
     "SCENARIOS",
@@ -49,7 +49,7 @@ __all__ = [
     "write_table",
 ]
 
-CANDIDATES = 2  # proposed to each user
+RECOMMENDATIONS = 2  # proposed to each user
 INTERACTIONS = 8  # of each user
 ITEMS = 2_000  # of the bundled stickers
 NIGHT_HOURS = 8
@@ -155,7 +155,7 @@ def _simulate(scenario: Scenario, folder: Path) -> Outcome:
         folder,
         scenario.simulated,
         scenario.limits,
-        candidates=CANDIDATES,
+        recommendations=RECOMMENDATIONS,
         interactions=INTERACTIONS,
         items=ITEMS,
     )

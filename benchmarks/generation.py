@@ -35,23 +35,24 @@ from benchmarks.result import Bar, Figure, Result, run
 from pigeon_rec.config import GenerationConfig, NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.evaluation.bootstrap import Interval, paired_interval
 from pigeon_rec.evaluation.cases import held_out_cases
 from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.generate import generate_shard
-from pigeon_rec.nightly.paths import NightPaths, write_parquet
-from pigeon_rec.nightly.plan import PLAN_SCHEMA
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.plan.night import PLAN_SCHEMA
 from pigeon_rec.placement import Placement
+from pigeon_rec.runtime.bootstrap import Interval, paired_interval
+from pigeon_rec.runtime.files import write_parquet
 from pigeon_rec.scoring import (
     clip_text_score,
     combine_scores,
     history_similarity,
-    most_promising,
+    shortlist,
 )
-from pigeon_rec.scoring.encoder import load_encoder
+from pigeon_rec.scoring.scorer import load_scorer
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -128,9 +129,9 @@ class Measures:
             mask_ratios=(night if self.previews else published).mask_ratios,
             rendered=(night if self.previews else published).rendered,
             diffusion_steps=(night if self.solver else published).diffusion_steps,
-            guidance_scale=(night if self.unguided else published).guidance_scale,
+            render_guidance=(night if self.unguided else published).render_guidance,
             temperature=(night if self.writing else published).temperature,
-            reference_guidance=(night if self.writing else published).reference_guidance,
+            language_guidance=(night if self.writing else published).language_guidance,
         )
 
 
@@ -221,7 +222,7 @@ def draw(
     codes, places = write(pipeline, ask, measures, settings), None
     if settings.rendered is not None and settings.rendered < codes.shape[1]:
         scores = selection_scores(pipeline.preview(codes), ask, kept=True, path=path)
-        places = most_promising(scores, settings.rendered)
+        places = shortlist(scores, settings.rendered)
     return pipeline.render_candidates(codes, ask.keys, settings, places)
 
 
@@ -312,7 +313,7 @@ def selection_scores(drawn: Drawn, ask: Ask, *, kept: bool, path: str = _MODEL) 
         path: Model that the scorer is saved with.
     """
     if kept:
-        encoder = load_encoder(path)
+        encoder = load_scorer(path)
         flat = encoder.encode_images(drawn.reshape(-1, *drawn.shape[2:]))
         pictures = flat.reshape(*drawn.shape[:2], -1)
         history = encoder.encode_images(ask.images)[ask.history]
@@ -320,9 +321,9 @@ def selection_scores(drawn: Drawn, ask: Ask, *, kept: bool, path: str = _MODEL) 
         return combine_scores(text, history_similarity(pictures, history[:, None]))
     columns = []
     for images in drawn.swapaxes(0, 1):
-        encoder = load_encoder(path)
+        encoder = load_scorer(path)
         text = clip_text_score(encoder.encode_images(images), encoder.encode_texts(ask.semantics))
-        encoder = load_encoder(path)
+        encoder = load_scorer(path)
         seen = encoder.encode_images(ask.images[ask.history.ravel()])
         history = seen.reshape(*ask.history.shape, -1)
         past = history_similarity(encoder.encode_images(images), history)

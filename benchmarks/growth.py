@@ -33,8 +33,8 @@ from benchmarks.plan import NIGHT, Thumbnails
 from benchmarks.result import Curve, Figure, Result, main, stopwatch
 from benchmarks.retrieval import made_world
 from pigeon_rec.config import NightlyConfig, PlanConfig, RetrievalConfig
-from pigeon_rec.nightly.candidates import recommend
-from pigeon_rec.nightly.plan import plan_night
+from pigeon_rec.nightly.plan.night import plan_night
+from pigeon_rec.nightly.plan.recommendations import recommend
 from pigeon_rec.retrieval import HistoryRetriever
 
 __all__ = ["Sizes", "fitted_exponent", "measure"]
@@ -42,7 +42,7 @@ __all__ = ["Sizes", "fitted_exponent", "measure"]
 TIMES = (1, 3, 10, 30, 100)
 AXES = ("users", "items", "history")
 _AS_OF = dt.datetime.combine(NIGHT, dt.time(), dt.UTC) + dt.timedelta(days=1)
-_CANDIDATES = 4  # of each user
+_RECOMMENDATIONS = 4  # of each user
 _STRIDE = 7919  # a prime that divides no number of items here: a user's items are all different
 
 
@@ -191,16 +191,16 @@ def _inputs(sizes: Sizes, folder: Path) -> NightlyConfig:
     ).with_columns(
         timestamp=pl.lit(_AS_OF).dt.cast_time_unit("us") - pl.duration(days=1)
     ).write_parquet(folder / "interactions.parquet")
-    proposed = random.integers(0, sizes.items, sizes.users * _CANDIDATES)
+    proposed = random.integers(0, sizes.items, sizes.users * _RECOMMENDATIONS)
     pl.DataFrame(
-        [names.gather(np.repeat(np.arange(sizes.users), _CANDIDATES)), ids.gather(proposed)]
+        [names.gather(np.repeat(np.arange(sizes.users), _RECOMMENDATIONS)), ids.gather(proposed)]
     ).unique(maintain_order=True).with_columns(score=pl.lit(1.0)).write_parquet(
-        folder / "candidates.parquet"
+        folder / "recommendations.parquet"
     )
     return NightlyConfig(
         catalogue=str(folder / "items.parquet"),
         interactions=str(folder / "interactions.parquet"),
-        candidates=str(folder / "candidates.parquet"),
+        recommendations=str(folder / "recommendations.parquet"),
         work_dir=folder / "var",
         plan=PlanConfig(min_interactions=1),
     )

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pigeon_rec.data.stickers import load_stickers
+from pigeon_rec.demo.stickers import load_stickers
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords
 
 __all__ = ["SIDE", "made_night", "pictures"]

@@ -1,6 +1,6 @@
-"""Planning a night for a million candidate pairs: rows per second, and memory.
+"""Planning a night for a million recommendations: rows per second, and memory.
 
-The plan is the real one, on the bundled catalogue with made-up users: candidates are read and
+The plan is the real one, on the bundled catalogue with made-up users: recommendations are read and
 checked, every item picture is read and embedded, each pair gets a history from its user's own
 items, cohorts are found, the best pairs are chosen and every pair is explained. Only the encoder is
 a small stand-in, since how long weights take is no matter of planning.
@@ -21,14 +21,14 @@ import polars as pl
 
 from benchmarks.result import Bar, Figure, Result, main, stopwatch
 from pigeon_rec.config import NightlyConfig, PlanConfig
-from pigeon_rec.data.stickers import load_stickers
-from pigeon_rec.nightly.candidates import recommend
-from pigeon_rec.nightly.plan import plan_night
+from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.nightly.plan.night import plan_night
+from pigeon_rec.nightly.plan.recommendations import recommend
 
 __all__ = ["NIGHT", "Thumbnails", "made_inputs", "measure"]
 
 _USERS = 50_000
-_CANDIDATES = 20
+_RECOMMENDATIONS = 20
 _INTERACTIONS = 30
 _BUDGET = 20_000
 NIGHT = dt.date(2026, 6, 1)
@@ -52,7 +52,7 @@ def measure(folder: Path, scale: float) -> Result:
         found = process.submit(_plan, folder, scale).result()
     pairs, memory = found["pairs"], found["memory"]
     return Result(
-        f"plan of {pairs:,.0f} candidate pairs of {int(_USERS * scale):,} users",
+        f"plan of {pairs:,.0f} recommendations of {int(_USERS * scale):,} users",
         [
             Figure("whole plan", found["first"], "s", f"{found['planned']:,.0f} pairs planned"),
             Figure("rows", pairs / found["first"], "per s", "every item picture read and embedded"),
@@ -82,7 +82,7 @@ def _plan(folder: Path, scale: float) -> dict[str, float]:
         "again": laps[1],
         "processor": time.process_time() - began,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
-        "pairs": summary.candidates,
+        "pairs": summary.recommendations,
         "planned": summary.planned,
     }
 
@@ -92,17 +92,17 @@ def made_inputs(
     users: int,
     plan: PlanConfig,
     *,
-    candidates: int = _CANDIDATES,
+    recommendations: int = _RECOMMENDATIONS,
     interactions: int = _INTERACTIONS,
     items: int | None = None,
 ) -> NightlyConfig:
-    """Users whose items and candidates follow the popularity that catalogues have.
+    """Users whose items and recommendations follow the popularity that catalogues have.
 
     Args:
         folder: Where the files and the work directory lie.
         users: How many there are.
         plan: Limits of the night.
-        candidates: Pairs proposed to each user.
+        recommendations: Pairs proposed to each user.
         interactions: Of each user, in half a year; repeats of an item among them.
         items: How many of the bundled stickers there are to choose from; all if left out.
     """
@@ -118,10 +118,10 @@ def made_inputs(
         return pl.DataFrame([owners.alias("user_id"), known.gather(chosen).alias("item_id")])
 
     # More are drawn than needed, as repeats of a pair go.
-    pairs = drawn(2 * candidates).unique(maintain_order=True)
-    pairs = pairs.group_by("user_id", maintain_order=True).head(candidates)
+    pairs = drawn(2 * recommendations).unique(maintain_order=True)
+    pairs = pairs.group_by("user_id", maintain_order=True).head(recommendations)
     scores = pl.Series("score", random.random(pairs.height))
-    pairs.with_columns(scores).write_parquet(folder / "candidates.parquet")
+    pairs.with_columns(scores).write_parquet(folder / "recommendations.parquet")
     last = dt.datetime.combine(NIGHT, dt.time(), dt.UTC)
     ages = random.integers(1, 180 * 86400, users * interactions)
     drawn(interactions).with_columns(pl.Series("age", ages)).select(
@@ -131,7 +131,7 @@ def made_inputs(
     ).write_parquet(folder / "interactions.parquet")
     return NightlyConfig(
         interactions=str(folder / "interactions.parquet"),
-        candidates=str(folder / "candidates.parquet"),
+        recommendations=str(folder / "recommendations.parquet"),
         work_dir=folder / "var",
         plan=plan,
     )

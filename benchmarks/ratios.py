@@ -28,10 +28,10 @@ from benchmarks.generation import (
 )
 from benchmarks.result import Bar, Figure, Result, run
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.evaluation.bootstrap import mean_interval
 from pigeon_rec.evaluation.cases import held_out_cases
 from pigeon_rec.evaluation.methods import RATIOS
-from pigeon_rec.scoring import most_promising
+from pigeon_rec.runtime.bootstrap import mean_interval
+from pigeon_rec.scoring import shortlist
 
 __all__ = ["fitted_three", "measure", "reached"]
 
@@ -79,7 +79,7 @@ def measure(folder: Path, scale: float) -> Result:
     rules: dict[str, Places | Sequence[int]] = {
         f"the best three on average ({', '.join(str(RATIOS[place]) for place in three)})": three,
         **{
-            f"the best {_NUMBERS[count]} previews": most_promising(seen, count)
+            f"the best {_NUMBERS[count]} previews": shortlist(seen, count)
             for count in (1, 2, BUDGET)
         },
     }

@@ -17,17 +17,17 @@ from benchmarks.result import Bar, Figure, Result, main, stopwatch
 from pigeon_rec.config import CohortConfig, GenerationConfig, NightlyConfig, PlanConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.interactions import load_interactions
-from pigeon_rec.nightly.candidates import recommend
+from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.generate import generate_shard
-from pigeon_rec.nightly.plan import PlanSummary, plan_night
-from pigeon_rec.nightly.publish import promote_night, publish_night
-from pigeon_rec.nightly.steps import shards_to_draw
+from pigeon_rec.nightly.plan.night import PlanSummary, plan_night
+from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.publish.night import promote_night, publish_night
 
 __all__ = ["measure"]
 
 _USERS = 1440
 _CHANGED = 100  # one user in so many did something
-_CANDIDATES = 10
+_RECOMMENDATIONS = 10
 _FIRST = dt.date(2026, 6, 1)
 _SECOND = dt.date(2026, 6, 2)
 
@@ -67,17 +67,17 @@ def _night(config: NightlyConfig, date: dt.date) -> tuple[PlanSummary, float]:
 
 
 def _world(folder: Path, users: int) -> tuple[NightlyConfig, pl.DataFrame]:
-    """Bundled users with candidates for each, and what one in a hundred does the day after."""
+    """Bundled users with recommendations for each, and what one in a hundred does the day after."""
     catalogue = load_catalogue("bundled")
     until = dt.datetime.combine(_SECOND, dt.time(), dt.UTC)
     interactions, _ = load_interactions("bundled", catalogue, until=until)
     people = interactions["user_id"].unique().sort().head(users)
     known = interactions.filter(pl.col("user_id").is_in(people.implode()))
     known.write_parquet(folder / "interactions.parquet")
-    items = catalogue.items["item_id"].gather_every(len(catalogue) // _CANDIDATES)
-    candidates = people.to_frame().join(items.head(_CANDIDATES).to_frame(), how="cross")
+    items = catalogue.items["item_id"].gather_every(len(catalogue) // _RECOMMENDATIONS)
+    recommendations = people.to_frame().join(items.head(_RECOMMENDATIONS).to_frame(), how="cross")
     place = pl.int_range(pl.len()).over("user_id")
-    candidates.with_columns(score=-place).write_parquet(folder / "candidates.parquet")
+    recommendations.with_columns(score=-place).write_parquet(folder / "recommendations.parquet")
     # They choose again, the day after, what others liked: five new items each.
     active = people.gather_every(_CHANGED)
     others = catalogue.items["item_id"].gather_every(37).head(5)
@@ -86,7 +86,7 @@ def _world(folder: Path, users: int) -> tuple[NightlyConfig, pl.DataFrame]:
     more = more.with_columns(timestamp=pl.lit(noon).cast(known.schema["timestamp"]))
     config = NightlyConfig(
         interactions=str(folder / "interactions.parquet"),
-        candidates=str(folder / "candidates.parquet"),
+        recommendations=str(folder / "recommendations.parquet"),
         work_dir=folder / "var",
         plan=PlanConfig(
             max_assets=users // 2,

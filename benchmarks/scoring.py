@@ -20,7 +20,7 @@ from benchmarks.result import Figure, Result, main, stopwatch, timed
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.scoring import clip_text_score, history_similarity, reference_similarity
-from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
+from pigeon_rec.scoring.scorer import Scorer, load_scorer
 
 __all__ = ["Sample", "batched", "made_samples", "measure", "one_by_one"]
 
@@ -58,7 +58,7 @@ def measure(_: Path, scale: float) -> Result:
     sample = made_samples(max(8, int(ASSETS * scale)))
     loading: list[float] = []
     with stopwatch(loading):
-        load_encoder(MODEL)
+        load_scorer(MODEL)
     _check(sample)
     together, alone = timed(REPEATS, lambda: batched(sample), lambda: one_by_one(sample))
     pictures = sample.drawn.shape[0] * sample.drawn.shape[1]
@@ -92,7 +92,7 @@ def made_samples(assets: int) -> Sample:
 
 def batched(sample: Sample) -> Scores:
     """As `pigeon_rec.nightly.generate` does it; every score `[assets, candidates]`."""
-    scorer = load_encoder(MODEL)
+    scorer = load_scorer(MODEL)
     used, places = np.unique(
         np.column_stack([sample.history, sample.reference]), return_inverse=True
     )
@@ -110,15 +110,15 @@ def batched(sample: Sample) -> Scores:
 def one_by_one(sample: Sample) -> Scores:
     """A scorer per metric, a picture at a time; every score `[assets, candidates]`."""
     return {
-        name: _walk(load_encoder(MODEL), sample, metric)
+        name: _walk(load_scorer(MODEL), sample, metric)
         for name, metric in (("text", _text), ("history", _history), ("reference", _reference))
     }
 
 
-_Metric = Callable[[StickerEncoder, Sample, int, NDArray[np.float32]], float]
+_Metric = Callable[[Scorer, Sample, int, NDArray[np.float32]], float]
 
 
-def _walk(scorer: StickerEncoder, sample: Sample, metric: _Metric) -> NDArray[np.float64]:
+def _walk(scorer: Scorer, sample: Sample, metric: _Metric) -> NDArray[np.float64]:
     return np.array(
         [
             [metric(scorer, sample, asset, _image(scorer, picture)) for picture in candidates]
@@ -127,7 +127,7 @@ def _walk(scorer: StickerEncoder, sample: Sample, metric: _Metric) -> NDArray[np
     )
 
 
-def _text(scorer: StickerEncoder, sample: Sample, asset: int, drawn: NDArray[np.float32]) -> float:
+def _text(scorer: Scorer, sample: Sample, asset: int, drawn: NDArray[np.float32]) -> float:
     # The module itself: the encoder's own method pads to whole batches, which would be unfair.
     ids, mask = scorer.tokenizer.batch([sample.texts[asset]], scorer.module.config.text_length)
     with torch.inference_mode():
@@ -135,21 +135,17 @@ def _text(scorer: StickerEncoder, sample: Sample, asset: int, drawn: NDArray[np.
     return float(clip_text_score(drawn, text))
 
 
-def _history(
-    scorer: StickerEncoder, sample: Sample, asset: int, drawn: NDArray[np.float32]
-) -> float:
+def _history(scorer: Scorer, sample: Sample, asset: int, drawn: NDArray[np.float32]) -> float:
     past = np.stack([_image(scorer, sample.items[row]) for row in sample.history[asset]])
     return float(history_similarity(drawn, past))
 
 
-def _reference(
-    scorer: StickerEncoder, sample: Sample, asset: int, drawn: NDArray[np.float32]
-) -> float:
+def _reference(scorer: Scorer, sample: Sample, asset: int, drawn: NDArray[np.float32]) -> float:
     shown = _image(scorer, sample.items[sample.reference[asset]])
     return float(reference_similarity(drawn, shown))
 
 
-def _image(scorer: StickerEncoder, picture: Pixels) -> NDArray[np.float32]:
+def _image(scorer: Scorer, picture: Pixels) -> NDArray[np.float32]:
     with torch.inference_mode():
         embedding: NDArray[np.float32] = scorer.module.image(to_pixels(picture[None]))[0].numpy()
     return embedding

@@ -154,10 +154,10 @@ def pigeon_nightly() -> None:
 
         return run_in_airflow("report", date, config, work_dir)
 
-    candidates = recommend(**SETTINGS)
+    recommendations = recommend(**SETTINGS)
     shards = plan(**SETTINGS)
     pictures = generate.partial(**SETTINGS).expand(shard=shards)
-    candidates >> shards
+    recommendations >> shards
     pictures >> publish(**SETTINGS) >> promote(**SETTINGS) >> report(**SETTINGS)
 
 

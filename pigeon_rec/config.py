@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from pigeon_rec.errors import ConfigError
 from pigeon_rec.placement import Placement
+from pigeon_rec.runtime.settings import Settings, read_settings
 
 __all__ = [
     "CohortConfig",
-    "GateConfig",
     "GenerationConfig",
     "NightlyConfig",
     "PlanConfig",
+    "QualityGateConfig",
     "RecommenderConfig",
     "ReportConfig",
     "RetrievalConfig",
     "WarehouseConfig",
     "load_config",
-    "read_settings",
 ]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
-Settings = TypeVar("Settings", bound=BaseModel)
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RecommenderConfig(_Settings):
-    """The RecBole model that proposes candidates where no candidate file is given.
+class RecommenderConfig(Settings):
+    """The RecBole model that recommends items where no file of recommendations is given.
 
     `weight_decay` keeps a model that is trained without validation from memorising: BPR finds a
     tenth more of the bundled users' last items with the default than with none.
@@ -54,7 +47,7 @@ class RecommenderConfig(_Settings):
     group_by: str = "concept"
 
 
-class RetrievalConfig(_Settings):
+class RetrievalConfig(Settings):
     """Which interacted items become a user's history for one reference.
 
     The score of an interacted item is `relevance_weight * cosine(item, reference) +
@@ -70,7 +63,7 @@ class RetrievalConfig(_Settings):
     half_life_days: Annotated[float, Field(gt=0.0)] = 30.0
 
 
-class CohortConfig(_Settings):
+class CohortConfig(Settings):
     """Groups of users of like taste, whose pictures stand in for those that users have not.
 
     Attributes:
@@ -89,7 +82,7 @@ class CohortConfig(_Settings):
     refit_days: Positive = 7
 
 
-class PlanConfig(_Settings):
+class PlanConfig(Settings):
     """How many personalised pictures one night may make, and for whom.
 
     Attributes:
@@ -114,7 +107,7 @@ _FIFTIETHS: Final = tuple(step / 50 for step in range(26))
 """To a half: with more of the reference masked, what it shows is lost more often than not."""
 
 
-class GenerationConfig(_Settings):
+class GenerationConfig(Settings):
     """How one personalised picture is drawn; part of its `asset_key`.
 
     Attributes:
@@ -124,10 +117,10 @@ class GenerationConfig(_Settings):
             previews; None renders all, and so does a model without previews.
         temperature: Of the sampling of visual tokens; below 1 is more certain.
         top_k: Visual tokens to sample from at each place.
-        reference_guidance: Classifier-free guidance of the language model on the reference; 1 is
+        language_guidance: Classifier-free guidance of the language model on the reference; 1 is
             none, as published, and half the work.
         diffusion_steps: Solver steps of the renderer.
-        guidance_scale: Classifier-free guidance of the renderer; 1 is none.
+        render_guidance: Classifier-free guidance of the renderer; 1 is none.
         image_format: Of the stored pictures, lossless both.
     """
 
@@ -136,13 +129,13 @@ class GenerationConfig(_Settings):
     rendered: Positive | None = 3
     temperature: Annotated[float, Field(gt=0.0)] = 0.7
     top_k: Positive = 50
-    reference_guidance: Annotated[float, Field(ge=1.0)] = 2.5
+    language_guidance: Annotated[float, Field(ge=1.0)] = 2.5
     diffusion_steps: Positive = 6
-    guidance_scale: Annotated[float, Field(ge=1.0)] = 1.0
+    render_guidance: Annotated[float, Field(ge=1.0)] = 1.0
     image_format: Literal["png", "webp"] = "png"
 
 
-class GateConfig(_Settings):
+class QualityGateConfig(Settings):
     """Below or above these values a picture is recorded as rejected and never served.
 
     `min_text_score` belongs to the bundled scorer: of the real held-out stickers 98 % score above
@@ -159,14 +152,14 @@ class GateConfig(_Settings):
     min_reference_difference: Annotated[float, Field(ge=0.0)] = 4.0
 
 
-class ReportConfig(_Settings):
+class ReportConfig(Settings):
     """How much of a night its gallery page shows; the rest is counted."""
 
     max_users: Positive = 60
     max_assets_per_user: Positive = 2
 
 
-class WarehouseConfig(_Settings):
+class WarehouseConfig(Settings):
     """Where published pictures lie; never what they are.
 
     Attributes:
@@ -194,14 +187,14 @@ def _reachable(address: str) -> str:
     return address
 
 
-class NightlyConfig(_Settings):
+class NightlyConfig(Settings):
     """Everything one night needs; every field has a working default.
 
     Attributes:
         catalogue: `bundled`, or the path of an `items.parquet`.
         interactions: `bundled`, or a RecBole `.inter` or a parquet file.
-        candidates: `recbole` to train `recommender`, a parquet of `user_id, item_id, score`, or
-            the `.pth` of a saved `PigeonRecommender`.
+        recommendations: `recbole` to train `recommender`, a parquet of `user_id, item_id, score`,
+            or the `.pth` of a saved `PigeonRecommender`.
         work_dir: Folder of runs, caches and the warehouse.
         exchange: `disk` where all steps see one work directory. An fsspec address
             (`s3://bucket/nights`) through which plan and shards go where they do not.
@@ -217,7 +210,7 @@ class NightlyConfig(_Settings):
 
     catalogue: str = "bundled"
     interactions: str = "bundled"
-    candidates: str = "recbole"
+    recommendations: str = "recbole"
     work_dir: Path = Path("var")
     exchange: Annotated[str, Field(pattern=r"^(disk|[a-z][a-z0-9+.-]*://.+)$")] = "disk"
     model: str = "sticker-64"
@@ -230,7 +223,7 @@ class NightlyConfig(_Settings):
     retrieval: RetrievalConfig = RetrievalConfig()
     plan: PlanConfig = PlanConfig()
     generation: GenerationConfig = GenerationConfig()
-    gate: GateConfig = GateConfig()
+    gate: QualityGateConfig = QualityGateConfig()
     report: ReportConfig = ReportConfig()
     warehouse: WarehouseConfig = WarehouseConfig()
 
@@ -250,38 +243,3 @@ def load_config(path: Path | None) -> NightlyConfig:
         return NightlyConfig()
     advice = "Give the path of a YAML file, or leave --config out for the defaults"
     return read_settings(NightlyConfig, path, advice)
-
-
-def read_settings(kind: type[Settings], path: Path, advice: str) -> Settings:
-    """Reads a YAML file as settings of one kind, checked whole.
-
-    Args:
-        kind: The pydantic model of the file.
-        path: The file.
-        advice: What to do where there is no such file.
-
-    Raises:
-        ConfigError: The file is missing or no YAML mapping, a key is unknown, or a value is
-            out of range; the message names the field, the value received and what is allowed.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the configuration: {error.strerror}", where=str(path), remedy=advice
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError("the configuration is no valid YAML", where=f"{path}: {error}") from error
-    if not isinstance(raw, dict | None):
-        raise ConfigError("the configuration must be a mapping of settings", where=str(path))
-    try:
-        return kind.model_validate(raw or {})
-    except ValidationError as error:
-        raise ConfigError(
-            "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']} (received {e['input']!r})"
-                for e in error.errors()
-            ),
-            where=str(path),
-            remedy=f"See the fields of {kind.__module__}.{kind.__name__}",
-        ) from error

@@ -23,7 +23,7 @@ class PigeonError(Exception):
 
     Attributes:
         what: What was wrong, as one sentence without a full stop.
-        where: The file, row, field or id at fault, if one is known.
+        location: The file, row, field or id at fault, if one is known.
         remedy: What the reader can do about it, if anything.
         exit_code: Process exit status of the command line for this kind of error.
         retryable: Whether running the same step again may succeed without a change.
@@ -32,26 +32,28 @@ class PigeonError(Exception):
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
 
-    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
+    def __init__(
+        self, what: str, *, location: str | None = None, remedy: str | None = None
+    ) -> None:
         self.what = what
-        self.where = where
+        self.location = location
         self.remedy = remedy
-        super().__init__(what, where, remedy)
+        super().__init__(what, location, remedy)
 
     def __str__(self) -> str:
-        place = f" [{self.where}]" if self.where else ""
+        place = f" [{self.location}]" if self.location else ""
         advice = f". {self.remedy}" if self.remedy else ""
         return f"{self.what}{place}{advice}"
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only facts survive pickling between worker processes.
-        return (_rebuild, (type(self), self.what, self.where, self.remedy))
+        return (_rebuild, (type(self), self.what, self.location, self.remedy))
 
 
 def _rebuild(
-    kind: type[PigeonError], what: str, where: str | None, remedy: str | None
+    kind: type[PigeonError], what: str, location: str | None, remedy: str | None
 ) -> PigeonError:
-    return kind(what, where=where, remedy=remedy)
+    return kind(what, location=location, remedy=remedy)
 
 
 class ConfigError(PigeonError, ValueError):

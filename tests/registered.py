@@ -6,9 +6,9 @@ import datetime as dt
 import shutil
 from pathlib import Path
 
-from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.runtime.digests import folder_sha256
 from pigeon_rec.warehouse import open_warehouse
 from pigeon_rec.warehouse.models import TrainedModel, promote_model, register_model
 

@@ -38,13 +38,13 @@ from benchmarks.made_assets import SIDE, made_night
 from benchmarks.ratios import fitted_three, reached
 from benchmarks.result import Bar, Curve, Figure, Result, machine, main, run, timed
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.data.stickers import load_training_stickers
+from pigeon_rec.demo.stickers import load_training_stickers
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.cases import CASE_SCHEMA
 from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan import PLAN_SCHEMA
+from pigeon_rec.nightly.plan.night import PLAN_SCHEMA
 from pigeon_rec.warehouse import image_faults, stage
 from tests.model.tiny import QUICK, pictures, tiny_pipeline
 from tests.small_world import NIGHT

@@ -63,9 +63,9 @@ def test_errors_are_json_objects_for_scripts(pigeon: Pigeon) -> None:
     error = json.loads(outcome.out)["error"]
     assert outcome.code == 2
     assert error["kind"] == "ConfigError"
-    assert error["where"] == "date"
+    assert error["location"] == "date"
     assert error["retryable"] is False
-    assert set(error) == {"kind", "what", "where", "remedy", "retryable"}
+    assert set(error) == {"kind", "what", "location", "remedy", "retryable"}
 
 
 def test_wrong_setting_stops_before_any_work(pigeon: Pigeon, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_every_error_is_ours_and_ends_with_a_status(kind: type[PigeonError]) -> 
 
 
 def test_the_message_says_what_where_and_what_to_do() -> None:
-    error = ConfigError("a value is wrong", where="night.yaml: seed", remedy="Write a number")
+    error = ConfigError("a value is wrong", location="night.yaml: seed", remedy="Write a number")
     assert str(error) == "a value is wrong [night.yaml: seed]. Write a number"
     assert str(ConfigError("a value is wrong")) == "a value is wrong"
     assert isinstance(error, ValueError)
@@ -27,6 +27,6 @@ def test_the_message_says_what_where_and_what_to_do() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_facts_survive_a_process_border(kind: type[PigeonError]) -> None:
-    copy = pickle.loads(pickle.dumps(kind("what", where="where", remedy="remedy")))  # noqa: S301
+    copy = pickle.loads(pickle.dumps(kind("what", location="location", remedy="remedy")))  # noqa: S301
     assert type(copy) is kind
-    assert (copy.what, copy.where, copy.remedy) == ("what", "where", "remedy")
+    assert (copy.what, copy.location, copy.remedy) == ("what", "location", "remedy")

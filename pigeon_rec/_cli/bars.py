@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from pigeon_rec.nightly.progress import Progress
+    from pigeon_rec.runtime.progress import Progress
 
 __all__ = ["Bars", "choose_progress"]
 
@@ -41,7 +41,7 @@ class Bars:
 
 def choose_progress(*, quiet: bool) -> Progress:
     """Returns silence, bars or log lines, by the wish of the caller and the kind of stderr."""
-    from pigeon_rec.nightly.progress import log_lines, log_progress, silent
+    from pigeon_rec.runtime.progress import log_lines, log_progress, silent
 
     if quiet:
         return silent

@@ -119,9 +119,9 @@ def scorer(
     as_json: AsJson = False,
 ) -> None:
     """Say what a scorer is worth: what it knows of all real held-out artwork."""
-    from pigeon_rec.evaluation.scorer_worth import worth_of_model
+    from pigeon_rec.evaluation.scorer_accuracy import accuracy_of_model
 
-    _tell("scorer", worth_of_model(model).as_dict(), as_json=as_json)
+    _tell("scorer", accuracy_of_model(model).as_dict(), as_json=as_json)
 
 
 @app.command("train-judges")

@@ -76,7 +76,7 @@ def register(
     as_json: AsJson = False,
 ) -> None:
     """Enter a model that no alignment made, so that it can be promoted."""
-    from pigeon_rec.nightly.models import register_by_hand
+    from pigeon_rec.drawing.models import register_by_hand
 
     folder, _ = _places(config, work_dir)
     _tell(register_by_hand(model, folder, reason), as_json=as_json)
@@ -117,7 +117,7 @@ def _found(registry: Path, version: str | None) -> RegisteredModel:
         known = ", ".join(model.version for model in list_models(registry)) or "none"
         raise WarehouseError(
             "no model was promoted yet" if version is None else f"there is no model {version!r}",
-            where=str(registry),
+            location=str(registry),
             remedy=f"Registered are: {known}",
         )
     return model

@@ -84,8 +84,8 @@ def movielens(
 
 def made_posters(source: Source, out: Out, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Draw made posters, plain pictures from title, genres and year, for films without any."""
-    from pigeon_rec.data.made_posters import make_posters
     from pigeon_rec.data.movielens import read_movielens
+    from pigeon_rec.demo.posters import make_posters
 
     count = make_posters(read_movielens(source).films, out)
     summary = {"made_posters": count, "folder": str(out)}
@@ -97,7 +97,7 @@ def demo_movies(
 ) -> None:
     """Make the demo movie set: RecBole's ml-100k with made posters, and a night.yaml for it."""
     from pigeon_rec._cli.bars import choose_progress
-    from pigeon_rec.data.demo_movies import make_demo
+    from pigeon_rec.demo.films import make_demo
 
     progress = choose_progress(quiet=quiet or as_json)
     imported, config = make_demo(

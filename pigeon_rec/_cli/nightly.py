@@ -78,7 +78,7 @@ def _yesterday() -> dt.date:
 
 
 for _step, _help in {
-    "recommend": "Propose candidate pairs: train the recommender, or check the given file.",
+    "recommend": "Propose recommendations: train the recommender, or check the given file.",
     "plan": "Choose the pairs worth a picture and split them into shards.",
     "generate": None,
     "publish": "Write the night into the warehouse, in one transaction.",

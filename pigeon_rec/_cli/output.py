@@ -73,6 +73,6 @@ def _cell(value: object) -> str:
 
 def _error_fields(error: Exception) -> dict[str, Any]:
     if isinstance(error, PigeonError):
-        facts = {"what": error.what, "where": error.where, "remedy": error.remedy}
+        facts = {"what": error.what, "location": error.location, "remedy": error.remedy}
         return {"kind": type(error).__name__, **facts, "retryable": error.retryable}
     return {"kind": type(error).__name__, "what": str(error)}

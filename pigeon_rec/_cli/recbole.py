@@ -1,4 +1,4 @@
-"""`pigeon-rec recbole ...`: item vectors for RecBole, its runs with our wrapper, and candidates."""
+"""`pigeon-rec recbole ...`: item vectors, runs with our wrapper, recommendations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    no_args_is_help=True, help="RecBole experiments with pictures: features, runs, candidates."
+    no_args_is_help=True, help="RecBole experiments with pictures: features, runs, recommendations."
 )
 
 Catalogue = Annotated[
@@ -118,12 +118,12 @@ def export(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a trained run's best items per user: the night's `candidates` file."""
+    """Write a trained run's best items per user: the night's `recommendations` file."""
     from pigeon_rec.recbole_plugin.model_top_k import export_model_top_k
 
     top = export_model_top_k(checkpoint, out, top_k)
     summary = {"path": str(out), "pairs": top.height, "users": top["user_id"].n_unique()}
-    print_result("candidates", summary, as_json=as_json, quiet=quiet)
+    print_result("recommendations", summary, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -178,11 +178,11 @@ def _draw_night(study: Study, users: int, progress: Any) -> None:
 
     if study.served.exists():
         return
-    interactions, candidates, date = study.night_inputs(users)
+    interactions, recommendations, date = study.night_inputs(users)
     settings = NightlyConfig.model_validate(
         {
             "interactions": str(interactions),
-            "candidates": str(candidates),
+            "recommendations": str(recommendations),
             "work_dir": study.folder / "night",
             "plan": {"max_assets": users * 10, "max_assets_per_user": 10, "shards": 8},
             "generation": {"mask_ratios": [0.0]},

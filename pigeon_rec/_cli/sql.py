@@ -52,7 +52,7 @@ def _bindings(params: list[str]) -> dict[str, str]:
         if not (name and equals):
             raise ConfigError(
                 f"a parameter needs a name and a value, received {name!r}",
-                where="--param",
+                location="--param",
                 remedy="Write it as --param user_id=u1",
             )
     return {name: value for name, _, value in pairs}

@@ -24,7 +24,7 @@ def stickers(unpack: Unpack = None, as_json: AsJson = False) -> None:
     """List the styles of the bundled stickers, with their counts."""
     import polars as pl
 
-    from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, load_stickers
+    from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, load_stickers
 
     catalogue = load_stickers()
     counted = catalogue.group_by("style", maintain_order=True).agg(

@@ -52,9 +52,11 @@ def _add(recipe: str, line: str) -> None:
         as_json: AsJson = False,
         quiet: Quiet = False,
     ) -> None:
-        from pigeon_rec.training.recipes import load_plan, run_recipe
+        from pigeon_rec.training.recipes import load_training_config, run_recipe
 
-        path = run_recipe(recipe, load_plan(plan), out, start=start, show_progress=not quiet)
+        path = run_recipe(
+            recipe, load_training_config(plan), out, start=start, show_progress=not quiet
+        )
         _tell(recipe, path, as_json=as_json, quiet=quiet)
 
     app.command(recipe, help=line)(command)
@@ -64,10 +66,12 @@ def _pairs(
     plan: Plan = "sticker-64", out: Out = _OUT, as_json: AsJson = False, quiet: Quiet = False
 ) -> None:
     from pigeon_rec._cli.bars import choose_progress
+    from pigeon_rec.training.configuration import load_training_config
     from pigeon_rec.training.pairs import make_pairs
-    from pigeon_rec.training.plan import load_plan
 
-    path = make_pairs(load_plan(plan), out, progress=choose_progress(quiet=quiet or as_json))
+    path = make_pairs(
+        load_training_config(plan), out, progress=choose_progress(quiet=quiet or as_json)
+    )
     _tell("pairs", path, as_json=as_json, quiet=quiet)
 
 
@@ -88,9 +92,9 @@ def adopt(
 ) -> None:
     """Take parts of a finished model over as they are, for what builds on them."""
     from pigeon_rec.training.adopt import adopt as take_over
-    from pigeon_rec.training.recipes import load_plan
+    from pigeon_rec.training.recipes import load_training_config
 
-    for path in take_over(model, load_plan(plan), out, recipes):
+    for path in take_over(model, load_training_config(plan), out, recipes):
         _tell(path.parent.name, path, as_json=as_json, quiet=quiet)
 
 
@@ -104,9 +108,9 @@ def bundle(
 ) -> None:
     """Put the trained recipes together as one model folder, in half precision."""
     from pigeon_rec.training.bundle import bundle as put_together
-    from pigeon_rec.training.recipes import load_plan
+    from pigeon_rec.training.recipes import load_training_config
 
-    path = put_together(load_plan(plan), out, destination)
+    path = put_together(load_training_config(plan), out, destination)
     _tell("bundle", path, as_json=as_json, quiet=quiet)
 
 

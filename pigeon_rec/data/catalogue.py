@@ -17,7 +17,7 @@ import polars as pl
 
 from pigeon_rec.data._images import BrokenImage, decode, read_image
 from pigeon_rec.data.aspect import SQUARE, Aspect
-from pigeon_rec.data.stickers import STICKERS_PATH
+from pigeon_rec.demo.stickers import STICKERS_PATH
 from pigeon_rec.errors import CatalogueError
 
 __all__ = ["OPTIONAL_COLUMNS", "REQUIRED_COLUMNS", "Catalogue", "Problem", "load_catalogue"]
@@ -34,13 +34,13 @@ class Problem:
     Attributes:
         kind: Stable code, for example `image_missing` or `unknown_item`.
         subject: The id at fault.
-        where: File and row, or the path of the picture.
+        location: File and row, or the path of the picture.
         message: One sentence for people.
     """
 
     kind: str
     subject: str
-    where: str
+    location: str
     message: str
 
 
@@ -83,7 +83,7 @@ class Catalogue:
         if (codes < 0).any():
             unknown = [item_ids[i] for i in np.flatnonzero(codes < 0)]
             raise CatalogueError(
-                f"{len(unknown)} item ids are not in the catalogue", where=_few(unknown)
+                f"{len(unknown)} item ids are not in the catalogue", location=_few(unknown)
             )
         return self.items[codes]
 
@@ -118,8 +118,8 @@ class Catalogue:
                 encoded = read_image(content, uri, sha256, self.root)
                 pixels[place] = decode(encoded, (height, width), stretch=stretch)
             except BrokenImage as broken:
-                where = f"image_uri {uri!r}" + (f" in {self.root}" if self.root else "")
-                problems[item_id] = Problem(broken.kind, item_id, where, str(broken))
+                location = f"image_uri {uri!r}" + (f" in {self.root}" if self.root else "")
+                problems[item_id] = Problem(broken.kind, item_id, location, str(broken))
         return pixels, list(problems.values())
 
     def image_hashes(self, item_ids: Sequence[str]) -> list[str]:
@@ -150,7 +150,7 @@ def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise CatalogueError(
             f"cannot read the catalogue: {error}",
-            where=str(path),
+            location=str(path),
             remedy="Give the path of an items.parquet, or `bundled`",
         ) from error
     root = None if bundled else path.resolve().parent
@@ -162,7 +162,7 @@ def _checked(items: pl.DataFrame, path: Path) -> pl.DataFrame:
     if missing:
         raise CatalogueError(
             f"columns are missing: {', '.join(missing)}",
-            where=str(path),
+            location=str(path),
             remedy=f"A catalogue has {', '.join(REQUIRED_COLUMNS)}",
         )
     types = dict.fromkeys(REQUIRED_COLUMNS, pl.String()) | {
@@ -173,7 +173,7 @@ def _checked(items: pl.DataFrame, path: Path) -> pl.DataFrame:
     for name, kind in types.items():
         if items.schema[name] != kind:
             raise CatalogueError(
-                f"column {name} holds {items.schema[name]}, not {kind}", where=str(path)
+                f"column {name} holds {items.schema[name]}, not {kind}", location=str(path)
             )
     optional = [name for name in OPTIONAL_COLUMNS if name in items.columns]
     kept = list(dict.fromkeys([*types, *optional]))
@@ -193,7 +193,8 @@ def _refuse(items: pl.DataFrame, fault: pl.Expr, what: str, path: Path) -> None:
     first = bad.head(_SHOWN).select("row", "item_id").iter_rows()
     shown = ", ".join(f"row {row} (item_id {item_id!r})" for row, item_id in first)
     raise CatalogueError(
-        f"{bad.height} of {items.height} rows are unusable: each {what}", where=f"{path}, {shown}"
+        f"{bad.height} of {items.height} rows are unusable: each {what}",
+        location=f"{path}, {shown}",
     )
 
 

@@ -17,8 +17,8 @@ import polars as pl
 
 from pigeon_rec.data._images import MAX_BYTES, BrokenImage, decode, read_file
 from pigeon_rec.data.catalogue import Problem
-from pigeon_rec.data.made_posters import MADE, is_made
 from pigeon_rec.data.movielens import MovieLens
+from pigeon_rec.demo.posters import MADE, is_made
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 
 __all__ = ["MovieImport", "PosterNames", "import_movies", "poster_names", "read_semantics"]
@@ -87,7 +87,7 @@ def import_movies(
     if items.is_empty():
         raise CatalogueError(
             f"none of {data.films.height} films has a usable poster",
-            where=f"{posters}, files named by {names} id"
+            location=f"{posters}, files named by {names} id"
             + (f"; first: {problems[0].message}" if problems else ""),
             remedy="Check what the files are named by; links.csv tells the ids of IMDb and TMDB",
         )
@@ -96,7 +96,7 @@ def import_movies(
     if kept.is_empty():
         raise InteractionError(
             f"none of {data.ratings.height} ratings is {min_rating} or more of a film with poster",
-            where=str(posters),
+            location=str(posters),
             remedy="Lower the least rating, or add posters",
         )
     catalogue, interactions = out / "items.parquet", out / "interactions.parquet"
@@ -126,7 +126,9 @@ def poster_names(text: str) -> PosterNames:
     for name in known:
         if text == name:
             return name
-    raise ConfigError(f"posters are named by {' or '.join(known)}, not by {text!r}", where="names")
+    raise ConfigError(
+        f"posters are named by {' or '.join(known)}, not by {text!r}", location="names"
+    )
 
 
 def read_semantics(path: Path) -> dict[str, str]:
@@ -138,12 +140,12 @@ def read_semantics(path: Path) -> dict[str, str]:
     try:
         rows = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise CatalogueError(f"cannot read the semantics: {error}", where=str(path)) from error
+        raise CatalogueError(f"cannot read the semantics: {error}", location=str(path)) from error
     for name in ("item_id", "semantics"):
         if rows.schema.get(name) != pl.String():
             raise CatalogueError(
                 f"column {name} is missing or holds no strings",
-                where=str(path),
+                location=str(path),
                 remedy="Write a parquet file of item_id and semantics",
             )
     return dict(rows.select("item_id", "semantics").drop_nulls().iter_rows())
@@ -164,8 +166,8 @@ def _items(
                 raise BrokenImage("image_missing", f"there is no poster of {names} id {own}")
             picture = _picture(posters, name, out / _POSTERS)
         except BrokenImage as broken:
-            where = str(posters / name) if name else str(posters)
-            problems.append(Problem(broken.kind, film["item_id"], where, str(broken)))
+            location = str(posters / name) if name else str(posters)
+            problems.append(Problem(broken.kind, film["item_id"], location, str(broken)))
             continue
         about = semantics.get(film["item_id"]) or _about(film["genres"], film["year"])
         genres = str(film["genres"])
@@ -183,7 +185,7 @@ def _files(folder: Path, names: PosterNames) -> dict[str, str]:
     Listed and not built from ids, so that no id can name a file outside.
     """
     if not folder.is_dir():
-        raise CatalogueError("there is no folder of posters", where=str(folder))
+        raise CatalogueError("there is no folder of posters", location=str(folder))
     found: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in _SUFFIXES:

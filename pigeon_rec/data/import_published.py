@@ -107,8 +107,10 @@ def import_published(
     _make_folder(out)
     items, problems = _items(dataset, root, out, progress or (lambda *_: None))
     if items.is_empty():
-        first = f"{problems[0].where}: {problems[0].message}" if problems else str(dataset.folder)
-        raise CatalogueError("no item has a usable picture", where=first)
+        first = (
+            f"{problems[0].location}: {problems[0].message}" if problems else str(dataset.folder)
+        )
+        raise CatalogueError("no item has a usable picture", location=first)
     interactions, unknown = _known(_interactions(dataset), items, ("item_id",))
     sequences, cut = _known(_sequences(dataset), items, ("target_id", "history_ids"))
     for frame, name in ((items, "items"), (interactions, "interactions"), (sequences, "sequences")):
@@ -136,7 +138,7 @@ def _refuse_paths_outside(dataset: PublishedDataset, root: Path) -> None:
         if outside:
             raise CatalogueError(
                 f"the file is refused: path {path!r} lies outside the image folder",
-                where=f"{dataset.paths_file}[{number}]",
+                location=f"{dataset.paths_file}[{number}]",
                 remedy=f"Every path must stay in {root}, links followed",
             )
 
@@ -145,7 +147,7 @@ def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CatalogueError(f"cannot write there: {error.strerror}", where=str(out)) from error
+        raise CatalogueError(f"cannot write there: {error.strerror}", location=str(out)) from error
 
 
 def _items(
@@ -161,8 +163,8 @@ def _items(
             decode(read_image(data, path, digest, root), 8)  # limits and contents, no more
             uri = _place(root / path, root, out)
         except BrokenImage as broken:
-            where = f"{dataset.paths_file}[{number}]: {path}"
-            problems.append(Problem(broken.kind, str(number), where, str(broken)))
+            location = f"{dataset.paths_file}[{number}]: {path}"
+            problems.append(Problem(broken.kind, str(number), location, str(broken)))
         else:
             words = _words(facts, dataset.semantics[number], path)
             own = {"item_id": str(number), "image_uri": uri, "image_sha256": digest}

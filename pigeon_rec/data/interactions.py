@@ -14,7 +14,7 @@ from types import MappingProxyType
 import polars as pl
 
 from pigeon_rec.data.catalogue import Catalogue, Problem
-from pigeon_rec.data.stickers import INTERACTIONS_PATH
+from pigeon_rec.demo.stickers import INTERACTIONS_PATH
 from pigeon_rec.errors import InteractionError
 
 __all__ = ["INTERACTION_SCHEMA", "load_interactions"]
@@ -74,7 +74,7 @@ def _read_atomic(path: Path) -> pl.DataFrame:
         if given != [header]:
             raise InteractionError(
                 f"the header has {', '.join(given) or 'nothing'} for {name}, not {header}",
-                where=f"{path}, line 1",
+                location=f"{path}, line 1",
                 remedy="An atomic file starts with tab-separated name:type fields",
             )
     return rows.select(pl.col(header).alias(name) for name, header in _ATOMIC_HEADERS.items())
@@ -87,13 +87,13 @@ def _read_parquet(path: Path) -> pl.DataFrame:
         raise _unreadable(path, error) from error
     missing = [name for name in INTERACTION_SCHEMA if name not in rows.columns]
     if missing:
-        raise InteractionError(f"columns are missing: {', '.join(missing)}", where=str(path))
+        raise InteractionError(f"columns are missing: {', '.join(missing)}", location=str(path))
     rows = rows.select(INTERACTION_SCHEMA.names())
     for name in ("user_id", "item_id"):
         if rows.schema[name] != pl.String():
             raise InteractionError(
                 f"column {name} holds {rows.schema[name]}, not strings",
-                where=str(path),
+                location=str(path),
                 remedy="Ids are strings: cast the column",
             )
     return rows
@@ -110,7 +110,7 @@ def _checked(rows: pl.DataFrame, path: Path, atomic: bool) -> pl.DataFrame:
             zoned = zoned.dt.replace_time_zone("UTC")
         return rows.with_columns(zoned.dt.convert_time_zone("UTC"))
     if not (kind.is_numeric() or kind == pl.String()):
-        raise InteractionError(f"column timestamp holds {kind}, not a time", where=str(path))
+        raise InteractionError(f"column timestamp holds {kind}, not a time", location=str(path))
     seconds = rows.with_columns(second=pl.col("timestamp").cast(pl.Float64, strict=False))
     usable = pl.col("second").is_between(0, _LAST_SECOND).fill_null(value=False)
     _refuse(seconds, ~usable, "timestamp is not in seconds since 1970", path, atomic)
@@ -125,7 +125,7 @@ def _refuse(rows: pl.DataFrame, fault: pl.Expr, what: str, path: Path, atomic: b
         values = ", ".join(f"{name}={row[name]!r}" for name in INTERACTION_SCHEMA)
         raise InteractionError(
             f"{what} ({values}), in {bad.height} of {rows.height} rows",
-            where=_place(path, row["row"], atomic),
+            location=_place(path, row["row"], atomic),
         )
 
 
@@ -135,7 +135,7 @@ def _unknown(rows: pl.DataFrame, path: Path, atomic: bool) -> list[Problem]:
         Problem(
             kind="unknown_item",
             subject=item_id,
-            where=_place(path, row, atomic),
+            location=_place(path, row, atomic),
             message=f"item {item_id!r} is not in the catalogue; its interactions are left out "
             f"({count})",
         )
@@ -150,6 +150,6 @@ def _place(path: Path, row: int, atomic: bool) -> str:
 def _unreadable(path: Path, error: Exception) -> InteractionError:
     return InteractionError(
         f"cannot read the interactions: {error}",
-        where=str(path),
+        location=str(path),
         remedy="Give a RecBole .inter file, a parquet file, or `bundled`",
     )

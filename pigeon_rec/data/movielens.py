@@ -71,7 +71,7 @@ def read_movielens(folder: Path) -> MovieLens:
     items = sorted(folder.glob("*.item")) if folder.is_dir() else []
     if len(items) != 1:
         found = ", ".join(path.name for path in items) or "neither movies.csv nor an .item file"
-        raise CatalogueError(f"no data set: found {found}", where=str(folder), remedy=_REMEDY)
+        raise CatalogueError(f"no data set: found {found}", location=str(folder), remedy=_REMEDY)
     return MovieLens(_atomic_films(items[0]), _atomic_ratings(items[0].with_suffix(".inter")))
 
 
@@ -162,7 +162,7 @@ def _read(path: Path, names: dict[str, str], error: type[PigeonError]) -> pl.Dat
     try:
         rows = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as cause:
-        raise error(f"cannot read the file: {cause}", where=str(path), remedy=_REMEDY) from cause
+        raise error(f"cannot read the file: {cause}", location=str(path), remedy=_REMEDY) from cause
     for name in names:
         _present(rows, (name,), path, error)
     return rows.select(pl.col(old).alias(new) for old, new in names.items()).with_row_index(
@@ -176,7 +176,7 @@ def _read_atomic(path: Path, error: type[PigeonError]) -> pl.DataFrame:
         rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
         rows = rows.rename({name: name.split(":")[0] for name in rows.columns})
     except (OSError, pl.exceptions.PolarsError) as cause:
-        raise error(f"cannot read the file: {cause}", where=str(path), remedy=_REMEDY) from cause
+        raise error(f"cannot read the file: {cause}", location=str(path), remedy=_REMEDY) from cause
     _present(rows, ("item_id",), path, error)
     return rows.with_row_index("row", offset=1)
 
@@ -189,7 +189,7 @@ def _present(
     if found is None:
         raise error(
             f"there is no column {' or '.join(names)}",
-            where=f"{path}, line 1: {', '.join(rows.columns)}",
+            location=f"{path}, line 1: {', '.join(rows.columns)}",
             remedy=_REMEDY,
         )
     return found
@@ -203,5 +203,5 @@ def _refuse(
         first = ", ".join(f"{k}={v!r}" for k, v in bad.row(0, named=True).items() if k != "row")
         raise error(
             f"{what} ({first}), in {bad.height} of {rows.height} rows",
-            where=f"{path}, row {bad['row'][0]}",
+            location=f"{path}, row {bad['row'][0]}",
         )

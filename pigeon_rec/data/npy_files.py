@@ -64,17 +64,17 @@ def load_npy(path: Path) -> Any:
     except OSError as error:
         raise CatalogueError(
             f"cannot read the file: {error.strerror}",
-            where=str(path),
+            location=str(path),
             remedy="Give the folder that holds the dataset's .npy files",
         ) from error
     except _Refused as refused:
         raise CatalogueError(
             f"the file is refused: {refused}",
-            where=str(path),
+            location=str(path),
             remedy="Only numpy arrays and plain containers are read; nothing in it was run",
         ) from refused
     except _DAMAGED as error:
-        raise CatalogueError(f"the file is damaged: {error}", where=str(path)) from error
+        raise CatalogueError(f"the file is damaged: {error}", location=str(path)) from error
 
 
 class _Refused(Exception):

@@ -114,16 +114,16 @@ def load_prompt(scenario: str, folder: Path = _FOLDER) -> PromptTemplate:
     if not re.fullmatch(r"[a-z0-9_-]+", scenario) or not path.is_file():
         raise ConfigError(
             f"there is no scenario {scenario!r}",
-            where=str(folder),
+            location=str(folder),
             remedy=f"Choose one of: {', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}",
         )
     try:
         template = _Template.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
-        raise ConfigError("the template is no valid YAML", where=f"{path}: {error}") from error
+        raise ConfigError("the template is no valid YAML", location=f"{path}: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"the template is not usable: {faults}", where=str(path)) from error
+        raise ConfigError(f"the template is not usable: {faults}", location=str(path)) from error
     _check_placeholders("target", template.target, _TARGET_FIELDS, path)
     _check_placeholders("history", template.history, _HISTORY_FIELDS, path)
     return PromptTemplate(
@@ -145,13 +145,13 @@ def _check_placeholders(piece: str, text: str, fields: tuple[str, ...], path: Pa
         # Plain names only: `{title.__class__}` or `{title!r}` would reach into the values.
         parts = [part[1:] for part in string.Formatter().parse(text) if part[1] is not None]
     except ValueError as error:
-        raise ConfigError(f"{piece} is no template: {error}", where=str(path)) from error
+        raise ConfigError(f"{piece} is no template: {error}", location=str(path)) from error
     wrong = [
         str(name) for name, spec, conversion in parts if name not in fields or spec or conversion
     ]
     if wrong:
         raise ConfigError(
             f"{piece} names unknown placeholders: {', '.join(wrong)}",
-            where=str(path),
+            location=str(path),
             remedy=f"Only {', '.join(f'{{{name}}}' for name in fields)} are filled in",
         )

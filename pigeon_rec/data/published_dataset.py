@@ -150,7 +150,7 @@ def find_images(dataset: PublishedDataset, images: Path | None = None) -> Path:
             return folder
     raise CatalogueError(
         "there is no folder of pictures",
-        where=", ".join(map(str, known)),
+        location=", ".join(map(str, known)),
         remedy="Give it with --images",
     )
 
@@ -166,7 +166,7 @@ def _layout(folder: Path) -> tuple[str, _Layout]:
         names = " or ".join(f"{known.facts}.npy" for known in _LAYOUTS.values())
         raise CatalogueError(
             "this is no published dataset" if not found else "stickers and movies lie together",
-            where=str(folder),
+            location=str(folder),
             remedy=f"Give a folder with {names}, or the one above it",
         )
     return found[0], _LAYOUTS[found[0]]
@@ -182,7 +182,7 @@ def _read(folder: Path, name: str, form: Any) -> Any:
         place = "".join(f"[{part!r}]" for part in first["loc"])
         raise CatalogueError(
             f"the file is not of its form: {first['msg']} (and {error.error_count() - 1} more)",
-            where=f"{path}{place}",
+            location=f"{path}{place}",
             remedy="Compare it with the layout in docs/published.md",
         ) from error
 
@@ -190,5 +190,5 @@ def _read(folder: Path, name: str, form: Any) -> Any:
 def _same_count(path: Path, found: int, count: int, *, at_most: bool = False) -> None:
     if found > count or (found != count and not at_most):
         raise CatalogueError(
-            f"the file knows {found} items, all_image_paths.npy {count}", where=str(path)
+            f"the file knows {found} items, all_image_paths.npy {count}", location=str(path)
         )

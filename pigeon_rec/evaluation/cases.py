@@ -16,11 +16,11 @@ import polars as pl
 
 from pigeon_rec.config import RetrievalConfig
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.simulate import Simulation, SimulationConfig, simulate
-from pigeon_rec.data.stickers import load_stickers, load_training_stickers
+from pigeon_rec.demo.stickers import load_stickers, load_training_stickers
+from pigeon_rec.demo.users import Simulation, SimulationConfig, simulate
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.retrieval import HistoryRetriever
-from pigeon_rec.scoring.encoder import load_encoder
+from pigeon_rec.scoring.scorer import load_scorer
 
 __all__ = ["CASE_SCHEMA", "LONG", "cases_with_histories", "held_out_cases", "test_users"]
 
@@ -110,7 +110,8 @@ def _asked(count: int, draw: _Draw, users: pl.DataFrame) -> pl.DataFrame:
     held_out = load_stickers().filter("held_out")
     if not 1 <= count <= held_out.height:
         raise ConfigError(
-            f"the number of cases must be 1 to {held_out.height}, received {count}", where="cases"
+            f"the number of cases must be 1 to {held_out.height}, received {count}",
+            location="cases",
         )
     pairs = [(str(item), str(s), str(c)) for item, s, c in
              held_out.select("item_id", "style", "concept").iter_rows()]  # fmt: skip
@@ -154,7 +155,7 @@ def _retrieved(cases: pl.DataFrame, own: pl.DataFrame, scorer: str) -> pl.DataFr
     seconds = pl.from_epoch("timestamp", time_unit="s")
     timed = own.with_columns(seconds.dt.replace_time_zone("UTC").dt.cast_time_unit("us"))
     retriever = HistoryRetriever(
-        load_encoder(scorer).encode_images(images), timed, item_ids, config, _TEST_USERS.end
+        load_scorer(scorer).encode_images(images), timed, item_ids, config, _TEST_USERS.end
     )
     pairs = cases.select("user_id", pl.col("reference_id").alias("item_id"))
     found = retriever.retrieve(pairs)["history_ids"]

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pigeon_rec.evaluation.eyes import ItemViews
+from pigeon_rec.evaluation.drawings import Studio
+from pigeon_rec.evaluation.encoders import ItemViews
 from pigeon_rec.evaluation.methods import Method, Request
 from pigeon_rec.evaluation.settings import EvaluationSettings
-from pigeon_rec.evaluation.studio import Studio
-from pigeon_rec.scoring import judge, most_promising, picture_scores
-from pigeon_rec.scoring.encoder import StickerEncoder
+from pigeon_rec.scoring import check_quality, picture_scores, shortlist
+from pigeon_rec.scoring.scorer import Scorer
 
 __all__ = ["Chooser", "Chosen"]
 
@@ -49,7 +49,7 @@ class Chooser:
     """
 
     studio: Studio
-    encoder: StickerEncoder
+    encoder: Scorer
     items: ItemViews
     texts: Mapping[str, NDArray[np.float32]]
     settings: EvaluationSettings
@@ -71,7 +71,7 @@ class Chooser:
         kept = []
         for row, requests, vectors in zip(rows, asked, seen, strict=True):
             scores = self._scores(vectors, row, method.history(row))["selection_score"]
-            kept.append([requests[place] for place in most_promising(scores, rendered)])
+            kept.append([requests[place] for place in shortlist(scores, rendered)])
         return kept
 
     def choose(
@@ -112,7 +112,7 @@ class Chooser:
         order = np.argsort(-scores["selection_score"], kind="stable")
         for place in order:
             told = {name: float(values[place]) for name, values in scores.items()}
-            if judge(images[place], told, self.settings.gate, reference=reference) is None:
+            if check_quality(images[place], told, self.settings.gate, reference=reference) is None:
                 return images[place], 0.0
         return images[order[0]], 1.0
 

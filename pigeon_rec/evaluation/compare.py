@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.errors import ConfigError, PlanError
-from pigeon_rec.evaluation.bootstrap import mean_interval
 from pigeon_rec.evaluation.report import template
-from pigeon_rec.nightly.gallery import data_uri, encode_picture
-from pigeon_rec.nightly.paths import write_json, write_text
+from pigeon_rec.runtime.bootstrap import mean_interval
+from pigeon_rec.runtime.files import write_json, write_text
+from pigeon_rec.runtime.html import data_uri, encode_picture
 
 __all__ = ["Comparison", "Tally", "tally_answers", "write_comparison"]
 
@@ -125,10 +125,10 @@ def write_comparison(
         PlanError: A method has not been evaluated there, or no pair differs.
     """
     if first == second:
-        raise ConfigError("a method cannot be compared with itself", where=first)
+        raise ConfigError("a method cannot be compared with itself", location=first)
     pairs = _pairs(folder, first, second, seed).head(count)
     if pairs.is_empty():
-        raise PlanError("the two methods have no different pictures", where=str(folder))
+        raise PlanError("the two methods have no different pictures", location=str(folder))
     random = np.random.default_rng([seed, 1])
     lefts = [first if left else second for left in random.random(pairs.height) < 0.5]
     numbered = {str(n): {"case_id": case, "left": left} for n, (case, left) in
@@ -161,13 +161,13 @@ def tally_answers(answers: Sequence[Path], key: Path) -> Tally:
         if told.page_id != known.page_id:
             raise ConfigError(
                 f"the answers are of page {told.page_id}, the key of {known.page_id}",
-                where=str(path),
+                location=str(path),
                 remedy="Give the key that was written with the page",
             )
         for number, side in told.answers.items():
             shares.setdefault(number, []).append(_share(known, number, side, path))
     if not shares:
-        raise ConfigError("there are no answers", where=", ".join(map(str, answers)))
+        raise ConfigError("there are no answers", location=", ".join(map(str, answers)))
     each = [value for values in shares.values() for value in values]
     rate = mean_interval([float(np.mean(values)) for values in shares.values()])
     return Tally(
@@ -200,7 +200,7 @@ def _chosen(folder: Path, method: str) -> pl.DataFrame:
         have = ", ".join(sorted(path.stem for path in (folder / "chosen").glob("*.parquet")))
         raise PlanError(
             f"there are no pictures of {method!r}",
-            where=str(folder),
+            location=str(folder),
             remedy=f"Evaluate it first; there are: {have or 'none'}",
         ) from error
 
@@ -224,7 +224,7 @@ def _share(key: _Key, number: str, side: str, path: Path) -> float:
     """What one answer gives the first method: 1, 0.5 or 0."""
     pair = key.pairs.get(number)
     if pair is None:
-        raise ConfigError(f"the page has no pair {number}", where=str(path))
+        raise ConfigError(f"the page has no pair {number}", location=str(path))
     if side == "tie":
         return 0.5
     return 1.0 if (side == "left") == (pair.left == key.first) else 0.0
@@ -235,5 +235,5 @@ def _read(kind: type[Content], path: Path) -> Content:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise ConfigError(
-            f"the file cannot be used: {str(error).splitlines()[0]}", where=str(path)
+            f"the file cannot be used: {str(error).splitlines()[0]}", location=str(path)
         ) from error

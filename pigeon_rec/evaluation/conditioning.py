@@ -36,7 +36,7 @@ def conditioned(pipeline: PigeonPipeline, how: Conditioning) -> PigeonPipeline:
     if not pipeline.personalisation.fixed_length:
         raise ModelError(
             "averaging a history needs images of equally many tokens",
-            where="tokenizer.keep",
+            location="tokenizer.keep",
             remedy="Leave the method averaged_history out for this model",
         )
     averaging = _Averaging(pipeline.config)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from pigeon_rec.evaluation.bootstrap import Interval, resampled_rows
+from pigeon_rec.runtime.bootstrap import Interval, resampled_rows
 
 __all__ = ["frechet_distance", "frechet_interval"]
 

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.stickers import load_stickers
+from pigeon_rec.demo.stickers import load_stickers
 from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation.features import FEATURES
 
@@ -94,7 +94,7 @@ class Judge:
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise ModelError(
                 f"the judge cannot be loaded: {shorten(str(error), 300)}",
-                where=str(folder),
+                location=str(folder),
                 remedy="Reinstall the package, or run `pigeon-rec evaluate train-judges`",
             ) from error
         return cls(config.kind, config.classes, mean, projection, prototypes)

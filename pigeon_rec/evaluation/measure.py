@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pigeon_rec.evaluation.eyes import Eye, ItemViews
+from pigeon_rec.evaluation.encoders import Eye, ItemViews
 from pigeon_rec.evaluation.judges import Judges
 from pigeon_rec.scoring import clip_text_score, history_similarity, row_cosine
 

@@ -1,6 +1,6 @@
 """What is compared: baselines, ablations and curves, each a recipe of what the model is asked.
 
-A method describes; `pigeon_rec.evaluation.studio` draws. Methods that ask the same thing of the
+A method describes; `pigeon_rec.evaluation.drawings` draws. Methods that ask the same thing of the
 model share the picture, since a picture's randomness belongs to its case and mask ratio alone.
 """
 

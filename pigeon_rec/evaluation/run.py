@@ -23,18 +23,18 @@ from PIL import Image
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.evaluation.cases import cases_with_histories
 from pigeon_rec.evaluation.choose import Chooser
-from pigeon_rec.evaluation.eyes import Eye, ItemViews, JudgeEye
+from pigeon_rec.evaluation.drawings import Studio
+from pigeon_rec.evaluation.encoders import Eye, ItemViews, JudgeEye
 from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
 from pigeon_rec.evaluation.measure import Ruler
 from pigeon_rec.evaluation.methods import METHODS, Method, Request, curve_methods
 from pigeon_rec.evaluation.pretrained import Pretrained, load_pretrained
 from pigeon_rec.evaluation.settings import EvaluationSettings
-from pigeon_rec.evaluation.studio import Studio
 from pigeon_rec.evaluation.summary import summarise
 from pigeon_rec.model.version import model_version
-from pigeon_rec.nightly.paths import write_json, write_parquet
-from pigeon_rec.nightly.progress import Progress, silent
-from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
+from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.scoring.scorer import Scorer, load_scorer
 
 __all__ = ["PER_CASE_SCHEMA", "Evaluation", "EvaluationSettings", "evaluate", "read_summary"]
 
@@ -86,7 +86,7 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
     """
     _set_threads(settings.threads)
     judges = Judges.load()
-    encoder = load_encoder(settings.scorer)
+    encoder = load_scorer(settings.scorer)
     catalogue = load_catalogue("bundled")
     most = max(settings.cases, settings.curve_cases if settings.curves else 0)
     cases = cases_with_histories(most, settings.seed, scorer=settings.scorer)
@@ -166,7 +166,7 @@ def _ruler(
     catalogue: Catalogue,
     cases: pl.DataFrame,
     judges: Judges,
-    encoder: StickerEncoder,
+    encoder: Scorer,
     pretrained: Pretrained,
 ) -> Ruler:
     eyes: dict[str, Eye] = {"cis": encoder.encode_images, "jis": JudgeEye(judges)}

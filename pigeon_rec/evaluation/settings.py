@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pigeon_rec.config import GateConfig, GenerationConfig, read_settings
+from pigeon_rec.config import GenerationConfig, QualityGateConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.methods import CURVES, METHODS
+from pigeon_rec.runtime.settings import read_settings
 
 __all__ = ["EvaluationSettings", "load_settings"]
 
@@ -51,7 +52,7 @@ class EvaluationSettings(BaseModel):
     curves: tuple[str, ...] = ()
     curve_cases: Positive = 100
     generation: GenerationConfig = GenerationConfig()
-    gate: GateConfig = GateConfig()
+    gate: QualityGateConfig = QualityGateConfig()
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 2000
     threads: Annotated[int, Field(ge=0)] = 0
@@ -91,5 +92,5 @@ def load_settings(path: Path | None, given: Mapping[str, Any]) -> EvaluationSett
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}" for e in error.errors())
         raise ConfigError(
             f"the evaluation's settings are unusable: {faults.strip()}",
-            where=str(path or "options"),
+            location=str(path or "options"),
         ) from error

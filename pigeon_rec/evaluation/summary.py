@@ -11,14 +11,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.stickers import load_stickers
-from pigeon_rec.evaluation.bootstrap import Interval, mean_interval, paired_interval
-from pigeon_rec.evaluation.eyes import JudgeEye
+from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.evaluation.encoders import JudgeEye
 from pigeon_rec.evaluation.frechet import frechet_interval
 from pigeon_rec.evaluation.judges import Judges
 from pigeon_rec.evaluation.measure import METRICS
 from pigeon_rec.evaluation.methods import CURVES, FULL, METHODS, curve_methods
 from pigeon_rec.evaluation.settings import EvaluationSettings
+from pigeon_rec.runtime.bootstrap import Interval, mean_interval, paired_interval
 
 __all__ = ["summarise"]
 

@@ -129,7 +129,7 @@ def write_between(table: str, path: Path, begin: str = BEGIN, end: str = END) ->
     if place is None:
         raise ConfigError(
             "the file has no place for the table",
-            where=str(path),
+            location=str(path),
             remedy=f"Put `{begin}` and `{end}` on lines of their own, or give a new file",
         )
     path.write_text(text[: place.start(1)] + table + text[place.end(1) :], encoding="utf-8")

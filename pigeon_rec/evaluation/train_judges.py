@@ -19,7 +19,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from pigeon_rec.data.stickers import load_training_stickers
+from pigeon_rec.demo.stickers import load_training_stickers
 from pigeon_rec.evaluation.augmentation import (
     CONCEPT_DISTORTION,
     STYLE_DISTORTION,
@@ -29,7 +29,7 @@ from pigeon_rec.evaluation.augmentation import (
 from pigeon_rec.evaluation.features import FEATURES
 from pigeon_rec.evaluation.judges import Judge, as_levels
 from pigeon_rec.model.arrays import to_pixels
-from pigeon_rec.training.stickers import TrainingStickers, decode_stickers
+from pigeon_rec.training.artwork import TrainingArtwork, decode_stickers
 
 __all__ = ["JudgeKind", "fit_judge", "judge_stickers", "set_aside", "train_judges"]
 
@@ -81,7 +81,7 @@ def train_judges(destination: Path) -> dict[str, float]:
     return told
 
 
-def judge_stickers() -> TrainingStickers:
+def judge_stickers() -> TrainingArtwork:
     """The artwork judges may see: what is not held out, decoded."""
     return decode_stickers(load_training_stickers())
 
@@ -91,7 +91,7 @@ def set_aside(rows: pl.DataFrame) -> NDArray[np.bool_]:
     return np.array([_draw(item) < 0.04 for item in rows["item_id"]])
 
 
-def fit_judge(kind: JudgeKind, stickers: TrainingStickers, learned: NDArray[np.bool_]) -> Judge:
+def fit_judge(kind: JudgeKind, stickers: TrainingArtwork, learned: NDArray[np.bool_]) -> Judge:
     """Fits one judge on the `learned` rows, bool `[stickers]`.
 
     Classes without a learned row are unknown to the judge.
@@ -107,7 +107,7 @@ def fit_judge(kind: JudgeKind, stickers: TrainingStickers, learned: NDArray[np.b
     return Judge(kind, [names[code] for code in known], mean, projection, _unit(prototypes))
 
 
-def _labels(kind: JudgeKind, stickers: TrainingStickers) -> tuple[Sequence[str], NDArray[np.int64]]:
+def _labels(kind: JudgeKind, stickers: TrainingArtwork) -> tuple[Sequence[str], NDArray[np.int64]]:
     if kind == "style":
         return stickers.styles, stickers.style
     return stickers.concepts, stickers.concept

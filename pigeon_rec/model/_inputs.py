@@ -31,17 +31,17 @@ def check_inputs(
     if history.dtype != np.uint8 or history.ndim != 5 or history.shape[2:] != (side, side, 3):
         raise ModelError(
             f"`history` must be uint8 [batch, images, {side}, {side}, 3]",
-            where=f"received {history.dtype} {list(history.shape)}",
+            location=f"received {history.dtype} {list(history.shape)}",
         )
     if reference.dtype != np.uint8 or reference.shape != (len(history), side, side, 3):
         raise ModelError(
             f"`reference` must be uint8 [{len(history)}, {side}, {side}, 3]",
-            where=f"received {reference.dtype} {list(reference.shape)}",
+            location=f"received {reference.dtype} {list(reference.shape)}",
         )
     if len(targets) != len(history) or len(keys) != len(history):
         raise ModelError(
             f"`targets` and `keys` must have {len(history)} entries each",
-            where=f"received {len(targets)} and {len(keys)}",
+            location=f"received {len(targets)} and {len(keys)}",
         )
 
 
@@ -58,7 +58,7 @@ def check_history_texts(
         if texts is not None:
             raise ModelError(
                 f"scenario {prompt.scenario!r} has no text before its history pictures",
-                where="`history_texts`",
+                location="`history_texts`",
                 remedy="Leave it out, or give the template a `history` piece",
             )
         return
@@ -66,7 +66,7 @@ def check_history_texts(
     if texts is None or len(texts) != batch or (lengths or [images]) != [images]:
         raise ModelError(
             f"scenario {prompt.scenario!r} needs `history_texts`: {images} for each of {batch}",
-            where="received none" if texts is None else f"received {len(texts)} of {lengths}",
+            location="received none" if texts is None else f"received {len(texts)} of {lengths}",
             remedy="Give `PromptTemplate.history(title)` of every history picture",
         )
 
@@ -77,6 +77,6 @@ def check_text(text: TextTokenizer, config: PigeonConfig) -> None:
         raise ModelError(
             f"the text tokenizer has {len(text)} ids, the language model knows "
             f"{config.language_model.text_vocabulary}",
-            where="language_model.text_vocabulary",
+            location="language_model.text_vocabulary",
             remedy="Use the tokenizer.json that the model was trained with",
         )

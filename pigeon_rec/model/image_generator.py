@@ -169,7 +169,7 @@ class ImageGenerator(nn.Module):
 
     @torch.inference_mode()
     def forward(
-        self, decoded: DecoderOutput, noise: Tensor, steps: int, guidance_scale: float = 1.0
+        self, decoded: DecoderOutput, noise: Tensor, steps: int, render_guidance: float = 1.0
     ) -> Tensor:
         """Denoises and decodes.
 
@@ -177,7 +177,7 @@ class ImageGenerator(nn.Module):
             decoded: Prompt embeddings of B images.
             noise: Standard normal `[B, *latent_shape]`, the only randomness.
             steps: Solver steps.
-            guidance_scale: 1 is plain conditional sampling; above, classifier-free guidance
+            render_guidance: 1 is plain conditional sampling; above, classifier-free guidance
                 (arXiv 2207.12598, equation 6) against zero prompts (7.0 in the published runs).
 
         Returns:
@@ -189,10 +189,10 @@ class ImageGenerator(nn.Module):
         for timestep in sampler.timesteps:
             noisy = sampler.scale_model_input(latents, timestep)
             guess = self._guess(noisy, timestep, decoded.prompt, decoded.pooled)
-            if guidance_scale != 1.0:
+            if render_guidance != 1.0:
                 zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
                 plain = self._guess(noisy, timestep, torch.zeros_like(decoded.prompt), zero)
-                guess = plain + guidance_scale * (guess - plain)
+                guess = plain + render_guidance * (guess - plain)
             latents = sampler.step(guess, timestep, latents).prev_sample
         pixels = self.codec.decode_normalised(latents.to(decoded.prompt.dtype)).float()
         return to_levels(pixels)

@@ -104,7 +104,7 @@ def _saved(folder: Path) -> Inventory:
     try:
         config = PigeonConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"the config.json is unusable: {error}", where=str(folder)) from error
+        raise ModelError(f"the config.json is unusable: {error}", location=str(folder)) from error
     with torch.device("meta"):
         modules = untrained_parts(config).by_file()
     parts, missing = [], _absent([folder / "tokenizer.json"])

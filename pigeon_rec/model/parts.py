@@ -74,6 +74,6 @@ def load_weights(part: nn.Module, path: Path) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"weights cannot be loaded: {shorten(str(error), 300)}",
-            where=str(path),
+            location=str(path),
             remedy="Restore the model folder; every part has one safetensors file",
         ) from error

@@ -23,7 +23,7 @@ def model_folder(name_or_path: str | Path) -> Path:
     names = ", ".join(sorted(p.parent.name for p in _BUNDLED.glob("*/config.json")))
     raise ModelError(
         f"there is no model {str(name_or_path)!r}",
-        where=str(name_or_path),
+        location=str(name_or_path),
         remedy=f"Give a folder with a config.json, or one of the bundled models: {names}",
     )
 

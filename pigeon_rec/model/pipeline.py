@@ -134,14 +134,14 @@ class PigeonPipeline:
         if placement.memory is not None or placement.quantisation is not None:
             raise ModelError(
                 "only a published model is spread over devices or quantised",
-                where=str(folder),
+                location=str(folder),
                 remedy="Leave `memory` and `quantisation` out of the placement",
             )
         try:
             config = PigeonConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"the model's config.json is unusable: {error}", where=str(folder)
+                f"the model's config.json is unusable: {error}", location=str(folder)
             ) from error
         pipeline = cls.from_config(config, TextTokenizer.load(folder / "tokenizer.json"))
         for name, part in pipeline.parts().items():
@@ -337,7 +337,7 @@ class PigeonPipeline:
             decoded = self.decode(torch.from_numpy(codes[row : row + 1]).to(self.device))
             noise = normal_noise([key], "diffusion", self.generator.latent_shape)
             drawn = self.generator(
-                decoded, noise.to(self.device), settings.diffusion_steps, settings.guidance_scale
+                decoded, noise.to(self.device), settings.diffusion_steps, settings.render_guidance
             )
             images[row] = drawn[0].cpu().numpy()
         return images
@@ -438,7 +438,7 @@ class PigeonPipeline:
         settings: GenerationConfig,
     ) -> Tensor:
         """Candidates `[ratios * B, P]` of references `[B, P]` that `keep [ratios, B, P]` masks."""
-        scale = settings.reference_guidance
+        scale = settings.language_guidance
         if scale != 1.0:
             # What all of a request are guided away from: the reference masked away.
             keep = torch.cat([keep, torch.zeros_like(keep[:1])])

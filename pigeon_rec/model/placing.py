@@ -38,12 +38,12 @@ def check_device(name: str) -> torch.device:
         count = there.device_count() if device.type != "cpu" and there.is_available() else 0
     except RuntimeError as error:
         raise ModelError(
-            f"there is no kind of device {name!r}", where="placement.device"
+            f"there is no kind of device {name!r}", location="placement.device"
         ) from error
     if device.type != "cpu" and (device.index or 0) >= count:
         raise ModelError(
             f"this machine has no device {name!r}: torch sees {count} of its kind",
-            where="placement.device",
+            location="placement.device",
             remedy="Use device cpu, or a build of torch and a machine that have it",
         )
     return device
@@ -73,42 +73,42 @@ def device_maps(
 
     together = nn.ModuleDict(modules)
     whole = {kind for m in modules.values() for kind in getattr(m, "_no_split_modules", None) or ()}
-    where = infer_auto_device_map(
+    location = infer_auto_device_map(
         together,
         max_memory=_budgets(placement, taken),
         no_split_module_classes=sorted(whole),
         dtype=torch_dtype(placement),
     )
-    homeless = [name for name, device in where.items() if device == "disk"]
+    homeless = [name for name, device in location.items() if device == "disk"]
     if homeless and placement.offload is None:
         raise ModelError(
             f"the budgets have no room for {', '.join(homeless[:3]) or 'anything'}",
-            where="placement.memory",
+            location="placement.memory",
             remedy="Give more memory, a smaller dtype, or a folder as `offload`",
         )
-    return {name: _below(name, where) for name in modules}
+    return {name: _below(name, location) for name in modules}
 
 
-def dispatch(name: str, module: nn.Module, where: DeviceMap, placement: Placement) -> None:
+def dispatch(name: str, module: nn.Module, location: DeviceMap, placement: Placement) -> None:
     """Moves a loaded module's weights to their places, and its inputs to them when it runs.
 
     Args:
         name: Of the module, for the files of what is kept on disk.
         module: Its weights are in memory.
-        where: See `device_maps`.
+        location: See `device_maps`.
         placement: Where the module's inputs come from and its outputs go, and the offload folder.
     """
     from accelerate import dispatch_model
 
     folder = None
-    if "disk" in where.values() and placement.offload is not None:
+    if "disk" in location.values() and placement.offload is not None:
         placement.offload.mkdir(parents=True, exist_ok=True)
         # Its own for every load: accelerate takes what lies in a folder for this module's weights.
         folder = tempfile.mkdtemp(prefix=f"{name}-", dir=placement.offload)
         weakref.finalize(module, shutil.rmtree, folder, ignore_errors=True)
     dispatch_model(
         module,
-        where,
+        location,
         main_device=_accelerates_name(check_device(placement.device)),
         offload_dir=folder,
         skip_keys=getattr(module, "_skip_keys_device_placement", None),
@@ -127,7 +127,7 @@ def _budgets(placement: Placement, taken: int) -> dict[int | str, int]:
         if room < 0:
             raise ModelError(
                 f"{size} on {name} are {-room:,} bytes too few for the parts that are not spread",
-                where="placement.memory",
+                location="placement.memory",
                 remedy="Give the device more memory, or take another one as `device`",
             )
         left[device] = room
@@ -139,11 +139,11 @@ def _accelerates_name(device: torch.device) -> int | str:
     return "cpu" if device.type == "cpu" else device.index or 0
 
 
-def _below(name: str, where: DeviceMap) -> DeviceMap:
+def _below(name: str, location: DeviceMap) -> DeviceMap:
     """The part of a device map that is about one module, by names inside it."""
     inside = {
         key.removeprefix(name).removeprefix("."): device
-        for key, device in where.items()
+        for key, device in location.items()
         if key == name or key.startswith(f"{name}.")
     }
-    return inside or {"": where[""]}
+    return inside or {"": location[""]}

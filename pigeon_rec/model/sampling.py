@@ -31,7 +31,7 @@ def sample_codes(
     gumbel: Tensor,
     temperature: float = 1.0,
     guides: Tensor | None = None,
-    guidance_scale: float = 1.0,
+    render_guidance: float = 1.0,
     prefix: ReadPrefix | None = None,
 ) -> Tensor:
     """Writes one image per row.
@@ -43,7 +43,7 @@ def sample_codes(
         gumbel: Gumbel noise `[B, most codes, top-k]`; its last sizes set the longest list and k.
         temperature: Divides the logits; below 1 is more certain.
         guides: `[B, most codes, hidden]`, added where the code of each place is written.
-        guidance_scale: Logits move by this factor from those of untold rows to a row's own
+        render_guidance: Logits move by this factor from those of untold rows to a row's own
             (classifier-free guidance, arXiv 2207.12598). The untold rows, with the reference masked
             away, stand behind those that `gumbel` is for; row i is led away from untold row i
             modulo their number. Without untold rows, or at 1, it samples as trained.
@@ -69,7 +69,7 @@ def sample_codes(
             logits, attention, positions = (t[sides] for t in (logits, attention, positions))
             guides = None if guides is None else guides[sides]
             cache.batch_select_indices(sides)
-        logits = _guided(logits, len(gumbel), guidance_scale) / temperature
+        logits = _guided(logits, len(gumbel), render_guidance) / temperature
         if personalisation.fixed_length or step == 0:
             logits[:, _END] = -math.inf
         column = _drawn(logits, gumbel[:, step])

@@ -52,7 +52,7 @@ class TextTokenizer:
         if not path.is_file():
             raise ModelError(
                 "the text tokenizer is missing",
-                where=str(path),
+                location=str(path),
                 remedy="Restore the model folder; training any recipe with texts learns a new one",
             )
         try:
@@ -60,7 +60,7 @@ class TextTokenizer:
         except Exception as error:  # the library raises nothing narrower
             raise ModelError(
                 f"the text tokenizer cannot be read: {error}",
-                where=str(path),
+                location=str(path),
                 remedy="Restore the model folder",
             ) from error
 

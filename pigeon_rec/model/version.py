@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.model.paths import model_folder
+from pigeon_rec.runtime.digests import folder_sha256
 
 __all__ = ["model_version"]
 

@@ -122,6 +122,6 @@ def _is_local(fs: Any) -> bool:
 def _unreachable(config: NightlyConfig, verb: str, error: OSError) -> ExchangeError:
     return ExchangeError(
         f"the exchange of plans and shards cannot be {verb}: {error}",
-        where=config.exchange,
+        location=config.exchange,
         remedy="Check that it exists and that this account may use it, then run the step again",
     )

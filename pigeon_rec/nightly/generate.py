@@ -23,19 +23,20 @@ from PIL import Image
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.drawing.models import chosen_model
+from pigeon_rec.drawing.texts import history_texts, target_texts
 from pigeon_rec.model.pipeline import PigeonPipeline
-from pigeon_rec.nightly._night_files import SHARD_SCHEMA, read_table
-from pigeon_rec.nightly._texts import history_texts, target_texts
-from pigeon_rec.nightly.models import chosen_model
-from pigeon_rec.nightly.paths import NightPaths, write_json, write_parquet
-from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.nightly.files import SHARD_SCHEMA, read_table
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.scoring import (
     Rejection,
-    judge,
-    most_promising,
+    check_quality,
     picture_scores,
+    shortlist,
 )
-from pigeon_rec.scoring.encoder import StickerEncoder, load_encoder
+from pigeon_rec.scoring.scorer import Scorer, load_scorer
 
 __all__ = ["SHARD_SCHEMA", "ShardSummary", "generate_shard"]
 
@@ -203,7 +204,7 @@ class _Studio:
         self.prompt = load_prompt(config.scenario)
         self.catalogue: Catalogue = load_catalogue(config.catalogue, self.prompt.aspect)
         self.pipeline = PigeonPipeline.from_pretrained(model, placement=config.placement)
-        self.encoder: StickerEncoder = load_encoder(model)
+        self.encoder: Scorer = load_scorer(model)
 
     def draw(self, plan: pl.DataFrame, shard: int, progress: Progress) -> pl.DataFrame:
         """All assets of `plan` as a frame of `SHARD_SCHEMA`."""
@@ -292,7 +293,7 @@ class _Studio:
         if rendered is None or rendered >= count or not self.pipeline.has_previews:
             return np.broadcast_to(np.arange(count), codes.shape[:2])
         seen = self._embedded(self.pipeline.preview(codes))
-        return most_promising(asked.scores(seen)["selection_score"], rendered)
+        return shortlist(asked.scores(seen)["selection_score"], rendered)
 
     def _embedded(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """`[assets, candidates, side, side, 3]` as the scorer sees them, `[..., d]`."""
@@ -306,7 +307,7 @@ class _Studio:
         scores: dict[str, float],
         reference: NDArray[np.uint8],
     ) -> _Candidate:
-        fault = judge(image, scores, self.config.gate, reference=reference)
+        fault = check_quality(image, scores, self.config.gate, reference=reference)
         return _Candidate(image, mask_ratio, scores, fault)
 
     def _row(self, asset: dict[str, Any], candidates: Sequence[_Candidate]) -> dict[str, Any]:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import json
-import os
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from pigeon_rec.config import NightlyConfig
 
-__all__ = ["NightPaths", "end_of_day", "write_json", "write_parquet", "write_text"]
+__all__ = ["NightPaths", "end_of_day"]
 
 
 @dataclass(frozen=True)
@@ -45,19 +39,19 @@ class NightPaths:
         return self.work_dir / "runs" / self.run_id
 
     @property
-    def candidates(self) -> Path:
+    def recommendations(self) -> Path:
         """Pairs the recommender proposes: `user_id, item_id, score, rank`."""
-        return self.night / "candidates.parquet"
+        return self.night / "recommendations.parquet"
 
     @property
-    def candidate_problems(self) -> Path:
-        """Candidate rows that were left out, as rows of `problems`."""
-        return self.night / "candidate_problems.parquet"
+    def recommendation_problems(self) -> Path:
+        """Recommendations that were left out, as rows of `problems`."""
+        return self.night / "recommendation_problems.parquet"
 
     @property
-    def candidates_info(self) -> Path:
-        """What the candidates were made from; spares training again for the same inputs."""
-        return self.night / "candidates.json"
+    def recommendations_info(self) -> Path:
+        """What the recommendations were made from; spares training again for the same inputs."""
+        return self.night / "recommendations.json"
 
     @property
     def plan(self) -> Path:
@@ -66,12 +60,12 @@ class NightPaths:
 
     @property
     def skipped(self) -> Path:
-        """Candidates that cannot be personalised, with the reason."""
+        """Recommendations that cannot be personalised, with the reason."""
         return self.night / "skipped.parquet"
 
     @property
     def explained(self) -> Path:
-        """What the plan made of every candidate pair, one row each."""
+        """What the plan made of every recommendation, one row each."""
         return self.night / "explained.parquet"
 
     @property
@@ -152,33 +146,3 @@ def end_of_day(date: datetime.date) -> datetime.datetime:
     """First instant after `date` in UTC: what a night of that date may know ends here."""
     start = datetime.datetime.combine(date, datetime.time(), tzinfo=datetime.UTC)
     return start + datetime.timedelta(days=1)
-
-
-def write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a frame so that `path` holds either the old or the whole new file."""
-    with _replacing(path) as temporary:
-        frame.write_parquet(temporary)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Writes a UTF-8 text so that `path` holds either the old or the whole new file."""
-    with _replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(value: Mapping[str, object], path: Path) -> None:
-    """Writes readable JSON so that `path` holds either the old or the whole new file."""
-    write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", path)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of `path` if all goes well, and goes if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two writers apart; the same folder keeps the rename atomic.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -15,15 +15,15 @@ from time import monotonic
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.nightly.candidates import recommend
+from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.generate import generate_shard
-from pigeon_rec.nightly.lock import hold
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan import plan_night
-from pigeon_rec.nightly.progress import Progress, silent
-from pigeon_rec.nightly.publish import promote_night, publish_night
-from pigeon_rec.nightly.report import report_night
-from pigeon_rec.nightly.steps import shards_to_draw
+from pigeon_rec.nightly.plan.night import plan_night
+from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.report.night import report_night
+from pigeon_rec.runtime.lock import hold
+from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = ["NightSummary", "run_night"]
 
@@ -42,7 +42,7 @@ class NightSummary:
         generated: Served pairs whose picture this night made, now or when it ran before.
         reused: Served pairs whose picture an earlier night made.
         rejected: Pairs whose picture was refused.
-        skipped: Candidates that could not be planned.
+        skipped: Recommendations that could not be planned.
         reasons: Rejections by reason.
         snapshot: The file that readers get.
         report: The numbers of the night.

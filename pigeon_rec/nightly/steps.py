@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec.config import NightlyConfig, load_config
-from pigeon_rec.errors import ConfigError, PigeonError, PlanError
-from pigeon_rec.nightly.progress import Progress, log_lines, log_progress, silent
+from pigeon_rec.errors import ConfigError, PigeonError
+from pigeon_rec.runtime.progress import Progress, log_lines, log_progress, silent
 
 __all__ = [
     "STEPS",
@@ -30,7 +30,6 @@ __all__ = [
     "run_in_airflow",
     "run_step",
     "serving_file",
-    "shards_to_draw",
     "warehouse_files",
 ]
 
@@ -49,7 +48,7 @@ def parse_date(text: str) -> dt.date:
     except ValueError as error:
         raise ConfigError(
             f"the date of a night must be an ISO date, received {text!r}",
-            where="date",
+            location="date",
             remedy="Write it as 2026-06-01",
         ) from error
 
@@ -67,7 +66,7 @@ def serving_file(config: NightlyConfig) -> Path:
 
 def warehouse_files(config: NightlyConfig) -> tuple[Path, Path]:
     """Returns the warehouse that nights are published into, and the link that readers open."""
-    from pigeon_rec.nightly._night_files import serving_paths
+    from pigeon_rec.nightly.files import serving_paths
 
     return serving_paths(config)
 
@@ -93,6 +92,8 @@ def run_step(
         PigeonError: The step cannot run, or another run is at work in the same folder; its class
             says whether a second try may help.
     """
+    from pigeon_rec.nightly.files import shards_to_draw
+
     if step == "generate" and shard is None:
         _fetch_plan(config, date)
         shards = shards_to_draw(config, date)
@@ -107,8 +108,8 @@ def run_step(
 
 def _alone(step: str, config: NightlyConfig, date: dt.date) -> AbstractContextManager[None]:
     """Keeps other runs out; a whole night does so itself, and shards are drawn side by side."""
-    from pigeon_rec.nightly.lock import hold
     from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.lock import hold
 
     if step == "run":
         return contextlib.nullcontext()
@@ -120,25 +121,6 @@ def _fetch_plan(config: NightlyConfig, date: dt.date) -> None:
     from pigeon_rec.nightly.paths import NightPaths
 
     fetch_plan(config, NightPaths.of(config, date))
-
-
-def shards_to_draw(config: NightlyConfig, date: dt.date) -> list[int]:
-    """Returns the shards of the night's plan that hold at least one picture to generate.
-
-    Raises:
-        PlanError: The night has not been planned.
-    """
-    import polars as pl
-
-    from pigeon_rec.nightly.paths import NightPaths
-
-    plan = NightPaths.of(config, date).plan
-    if not plan.is_file():
-        raise PlanError(
-            "the night has no plan", where=str(plan), remedy="Run `pigeon-rec nightly plan` first"
-        )
-    to_draw = pl.scan_parquet(plan).filter(pl.col("status") == "generate")
-    return to_draw.select(pl.col("shard").unique().sort()).collect().to_series().to_list()
 
 
 def run_in_airflow(
@@ -201,7 +183,7 @@ def _plain_value(value: object) -> object:
 
 
 def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
-    from pigeon_rec.nightly.candidates import recommend
+    from pigeon_rec.nightly.plan.recommendations import recommend
 
     return recommend(config, date, progress=progress)
 
@@ -209,7 +191,7 @@ def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Pr
 def _plan(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
     from pigeon_rec.nightly.exchange import send_plan
     from pigeon_rec.nightly.paths import NightPaths
-    from pigeon_rec.nightly.plan import plan_night
+    from pigeon_rec.nightly.plan.night import plan_night
 
     summary = plan_night(config, date, progress=progress)
     send_plan(config, NightPaths.of(config, date))
@@ -233,8 +215,9 @@ def _generate(
 
 def _publish(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) -> object:
     from pigeon_rec.nightly.exchange import fetch_shards
+    from pigeon_rec.nightly.files import shards_to_draw
     from pigeon_rec.nightly.paths import NightPaths
-    from pigeon_rec.nightly.publish import publish_night
+    from pigeon_rec.nightly.publish.night import publish_night
 
     if config.exchange != "disk":
         fetch_shards(config, NightPaths.of(config, date), shards_to_draw(config, date))
@@ -242,13 +225,13 @@ def _publish(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) 
 
 
 def _promote(config: NightlyConfig, _: dt.date, __: int | None, ___: Progress) -> object:
-    from pigeon_rec.nightly.publish import promote_night
+    from pigeon_rec.nightly.publish.night import promote_night
 
     return promote_night(config)
 
 
 def _report(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) -> object:
-    from pigeon_rec.nightly.report import report_night
+    from pigeon_rec.nightly.report.night import report_night
 
     return report_night(config, date)
 

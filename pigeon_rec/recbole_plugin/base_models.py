@@ -13,9 +13,9 @@ from recbole.utils import ModelType, get_model
 
 from pigeon_rec.errors import ConfigError
 
-__all__ = ["DEFAULT_WHERE", "base_model_class", "recbole_model_class"]
+__all__ = ["DEFAULT_LOCATION", "base_model_class", "recbole_model_class"]
 
-DEFAULT_WHERE: Final = "pigeon_base_model"
+DEFAULT_LOCATION: Final = "pigeon_base_model"
 
 _PACKAGES = ("general_recommender", "sequential_recommender")
 _USABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.SEQUENTIAL)
@@ -36,32 +36,32 @@ def base_model_class(name: Any) -> type[Any]:
         ConfigError: RecBole has no such model, it is of another type (context-aware, knowledge),
             or RecBole trains it by parts that belong to its name.
     """
-    model = recbole_model_class(name, where=DEFAULT_WHERE, packages=_PACKAGES)
+    model = recbole_model_class(name, location=DEFAULT_LOCATION, packages=_PACKAGES)
     remedy = "Choose a general or sequential model such as BPR, LightGCN, SASRec or GRU4Rec"
     if model.type not in _USABLE:
         raise ConfigError(
             f"{name} is a {model.type.name.lower()} model and cannot be wrapped",
-            where=DEFAULT_WHERE,
+            location=DEFAULT_LOCATION,
             remedy=remedy,
         )
     if name in _NAMED_LOADER | _NAMED_TRAINER | _NAMED_DATASET:
         raise ConfigError(
             f"RecBole trains {name} with a data set, data loader or trainer of its own, found by "
             "the model's name, so it cannot be wrapped",
-            where=DEFAULT_WHERE,
+            location=DEFAULT_LOCATION,
             remedy=remedy,
         )
     return model
 
 
 def recbole_model_class(
-    name: Any, *, where: str, packages: tuple[str, ...] = ("general_recommender",)
+    name: Any, *, location: str, packages: tuple[str, ...] = ("general_recommender",)
 ) -> type[Any]:
     """RecBole's model class of that name.
 
     Args:
         name: As RecBole spells it, capitals included.
-        where: The setting that names it, for the message.
+        location: The setting that names it, for the message.
         packages: Of `recbole.model`, to look for a similar name in.
 
     Raises:
@@ -76,7 +76,7 @@ def recbole_model_class(
     except (ValueError, AttributeError, ImportError) as error:
         raise ConfigError(
             f"RecBole has no model {name!r}",
-            where=where,
+            location=location,
             remedy=f"{_hint(str(name), packages)}Use a model such as BPR, LightGCN or ItemKNN",
         ) from error
     return model

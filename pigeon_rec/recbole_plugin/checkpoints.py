@@ -101,7 +101,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, UnpicklingError, ModelError) as error:
         raise ModelError(
             f"the checkpoint cannot be read: {str(error).splitlines()[0][:300]}",
-            where=str(path),
+            location=str(path),
             remedy="Give a checkpoint of PigeonRecommender; one of plain RecBole runs code "
             "when it is read, and is refused",
         ) from error
@@ -130,7 +130,7 @@ def _plain(key: str, value: Any) -> Any:
         return [_plain(key, part) for part in value]
     raise ModelError(
         f"the setting {key} holds {type(value).__name__}, which a checkpoint cannot keep",
-        where=key,
+        location=key,
         remedy="Use numbers, texts, lists and mappings in RecBole's config",
     )
 
@@ -142,6 +142,6 @@ def _restored(key: str, value: Any) -> Any:
     if key in _ENUMS and isinstance(value, str):
         member = _ENUMS[key].__members__.get(value)
         if member is None:
-            raise ModelError(f"{value!r} is no {_ENUMS[key].__name__}", where=key)
+            raise ModelError(f"{value!r} is no {_ENUMS[key].__name__}", location=key)
         return member
     return value

@@ -21,7 +21,7 @@ from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.errors import InteractionError
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
 from pigeon_rec.retrieval import EmbeddingCache, Encode, embed_catalogue
-from pigeon_rec.scoring.encoder import load_encoder
+from pigeon_rec.scoring.scorer import load_scorer
 
 __all__ = [
     "Captions",
@@ -112,7 +112,7 @@ def write_dataset(
     if interactions is not None:
         write_interactions(load_interactions(interactions, items)[0], inter)
     item_ids = atomic_item_ids(inter)
-    encoder = load_encoder(model)
+    encoder = load_scorer(model)
     cache = EmbeddingCache(data_path / "embeddings.parquet", encoder.encoder_id)
     path = home / f"{dataset}.{suffix}"
     told = Captions(encoder.encode_texts, captions) if captions else None
@@ -155,7 +155,7 @@ def write_features(
     if not len(usable):
         raise InteractionError(
             f"none of the {len(item_ids)} items of the data set has a picture in the catalogue",
-            where=str(path),
+            location=str(path),
             remedy="Give the catalogue whose item_id are the tokens of the .inter file",
         )
     chosen = vectors[usable]
@@ -189,7 +189,7 @@ def write_interactions(interactions: pl.DataFrame, path: Path) -> None:
         )
         if len(bad):
             raise InteractionError(
-                f"RecBole's atomic files cannot hold the {name} {bad[0]!r}", where=str(path)
+                f"RecBole's atomic files cannot hold the {name} {bad[0]!r}", location=str(path)
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     interactions.select(
@@ -210,13 +210,13 @@ def atomic_item_ids(path: Path, field: str = "item_id") -> list[str]:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InteractionError(
             f"cannot read the interactions: {error}",
-            where=str(path),
+            location=str(path),
             remedy="Give the folder and the name of a data set in RecBole's atomic files",
         ) from error
     header = f"{field}:token"
     if header not in rows.columns:
         raise InteractionError(
-            f"the header has no {header}", where=f"{path}, line 1: {', '.join(rows.columns)}"
+            f"the header has no {header}", location=f"{path}, line 1: {', '.join(rows.columns)}"
         )
     ids: list[str] = rows[header].drop_nulls().unique().sort().to_list()
     return ids

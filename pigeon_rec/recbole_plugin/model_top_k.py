@@ -1,4 +1,4 @@
-"""Candidates for the night from a trained wrapper: every user's best items."""
+"""Recommendations for the night from a trained wrapper: every user's best items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CELLS: Final = 1 << 23  # scores held at once: 32 MB
 
 
 def export_model_top_k(checkpoint: Path, out: Path, k: int) -> pl.DataFrame:
-    """Writes the best items of every user of a saved wrapper, the nightly plan's candidates.
+    """Writes the best items of every user of a saved wrapper, the nightly plan's recommendations.
 
     Args:
         checkpoint: What a run of the wrapper has saved.

@@ -123,7 +123,7 @@ class PigeonRecommender(AbstractRecommender):
         if self.affinity is None:
             raise ConfigError(
                 "the data set has no item vectors",
-                where="additional_feat_suffix",
+                location="additional_feat_suffix",
                 remedy="Write them with `pigeon-rec recbole features`",
             )
         if self.sequential or self._history.items.shape[0] * self.affinity.n_items > _CELLS:
@@ -210,10 +210,10 @@ def _check_scale(dataset: Any, settings: PigeonSettings) -> None:
     config = dataset.config
     fields = config["normalize_field"] or []
     if config["normalize_all"] or settings.visual_field in fields:
-        where = "normalize_all" if config["normalize_all"] else "normalize_field"
+        location = "normalize_all" if config["normalize_all"] else "normalize_field"
         raise ConfigError(
-            f"{where} would change the angles between the vectors of [{settings.visual_field}]",
-            where=where,
+            f"{location} would change the angles between the vectors of [{settings.visual_field}]",
+            location=location,
             remedy="Set normalize_all: False and name the other fields in normalize_field",
         )
 

@@ -141,26 +141,26 @@ def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Pa
             raise ConfigError(
                 f"preload_weight names [{id_field}], but additional_feat_suffix {suffixes} does "
                 f"not load [{suffix}]",
-                where="additional_feat_suffix",
+                location="additional_feat_suffix",
                 remedy=f"Add {suffix}, or set pigeon_visual_suffix to the suffix of your file",
             )
         return  # features of somebody else: no item vectors
     if not path.is_file():
         raise ConfigError(
             f"additional feature file [{path}] not found",
-            where="additional_feat_suffix",
+            location="additional_feat_suffix",
             remedy="Write it with `pigeon-rec recbole features`, or correct the suffix",
         )
     if (given.get("preload_weight") or {}).get(id_field) != field:
         raise ConfigError(
             f"preload_weight has no [{id_field}: {field}]",
-            where="preload_weight",
+            location="preload_weight",
             remedy=f"Set preload_weight: {{{id_field}: {field}}}",
         )
     if id_field not in (given.get("alias_of_item_id") or []):
         raise ConfigError(
             f"alias_of_item_id has no [{id_field}], so its ids are not those of the items",
-            where="alias_of_item_id",
+            location="alias_of_item_id",
             remedy=f"Set alias_of_item_id: [{id_field}]",
         )
     loaded = (given.get("load_col") or {suffix: "*"}).get(suffix, [])
@@ -168,6 +168,6 @@ def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Pa
     if missing:
         raise ConfigError(
             f"load_col does not load [{', '.join(missing)}] of [{suffix}]",
-            where="load_col",
+            location="load_col",
             remedy=f"Set load_col: {{{suffix}: [{id_field}, {field}]}} beside your own",
         )

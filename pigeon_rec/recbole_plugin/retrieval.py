@@ -48,7 +48,7 @@ class HistoryOfUsers:
             if token not in known or token == "[PAD]":
                 raise RetrievalError(
                     f"the data set has no {kind} {token!r}",
-                    where=f"{kind}_id",
+                    location=f"{kind}_id",
                     remedy="Give the token of the .inter file; filters may have left it out",
                 )
         pair = pl.DataFrame({"user_id": [user], "item_id": [reference]})
@@ -72,7 +72,7 @@ class HistoryOfUsers:
         if self._vectors is None:
             raise RetrievalError(
                 "the data set has no item vectors",
-                where="additional_feat_suffix",
+                location="additional_feat_suffix",
                 remedy="Write them with `pigeon-rec recbole features`",
             )
         interactions = self._rows.select(

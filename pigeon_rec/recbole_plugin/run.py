@@ -96,11 +96,11 @@ def read_settings(path: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(
             f"cannot read the RecBole config file: {error}",
-            where=str(path),
+            location=str(path),
             remedy="Give a YAML file of RecBole settings",
         ) from error
     if not isinstance(settings, dict):
-        raise ConfigError("a RecBole config file is a mapping of settings", where=str(path))
+        raise ConfigError("a RecBole config file is a mapping of settings", location=str(path))
     return settings
 
 

@@ -136,7 +136,7 @@ def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[
         WarehouseError: The file is missing or no warehouse.
         ModelError: There is no such encoder.
     """
-    from pigeon_rec.scoring.encoder import load_encoder
+    from pigeon_rec.scoring.scorer import load_scorer
     from pigeon_rec.warehouse import served_assets
 
     served = served_assets(path)
@@ -145,7 +145,7 @@ def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[
         numbered.select("item_id", "image", pl.col("image_uri").fill_null(""), "image_sha256"),
         path.resolve().parent,
     )
-    eyes = load_encoder(encoder)
+    eyes = load_scorer(encoder)
     images, problems = shelf.images(shelf.item_ids, size=eyes.module.config.image_size)
     broken = {int(problem.subject) for problem in problems}
     usable = [row for row in range(served.height) if row not in broken]

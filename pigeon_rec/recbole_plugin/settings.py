@@ -63,7 +63,7 @@ class PigeonSettings:
         if unknown:
             raise ConfigError(
                 f"RecBole's config has unknown keys of ours: {', '.join(unknown)}",
-                where=unknown[0],
+                location=unknown[0],
                 remedy=f"Known are {', '.join(sorted(defaults))}",
             )
         values = {**defaults, **given}
@@ -122,7 +122,7 @@ def _text(key: str, value: Any) -> str:
 
 
 def _refusal(key: str, value: Any, allowed: str) -> ConfigError:
-    return ConfigError(f"{key} must be {allowed}, received {value!r}", where=key)
+    return ConfigError(f"{key} must be {allowed}, received {value!r}", location=key)
 
 
 _READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {

@@ -1,4 +1,4 @@
-"""Candidates for the night: a RecBole general recommender's best items for every user.
+"""Recommendations for the night: a RecBole general recommender's best items for every user.
 
 The model is trained on all interactions with RecBole's own configuration, data set and trainer,
 without validation: the number of epochs is a setting. No checkpoint is written or read.
@@ -97,7 +97,7 @@ def export_top_k(
         except Exception as error:
             raise TrainingError(
                 f"RecBole's {config.model} failed: {type(error).__name__}: {error}",
-                where=f"recommender.model = {config.model!r}",
+                location=f"recommender.model = {config.model!r}",
                 remedy="Try other recommender settings, or the default model BPR",
             ) from error
     return pl.concat(parts)
@@ -109,12 +109,12 @@ def _general_model(name: str) -> type[Any]:
     Raises:
         ConfigError: There is none, or it is of a kind that needs more than interactions.
     """
-    where = "recommender.model"
-    model = recbole_model_class(name, where=where)
+    location = "recommender.model"
+    model = recbole_model_class(name, location=location)
     if model.type not in (ModelType.GENERAL, ModelType.TRADITIONAL):
         raise ConfigError(
-            f"{name} is a {model.type.name.lower()} model, and candidates need a general one",
-            where=where,
+            f"{name} is a {model.type.name.lower()} model, and recommendations need a general one",
+            location=location,
             remedy="Use a general model such as BPR, LightGCN or ItemKNN",
         )
     return model

@@ -64,7 +64,7 @@ class EmbeddingCache:
         if len(lengths) != 1:
             raise RetrievalError(
                 f"cached embeddings of one encoder differ in length: {sorted(lengths)}",
-                where=f"{self.path}, encoder {self.encoder_id}",
+                location=f"{self.path}, encoder {self.encoder_id}",
                 remedy="Delete the cache file; it is made again",
             )
         stacked = self._rows["embedding"].list.to_array(lengths[0]).to_numpy()

@@ -27,7 +27,7 @@ import polars as pl
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
 from pigeon_rec.config import RetrievalConfig
-from pigeon_rec.retrieval._shelves import Codes, check_embeddings, codes_of, make_shelves
+from pigeon_rec.retrieval._user_rows import Codes, check_embeddings, codes_of, make_shelves
 from pigeon_rec.retrieval.embeddings import Vectors
 
 __all__ = ["HistoryRetriever"]

@@ -6,7 +6,6 @@ imported from its own module.
 
 from __future__ import annotations
 
-from pigeon_rec.scoring.gate import REASONS, Reason, Rejection, SafetyChecker, judge
 from pigeon_rec.scoring.metrics import (
     clip_text_score,
     history_similarity,
@@ -15,6 +14,7 @@ from pigeon_rec.scoring.metrics import (
     reference_similarity,
     row_cosine,
 )
+from pigeon_rec.scoring.quality_gate import REASONS, Reason, Rejection, SafetyChecker, check_quality
 from pigeon_rec.scoring.selection import (
     TARGET_WEIGHT,
     Choice,
@@ -22,9 +22,9 @@ from pigeon_rec.scoring.selection import (
     choose_candidates,
     choose_preference_pairs,
     combine_scores,
-    most_promising,
     picture_scores,
     select,
+    shortlist,
     strip_padding,
 )
 
@@ -36,18 +36,18 @@ __all__ = [
     "Reason",
     "Rejection",
     "SafetyChecker",
+    "check_quality",
     "choose_candidates",
     "choose_preference_pairs",
     "clip_text_score",
     "combine_scores",
     "history_similarity",
-    "judge",
-    "most_promising",
     "picture_scores",
     "pixel_std",
     "reference_pixel_difference",
     "reference_similarity",
     "row_cosine",
     "select",
+    "shortlist",
     "strip_padding",
 ]

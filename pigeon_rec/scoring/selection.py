@@ -28,9 +28,9 @@ __all__ = [
     "choose_candidates",
     "choose_preference_pairs",
     "combine_scores",
-    "most_promising",
     "picture_scores",
     "select",
+    "shortlist",
     "strip_padding",
 ]
 
@@ -90,7 +90,7 @@ def select(
     return _first_best(combined)
 
 
-def most_promising(scores: ArrayLike, count: int) -> Indices:
+def shortlist(scores: ArrayLike, count: int) -> Indices:
     """Places of the best candidates of each sample, in their order on the axis.
 
     Args:

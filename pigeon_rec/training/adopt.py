@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.pipeline import PigeonPipeline
-from pigeon_rec.scoring.encoder import load_encoder
-from pigeon_rec.training.plan import TrainingPlan
+from pigeon_rec.scoring.scorer import load_scorer
+from pigeon_rec.training.configuration import TrainingConfig
 
 __all__ = ["PARTS", "adopt"]
 
@@ -28,7 +28,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def adopt(
-    model: str | Path, plan: TrainingPlan, folder: Path, recipes: Iterable[str] = tuple(PARTS)
+    model: str | Path, plan: TrainingConfig, folder: Path, recipes: Iterable[str] = tuple(PARTS)
 ) -> list[Path]:
     """Writes parts of a finished model as if their recipes had been trained, in float32.
 
@@ -49,7 +49,7 @@ def adopt(
     chosen = list(dict.fromkeys(recipes))
     for name in chosen:
         _check_free(name, folder)
-    pipeline, scorer = PigeonPipeline.from_pretrained(model), load_encoder(model).module
+    pipeline, scorer = PigeonPipeline.from_pretrained(model), load_scorer(model).module
     planned = {**plan.model.model_dump(), "scorer": plan.scorer.model_dump()}
     found = {**pipeline.config.model_dump(), "scorer": scorer.config.model_dump()}
     _check_sizes(planned, found, [size for name in chosen for size in PARTS[name]], model)
@@ -76,13 +76,13 @@ def _check_free(name: str, folder: Path) -> None:
     if name not in PARTS:
         raise TrainingError(
             f"no part of a model belongs to the recipe {name!r}",
-            where=str(folder),
+            location=str(folder),
             remedy=f"Recipes that leave one: {', '.join(PARTS)}",
         )
     if (folder / name / "checkpoint").exists():
         raise TrainingError(
             f"the recipe {name!r} has been trained here",
-            where=str(folder / name),
+            location=str(folder / name),
             remedy="Choose another folder, or remove that one",
         )
 
@@ -97,7 +97,7 @@ def _check_sizes(
     if differing:
         raise TrainingError(
             f"the plan's model differs from the one to start from in {', '.join(differing)}",
-            where=str(model),
+            location=str(model),
             remedy="Start from a model of the plan's sizes, or train it anew, from `scratch`",
         )
 

@@ -29,10 +29,10 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.configuration import AlignConfig
 from pigeon_rec.training.frozen import load_part, load_tokenizer
 from pigeon_rec.training.lora import add_lora, train_lora_only
 from pigeon_rec.training.pair_table import PAIRS, pair_tensors, read_pairs
-from pigeon_rec.training.plan import AlignConfig
 from pigeon_rec.training.preference import dpo_loss, sequence_log_probabilities
 from pigeon_rec.training.provenance import PICTURE_RECIPES, weights_digest
 from pigeon_rec.training.recipe import Losses, Recipe
@@ -113,7 +113,7 @@ class AlignRecipe(Recipe):
             if kept is None and step > 0:
                 raise TrainingError(
                     "this run was begun with other preference pairs or another stage 1",
-                    where=str(path),
+                    location=str(path),
                     remedy="Remove the folder to start stage 2 again",
                 )
             if kept is None:
@@ -188,13 +188,13 @@ def _check_origin(pairs: pl.DataFrame, folder: Path) -> None:
     if "train" not in set(pairs["split"]):
         raise TrainingError(
             "there is no preference pair to train on",
-            where=str(folder / PAIRS),
+            location=str(folder / PAIRS),
             remedy="Make more of them, or lower pairs.min_margin in the plan",
         )
     if set(pairs["model_digest"]) != {weights_digest(folder, *PICTURE_RECIPES)}:
         raise TrainingError(
             "the preference pairs were made by another stage-1 model",
-            where=str(folder / PAIRS),
+            location=str(folder / PAIRS),
             remedy="Make them again: pigeon-rec train pairs",
         )
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
+from pigeon_rec.training.artwork import TrainingArtwork, shifted, to_pixels
 from pigeon_rec.training.recipe import Losses, Recipe
-from pigeon_rec.training.stickers import TrainingStickers, shifted, to_pixels
 from pigeon_rec.training.tokenizer import edge_loss
 
 __all__ = ["AutoencoderRecipe"]
@@ -19,7 +19,7 @@ class AutoencoderRecipe(Recipe):
     """Rebuilds pixels from latents, with a small pull of the latents towards a unit Gaussian."""
 
     def __init__(
-        self, config: PigeonConfig, stickers: TrainingStickers, kl_weight: float = 1e-4
+        self, config: PigeonConfig, stickers: TrainingArtwork, kl_weight: float = 1e-4
     ) -> None:
         self.stickers = stickers
         self.kl_weight = kl_weight

@@ -10,9 +10,9 @@ from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.align import belongs_to_stage_one
+from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.frozen import load_part
 from pigeon_rec.training.lora import add_lora, merge_lora
-from pigeon_rec.training.plan import TrainingPlan
 
 __all__ = ["assemble", "bundle", "newest_stage"]
 
@@ -26,7 +26,7 @@ def newest_stage(folder: Path) -> str:
     return next(done, "language-model")
 
 
-def bundle(plan: TrainingPlan, folder: Path, destination: Path) -> Path:
+def bundle(plan: TrainingConfig, folder: Path, destination: Path) -> Path:
     """Writes `destination` in half precision: the pipeline's parts, and the scorer beside them.
 
     The adapters of stage 2, or where there is none of stage 1, are merged into the language model;
@@ -40,7 +40,7 @@ def bundle(plan: TrainingPlan, folder: Path, destination: Path) -> Path:
     if stage == "align" and not belongs_to_stage_one(folder):
         raise TrainingError(
             "stage 2 was trained from another stage 1 than the one beside it",
-            where=str(folder / "align"),
+            location=str(folder / "align"),
             remedy="Train it again (pigeon-rec train pairs, then align), or remove its folder",
         )
     pipeline = assemble(plan, folder, stage)
@@ -49,7 +49,7 @@ def bundle(plan: TrainingPlan, folder: Path, destination: Path) -> Path:
     return destination
 
 
-def assemble(plan: TrainingPlan, folder: Path, stage: str) -> PigeonPipeline:
+def assemble(plan: TrainingConfig, folder: Path, stage: str) -> PigeonPipeline:
     """The pipeline of a training folder in float32, adapters merged.
 
     Args:
@@ -74,12 +74,12 @@ def assemble(plan: TrainingPlan, folder: Path, stage: str) -> PigeonPipeline:
     return pipeline
 
 
-def _save_scorer(plan: TrainingPlan, folder: Path, destination: Path) -> None:
+def _save_scorer(plan: TrainingConfig, folder: Path, destination: Path) -> None:
     path = folder / "scorer" / "model.safetensors"
     if not path.is_file():
         raise TrainingError(
             "the scorer has not been trained",
-            where=str(path),
+            location=str(path),
             remedy="Train it first: pigeon-rec train scorer",
         )
     destination.mkdir(parents=True, exist_ok=True)

@@ -120,7 +120,7 @@ def resume(folder: Path, state: TrainingState) -> int:
     except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
         raise TrainingError(
             "the checkpoint does not fit this model",
-            where=str(found),
+            location=str(found),
             remedy="Give another output folder, or remove this one to start again",
         ) from error
 

@@ -10,9 +10,9 @@ from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.frozen import load_tokenizer, sticker_codes
 from pigeon_rec.training.recipe import Recipe
-from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.teacher_forcing import move_texts, target_texts
 
 __all__ = ["CodeRecipe"]
@@ -29,7 +29,7 @@ class CodeRecipe(Recipe):
     """
 
     def __init__(
-        self, config: PigeonConfig, stickers: TrainingStickers, text: TextTokenizer, folder: Path
+        self, config: PigeonConfig, stickers: TrainingArtwork, text: TextTokenizer, folder: Path
     ) -> None:
         self.stickers = stickers
         tokenizer, self.decoder = load_tokenizer(config, folder)

@@ -19,8 +19,8 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
+from pigeon_rec.training.artwork import TrainingArtwork, to_pixels
 from pigeon_rec.training.code_cache import cached_codes
-from pigeon_rec.training.stickers import TrainingStickers, to_pixels
 
 __all__ = [
     "encode_codes",
@@ -50,7 +50,7 @@ def load_part(module: nn.Module, folder: Path, recipe: str, prefix: str = "") ->
     except (OSError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
             f"the weights of recipe {recipe!r} cannot be used: {shorten(str(error), 300)}",
-            where=str(path),
+            location=str(path),
             remedy=f"Train it first: pigeon-rec train {recipe}",
         ) from error
 
@@ -74,7 +74,7 @@ def _freeze(module: Module) -> Module:
     return module.requires_grad_(False).eval()
 
 
-def sticker_codes(tokenizer: VisualTokenizer, stickers: TrainingStickers, folder: Path) -> Tensor:
+def sticker_codes(tokenizer: VisualTokenizer, stickers: TrainingArtwork, folder: Path) -> Tensor:
     """Code rows int64 `[2 n, patches]` of all stickers and, behind them, their mirror images.
 
     Kept in `folder/image_codes.safetensors`, so that each picture is tokenised once.

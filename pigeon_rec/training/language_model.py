@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.personalisation import Instruction, Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.code_recipe import CodeRecipe
 from pigeon_rec.training.recipe import Losses
 from pigeon_rec.training.restyle import RestyleCases
-from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.teacher_forcing import (
     code_losses,
     select_texts,
@@ -51,7 +51,7 @@ class LanguageModelRecipe(CodeRecipe):
     def __init__(
         self,
         config: PigeonConfig,
-        stickers: TrainingStickers,
+        stickers: TrainingArtwork,
         text: TextTokenizer,
         folder: Path,
         targets_per_user: int = 8,

@@ -140,7 +140,7 @@ def _begin(recipe: Recipe, config: LoopConfig) -> _Run:
     if config.validate_every and not recipe.validates:
         raise TrainingError(
             f"{type(recipe).__name__} has nothing to validate on",
-            where="validate_every",
+            location="validate_every",
             remedy="Set validate_every: 0 in this recipe's loop",
         )
     accelerator = new_accelerator()
@@ -241,6 +241,6 @@ def _check_finite(step: int, values: Mapping[str, float]) -> None:
     if broken:
         raise TrainingError(
             f"not finite: {', '.join(broken)}",
-            where=f"step {step}: {dict(values)}",
+            location=f"step {step}: {dict(values)}",
             remedy="Lower the learning rate, or train with precision: no",
         )

@@ -20,13 +20,13 @@ from pigeon_rec.scoring import (
     combine_scores,
     history_similarity,
 )
-from pigeon_rec.scoring.encoder import ImageTextEncoder, StickerEncoder
+from pigeon_rec.scoring.scorer import ImageTextEncoder, Scorer
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import assemble
+from pigeon_rec.training.configuration import PairsConfig, TrainingConfig
 from pigeon_rec.training.frozen import load_part, sticker_codes
-from pigeon_rec.training.plan import PairsConfig, TrainingPlan
-from pigeon_rec.training.recipes import plan_stickers
+from pigeon_rec.training.recipes import training_artwork
 from pigeon_rec.training.restyle import other_style
-from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.teacher_forcing import target_texts
 from pigeon_rec.training.windows import load_windows
 
@@ -80,15 +80,15 @@ class PairMaker:
     """The stage-1 model, the scorer and the artwork."""
 
     settings: PairsConfig
-    stickers: TrainingStickers
+    stickers: TrainingArtwork
     codes: NDArray[np.int64]
     texts: list[str]
     pipeline: PigeonPipeline
-    scorer: StickerEncoder
+    scorer: Scorer
 
     @classmethod
-    def load(cls, plan: TrainingPlan, folder: Path) -> PairMaker:
-        stickers = plan_stickers(plan)
+    def load(cls, plan: TrainingConfig, folder: Path) -> PairMaker:
+        stickers = training_artwork(plan)
         pipeline = assemble(plan, folder, "reconstruct")
         encoder = ImageTextEncoder(plan.scorer)
         load_part(encoder, folder, "scorer")
@@ -98,7 +98,7 @@ class PairMaker:
             sticker_codes(pipeline.tokenizer, stickers, folder).numpy(),
             target_texts(stickers),
             pipeline,
-            StickerEncoder(encoder, pipeline.text, "scorer"),
+            Scorer(encoder, pipeline.text, "scorer"),
         )
 
     def batches(self) -> Iterator[WindowBatch]:

@@ -104,7 +104,7 @@ def read_pairs(folder: Path) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TrainingError(
             f"the preference pairs cannot be read: {error}",
-            where=str(path),
+            location=str(path),
             remedy="Make them first: pigeon-rec train pairs",
         ) from error
 

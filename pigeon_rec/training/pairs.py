@@ -16,9 +16,9 @@ import torch
 
 from pigeon_rec import __version__
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.pair_maker import PairMaker
 from pigeon_rec.training.pair_table import PAIRS, read_pairs, write_pairs
-from pigeon_rec.training.plan import TrainingPlan
 from pigeon_rec.training.provenance import PICTURE_RECIPES, pairs_config_hash, weights_digest
 
 __all__ = ["Progress", "make_pairs"]
@@ -37,7 +37,7 @@ def _silent(label: str, done: int, total: int, **fields: float) -> None:
     """Ignores every report."""
 
 
-def make_pairs(plan: TrainingPlan, folder: Path, *, progress: Progress = _silent) -> Path:
+def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = _silent) -> Path:
     """Makes `folder/pairs.parquet` and returns its path.
 
     A table that was made with the same settings by the same model is left as it is.
@@ -75,7 +75,7 @@ def make_pairs(plan: TrainingPlan, folder: Path, *, progress: Progress = _silent
     if not kept:
         raise TrainingError(
             f"none of {total} windows gave a pair",
-            where="pairs.min_margin",
+            location="pairs.min_margin",
             remedy="Lower the least margin, or ask for more windows or mask ratios",
         )
     _join(parts, path)

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.training.plan import TrainingPlan
+from pigeon_rec.training.configuration import TrainingConfig
 
 __all__ = ["PICTURE_RECIPES", "pairs_config_hash", "weights_digest"]
 
@@ -28,13 +28,13 @@ def weights_digest(folder: Path, *recipes: str) -> str:
         except OSError as error:
             raise TrainingError(
                 f"the weights of recipe {name!r} cannot be read",
-                where=str(path),
+                location=str(path),
                 remedy=f"Train it first: pigeon-rec train {name}",
             ) from error
     return digest.hexdigest()
 
 
-def pairs_config_hash(plan: TrainingPlan) -> str:
+def pairs_config_hash(plan: TrainingConfig) -> str:
     """SHA-256 over the settings that decide about preference pairs."""
     settings = plan.model_dump_json(include={"model", "scorer", "users", "pairs"})
     return hashlib.sha256(settings.encode()).hexdigest()

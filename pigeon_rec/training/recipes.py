@@ -8,68 +8,68 @@ from pathlib import Path
 import torch
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.training.artwork import TrainingArtwork, load_stickers
+from pigeon_rec.training.configuration import TrainingConfig, load_training_config
 from pigeon_rec.training.devices import new_accelerator
 from pigeon_rec.training.loop import train
-from pigeon_rec.training.plan import TrainingPlan, load_plan
 from pigeon_rec.training.recipe import Recipe
 from pigeon_rec.training.start import adopt_words, start_from
-from pigeon_rec.training.stickers import TrainingStickers, load_stickers
 from pigeon_rec.training.windows import concepts_of
 
-__all__ = ["RECIPES", "TrainingPlan", "load_plan", "plan_stickers", "run_recipe"]
+__all__ = ["RECIPES", "TrainingConfig", "load_training_config", "run_recipe", "training_artwork"]
 
 
-def plan_stickers(plan: TrainingPlan) -> TrainingStickers:
+def training_artwork(plan: TrainingConfig) -> TrainingArtwork:
     """The artwork that a plan trains on."""
     return load_stickers(None if plan.users is None else concepts_of(plan.users))
 
 
-def _tokenizer(plan: TrainingPlan, stickers: TrainingStickers, _folder: Path) -> Recipe:
+def _tokenizer(plan: TrainingConfig, stickers: TrainingArtwork, _folder: Path) -> Recipe:
     from pigeon_rec.training.tokenizer import TokenizerRecipe
 
     return TokenizerRecipe(plan.model, stickers)
 
 
-def _autoencoder(plan: TrainingPlan, stickers: TrainingStickers, _folder: Path) -> Recipe:
+def _autoencoder(plan: TrainingConfig, stickers: TrainingArtwork, _folder: Path) -> Recipe:
     from pigeon_rec.training.autoencoder import AutoencoderRecipe
 
     return AutoencoderRecipe(plan.model, stickers)
 
 
-def _scorer(plan: TrainingPlan, stickers: TrainingStickers, folder: Path) -> Recipe:
+def _scorer(plan: TrainingConfig, stickers: TrainingArtwork, folder: Path) -> Recipe:
     from pigeon_rec.training.scorer import ScorerRecipe
-    from pigeon_rec.training.words import text_tokenizer
+    from pigeon_rec.training.text import text_tokenizer
 
     return ScorerRecipe(plan.scorer, stickers, text_tokenizer(folder, stickers, plan))
 
 
-def _renderer(plan: TrainingPlan, stickers: TrainingStickers, folder: Path) -> Recipe:
+def _renderer(plan: TrainingConfig, stickers: TrainingArtwork, folder: Path) -> Recipe:
     from pigeon_rec.training.renderer import RendererRecipe
 
     return RendererRecipe(plan.model, stickers, folder)
 
 
-def _language_model(plan: TrainingPlan, stickers: TrainingStickers, folder: Path) -> Recipe:
+def _language_model(plan: TrainingConfig, stickers: TrainingArtwork, folder: Path) -> Recipe:
     from pigeon_rec.training.language_model import LanguageModelRecipe
-    from pigeon_rec.training.words import text_tokenizer
+    from pigeon_rec.training.text import text_tokenizer
 
     return LanguageModelRecipe(plan.model, stickers, text_tokenizer(folder, stickers, plan), folder)
 
 
-def _reconstruct(plan: TrainingPlan, stickers: TrainingStickers, folder: Path) -> Recipe:
+def _reconstruct(plan: TrainingConfig, stickers: TrainingArtwork, folder: Path) -> Recipe:
     from pigeon_rec.training.reconstruct import ReconstructRecipe
-    from pigeon_rec.training.words import text_tokenizer
+    from pigeon_rec.training.text import text_tokenizer
 
     return ReconstructRecipe(plan.model, stickers, text_tokenizer(folder, stickers, plan), folder)
 
 
-def _align(plan: TrainingPlan, _stickers: TrainingStickers, folder: Path) -> Recipe:
+def _align(plan: TrainingConfig, _stickers: TrainingArtwork, folder: Path) -> Recipe:
     from pigeon_rec.training.align import AlignRecipe
 
     return AlignRecipe(plan.model, plan.align, folder)
 
 
-RECIPES: dict[str, Callable[[TrainingPlan, TrainingStickers, Path], Recipe]] = {
+RECIPES: dict[str, Callable[[TrainingConfig, TrainingArtwork, Path], Recipe]] = {
     "tokenizer": _tokenizer,
     "autoencoder": _autoencoder,
     "scorer": _scorer,
@@ -84,7 +84,7 @@ and align the preference pairs that `pairs.make_pairs` makes of reconstruct's mo
 
 def run_recipe(
     name: str,
-    plan: TrainingPlan,
+    plan: TrainingConfig,
     folder: Path,
     *,
     start: str | Path | None = None,
@@ -108,7 +108,7 @@ def run_recipe(
     if name not in RECIPES or name not in plan.loops:
         raise TrainingError(
             f"there is no recipe {name!r} in this plan",
-            where=str(folder),
+            location=str(folder),
             remedy=f"Recipes with a loop: {', '.join(n for n in RECIPES if n in plan.loops)}",
         )
     loop = plan.loops[name]
@@ -117,7 +117,7 @@ def run_recipe(
         if start is not None:
             adopt_words(folder, start)
         torch.manual_seed(loop.seed)  # the recipe draws its first weights
-        recipe = RECIPES[name](plan, plan_stickers(plan), folder)
+        recipe = RECIPES[name](plan, training_artwork(plan), folder)
         if start is not None:
             start_from(recipe, name, start)
     return train(recipe, loop, folder / name, show_progress=show_progress)

@@ -21,12 +21,12 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.randomness import gumbel_noise
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.code_recipe import CodeRecipe
 from pigeon_rec.training.frozen import load_part
 from pigeon_rec.training.lora import add_lora
 from pigeon_rec.training.recipe import Losses
 from pigeon_rec.training.restyle import other_style
-from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.teacher_forcing import (
     Conditioning,
     code_losses,
@@ -56,7 +56,7 @@ class ReconstructRecipe(CodeRecipe):
     def __init__(
         self,
         config: PigeonConfig,
-        stickers: TrainingStickers,
+        stickers: TrainingArtwork,
         text: TextTokenizer,
         folder: Path,
         same_reference: float = 0.25,

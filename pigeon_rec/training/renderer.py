@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.frozen import encode_latents, load_codec, load_tokenizer, sticker_codes
 from pigeon_rec.training.recipe import Losses, Recipe
-from pigeon_rec.training.stickers import TrainingStickers
 
 __all__ = ["RendererRecipe"]
 
@@ -35,7 +35,7 @@ class RendererRecipe(Recipe):
     def __init__(
         self,
         config: PigeonConfig,
-        stickers: TrainingStickers,
+        stickers: TrainingArtwork,
         folder: Path,
         swap: float = 0.15,
         drop: float = 0.1,

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pigeon_rec.training.stickers import TrainingStickers
+from pigeon_rec.training.artwork import TrainingArtwork
 
 __all__ = ["RestyleBatch", "RestyleCases", "other_style"]
 
 
 def other_style(
-    stickers: TrainingStickers,
+    stickers: TrainingArtwork,
     target: NDArray[np.int64],
     same_reference: float,
     random: np.random.Generator,
@@ -75,7 +75,7 @@ class RestyleCases:
 
     def __init__(
         self,
-        stickers: TrainingStickers,
+        stickers: TrainingArtwork,
         history_length: int = 5,
         noise: float = 0.15,
         same_reference: float = 0.1,

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, topics
+from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, topics
 from pigeon_rec.model.text_tokenizer import TextTokenizer
-from pigeon_rec.scoring.encoder import EncoderConfig, ImageTextEncoder
+from pigeon_rec.scoring.scorer import ImageTextEncoder, ScorerConfig
+from pigeon_rec.training.artwork import TrainingArtwork, shifted, to_pixels
 from pigeon_rec.training.recipe import Losses, Recipe
-from pigeon_rec.training.stickers import TrainingStickers, shifted, to_pixels
 
 __all__ = ["ScorerRecipe"]
 
@@ -34,7 +34,7 @@ class ScorerRecipe(Recipe):
     """
 
     def __init__(
-        self, config: EncoderConfig, stickers: TrainingStickers, text: TextTokenizer
+        self, config: ScorerConfig, stickers: TrainingArtwork, text: TextTokenizer
     ) -> None:
         self.stickers = stickers
         self.text = text

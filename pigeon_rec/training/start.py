@@ -49,7 +49,7 @@ def start_from(recipe: Recipe, name: str, model: str | Path) -> None:
     if name not in STARTED:
         raise TrainingError(
             f"the recipe {name!r} cannot start from a model",
-            where=str(model),
+            location=str(model),
             remedy=f"Leave --start out; recipes that can: {', '.join(STARTED)}",
         )
     folder = model_folder(model)
@@ -58,7 +58,7 @@ def start_from(recipe: Recipe, name: str, model: str | Path) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
             f"the model's weights do not fit the recipe {name!r}: {shorten(str(error), 300)}",
-            where=str(folder),
+            location=str(folder),
             remedy="Give a plan of the model's sizes, or leave --start out",
         ) from error
 

@@ -18,9 +18,9 @@ from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Pers
 from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.preference import IGNORED
 from pigeon_rec.training.recipe import Losses
-from pigeon_rec.training.stickers import TrainingStickers
 
 __all__ = [
     "Conditioning",
@@ -54,7 +54,7 @@ class Conditioning:
     reference_keep: Tensor
 
 
-def target_texts(stickers: TrainingStickers) -> list[str]:
+def target_texts(stickers: TrainingArtwork) -> list[str]:
     """The instruction's text for every sticker as a target (concept only, never the style)."""
     prompt = load_prompt("sticker")
     columns = stickers.rows.select("title", "semantics", "category").iter_rows()

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VectorQuantizer, VisualTokenizer
+from pigeon_rec.training.artwork import TrainingArtwork, shifted, to_pixels
 from pigeon_rec.training.recipe import Losses, Recipe
-from pigeon_rec.training.stickers import TrainingStickers, shifted, to_pixels
 
 __all__ = ["CodebookAverages", "TokenizerRecipe", "edge_loss"]
 
@@ -95,7 +95,7 @@ class TokenizerRecipe(Recipe):
     def __init__(
         self,
         config: PigeonConfig,
-        stickers: TrainingStickers,
+        stickers: TrainingArtwork,
         keep_rate: float = 0.7,
         continuous_steps: int = 250,
     ) -> None:

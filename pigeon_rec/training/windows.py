@@ -13,7 +13,7 @@ from torch import Tensor
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.sequences import make_sequences
-from pigeon_rec.training.stickers import TrainingStickers
+from pigeon_rec.training.artwork import TrainingArtwork
 
 __all__ = ["Windows", "concepts_of", "load_windows"]
 
@@ -38,7 +38,7 @@ class Windows:
         return len(self.target)
 
 
-def load_windows(stickers: TrainingStickers, split: str) -> Windows:
+def load_windows(stickers: TrainingArtwork, split: str) -> Windows:
     """Windows of one split (`train`, `valid` or `test`; paper section 4.1).
 
     Left out are windows with a picture that is not among `stickers` (held-out artwork never is),

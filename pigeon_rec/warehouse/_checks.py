@@ -141,7 +141,7 @@ def _fault(
 ) -> WarehouseError:
     return WarehouseError(
         what,
-        where=f"night {night.run_id}, {'.'.join((frame, *columns[:1]))}",
+        location=f"night {night.run_id}, {'.'.join((frame, *columns[:1]))}",
         remedy="Nothing was written; the tables are as they were",
     )
 

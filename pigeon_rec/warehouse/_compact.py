@@ -56,7 +56,9 @@ def _check_same(connection: DuckDBPyConnection, path: Path) -> None:
         digests.add(content_digest(connection))
     fetch(connection, "USE memory")
     if len(digests) != 1:
-        raise WarehouseError("the compacted copy does not hold the same content", where=str(path))
+        raise WarehouseError(
+            "the compacted copy does not hold the same content", location=str(path)
+        )
 
 
 def _swap(fresh: Path, file: Path) -> int:

@@ -111,6 +111,6 @@ def _check_all_found(resolved: ResolvedNight) -> None:
         named = ", ".join(lost.sort().to_list()[:_SHOWN])
         raise WarehouseError(
             f"{lost.len()} served pictures are neither in this night nor in the warehouse: {named}",
-            where=f"night {resolved.night.run_id}, run_assets.asset_key",
+            location=f"night {resolved.night.run_id}, run_assets.asset_key",
             remedy="Plan and generate the night again; nothing was written",
         )

@@ -53,7 +53,7 @@ def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
     if read_only and not file.is_file():
         raise WarehouseError(
             "there is no warehouse",
-            where=str(path),
+            location=str(path),
             remedy="Run `pigeon-rec nightly run` first, or name the right work directory",
         )
     if not read_only:
@@ -84,7 +84,7 @@ def open_reader(path: Path) -> DuckDBPyConnection:
         if not has_schema(connection):
             raise WarehouseError(
                 "this DuckDB file holds no pigeon_rec warehouse",
-                where=str(path),
+                location=str(path),
                 remedy="Name the work directory of a published night",
             )
     except BaseException:
@@ -117,16 +117,16 @@ def transaction(connection: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
 
 
 @contextlib.contextmanager
-def driver_errors(where: object) -> Iterator[None]:
+def driver_errors(location: object) -> Iterator[None]:
     """Turns DuckDB's errors into ours, with the original as the cause.
 
     Args:
-        where: What was worked on (a file, a night, a query), for the message.
+        location: What was worked on (a file, a night, a query), for the message.
     """
     try:
         yield
     except duckdb.Error as error:
-        raise _explained(error, str(where)) from error
+        raise _explained(error, str(location)) from error
 
 
 def _open(file: Path, *, read_only: bool) -> DuckDBPyConnection:
@@ -147,48 +147,48 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         raise WarehouseError(
             f"cannot create the folder of the warehouse: {error.strerror}",
-            where=str(folder),
+            location=str(folder),
             remedy="Choose a work directory that can be written",
         ) from error
 
 
-def _explained(error: duckdb.Error, where: str) -> WarehouseError:
+def _explained(error: duckdb.Error, location: str) -> WarehouseError:
     text = str(error)
     if "lock on file" in text:
-        return _locked(text, where)
+        return _locked(text, location)
     if "different configuration" in text:
         return WarehouseBusyError(
             "the warehouse is already open in this process in another mode",
-            where=where,
+            location=location,
             remedy="Close that connection first, or read the promoted snapshot",
         )
     if isinstance(error, duckdb.TransactionException):
         return WarehouseBusyError(
             f"another writer changed the warehouse at the same time ({_first_line(text)})",
-            where=where,
+            location=location,
             remedy="Nothing was written; run the step again",
         )
     if "not a valid DuckDB database file" in text:
         return WarehouseError(
             "this is no DuckDB file",
-            where=where,
+            location=location,
             remedy="Move it away, or name another work directory",
         )
     if "version number" in text:
         return WarehouseError(
             f"this DuckDB cannot read the file ({_first_line(text)})",
-            where=where,
+            location=location,
             remedy="Install the DuckDB version that wrote it, or a newer one",
         )
-    return WarehouseError(f"DuckDB refused: {_first_line(text)}", where=where)
+    return WarehouseError(f"DuckDB refused: {_first_line(text)}", location=location)
 
 
-def _locked(text: str, where: str) -> WarehouseBusyError:
+def _locked(text: str, location: str) -> WarehouseBusyError:
     holder = re.search(r"\(PID (\d+)\)", text)
     who = f"process {holder[1]}" if holder else "another process"
     return WarehouseBusyError(
         f"the warehouse is locked by {who}",
-        where=where,
+        location=location,
         remedy="Wait until that run has ended (or stop it) and run this step again; "
         "readers use the promoted snapshot serving.duckdb, which is never locked",
     )

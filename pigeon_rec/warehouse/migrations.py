@@ -59,7 +59,7 @@ def open_warehouse(path: Path, *, create: bool = True) -> DuckDBPyConnection:
     if not create and not path.is_file():
         raise WarehouseError(
             "there is no warehouse",
-            where=str(path),
+            location=str(path),
             remedy="Run `pigeon-rec nightly publish` first, or name the right work directory",
         )
     connection = connect(path)
@@ -86,7 +86,7 @@ def available_migrations(folder: Path | None = None) -> list[Migration]:
     if numbers != list(range(1, len(numbers) + 1)):
         raise WarehouseError(
             f"migrations must be numbered 1, 2, 3 ... and are numbered {numbers}",
-            where=str(folder or sql_root() / "migrations"),
+            location=str(folder or sql_root() / "migrations"),
             remedy="Rename the files",
         )
     return migrations
@@ -123,7 +123,7 @@ def _read_migration(file: Path) -> Migration:
     matched = _FILE_NAME.fullmatch(file.name)
     if matched is None:
         raise WarehouseError(
-            "a migration must be named like 0001_create_tables.sql", where=str(file)
+            "a migration must be named like 0001_create_tables.sql", location=str(file)
         )
     return Migration(int(matched[1]), matched[2], file.read_text(encoding="utf-8"))
 
@@ -140,13 +140,13 @@ def _check_history(applied: Mapping[int, tuple[str, str]], migrations: Sequence[
             raise WarehouseError(
                 f"the warehouse has migration {version:04d}_{name}, which this version of "
                 f"pigeon_rec does not know (it knows {len(known)})",
-                where="schema_migrations",
+                location="schema_migrations",
                 remedy="Upgrade pigeon_rec, or name another work directory",
             )
         if known[version].checksum != checksum:
             raise WarehouseError(
                 f"migration {version:04d}_{name} was edited after this warehouse applied it",
-                where="schema_migrations",
+                location="schema_migrations",
                 remedy="Restore the file, and write the change as a new migration",
             )
 

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from duckdb import DuckDBPyConnection
 
-from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.errors import ModelError, WarehouseError
+from pigeon_rec.runtime.digests import folder_sha256
 from pigeon_rec.warehouse._frames import fetch, select
 from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
 from pigeon_rec.warehouse.sql_files import sql_text
@@ -133,7 +133,7 @@ def promote_model(
         if model.decision == "refused" and not despite_refusal:
             raise WarehouseError(
                 f"model {version!r} was refused: {model.reason}",
-                where="models",
+                location="models",
                 remedy="Promote another, or insist with --despite-refusal",
             )
         checked_weights(model, work_dir)
@@ -180,7 +180,7 @@ def checked_weights(model: TrainedModel, work_dir: Path) -> Path:
     if not folder.is_dir():
         raise ModelError(
             f"the weights of model {model.version!r} are gone",
-            where=str(folder),
+            location=str(folder),
             remedy="Restore the folder, or promote another model: pigeon-rec models list",
         )
     found = folder_sha256(folder)
@@ -188,7 +188,7 @@ def checked_weights(model: TrainedModel, work_dir: Path) -> Path:
         raise ModelError(
             f"the weights of model {model.version!r} were changed: their SHA-256 is "
             f"{found[:12]}..., registered was {model.weights_sha256[:12]}...",
-            where=str(folder),
+            location=str(folder),
             remedy="Restore the folder, or register the changed model as one of its own",
         )
     return folder
@@ -217,7 +217,9 @@ def _known(connection: DuckDBPyConnection, version: str) -> RegisteredModel:
     if model is None:
         versions = ", ".join(known.version for known in list_models(connection)) or "none"
         raise WarehouseError(
-            f"there is no model {version!r}", where="models", remedy=f"Registered are: {versions}"
+            f"there is no model {version!r}",
+            location="models",
+            remedy=f"Registered are: {versions}",
         )
     return model
 
@@ -233,5 +235,5 @@ def _json(value: Mapping[str, Any], version: str) -> str:
     except (TypeError, ValueError) as error:
         raise WarehouseError(
             f"a model's settings or metrics hold a value that is not JSON: {error}",
-            where=f"model {version}",
+            location=f"model {version}",
         ) from error

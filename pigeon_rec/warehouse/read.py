@@ -68,7 +68,7 @@ def query(path: Path, name: str, params: Mapping[str, object] | None = None) -> 
     if name not in known:
         raise WarehouseError(
             f"there is no saved query {name!r}",
-            where="sql/queries",
+            location="sql/queries",
             remedy=f"Known are: {', '.join(known)}",
         )
     return _answer(path, name, sql_text(f"queries/{name}"), params)
@@ -103,11 +103,11 @@ def _check_parameters(
     if len(statements) != 1:
         raise WarehouseError(
             f"one SQL statement is needed, received {len(statements)}",
-            where=name,
+            location=name,
             remedy="Write one SELECT, or name one of " + ", ".join(query_names()),
         )
     wanted = sorted(statements[0].named_parameters)
     if sorted(params) != wanted:
         raise WarehouseError(
-            f"the query takes the parameters {wanted}, received {sorted(params)}", where=name
+            f"the query takes the parameters {wanted}, received {sorted(params)}", location=name
         )

@@ -154,6 +154,6 @@ class NightRecords:
         except (TypeError, ValueError) as error:
             raise WarehouseError(
                 f"the configuration holds a value that is not JSON: {error}",
-                where=f"night {self.run_id}",
+                location=f"night {self.run_id}",
                 remedy="Pass `config.model_dump(mode='json')`",
             ) from error

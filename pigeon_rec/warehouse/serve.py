@@ -73,14 +73,14 @@ class ServedAsset:
         if self.asset_key is None:
             raise WarehouseError(
                 f"there is no picture for {self.user_id} / {self.item_id}, only the {self.origin}",
-                where=uri or None,
+                location=uri or None,
                 remedy="Show the catalogue's own picture at image_uri",
             )
         found = read_pictures([uri]) if uri else {}
         if uri not in found:
             raise WarehouseError(
                 f"the picture of {self.user_id} / {self.item_id} cannot be read",
-                where=uri or None,
+                location=uri or None,
                 remedy="Run `pigeon-rec warehouse check`",
             )
         return found[uri]
@@ -185,7 +185,7 @@ class AssetReader:
         """The snapshot that the link points to now, entered for one call."""
         with self._lock:
             if self._closed:
-                raise WarehouseError("this reader is closed", where=str(self._link))
+                raise WarehouseError("this reader is closed", location=str(self._link))
             if _identity(self._link) != self._current.identity:
                 opened = self._open()
                 self._current.retire()

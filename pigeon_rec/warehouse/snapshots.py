@@ -75,18 +75,18 @@ def content_digest(connection: DuckDBPyConnection) -> str:
 def _check_arguments(writer_path: Path, serving_link: Path, keep: int) -> None:
     if keep < 1:
         raise WarehouseError(
-            f"at least 1 snapshot must be kept, received {keep}", where="snapshots to keep"
+            f"at least 1 snapshot must be kept, received {keep}", location="snapshots to keep"
         )
     if not writer_path.is_file():
         raise WarehouseError(
             "there is no warehouse to promote",
-            where=str(writer_path),
+            location=str(writer_path),
             remedy="Run `pigeon-rec nightly publish` first",
         )
     if serving_link.exists() and not serving_link.is_symlink():
         raise WarehouseError(
             "a file stands where the link to the served snapshot belongs",
-            where=str(serving_link),
+            location=str(serving_link),
             remedy="Move it away; promotion never overwrites a file it did not make",
         )
 
@@ -96,7 +96,7 @@ def _newest_run(connection: DuckDBPyConnection, writer_path: Path) -> str:
     if not rows:
         raise WarehouseError(
             "the warehouse holds no night",
-            where=str(writer_path),
+            location=str(writer_path),
             remedy="Run `pigeon-rec nightly publish` first",
         )
     return str(rows[0][0])
@@ -126,7 +126,7 @@ def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
         unfinished.unlink()
         raise WarehouseBusyError(
             "the copy of the warehouse does not have its content",
-            where=str(snapshot),
+            location=str(snapshot),
             remedy="Something wrote while it was copied; promote again",
         )
     unfinished.chmod(0o444)

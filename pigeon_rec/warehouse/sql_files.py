@@ -22,7 +22,7 @@ def sql_root() -> Path:
             return place
     raise WarehouseError(
         "the SQL files of pigeon_rec are missing",
-        where=" and ".join(map(str, places)),
+        location=" and ".join(map(str, places)),
         remedy="Install the package again, or run from a complete checkout",
     )
 

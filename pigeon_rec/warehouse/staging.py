@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from pigeon_rec.data.folder_digest import file_sha256
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.digests import file_sha256
 from pigeon_rec.warehouse._checks import check_night
 from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
 
@@ -70,7 +70,7 @@ def stage(night: NightRecords, folder: Path) -> StagedNight:
     except OSError as error:
         raise WarehouseError(
             f"cannot stage the night: {error.strerror}",
-            where=str(folder),
+            location=str(folder),
             remedy="Choose a work directory that can be written",
         ) from error
     return StagedNight(checked, folder)
@@ -97,7 +97,7 @@ def read_staged(folder: Path) -> StagedNight:
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise WarehouseError(
             f"there is no whole staged night ({type(error).__name__}: {error})",
-            where=str(folder),
+            location=str(folder),
             remedy="Stage the night again: run `pigeon-rec nightly publish`",
         ) from error
     return StagedNight(night, folder)

@@ -165,7 +165,7 @@ def _filesystem(address: str) -> tuple[Any, str]:
     if not (protocol and separator and rest):
         raise ConfigError(
             f"pictures lie in `{IN_TABLE}` or at an address, received {address!r}",
-            where="warehouse.images",
+            location="warehouse.images",
             remedy="Write it as file:///srv/pictures or s3://bucket/pictures",
         )
     try:
@@ -173,7 +173,7 @@ def _filesystem(address: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise ConfigError(
             f"no package here can reach {protocol}:// ({error})",
-            where="warehouse.images",
+            location="warehouse.images",
             remedy="Install the fsspec package of that protocol, such as s3fs for s3://",
         ) from error
     return fs, path
@@ -189,6 +189,6 @@ def _write_whole(path: Path, content: bytes) -> None:
 def _unreachable(address: str, verb: str, error: OSError) -> WarehouseError:
     return WarehouseError(
         f"the store of pictures cannot be {verb}: {error}",
-        where=address,
+        location=address,
         remedy="Check that it exists and that this account may write there; tables are as before",
     )

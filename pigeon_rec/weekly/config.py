@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pigeon_rec.config import GenerationConfig, read_settings
+from pigeon_rec.config import GenerationConfig
+from pigeon_rec.runtime.settings import read_settings
 
 __all__ = ["EvaluationConfig", "PromotionRules", "WeeklyConfig", "load_weekly"]
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import polars as pl
 
+from pigeon_rec.drawing.models import SERVING, chosen_model
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.evaluation.measure import LOWER_IS_BETTER
-from pigeon_rec.nightly.models import SERVING, chosen_model
-from pigeon_rec.nightly.paths import write_json
+from pigeon_rec.runtime.files import write_json
 from pigeon_rec.warehouse import open_warehouse
 from pigeon_rec.warehouse.models import TrainedModel, promote_model, register_model
 from pigeon_rec.weekly.config import WeeklyConfig
 from pigeon_rec.weekly.evaluate import METHOD
-from pigeon_rec.weekly.gate import Verdict, compare
 from pigeon_rec.weekly.paths import AlignmentPaths
+from pigeon_rec.weekly.promotion_check import Verdict, compare
 from pigeon_rec.weekly.records import StepRecord, content_hash, finished
 
 __all__ = ["decide", "promote"]
@@ -72,7 +72,7 @@ def promote(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
     if now_serving not in (compared, version):
         raise TrainingError(
             f"model {version!r} was compared with {compared!r}, and {now_serving!r} serves now",
-            where=str(paths.run),
+            location=str(paths.run),
             remedy="Run `pigeon-rec align evaluate` and `pigeon-rec align gate` again",
         )
     with open_warehouse(paths.warehouse) as warehouse:
@@ -91,7 +91,7 @@ def _measured(paths: AlignmentPaths) -> tuple[StepRecord, StepRecord]:
         raise TrainingError(
             f"model {bundled.facts['version']!r} was made after the evaluation, which is of "
             f"{evaluated.facts['candidate_version']!r}",
-            where=str(paths.run),
+            location=str(paths.run),
             remedy="Run `pigeon-rec align evaluate` for this date again",
         )
     return bundled, evaluated

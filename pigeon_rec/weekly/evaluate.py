@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec import __version__
+from pigeon_rec.drawing.models import SERVING, chosen_model
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.measure import METRICS
 from pigeon_rec.evaluation.run import evaluate as run_evaluation
 from pigeon_rec.evaluation.settings import EvaluationSettings
-from pigeon_rec.nightly.models import SERVING, chosen_model
-from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import StepRecord, content_hash, finished, once, recorded
@@ -81,7 +81,7 @@ def check_rules(rules: PromotionRules) -> None:
     if unknown:
         raise ConfigError(
             f"the gate has rules for {', '.join(unknown)}, which no evaluation measures",
-            where="gate",
+            location="gate",
             remedy=f"Metrics are: {', '.join(METRICS)}",
         )
 

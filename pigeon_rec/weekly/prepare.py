@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pigeon_rec.data.folder_digest import file_sha256
+from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import ConfigError, TrainingError
-from pigeon_rec.nightly.models import chosen_model
-from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.runtime.digests import file_sha256
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.adopt import adopt
-from pigeon_rec.training.recipes import TrainingPlan, load_plan, run_recipe
+from pigeon_rec.training.recipes import TrainingConfig, load_training_config, run_recipe
 from pigeon_rec.weekly.config import WeeklyConfig
 from pigeon_rec.weekly.evaluate import check_rules
 from pigeon_rec.weekly.paths import AlignmentPaths
@@ -85,7 +85,7 @@ def prepare(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent)
     )
 
 
-def begun(config: WeeklyConfig, date: dt.date) -> tuple[StepRecord, TrainingPlan]:
+def begun(config: WeeklyConfig, date: dt.date) -> tuple[StepRecord, TrainingConfig]:
     """What an alignment was begun with, for the steps after `prepare`.
 
     Raises:
@@ -99,13 +99,13 @@ def begun(config: WeeklyConfig, date: dt.date) -> tuple[StepRecord, TrainingPlan
     return known, plan
 
 
-def _plan(config: WeeklyConfig) -> TrainingPlan:
-    plan = load_plan(config.plan)
+def _plan(config: WeeklyConfig) -> TrainingConfig:
+    plan = load_training_config(config.plan)
     missing = [stage for stage in _STAGES if stage not in plan.loops]
     if missing:
         raise ConfigError(
             f"the training plan has no loop for {' and '.join(missing)}",
-            where=config.plan,
+            location=config.plan,
             remedy="An alignment needs both stages",
         )
     return plan
@@ -128,11 +128,11 @@ def _given(folder: Path) -> list[str]:
     return [name for name in BACKBONE if (folder / name / _WEIGHTS).is_file()]
 
 
-def _inputs(config: WeeklyConfig, plan: TrainingPlan, weights: str | None) -> dict[str, Any]:
+def _inputs(config: WeeklyConfig, plan: TrainingConfig, weights: str | None) -> dict[str, Any]:
     return {"plan": plan.model_dump(mode="json"), "start": config.start, "weights": weights}
 
 
-def _fill(folder: Path, plan: TrainingPlan, start: _Start, progress: Progress) -> dict[str, Any]:
+def _fill(folder: Path, plan: TrainingConfig, start: _Start, progress: Progress) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     if start.kind == "scratch":
         for done, name in enumerate(BACKBONE, start=1):
@@ -159,6 +159,6 @@ def _check_same(paths: AlignmentPaths, known: StepRecord | None, inputs: Mapping
     changed = [name for name, value in inputs.items() if known.inputs.get(name) != value]
     raise TrainingError(
         f"the alignment of {paths.run_id} was begun with another {' and '.join(changed)}",
-        where=str(paths.run),
+        location=str(paths.run),
         remedy="Take the settings it was begun with, or another date, or remove the folder",
     )

@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pigeon_rec.data.folder_digest import file_sha256
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.nightly.lock import hold
-from pigeon_rec.nightly.paths import write_json
+from pigeon_rec.runtime.digests import file_sha256
+from pigeon_rec.runtime.files import write_json
+from pigeon_rec.runtime.lock import hold
 from pigeon_rec.weekly.paths import AlignmentPaths
 
 __all__ = ["StepRecord", "content_hash", "finished", "once", "recorded"]
@@ -129,13 +129,13 @@ def finished(paths: AlignmentPaths, step: str) -> StepRecord:
     if record is None or record.finished_at is None:
         raise TrainingError(
             f"the step {step!r} of the alignment of {paths.run_id} has not been done",
-            where=str(paths.record(step)),
+            location=str(paths.record(step)),
             remedy=f"Run `pigeon-rec align {step}` for this date first",
         )
     if not _whole(paths, record):
         raise TrainingError(
             f"files of the step {step!r} are gone or were changed since it was done",
-            where=str(paths.record(step)),
+            location=str(paths.record(step)),
             remedy=f"Run `pigeon-rec align {step}` for this date again",
         )
     return record

@@ -12,12 +12,12 @@ from typing import Any
 
 import polars as pl
 
-from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.model.version import model_version
-from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.runtime.digests import folder_sha256
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.bundle import bundle as put_together
 from pigeon_rec.training.pairs import make_pairs
-from pigeon_rec.training.recipes import TrainingPlan, run_recipe
+from pigeon_rec.training.recipes import TrainingConfig, run_recipe
 from pigeon_rec.weekly.config import WeeklyConfig
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.prepare import begun
@@ -95,7 +95,7 @@ def bundle(config: WeeklyConfig, date: dt.date) -> StepRecord:
 
 
 def _recipe(
-    paths: AlignmentPaths, step: str, recipe: str, plan: TrainingPlan, before: StepRecord
+    paths: AlignmentPaths, step: str, recipe: str, plan: TrainingConfig, before: StepRecord
 ) -> StepRecord:
     folder = paths.training / recipe
     return once(
@@ -108,7 +108,7 @@ def _recipe(
     )
 
 
-def _train(recipe: str, plan: TrainingPlan, folder: Path) -> Mapping[str, Any]:
+def _train(recipe: str, plan: TrainingConfig, folder: Path) -> Mapping[str, Any]:
     run_recipe(recipe, plan, folder, show_progress=sys.stderr.isatty())
     return _last_numbers(folder / recipe / "metrics.jsonl")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pigeon_rec.nightly.models import chosen_model
+from pigeon_rec.drawing.models import chosen_model
 from tests.registered import promoted
 
 Pigeon = Callable[..., Any]
@@ -73,13 +73,13 @@ def test_weights_that_are_gone_are_not_promoted(
 def test_the_bundled_model_can_be_registered_and_promoted(
     pigeon: Pigeon, tmp_path: Path, versions: list[str]
 ) -> None:
-    where = ("--work-dir", tmp_path, "--json")
-    entered = json.loads(pigeon("models", "register", "sticker-64", *where).out)
+    location = ("--work-dir", tmp_path, "--json")
+    entered = json.loads(pigeon("models", "register", "sticker-64", *location).out)
     assert (entered["decision"], entered["serving"]) == ("accepted", False)
-    again = pigeon("models", "register", "sticker-64", *where)
+    again = pigeon("models", "register", "sticker-64", *location)
     assert again.code == 5
     assert "registered already" in json.loads(again.out)["error"]["what"]
-    assert json.loads(pigeon("models", "promote", entered["version"], *where).out)["serving"]
+    assert json.loads(pigeon("models", "promote", entered["version"], *location).out)["serving"]
     assert chosen_model("serving", tmp_path).version == entered["version"]
 
 

@@ -54,7 +54,9 @@ def test_summary_shows_its_parts_as_a_table(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_error_tells_people_what_where_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    error = CatalogueError("two rows share an id", where="items.parquet, row 7", remedy="Drop one")
+    error = CatalogueError(
+        "two rows share an id", location="items.parquet, row 7", remedy="Drop one"
+    )
     print_error(error, as_json=False)
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -63,7 +63,7 @@ def test_an_unknown_base_is_told(tmp_path: Path, pigeon: Pigeon) -> None:
     assert outcome.code == 2
     error = json.loads(outcome.out)["error"]
     assert error["what"] == "RecBole has no model 'BRP'"
-    assert error["where"] == "pigeon_base_model"
+    assert error["location"] == "pigeon_base_model"
 
 
 def test_a_missing_config_is_told(tmp_path: Path, pigeon: Pigeon) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from pigeon_rec.data.stickers import STYLES, load_stickers
+from pigeon_rec.demo.stickers import STYLES, load_stickers
 
 
 def test_styles_are_listed_and_pictures_unpacked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pigeon_rec.data.stickers import INTERACTIONS_PATH
+from pigeon_rec.demo.stickers import INTERACTIONS_PATH
 
 USERS = 8
 

@@ -13,9 +13,9 @@ import pytest
 
 from pigeon_rec._cli.align import HELP
 from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig
-from pigeon_rec.nightly.models import FALLBACK, chosen_model
+from pigeon_rec.drawing.models import FALLBACK, chosen_model
 from pigeon_rec.nightly.steps import run_step as run_night_step
-from pigeon_rec.training.plan import load_plan
+from pigeon_rec.training.configuration import load_training_config
 from pigeon_rec.warehouse import query
 from pigeon_rec.warehouse.models import list_models
 from pigeon_rec.weekly import decide
@@ -96,7 +96,7 @@ def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> 
 
 def short(folder: Path) -> Path:
     """The bundled smoke alignment with a handful of steps in every training: its configuration."""
-    plan = load_plan("smoke").model_dump(mode="json")
+    plan = load_training_config("smoke").model_dump(mode="json")
     for loop in plan["loops"].values():
         loop["steps"] = 4
         loop["validate_every"] = min(loop["validate_every"], 2)
@@ -154,15 +154,15 @@ def test_once_promoted_it_is_what_the_next_night_draws_with(
     version = run_step("promote", settings, SUNDAY)["version"]
 
     users = write_first_users(tmp_path / "few.inter")
-    candidates = tmp_path / "candidates.parquet"
+    recommendations = tmp_path / "recommendations.parquet"
     pl.DataFrame(
         {"user_id": ["u00001"], "item_id": ["noto/red-apple"], "score": [1.0]}
-    ).write_parquet(candidates)
+    ).write_parquet(recommendations)
     night = NightlyConfig(
         model="serving",
         work_dir=work_dir,
         interactions=str(users),
-        candidates=str(candidates),
+        recommendations=str(recommendations),
         plan=PlanConfig(shards=1),
         generation=GenerationConfig(mask_ratios=(0.2,), diffusion_steps=2),
         threads=1,

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pigeon_rec.data.stickers import load_stickers
+from pigeon_rec.demo.stickers import load_stickers
 
 __all__ = ["HISTORY", "save", "write_movies", "write_stickers"]
 

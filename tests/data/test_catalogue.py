@@ -92,8 +92,8 @@ def test_a_missing_image_is_a_problem_that_names_item_and_path(shop: Shop) -> No
     shop.add("odd", b"", image_uri="images/gone.png")
     problem = only_problem(shop)
     assert problem.kind == "image_missing"
-    assert "images/gone.png" in problem.where
-    assert str(shop.root.resolve()) in problem.where
+    assert "images/gone.png" in problem.location
+    assert str(shop.root.resolve()) in problem.location
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])

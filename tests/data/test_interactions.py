@@ -85,7 +85,7 @@ def test_unknown_items_are_told_with_file_row_and_id(catalogue: Catalogue, inter
         ("unknown_item", "grey"),
         ("unknown_item", "pink"),
     ]
-    assert problems[0].where == f"{inter}, row 2 (line 3)"
+    assert problems[0].location == f"{inter}, row 2 (line 3)"
     assert "'grey'" in problems[0].message
     assert "(2)" in problems[0].message
 
@@ -99,7 +99,7 @@ def test_unknown_items_after_until_are_not_told(catalogue: Catalogue, inter: Pat
 def test_blank_lines_are_passed_over_but_counted(catalogue: Catalogue, inter: Path) -> None:
     rows, problems = load_interactions(write(inter, "u\tred\t1", "", "u\tgrey\t2", ""), catalogue)
     assert rows["item_id"].to_list() == ["red"]
-    assert problems[0].where == f"{inter}, row 3 (line 4)"
+    assert problems[0].location == f"{inter}, row 3 (line 4)"
 
 
 def test_windows_line_ends_are_fine(catalogue: Catalogue, inter: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_broken_row_is_told_with_file_and_row(
 ) -> None:
     with pytest.raises(InteractionError, match=message) as caught:
         load_interactions(write(inter, "u\tgreen\t1", line), catalogue)
-    assert caught.value.where == f"{inter}, row 2 (line 3)"
+    assert caught.value.location == f"{inter}, row 2 (line 3)"
 
 
 def test_a_row_with_too_many_fields_is_told(catalogue: Catalogue, inter: Path) -> None:

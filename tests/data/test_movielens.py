@@ -56,7 +56,7 @@ def test_links_and_ratings_in_atomic_files_may_be_missing(tmp_path: Path) -> Non
 
 
 def test_the_data_set_of_recbole_is_read_whole() -> None:
-    from pigeon_rec.data.demo_movies import bundled_movielens
+    from pigeon_rec.demo.films import bundled_movielens
 
     data = read_movielens(bundled_movielens())
     assert (data.films.height, data.ratings.height) == (1682, 100_000)

@@ -9,7 +9,7 @@ import yaml
 
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.prompts import available_prompts, load_prompt
-from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS, STYLES
+from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, STYLES
 from pigeon_rec.errors import ConfigError
 
 WHOLE = {"task": "Draw.", "input": "Input:", "target": "{title}", "response": "Response:"}

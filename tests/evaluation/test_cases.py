@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from pigeon_rec.data.simulate import Simulation, load_user_truth
-from pigeon_rec.data.stickers import held_out_pairs, load_stickers
+from pigeon_rec.demo.stickers import held_out_pairs, load_stickers
+from pigeon_rec.demo.users import Simulation, load_user_truth
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.cases import (
     CASE_SCHEMA,

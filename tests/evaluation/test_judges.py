@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.stickers import STYLES, load_stickers
+from pigeon_rec.demo.stickers import STYLES, load_stickers
 from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation.judges import JUDGES_PATH, Judge, Judges, held_out_accuracy
 from pigeon_rec.evaluation.train_judges import fit_judge, judge_stickers, set_aside
-from pigeon_rec.training.stickers import TrainingStickers
+from pigeon_rec.training.artwork import TrainingArtwork
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +21,18 @@ def judges() -> Judges:
 
 
 @pytest.fixture(scope="module")
-def stickers() -> TrainingStickers:
+def stickers() -> TrainingArtwork:
     return judge_stickers()
 
 
-def test_judges_never_read_a_held_out_pair(stickers: TrainingStickers) -> None:
+def test_judges_never_read_a_held_out_pair(stickers: TrainingArtwork) -> None:
     held_out = set(load_stickers().filter("held_out")["item_id"])
     read = set(stickers.rows["item_id"])
     assert len(read) > 10_000
     assert read.isdisjoint(held_out)
 
 
-def test_a_part_of_the_artwork_is_set_aside(stickers: TrainingStickers) -> None:
+def test_a_part_of_the_artwork_is_set_aside(stickers: TrainingArtwork) -> None:
     aside = set_aside(stickers.rows)
     assert 0.03 < aside.mean() < 0.05
 
@@ -89,7 +89,7 @@ def test_a_picture_does_not_depend_on_its_batch(judges: Judges) -> None:
         np.testing.assert_allclose(judge.embed(images), alone, atol=1e-5)
 
 
-def test_a_judge_survives_saving(tmp_path: Path, stickers: TrainingStickers) -> None:
+def test_a_judge_survives_saving(tmp_path: Path, stickers: TrainingArtwork) -> None:
     learned = np.zeros(len(stickers), dtype=bool)
     learned[::40] = True
     judge = fit_judge("style", stickers, learned)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.stickers import load_stickers
+from pigeon_rec.demo.stickers import load_stickers
 from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation import perceptual
-from pigeon_rec.evaluation.eyes import ItemViews, JudgeEye
+from pigeon_rec.evaluation.encoders import ItemViews, JudgeEye
 from pigeon_rec.evaluation.frechet import frechet_distance, frechet_interval
 from pigeon_rec.evaluation.judges import Judges
 from pigeon_rec.evaluation.measure import LOWER_IS_BETTER, METRICS, Ruler

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon_rec.model.arrays import fixed_batches, to_pixels
-from pigeon_rec.training import stickers
+from pigeon_rec.training import artwork
 
 
 def test_levels_run_from_minus_one_to_one_channels_first() -> None:
@@ -28,7 +28,7 @@ def test_a_mirrored_view_is_read_as_it_looks() -> None:
 
 
 def test_training_reads_the_same_pixels() -> None:
-    assert stickers.to_pixels is to_pixels
+    assert artwork.to_pixels is to_pixels
 
 
 @given(count=st.integers(0, 50), size=st.integers(1, 20))

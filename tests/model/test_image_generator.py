@@ -73,9 +73,9 @@ def test_guidance_of_one_is_plain_sampling(generator: ImageGenerator) -> None:
     calls = Calls(generator)
     plain = generator(prompts(), noise(), steps=3)
     assert len(calls.prompts) == 3
-    assert torch.equal(generator(prompts(), noise(), 3, guidance_scale=1.0), plain)
+    assert torch.equal(generator(prompts(), noise(), 3, render_guidance=1.0), plain)
     assert len(calls.prompts) == 6
-    guided = generator(prompts(), noise(), 3, guidance_scale=7.0)
+    guided = generator(prompts(), noise(), 3, render_guidance=7.0)
     calls.hook.remove()
     assert len(calls.prompts) == 12
     assert all(p.abs().max() == 0 for p in calls.prompts[7::2])
@@ -85,7 +85,7 @@ def test_guidance_of_one_is_plain_sampling(generator: ImageGenerator) -> None:
 def test_guidance_away_from_nothing_is_nothing(generator: ImageGenerator) -> None:
     zero = DecoderOutput(torch.zeros(3, 16, 24), torch.zeros(3, 16), torch.zeros(3, 16, 24))
     plain = generator(zero, noise(), steps=2)
-    assert torch.equal(generator(zero, noise(), 2, guidance_scale=7.0), plain)
+    assert torch.equal(generator(zero, noise(), 2, render_guidance=7.0), plain)
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
@@ -140,7 +140,7 @@ def test_without_pooled_vector() -> None:
     generator = make(decoder=TINY.decoder.model_copy(update={"pooled": False}))
     with_it = prompts()
     decoded = DecoderOutput(with_it.prompt, None, with_it.hidden)
-    assert generator(decoded, noise(), 2, guidance_scale=3.0).shape == (3, 16, 16, 3)
+    assert generator(decoded, noise(), 2, render_guidance=3.0).shape == (3, 16, 16, 3)
 
 
 @pytest.fixture(scope="module")

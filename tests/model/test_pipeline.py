@@ -257,8 +257,8 @@ def test_a_width_of_choice_beyond_the_codebook_means_all(pipeline: PigeonPipelin
 def test_guidance_by_the_reference_can_be_left_out(
     pipeline: PigeonPipeline, drawn: PigeonOutput
 ) -> None:
-    assert QUICK.reference_guidance > 1.0
-    plain = QUICK.model_copy(update={"reference_guidance": 1.0})
+    assert QUICK.language_guidance > 1.0
+    plain = QUICK.model_copy(update={"language_guidance": 1.0})
     out = draw(pipeline, settings=plain)
     assert all(differs(out.images, drawn.images))
     assert np.array_equal(draw(pipeline, [3, 0], settings=plain).images, out.images[[3, 0]])
@@ -373,7 +373,7 @@ def test_a_damaged_configuration_is_told(saved: Path, tmp_path: Path, content: s
     (folder / "config.json").write_text(content, encoding="utf-8")
     with pytest.raises(ModelError, match=r"config\.json is unusable") as told:
         PigeonPipeline.from_pretrained(folder)
-    assert told.value.where == str(folder)
+    assert told.value.location == str(folder)
 
 
 def test_an_unknown_model_is_told() -> None:

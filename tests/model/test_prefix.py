@@ -87,8 +87,8 @@ def test_both_sides_of_guidance_read_on_from_one_beginning() -> None:
     )))  # fmt: skip
     asked = model.instruct_rest(texts(*LENGTHS, *LENGTHS))
     told = torch.cat([references(ROWS), torch.zeros(ROWS, 4, 32)])
-    one = sample_codes(model, whole, told, noise(), guidance_scale=2.5)
-    other = sample_codes(model, asked, told, noise(), guidance_scale=2.5, prefix=begun(model))
+    one = sample_codes(model, whole, told, noise(), render_guidance=2.5)
+    other = sample_codes(model, asked, told, noise(), render_guidance=2.5, prefix=begun(model))
     assert torch.equal(one, other)
 
 
@@ -105,7 +105,7 @@ def test_candidates_of_one_request_share_the_row_that_guides_them_away() -> None
         shown = torch.cat([told, torch.zeros(untold * ROWS, 4, 32)])
         led = torch.cat([guides[:copies], guides[-1:].expand(untold, -1, -1, -1)]).flatten(0, 1)
         return sample_codes(
-            model, asked, shown, gumbel, guides=led, guidance_scale=scale, prefix=begun(model)
+            model, asked, shown, gumbel, guides=led, render_guidance=scale, prefix=begun(model)
         )
 
     assert torch.equal(written(1), written(copies))

@@ -141,10 +141,10 @@ def test_guidance_moves_away_from_the_untold_rows() -> None:
     model = tiny_personalisation(TINY)
     asked, told, noise = twice(instruction(model)), references(ROWS), gumbel(8)
     plain = sample_codes(model, instruction(model), told, noise)
-    same = sample_codes(model, asked, torch.cat([told, told]), noise, guidance_scale=3.0)
+    same = sample_codes(model, asked, torch.cat([told, told]), noise, render_guidance=3.0)
     assert torch.equal(same, plain)
     untold = torch.cat([told, torch.zeros_like(told)])
-    guided = sample_codes(model, asked, untold, noise, guidance_scale=3.0)
+    guided = sample_codes(model, asked, untold, noise, render_guidance=3.0)
     assert guided.shape == plain.shape
     assert (guided != plain).any(1).all()
 
@@ -162,7 +162,7 @@ def test_guided_scores_are_those_of_the_formula() -> None:
         ).last_hidden_state[:, -1]
         with_it, without = model.code_logits(states).log_softmax(-1).chunk(2)
     wanted = (without + 2.5 * (with_it - without))[:, 1:].argmax(-1)
-    codes = sample_codes(model, asked, both, gumbel(1)[:, :1], guidance_scale=2.5)
+    codes = sample_codes(model, asked, both, gumbel(1)[:, :1], render_guidance=2.5)
     assert torch.equal(codes[:, 0], wanted)
 
 

@@ -106,7 +106,7 @@ class MadeNight:
         self._plan().write_parquet(paths.plan)
         names = ("user_id", "item_id", "reason", "detail")
         _strings(self.skipped, names).write_parquet(paths.skipped)
-        names = ("kind", "subject", "where", "message")
+        names = ("kind", "subject", "location", "message")
         _strings(self.problems, names).write_parquet(paths.problems)
         self._explained().write_parquet(paths.explained)
         _strings(list(self.members.items()), ("user_id", "cohort")).write_parquet(paths.cohorts)

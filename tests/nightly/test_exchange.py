@@ -17,8 +17,10 @@ from pigeon_rec.nightly.exchange import (
     send_plan,
     send_shard,
 )
-from pigeon_rec.nightly.paths import NightPaths, write_json
-from pigeon_rec.nightly.steps import run_step, shards_to_draw
+from pigeon_rec.nightly.files import shards_to_draw
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.steps import run_step
+from pigeon_rec.runtime.files import write_json
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 
 PAIRS = [Pair(user, item) for user in ("ada", "bob") for item in ("line/apple", "line/boat")]

@@ -13,14 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pigeon_rec.config import GateConfig, GenerationConfig, NightlyConfig, PlanConfig
-from pigeon_rec.data.stickers import load_training_stickers
+from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig, QualityGateConfig
+from pigeon_rec.demo.stickers import load_training_stickers
 from pigeon_rec.errors import PlanError
 from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.generate import SHARD_SCHEMA, ShardSummary, generate_shard
-from pigeon_rec.nightly.paths import NightPaths, write_parquet
-from pigeon_rec.nightly.plan import PLAN_SCHEMA
-from pigeon_rec.nightly.steps import shards_to_draw
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.plan.night import PLAN_SCHEMA
+from pigeon_rec.runtime.files import write_parquet
 from tests.small_world import NIGHT, png, write_items
 
 pytestmark = pytest.mark.slow  # the bundled model draws
@@ -62,7 +63,7 @@ def settings(work_dir: Path, shards: int, **changes: object) -> NightlyConfig:
         work_dir=work_dir,
         plan=PlanConfig(shards=shards),
         generation=GenerationConfig(mask_ratios=(0.1,), diffusion_steps=2),
-        gate=GateConfig(min_text_score=-1.0),
+        gate=QualityGateConfig(min_text_score=-1.0),
     ).model_copy(update=changes)
 
 
@@ -209,7 +210,7 @@ def test_what_drawing_took_is_noted_once(one_shard: tuple[NightlyConfig, pl.Data
 
 
 def test_what_misses_the_target_is_rejected_with_numbers(tmp_path: Path) -> None:
-    config = settings(tmp_path, shards=1, gate=GateConfig(min_text_score=0.999))
+    config = settings(tmp_path, shards=1, gate=QualityGateConfig(min_text_score=0.999))
     write_plan(config, plan_rows(1)[:1])
     (row,) = draw_all(config).iter_rows(named=True)
     assert row["rejected_reason"] == "off_target"

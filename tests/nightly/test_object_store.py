@@ -15,9 +15,11 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig, WarehouseConfig
 from pigeon_rec.nightly.exchange import ExchangeError, fetch_plan, send_plan, send_shard
-from pigeon_rec.nightly.paths import NightPaths, write_json
-from pigeon_rec.nightly.publish import promote_night, publish_night
-from pigeon_rec.nightly.steps import run_step, serving_file, shards_to_draw, warehouse_files
+from pigeon_rec.nightly.files import shards_to_draw
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.steps import run_step, serving_file, warehouse_files
+from pigeon_rec.runtime.files import write_json
 from pigeon_rec.warehouse import AssetReader, PictureStore, check_warehouse
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 

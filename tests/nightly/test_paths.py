@@ -9,13 +9,8 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.nightly.paths import (
-    NightPaths,
-    end_of_day,
-    write_json,
-    write_parquet,
-    write_text,
-)
+from pigeon_rec.nightly.paths import NightPaths, end_of_day
+from pigeon_rec.runtime.files import write_json, write_parquet, write_text
 
 NIGHT = dt.date(2026, 12, 31)
 
@@ -25,7 +20,7 @@ def test_a_night_owns_a_folder_and_shares_the_rest(tmp_path: Path) -> None:
     assert paths.run_id == "2026-12-31"
     assert paths.plan == tmp_path / "runs" / "2026-12-31" / "plan.parquet"
     assert paths.shard(3) == paths.night / "shards" / "shard-0003.parquet"
-    own = [paths.candidates, paths.skipped, paths.problems, paths.plan_info, paths.gallery]
+    own = [paths.recommendations, paths.skipped, paths.problems, paths.plan_info, paths.gallery]
     assert all(path.parent == paths.night for path in own)
     other = NightPaths(tmp_path, NIGHT + dt.timedelta(days=1))
     assert (other.embeddings, other.warehouse) == (paths.embeddings, paths.warehouse)

@@ -25,9 +25,9 @@ plan: {max_assets: 4, shards: 1, cohorts: {count: 0}}
 generation:
   mask_ratios: [0.0, 0.5]
   temperature: 1.0
-  reference_guidance: 1.0
+  language_guidance: 1.0
   diffusion_steps: 2
-  guidance_scale: 7.0
+  render_guidance: 7.0
 # Random weights draw nothing that a gate would let pass.
 gate: {min_text_score: -1.0, min_pixel_std: 0.0, max_reference_similarity: 1.1}
 """
@@ -40,11 +40,11 @@ def test_a_night_draws_publishes_and_serves(tmp_path: Path) -> None:
     shutil.copytree(bundled / "scorer", model / "scorer")
     shutil.copy(bundled / "tokenizer.json", model)
     wanted = {"user_id": ["7", "8"], "item_id": ["10", "2"], "score": [1.0, 0.5]}
-    pl.DataFrame(wanted).write_parquet(tmp_path / "candidates.parquet")
+    pl.DataFrame(wanted).write_parquet(tmp_path / "recommendations.parquet")
     config = NightlyConfig(
         catalogue=str(tmp_path / "catalogue" / "items.parquet"),
         interactions=str(tmp_path / "catalogue" / "interactions.parquet"),
-        candidates=str(tmp_path / "candidates.parquet"),
+        recommendations=str(tmp_path / "recommendations.parquet"),
         model=str(model),
         work_dir=tmp_path / "var",
         **yaml.safe_load(SETTINGS),

@@ -9,7 +9,7 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly import run
-from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.warehouse import served_assets
 from tests.nightly.made_night import NIGHT, MadeNight, small_night, write_catalogue
 

@@ -11,6 +11,7 @@ import pytest
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import CatalogueError, ConfigError, PlanError
 from pigeon_rec.nightly import steps
+from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.paths import NightPaths
 
 NIGHT = dt.date(2026, 6, 1)
@@ -112,7 +113,7 @@ def test_the_plan_tells_which_shards_to_draw(
 
 def test_shards_of_an_unplanned_night_are_an_error(config: NightlyConfig) -> None:
     with pytest.raises(PlanError, match="no plan"):
-        steps.shards_to_draw(config, NIGHT)
+        shards_to_draw(config, NIGHT)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Candidates from a saved wrapper, and a night that loads one."""
+"""Recommendations from a saved wrapper, and a night that loads one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig, RecommenderConfig
-from pigeon_rec.nightly.candidates import recommend
+from pigeon_rec.nightly.plan.recommendations import recommend
 from pigeon_rec.recbole_plugin import export_model_top_k
 from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA
 from tests.recbole_plugin.conftest import Build
@@ -26,7 +26,7 @@ def saved(build: Build, base: str) -> Path:
 def test_everyone_gets_the_unseen_item_of_the_own_looks(
     base: str, build: Build, tmp_path: Path
 ) -> None:
-    out = tmp_path / "new" / "candidates.parquet"
+    out = tmp_path / "new" / "recommendations.parquet"
     top = export_model_top_k(saved(build, base), out, 3)
     assert pl.read_parquet(out).equals(top)
     assert top.schema == TOP_K_SCHEMA
@@ -44,9 +44,9 @@ def test_everyone_gets_the_unseen_item_of_the_own_looks(
 
 def test_a_night_loads_a_saved_recommender(build: Build, tmp_path: Path) -> None:
     config = NightlyConfig(
-        candidates=str(saved(build, "BPR")),
+        recommendations=str(saved(build, "BPR")),
         work_dir=tmp_path / "var",
         recommender=RecommenderConfig(top_k=2),
     )
     summary = recommend(config, dt.date(2026, 6, 1))
-    assert (summary.users, summary.candidates, summary.problems) == (N_USERS, 2 * N_USERS, 0)
+    assert (summary.users, summary.recommendations, summary.problems) == (N_USERS, 2 * N_USERS, 0)

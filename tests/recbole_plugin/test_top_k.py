@@ -1,4 +1,4 @@
-"""Candidates from real RecBole runs on a small world of two tastes."""
+"""Recommendations from real RecBole runs on a small world of two tastes."""
 
 from __future__ import annotations
 

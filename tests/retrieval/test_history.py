@@ -178,7 +178,7 @@ def test_order_of_interactions_and_batches_changes_nothing(
     one = HistoryRetriever(embeddings, interactions(rows), ITEMS, RetrievalConfig(), NOW)
     expected = one.retrieve(asked)
     monkeypatch.setattr("pigeon_rec.retrieval.history._CELLS", 9)
-    monkeypatch.setattr("pigeon_rec.retrieval._shelves._ROWS", 3)
+    monkeypatch.setattr("pigeon_rec.retrieval._user_rows._ROWS", 3)
     shuffled = interactions([rows[i] for i in rng.permutation(len(rows))])
     other = HistoryRetriever(embeddings, shuffled, ITEMS, RetrievalConfig(), NOW)
     assert other.retrieve(asked).equals(expected)

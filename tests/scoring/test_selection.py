@@ -13,9 +13,9 @@ from pigeon_rec.scoring import (
     choose_candidates,
     choose_preference_pairs,
     combine_scores,
-    most_promising,
     picture_scores,
     select,
+    shortlist,
     strip_padding,
 )
 
@@ -144,7 +144,7 @@ def test_only_trailing_padding_is_cut(rows: list[list[int]]) -> None:
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=TIED),
        st.integers(1, 7))  # fmt: skip
 def test_the_most_promising_are_the_best_in_their_order(scores: Floats, count: int) -> None:
-    places = most_promising(scores, count)
+    places = shortlist(scores, count)
     assert places.shape == (len(scores), min(count, scores.shape[1]))
     for row, chosen in zip(scores.tolist(), places.tolist(), strict=True):
         best = sorted(range(len(row)), key=lambda place: (-row[place], place))[:count]
@@ -152,7 +152,7 @@ def test_the_most_promising_are_the_best_in_their_order(scores: Floats, count: i
 
 
 def test_what_could_not_be_scored_is_the_least_promising() -> None:
-    assert most_promising([[np.nan, -1.0, 0.5], [np.nan, np.nan, -9.0]], 2).tolist() == [
+    assert shortlist([[np.nan, -1.0, 0.5], [np.nan, np.nan, -9.0]], 2).tolist() == [
         [1, 2],
         [0, 2],
     ]

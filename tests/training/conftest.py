@@ -9,9 +9,9 @@ import torch
 
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training import recipes
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.pairs import make_pairs
-from pigeon_rec.training.stickers import TrainingStickers
-from pigeon_rec.training.words import text_tokenizer
+from pigeon_rec.training.text import text_tokenizer
 from tests.training.world import PLAN, handful
 
 
@@ -21,12 +21,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def stickers() -> TrainingStickers:
+def stickers() -> TrainingArtwork:
     return handful()
 
 
 @pytest.fixture(scope="session")
-def trained(stickers: TrainingStickers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(stickers: TrainingArtwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training folder after all recipes, in their order; tests only read it."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
@@ -39,5 +39,5 @@ def trained(stickers: TrainingStickers, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def text(stickers: TrainingStickers, trained: Path) -> TextTokenizer:
+def text(stickers: TrainingArtwork, trained: Path) -> TextTokenizer:
     return text_tokenizer(trained, stickers, PLAN)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.errors import ModelError, TrainingError
 from pigeon_rec.model.version import model_version
+from pigeon_rec.runtime.digests import folder_sha256
 from pigeon_rec.training.adopt import PARTS, adopt
 from pigeon_rec.training.bundle import bundle
-from pigeon_rec.training.plan import load_plan
+from pigeon_rec.training.configuration import load_training_config
 from tests.training.world import PLAN
 
 
@@ -32,7 +32,7 @@ def test_a_model_taken_apart_and_put_together_again_is_the_same_files(
 
 @pytest.mark.slow
 def test_so_is_the_bundled_model_under_its_own_plan(tmp_path: Path) -> None:
-    plan = load_plan("sticker-64")
+    plan = load_training_config("sticker-64")
     adopt("sticker-64", plan, tmp_path / "parts")
     bundle(plan, tmp_path / "parts", tmp_path / "sticker-64")
     assert model_version(tmp_path / "sticker-64") == model_version("sticker-64")

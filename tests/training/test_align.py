@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.training import align
 from pigeon_rec.training.align import AlignRecipe
+from pigeon_rec.training.configuration import AlignConfig
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.pair_table import read_pairs, write_pairs
-from pigeon_rec.training.plan import AlignConfig
 from pigeon_rec.training.teacher_forcing import code_labels
 from tests.training.toy import rows
 from tests.training.world import PLAN, quick_loop

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.pipeline import PigeonPipeline
-from pigeon_rec.scoring.encoder import load_encoder
+from pigeon_rec.scoring.scorer import load_scorer
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.lora import add_lora, merge_lora
-from pigeon_rec.training.stickers import TrainingStickers
 from tests.model.tiny import QUICK, TINY, seeded
 from tests.training.world import PLAN
 
@@ -93,8 +93,8 @@ def test_without_stage_one_the_backbone_is_bundled(trained: Path, tmp_path: Path
         assert torch.equal(weight, before[name].half() if weight.dtype == torch.float16 else weight)
 
 
-def test_a_bundled_model_draws_and_scores(model: Path, stickers: TrainingStickers) -> None:
-    pipeline, encoder = PigeonPipeline.from_pretrained(model, batch_size=2), load_encoder(model)
+def test_a_bundled_model_draws_and_scores(model: Path, stickers: TrainingArtwork) -> None:
+    pipeline, encoder = PigeonPipeline.from_pretrained(model, batch_size=2), load_scorer(model)
     history, reference = stickers.images[None, :5].repeat(2, 0), stickers.images[5:7]
     out = pipeline(history, reference, ["cat", "dog"], keys=["a", "b"], settings=QUICK)
     assert out.images.shape == (2, 2, 16, 16, 3)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.devices import autocast, average_gradients, new_accelerator
 from pigeon_rec.training.recipes import RECIPES
-from pigeon_rec.training.stickers import TrainingStickers
 from tests.training.world import PLAN
 
 TABLES = {
@@ -71,7 +71,7 @@ def test_one_process_keeps_its_gradients() -> None:
 
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_a_recipe_moves_all_that_batches_are_made_of(
-    name: str, stickers: TrainingStickers, trained: Path
+    name: str, stickers: TrainingArtwork, trained: Path
 ) -> None:
     recipe, device = RECIPES[name](PLAN, stickers, trained), torch.device("meta")
     recipe.place(device)

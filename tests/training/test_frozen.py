@@ -15,6 +15,7 @@ from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.visual_tokenizer import VisualTokenizer
 from pigeon_rec.training import frozen
+from pigeon_rec.training.artwork import TrainingArtwork, to_pixels
 from pigeon_rec.training.frozen import (
     encode_codes,
     encode_latents,
@@ -22,7 +23,6 @@ from pigeon_rec.training.frozen import (
     load_tokenizer,
     sticker_codes,
 )
-from pigeon_rec.training.stickers import TrainingStickers, to_pixels
 from tests.training.world import PLAN
 
 
@@ -33,7 +33,7 @@ def test_loaded_parts_are_frozen_and_not_in_training(trained: Path) -> None:
 
 
 def test_codes_and_latents_are_those_of_each_picture(
-    stickers: TrainingStickers, trained: Path
+    stickers: TrainingArtwork, trained: Path
 ) -> None:
     tokenizer, _ = load_tokenizer(PLAN.model, trained)
     codec = load_codec(PLAN.model, trained)
@@ -51,7 +51,7 @@ def test_codes_and_latents_are_those_of_each_picture(
 
 
 def test_codes_are_computed_once(
-    stickers: TrainingStickers, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stickers: TrainingArtwork, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(trained / "tokenizer", tmp_path / "tokenizer")
     tokenizer, _ = load_tokenizer(PLAN.model, tmp_path)
@@ -85,7 +85,7 @@ def test_codes_are_computed_once(
 def test_a_part_that_was_not_trained_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"'autoencoder'.*pigeon-rec train autoencoder") as told:
         load_codec(PLAN.model, tmp_path)
-    assert told.value.where == str(tmp_path / "autoencoder" / "model.safetensors")
+    assert told.value.location == str(tmp_path / "autoencoder" / "model.safetensors")
 
 
 def test_a_part_of_other_sizes_is_told(trained: Path) -> None:

@@ -108,7 +108,7 @@ def test_another_model_is_refused_and_its_checkpoint_kept(tmp_path: Path) -> Non
     before = (tmp_path / "checkpoint" / "module.safetensors").read_bytes()
     with pytest.raises(TrainingError, match="does not fit this model") as refused:
         train(Toy(width=5), config(steps=20), tmp_path)
-    assert refused.value.where == str(tmp_path / "checkpoint")
+    assert refused.value.location == str(tmp_path / "checkpoint")
     assert "output folder" in str(refused.value.remedy)
     assert (tmp_path / "checkpoint" / "module.safetensors").read_bytes() == before
 
@@ -127,7 +127,7 @@ def test_a_broken_loss_stops_the_run_before_it_spoils_the_weights(
 ) -> None:
     with pytest.raises(TrainingError, match="not finite: loss") as stopped:
         train(Toy(poison=(6, value)), config(log_every=100), tmp_path)
-    assert str(stopped.value.where).startswith("step 6")
+    assert str(stopped.value.location).startswith("step 6")
     for name in ("module", "average"):
         kept = load_file(tmp_path / "checkpoint" / f"{name}.safetensors")
         assert all(torch.isfinite(weight).all() for weight in kept.values())

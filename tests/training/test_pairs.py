@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.training import recipes
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import assemble
+from pigeon_rec.training.configuration import PairsConfig, TrainingConfig
 from pigeon_rec.training.pair_maker import PairMaker, WindowBatch, pick_pairs
 from pigeon_rec.training.pair_table import SCHEMA, pair_tensors, read_pairs
 from pigeon_rec.training.pairs import make_pairs
-from pigeon_rec.training.plan import PairsConfig, TrainingPlan
-from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.windows import load_windows
 from tests.training.world import PLAN, handful, is_held_out
 
@@ -39,7 +39,7 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "run"
 
 
-def with_pairs(**settings: Any) -> TrainingPlan:
+def with_pairs(**settings: Any) -> TrainingConfig:
     values = PLAN.pairs.model_dump() | settings
     return PLAN.model_copy(update={"pairs": PairsConfig.model_validate(values)})
 
@@ -124,7 +124,7 @@ def test_scores_say_who_was_chosen(table: pl.DataFrame) -> None:
 
 
 def test_windows_are_users_own_and_splits_stay_apart(
-    table: pl.DataFrame, stickers: TrainingStickers
+    table: pl.DataFrame, stickers: TrainingArtwork
 ) -> None:
     for split in ("train", "valid"):
         known = load_windows(stickers, split).sequences.select(
@@ -135,7 +135,7 @@ def test_windows_are_users_own_and_splits_stay_apart(
         assert own.join(known, on=["user_id", "position", "target_id"], how="anti").height == 0
 
 
-def test_no_pair_shows_held_out_artwork(table: pl.DataFrame, stickers: TrainingStickers) -> None:
+def test_no_pair_shows_held_out_artwork(table: pl.DataFrame, stickers: TrainingArtwork) -> None:
     row_of = {item: row for row, item in enumerate(stickers.rows["item_id"])}
     named = pl.concat([table["target_id"], table["reference_id"], table["history_ids"].explode()])
     assert not any(is_held_out(stickers, [row_of[item] for item in named]))
@@ -216,7 +216,7 @@ def test_pairs_that_are_there_are_not_made_again(
     make_pairs(with_pairs(windows=4, validation_windows=0), folder)
     assert set(read_pairs(folder)["split"]) == {"train"}
 
-    def refuse(_plan: TrainingPlan, _folder: Path) -> PairMaker:
+    def refuse(_plan: TrainingConfig, _folder: Path) -> PairMaker:
         raise AssertionError("loaded again")
 
     monkeypatch.setattr(PairMaker, "load", refuse)
@@ -229,7 +229,7 @@ def test_pairs_that_are_there_are_not_made_again(
 def test_without_any_pair_the_setting_at_fault_is_named(folder: Path) -> None:
     with pytest.raises(TrainingError, match="none of 8 windows gave a pair") as told:
         make_pairs(with_pairs(windows=4, min_margin=2.0), folder)
-    assert told.value.where == "pairs.min_margin"
+    assert told.value.location == "pairs.min_margin"
 
 
 def test_without_stage_one_there_are_no_pairs(folder: Path) -> None:

@@ -11,16 +11,16 @@ from safetensors.torch import load_file
 
 from pigeon_rec.errors import ConfigError, TrainingError
 from pigeon_rec.training import recipes
-from pigeon_rec.training.plan import CONFIGS, TrainingPlan, load_plan
+from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.configuration import CONFIGS, TrainingConfig, load_training_config
 from pigeon_rec.training.recipes import RECIPES, run_recipe
-from pigeon_rec.training.stickers import TrainingStickers
-from pigeon_rec.training.words import text_tokenizer
+from pigeon_rec.training.text import text_tokenizer
 from tests.model.tiny import seeded
 from tests.training.world import PLAN, falls, handful, quick_loop
 
 
 def test_the_bundled_plan_has_a_loop_for_every_recipe() -> None:
-    plan = load_plan("sticker-64")
+    plan = load_training_config("sticker-64")
     assert plan.model.name == "sticker-64"
     assert list(plan.loops) == list(RECIPES)
 
@@ -28,8 +28,8 @@ def test_the_bundled_plan_has_a_loop_for_every_recipe() -> None:
 def test_a_plan_can_be_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(json.dumps(PLAN.model_dump(mode="json")), encoding="utf-8")
-    assert load_plan(path) == PLAN == load_plan(str(path))
-    assert TrainingPlan.model_validate(PLAN.model_dump()) == PLAN
+    assert load_training_config(path) == PLAN == load_training_config(str(path))
+    assert TrainingConfig.model_validate(PLAN.model_dump()) == PLAN
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_an_unusable_plan_is_told(tmp_path: Path, content: str | None, told: str
     if content is not None:
         path.write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"(?s)training plan is unusable") as refused:
-        load_plan(path)
+        load_training_config(path)
     assert told in str(refused.value)
-    assert refused.value.where == str(path)
+    assert refused.value.location == str(path)
     assert all(p.stem in str(refused.value.remedy) for p in CONFIGS.glob("*.yaml"))
 
 
@@ -94,14 +94,14 @@ def test_a_recipe_run_again_elsewhere_gives_the_same_weights(
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
-def test_the_loss_of_one_batch_falls(name: str, stickers: TrainingStickers, trained: Path) -> None:
+def test_the_loss_of_one_batch_falls(name: str, stickers: TrainingArtwork, trained: Path) -> None:
     with seeded():
         recipe = RECIPES[name](PLAN, stickers, trained)
         first, last = falls(recipe, learning_rate=3e-2 if name == "align" else 3e-3)
     assert last < 0.97 * first
 
 
-def test_the_text_tokenizer_is_learned_once(stickers: TrainingStickers, tmp_path: Path) -> None:
+def test_the_text_tokenizer_is_learned_once(stickers: TrainingArtwork, tmp_path: Path) -> None:
     learned = text_tokenizer(tmp_path, stickers, PLAN)
     written = (tmp_path / "tokenizer.json").read_bytes()
     loaded = text_tokenizer(tmp_path, stickers, PLAN)

@@ -13,17 +13,17 @@ from torch import Tensor
 
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.lora import add_lora
 from pigeon_rec.training.reconstruct import ReconstructRecipe
-from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.teacher_forcing import Conditioning, code_loss, read_codes, select_texts
 from tests.model.tiny import TINY, seeded, tiny_personalisation
 from tests.training.world import PLAN
 
 
 @pytest.fixture
-def recipe(stickers: TrainingStickers, text: TextTokenizer, trained: Path) -> ReconstructRecipe:
+def recipe(stickers: TrainingArtwork, text: TextTokenizer, trained: Path) -> ReconstructRecipe:
     return ReconstructRecipe(PLAN.model, stickers, text, trained)
 
 
@@ -124,7 +124,7 @@ def test_the_loss_depends_on_everything_the_model_is_told(
 
 
 def test_the_shared_prefix_reads_as_the_whole_instruction(
-    stickers: TrainingStickers, text: TextTokenizer, trained: Path, monkeypatch: pytest.MonkeyPatch
+    stickers: TrainingArtwork, text: TextTokenizer, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The backbone recipe computes a user's history once; inference reads it in one go."""
     recipe = LanguageModelRecipe(PLAN.model, stickers, text, trained, targets_per_user=3)

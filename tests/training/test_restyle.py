@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.restyle import RestyleBatch, RestyleCases, other_style
-from pigeon_rec.training.stickers import TrainingStickers
 
 USERS, TARGETS = 300, 3
 
@@ -17,12 +17,12 @@ def rows_of(batch: RestyleBatch) -> tuple[NDArray[np.int64], ...]:
 
 
 @pytest.fixture(scope="module")
-def batch(stickers: TrainingStickers) -> RestyleBatch:
+def batch(stickers: TrainingArtwork) -> RestyleBatch:
     cases = RestyleCases(stickers, noise=0.0, same_reference=0.0, same_theme=0.5)
     return cases.draw(USERS, TARGETS, np.random.default_rng(0))
 
 
-def test_shapes_and_range(stickers: TrainingStickers, batch: RestyleBatch) -> None:
+def test_shapes_and_range(stickers: TrainingArtwork, batch: RestyleBatch) -> None:
     history, reference, target = rows_of(batch)
     assert history.shape == (USERS, 5)
     assert reference.shape == target.shape == (USERS, TARGETS)
@@ -33,7 +33,7 @@ def test_shapes_and_range(stickers: TrainingStickers, batch: RestyleBatch) -> No
 
 
 def test_a_case_is_mirrored_as_a_whole_or_not_at_all(
-    stickers: TrainingStickers, batch: RestyleBatch
+    stickers: TrainingArtwork, batch: RestyleBatch
 ) -> None:
     mirrored = np.concatenate(rows_of(batch), axis=1) >= len(stickers)
     assert (mirrored.all(1) | ~mirrored.any(1)).all()
@@ -41,7 +41,7 @@ def test_a_case_is_mirrored_as_a_whole_or_not_at_all(
 
 
 def test_history_and_targets_have_one_style_and_no_picture_twice(
-    stickers: TrainingStickers, batch: RestyleBatch
+    stickers: TrainingArtwork, batch: RestyleBatch
 ) -> None:
     history, _, target = (rows % len(stickers) for rows in rows_of(batch))
     together = np.concatenate([history, target], axis=1)
@@ -51,7 +51,7 @@ def test_history_and_targets_have_one_style_and_no_picture_twice(
 
 
 def test_the_reference_is_the_concept_in_another_style(
-    stickers: TrainingStickers, batch: RestyleBatch
+    stickers: TrainingArtwork, batch: RestyleBatch
 ) -> None:
     _, reference, target = (rows % len(stickers) for rows in rows_of(batch))
     assert np.array_equal(stickers.concept[reference], stickers.concept[target])
@@ -61,12 +61,12 @@ def test_the_reference_is_the_concept_in_another_style(
     assert other.mean() > 0.9
 
 
-def test_a_concept_in_one_style_only_is_its_own_reference(stickers: TrainingStickers) -> None:
+def test_a_concept_in_one_style_only_is_its_own_reference(stickers: TrainingArtwork) -> None:
     style = 2
     rows = np.flatnonzero(stickers.style == style)
     at = np.full_like(stickers.at, -1)
     at[stickers.concept[rows], style] = rows
-    lonely = TrainingStickers(
+    lonely = TrainingArtwork(
         stickers.rows, stickers.images, stickers.style, stickers.concept, at, stickers.styles,
         stickers.concepts,
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_a_concept_in_one_style_only_is_its_own_reference(stickers: TrainingStic
     assert np.array_equal(found, rows)
 
 
-def test_all_other_styles_serve_as_reference(stickers: TrainingStickers) -> None:
+def test_all_other_styles_serve_as_reference(stickers: TrainingArtwork) -> None:
     target = np.flatnonzero(stickers.style == 0)[:1].repeat(400)
     found = other_style(stickers, target, 0.0, np.random.default_rng(0))
     concept = stickers.concept[target[0]]
@@ -83,7 +83,7 @@ def test_all_other_styles_serve_as_reference(stickers: TrainingStickers) -> None
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_the_asked_share_of_references_is_the_target(
-    stickers: TrainingStickers, share: float
+    stickers: TrainingArtwork, share: float
 ) -> None:
     cases = RestyleCases(stickers, same_reference=share)
     batch = cases.draw(USERS, TARGETS, np.random.default_rng(1))
@@ -91,7 +91,7 @@ def test_the_asked_share_of_references_is_the_target(
     assert found == pytest.approx(share, abs=0.08)
 
 
-def test_the_asked_share_of_the_history_is_of_any_style(stickers: TrainingStickers) -> None:
+def test_the_asked_share_of_the_history_is_of_any_style(stickers: TrainingArtwork) -> None:
     cases = RestyleCases(stickers, noise=0.4)
     history, _, target = (
         rows % len(stickers) for rows in rows_of(cases.draw(USERS, 2, np.random.default_rng(2)))
@@ -100,7 +100,7 @@ def test_the_asked_share_of_the_history_is_of_any_style(stickers: TrainingSticke
     assert float(other.mean()) == pytest.approx(0.4 * 7 / 8, abs=0.06)
 
 
-def test_a_theme_can_be_shared(stickers: TrainingStickers) -> None:
+def test_a_theme_can_be_shared(stickers: TrainingArtwork) -> None:
     category = stickers.rows["category"].to_numpy().astype(str)
 
     def one_theme(same_theme: float) -> float:
@@ -114,7 +114,7 @@ def test_a_theme_can_be_shared(stickers: TrainingStickers) -> None:
     assert one_theme(1.0) > 0.9 > 0.3 > one_theme(0.0)
 
 
-def test_the_generator_decides_everything(stickers: TrainingStickers) -> None:
+def test_the_generator_decides_everything(stickers: TrainingArtwork) -> None:
     cases = RestyleCases(stickers)
     one, same, other = (cases.draw(4, 3, np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert all(np.array_equal(a, b) for a, b in zip(rows_of(one), rows_of(same), strict=True))

@@ -7,22 +7,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pigeon_rec.data.stickers import STYLE_DESCRIPTIONS
+from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.scorer import _NAMED, ScorerRecipe, _soft_loss
-from pigeon_rec.training.stickers import TrainingStickers
 from tests.model.tiny import seeded
 from tests.training.world import PLAN
 
 
 @pytest.fixture(scope="module")
-def recipe(stickers: TrainingStickers, text: TextTokenizer) -> ScorerRecipe:
+def recipe(stickers: TrainingArtwork, text: TextTokenizer) -> ScorerRecipe:
     with seeded():
         return ScorerRecipe(PLAN.scorer, stickers, text)
 
 
 def test_a_batch_holds_three_styles_of_each_concept(
-    recipe: ScorerRecipe, stickers: TrainingStickers
+    recipe: ScorerRecipe, stickers: TrainingArtwork
 ) -> None:
     rows = recipe._rows(36, np.random.default_rng(0))
     assert len(rows) == len(set(rows.tolist())) == 36
@@ -32,7 +32,7 @@ def test_a_batch_holds_three_styles_of_each_concept(
 
 
 def test_captions_name_concept_style_both_or_topic(
-    recipe: ScorerRecipe, stickers: TrainingStickers
+    recipe: ScorerRecipe, stickers: TrainingArtwork
 ) -> None:
     random = np.random.default_rng(0)
     row = stickers.rows.row(5, named=True)
@@ -46,7 +46,7 @@ def test_captions_name_concept_style_both_or_topic(
     assert recipe._caption(5, "topic", random) == topic
 
 
-def test_a_caption_fits_what_it_says(recipe: ScorerRecipe, stickers: TrainingStickers) -> None:
+def test_a_caption_fits_what_it_says(recipe: ScorerRecipe, stickers: TrainingArtwork) -> None:
     styles = [s for s in stickers.at[0] if s >= 0][:2] + [s for s in stickers.at[1] if s >= 0][:1]
     concept, both = (list(_NAMED).index(kind) for kind in ("concept", "both"))
     fits = recipe._fits(np.array(styles), np.array([concept, both, both]))
@@ -58,7 +58,7 @@ def test_a_caption_fits_what_it_says(recipe: ScorerRecipe, stickers: TrainingSti
 
 
 def test_style_and_topic_captions_fit_across_concepts(
-    recipe: ScorerRecipe, stickers: TrainingStickers
+    recipe: ScorerRecipe, stickers: TrainingArtwork
 ) -> None:
     rows = np.arange(len(stickers))
     for kind, values in (("style", stickers.style), ("topic", recipe._topic)):

@@ -16,12 +16,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.data import stickers as catalogue
+from pigeon_rec.demo import stickers as catalogue
 from pigeon_rec.model.pipeline import PigeonPipeline
-from pigeon_rec.scoring.encoder import load_encoder
+from pigeon_rec.scoring.scorer import load_scorer
+from pigeon_rec.training.configuration import load_training_config
 from pigeon_rec.training.pair_table import read_pairs
-from pigeon_rec.training.plan import load_plan
-from pigeon_rec.training.recipes import plan_stickers
+from pigeon_rec.training.recipes import training_artwork
 from tests.training.toy import rows
 
 Pigeon = Callable[..., Any]
@@ -51,7 +51,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_the_whole_chain_runs_from_the_command_line(
     pigeon: Pigeon, tmp_path: Path, poisoned: list[int]
 ) -> None:
-    plan, out = load_plan("smoke"), tmp_path / "run"
+    plan, out = load_training_config("smoke"), tmp_path / "run"
     for command in (*BACKBONE, *STAGES):
         told = pigeon("train", command, "--plan", "smoke", "--out", out, "--json")
         assert told.code == 0, told.err
@@ -83,7 +83,7 @@ def test_the_whole_chain_runs_from_the_command_line(
 
     told = pigeon("train", "bundle", tmp_path / "model", "--plan", "smoke", "--out", out, "--quiet")
     assert told.code == 0, told.err
-    pipeline, stickers = PigeonPipeline.from_pretrained(tmp_path / "model"), plan_stickers(plan)
+    pipeline, stickers = PigeonPipeline.from_pretrained(tmp_path / "model"), training_artwork(plan)
     images = stickers.images
     drawn = pipeline(
         images[None, :5],
@@ -93,4 +93,4 @@ def test_the_whole_chain_runs_from_the_command_line(
         settings=GenerationConfig(mask_ratios=(0.0,), diffusion_steps=2),
     ).images
     assert drawn.shape == (1, 1, 64, 64, 3)
-    assert np.isfinite(load_encoder(tmp_path / "model").encode_images(drawn[0])).all()
+    assert np.isfinite(load_scorer(tmp_path / "model").encode_images(drawn[0])).all()

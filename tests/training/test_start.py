@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 
 from pigeon_rec.errors import ModelError, TrainingError
 from pigeon_rec.training import recipes
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.frozen import load_part
 from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.recipes import RECIPES, run_recipe
 from pigeon_rec.training.start import STARTED, adopt_words, start_from
-from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.tokenizer import TokenizerRecipe
 from tests.model.tiny import TINY, seeded
 from tests.training.world import PLAN, handful
@@ -28,7 +28,7 @@ def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", list(STARTED))
 def test_a_recipe_begins_with_the_models_weights(
-    name: str, model: Path, stickers: TrainingStickers, trained: Path
+    name: str, model: Path, stickers: TrainingArtwork, trained: Path
 ) -> None:
     with seeded(9):
         recipe = RECIPES[name](PLAN, stickers, trained)
@@ -45,7 +45,7 @@ def test_a_recipe_begins_with_the_models_weights(
 
 
 def test_a_tokenizer_goes_on_with_the_codebook_it_was_given(
-    model: Path, stickers: TrainingStickers
+    model: Path, stickers: TrainingArtwork
 ) -> None:
     with seeded(9):
         recipe = TokenizerRecipe(TINY, stickers)
@@ -56,16 +56,16 @@ def test_a_tokenizer_goes_on_with_the_codebook_it_was_given(
     assert torch.equal(recipe.averages.sums, recipe.tokenizer.quantize.embedding.weight)
 
 
-def test_other_sizes_are_refused(model: Path, stickers: TrainingStickers) -> None:
+def test_other_sizes_are_refused(model: Path, stickers: TrainingArtwork) -> None:
     wider = TINY.tokenizer.model_copy(update={"width": 64})
     recipe = TokenizerRecipe(TINY.model_copy(update={"tokenizer": wider}), stickers)
     with pytest.raises(TrainingError, match="do not fit the recipe 'tokenizer'") as refused:
         start_from(recipe, "tokenizer", model)
-    assert refused.value.where == str(model)
+    assert refused.value.location == str(model)
 
 
 def test_stages_have_no_model_to_start_from(
-    model: Path, stickers: TrainingStickers, trained: Path
+    model: Path, stickers: TrainingArtwork, trained: Path
 ) -> None:
     recipe = RECIPES["reconstruct"](PLAN, stickers, trained)
     with pytest.raises(TrainingError, match="'reconstruct' cannot start from a model"):
@@ -84,7 +84,7 @@ def test_words_are_adopted_once(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_started_from_a_model_learns_from_there(
-    model: Path, trained: Path, stickers: TrainingStickers, tmp_path: Path,
+    model: Path, trained: Path, stickers: TrainingArtwork, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(recipes, "load_stickers", handful)

@@ -62,9 +62,9 @@ def test_masked_tokens_carry_no_information(
     """Other codes where the mask is change nothing, to the bit; where it is not they do."""
     asked, codes = told(), random_codes(ROWS, PATCHES, seed=4)
     own, keep = getattr(asked, part), getattr(asked, f"{part}_keep")
-    where = keep == 0 if masked else keep == 1
-    assert where.any()
-    other = torch.where(where, (own + 7) % 32, own)
+    location = keep == 0 if masked else keep == 1
+    assert location.any()
+    other = torch.where(location, (own + 7) % 32, own)
     before = read(asked, codes, decoder, code_rows)
     changed = replace(asked, history=other) if own.dim() == 3 else replace(asked, reference=other)
     after = read(changed, codes, decoder, code_rows)

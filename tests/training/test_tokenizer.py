@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pigeon_rec.model.visual_tokenizer import VectorQuantizer
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.loop import train
-from pigeon_rec.training.stickers import TrainingStickers
 from pigeon_rec.training.tokenizer import CodebookAverages, TokenizerRecipe, edge_loss
 from tests.model.tiny import DYNAMIC, TINY, seeded
 from tests.training.world import quick_loop
@@ -98,12 +98,12 @@ def test_edges_are_differences_of_neighbours() -> None:
     assert float(edge_loss(drawn, truth)) == pytest.approx(1 / 3)
 
 
-def recipe(stickers: TrainingStickers, continuous_steps: int) -> TokenizerRecipe:
+def recipe(stickers: TrainingArtwork, continuous_steps: int) -> TokenizerRecipe:
     with seeded():
         return TokenizerRecipe(TINY, stickers, continuous_steps=continuous_steps)
 
 
-def test_quantising_starts_after_the_continuous_steps(stickers: TrainingStickers) -> None:
+def test_quantising_starts_after_the_continuous_steps(stickers: TrainingArtwork) -> None:
     made = recipe(stickers, continuous_steps=3)
     start = made.tokenizer.quantize.embedding.weight.clone()
     for step in range(5):
@@ -116,7 +116,7 @@ def test_quantising_starts_after_the_continuous_steps(stickers: TrainingStickers
     assert not torch.equal(start, made.tokenizer.quantize.embedding.weight)
 
 
-def test_a_resumed_run_knows_that_it_quantises(stickers: TrainingStickers, tmp_path: Path) -> None:
+def test_a_resumed_run_knows_that_it_quantises(stickers: TrainingArtwork, tmp_path: Path) -> None:
     """Killed behind the start of quantising, it goes on as the unbroken run does."""
 
     class Killed(BaseException):
@@ -147,7 +147,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
-def test_the_decoder_sees_some_codes_only(stickers: TrainingStickers) -> None:
+def test_the_decoder_sees_some_codes_only(stickers: TrainingArtwork) -> None:
     filled = torch.ones(400, 16, dtype=torch.bool)
     seen = TokenizerRecipe._kept(filled, np.random.default_rng(0))
     share = seen.double().mean(1)
@@ -156,7 +156,7 @@ def test_the_decoder_sees_some_codes_only(stickers: TrainingStickers) -> None:
     assert seen[:, 0].all()
 
 
-def test_dynamic_tokens_learn_to_keep_their_share(stickers: TrainingStickers) -> None:
+def test_dynamic_tokens_learn_to_keep_their_share(stickers: TrainingArtwork) -> None:
     with seeded():
         made = TokenizerRecipe(DYNAMIC, stickers, keep_rate=0.25, continuous_steps=0)
     weights = [p for p in made.module().parameters() if p.requires_grad]

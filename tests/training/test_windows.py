@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pigeon_rec.training.stickers import TrainingStickers, load_stickers
+from pigeon_rec.training.artwork import TrainingArtwork, load_stickers
 from pigeon_rec.training.windows import concepts_of, load_windows
 
 
-def test_windows_show_their_targets_style(stickers: TrainingStickers) -> None:
+def test_windows_show_their_targets_style(stickers: TrainingArtwork) -> None:
     windows = load_windows(stickers, "train")
     assert len(windows) >= 10
     same = stickers.style[windows.history] == stickers.style[windows.target][:, None]
@@ -18,7 +18,7 @@ def test_windows_show_their_targets_style(stickers: TrainingStickers) -> None:
 
 @pytest.mark.parametrize("split", ["train", "valid"])
 def test_rows_are_the_pictures_that_the_sequences_name(
-    stickers: TrainingStickers, split: str
+    stickers: TrainingArtwork, split: str
 ) -> None:
     windows = load_windows(stickers, split)
     items = np.array(stickers.rows["item_id"].to_list())
@@ -28,7 +28,7 @@ def test_rows_are_the_pictures_that_the_sequences_name(
     assert np.array_equal(items[windows.target], windows.sequences["target_id"].to_numpy())
 
 
-def test_splits_share_no_window(stickers: TrainingStickers) -> None:
+def test_splits_share_no_window(stickers: TrainingArtwork) -> None:
     keys = [
         set(load_windows(stickers, split).sequences.select("user_id", "position").rows())
         for split in ("train", "valid")

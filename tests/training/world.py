@@ -9,13 +9,13 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from pigeon_rec.data.stickers import held_out_pairs
-from pigeon_rec.scoring.encoder import EncoderConfig
+from pigeon_rec.demo.stickers import held_out_pairs
+from pigeon_rec.scoring.scorer import ScorerConfig
+from pigeon_rec.training.artwork import TrainingArtwork, load_stickers
+from pigeon_rec.training.configuration import CandidateConfig, PairsConfig, TrainingConfig
 from pigeon_rec.training.loop import LoopConfig
-from pigeon_rec.training.plan import CandidateConfig, PairsConfig, TrainingPlan
 from pigeon_rec.training.recipe import Recipe
 from pigeon_rec.training.recipes import RECIPES
-from pigeon_rec.training.stickers import TrainingStickers, load_stickers
 from pigeon_rec.training.windows import concepts_of
 from tests.model.tiny import TINY
 
@@ -28,9 +28,9 @@ def quick_loop(steps: int = 3, **settings: object) -> LoopConfig:
     return LoopConfig.model_validate({"steps": steps, **values, **settings})
 
 
-PLAN = TrainingPlan(
+PLAN = TrainingConfig(
     model=TINY,
-    scorer=EncoderConfig(
+    scorer=ScorerConfig(
         image_size=16, patch=4, width=32, layers=1, heads=2, text_vocabulary=280, text_length=16,
         text_layers=1, embedding=16,
     ),
@@ -46,14 +46,14 @@ PLAN = TrainingPlan(
 
 
 @lru_cache(maxsize=1)
-def handful(_concepts: Collection[str] | None = None) -> TrainingStickers:
+def handful(_concepts: Collection[str] | None = None) -> TrainingArtwork:
     """What one user has met, some forty concepts in all their styles, 16x16."""
     stickers = load_stickers(concepts_of(1))
     small = stickers.images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4)).astype(np.uint8)
     return dataclasses.replace(stickers, images=small)
 
 
-def is_held_out(stickers: TrainingStickers, rows: Sequence[int]) -> list[bool]:
+def is_held_out(stickers: TrainingArtwork, rows: Sequence[int]) -> list[bool]:
     """Whether rows of the arrays, or of their mirror images, are held-out pairs."""
     held_out = held_out_pairs()
     pairs = stickers.rows.select("style", "concept").rows()

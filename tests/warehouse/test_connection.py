@@ -104,7 +104,7 @@ def test_a_failing_commit_rolls_back(table: DuckDBPyConnection, tmp_path: Path) 
     with pytest.raises(WarehouseBusyError, match="another writer") as caught:
         collides()
     assert caught.value.retryable
-    assert caught.value.where == "night 2026-06-01"
+    assert caught.value.location == "night 2026-06-01"
     assert isinstance(caught.value.__cause__, duckdb.TransactionException)
     assert rows(table) == [("a",)]
     with transaction(table):
@@ -123,7 +123,7 @@ def test_a_locked_warehouse_names_file_holder_and_way_out(writer_path: Path) -> 
             with pytest.raises(WarehouseBusyError) as caught:
                 attempt(writer_path)
             assert caught.value.what == f"the warehouse is locked by process {holder.pid}"
-            assert caught.value.where == str(writer_path)
+            assert caught.value.location == str(writer_path)
             assert "Wait until that run has ended" in str(caught.value)
             assert caught.value.retryable
             copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
@@ -142,7 +142,7 @@ def test_reading_what_this_process_writes_is_told(writer_path: Path) -> None:
 def test_a_missing_warehouse_is_told(writer_path: Path) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse") as caught:
         open_reader(writer_path)
-    assert caught.value.where == str(writer_path)
+    assert caught.value.location == str(writer_path)
     assert not writer_path.parent.exists()
     assert known_assets(writer_path, ["a"]).height == 0
 
@@ -154,7 +154,7 @@ def test_another_kind_of_file_is_told(tmp_path: Path, open_it: object) -> None:
     assert callable(open_it)
     with pytest.raises(WarehouseError, match="no DuckDB file") as caught:
         open_it(path)
-    assert caught.value.where == str(path)
+    assert caught.value.location == str(path)
     assert not caught.value.retryable
 
 

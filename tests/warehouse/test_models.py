@@ -12,8 +12,8 @@ from duckdb import DuckDBPyConnection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pigeon_rec.data.folder_digest import folder_sha256
 from pigeon_rec.errors import ModelError, WarehouseError
+from pigeon_rec.runtime.digests import folder_sha256
 from pigeon_rec.warehouse import connect, content_digest, open_warehouse
 from pigeon_rec.warehouse._compact import compact
 from pigeon_rec.warehouse.models import (

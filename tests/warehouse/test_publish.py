@@ -300,7 +300,7 @@ def test_a_bad_night_leaves_yesterday_exactly_as_it_was(
         bad = change(night_of([ANN, BEN], date=date))
         with pytest.raises(WarehouseError, match=f"(?s){message}") as caught:
             publish(warehouse, bad)
-        assert date.isoformat() in str(caught.value.where) or case == "negative count"
+        assert date.isoformat() in str(caught.value.location) or case == "negative count"
         assert contents(warehouse) == before
     assert publish(warehouse, night_of([CAT], date=SECOND, version="v2")).changed
 
@@ -341,7 +341,7 @@ def test_an_sql_error_in_the_transaction_is_ours_and_changes_nothing(
     )
     with pytest.raises(WarehouseError, match="disk") as caught:
         publish(warehouse, night_of([BEN]))
-    assert caught.value.where == "night 2026-06-01"
+    assert caught.value.location == "night 2026-06-01"
     assert contents(warehouse) == before
 
 

@@ -204,7 +204,7 @@ def test_only_saved_queries_have_names(link: Path, name: str) -> None:
 def test_a_missing_link_is_told(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse") as caught:
         query(tmp_path / "serving.duckdb", "coverage")
-    assert caught.value.where == str(tmp_path / "serving.duckdb")
+    assert caught.value.location == str(tmp_path / "serving.duckdb")
 
 
 def test_a_reading_process_ends_quietly(link: Path) -> None:

@@ -82,4 +82,4 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WarehouseError, match="cannot stage the night") as caught:
         stage(night_of([ANN]), tmp_path / "file" / "staged")
-    assert "file/staged" in str(caught.value.where)
+    assert "file/staged" in str(caught.value.location)

@@ -102,7 +102,7 @@ def test_a_store_that_cannot_be_written_is_told(
     before = contents(warehouse)
     with pytest.raises(WarehouseError, match="cannot be written") as caught:
         publish(warehouse, night_of([BEN]), images=f"file://{tmp_path}/taken/pictures")
-    assert "taken/pictures" in str(caught.value.where)
+    assert "taken/pictures" in str(caught.value.location)
     assert contents(warehouse) == before
 
 

@@ -27,10 +27,10 @@ def test_settings_survive_json() -> None:
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGS.glob("*.yaml")))
 def test_bundled_files_are_found_by_name_and_valid(name: str) -> None:
-    from pigeon_rec.training.recipes import load_plan
+    from pigeon_rec.training.recipes import load_training_config
 
     config = load_weekly(name)
-    assert {"reconstruct", "align"} <= load_plan(config.plan).loops.keys()
+    assert {"reconstruct", "align"} <= load_training_config(config.plan).loops.keys()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig
+from pigeon_rec.drawing.models import FALLBACK, chosen_model
 from pigeon_rec.errors import ModelError, TrainingError, WarehouseError
 from pigeon_rec.model.version import model_version
-from pigeon_rec.nightly.models import FALLBACK, chosen_model
 from pigeon_rec.warehouse.models import list_models, serving_model
 from pigeon_rec.weekly.config import WeeklyConfig
 from pigeon_rec.weekly.decide import decide, promote

@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pigeon_rec.drawing.models import FALLBACK
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.model.version import model_version
-from pigeon_rec.nightly.models import FALLBACK
-from pigeon_rec.nightly.progress import Progress, silent
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.weekly import evaluate as module
 from pigeon_rec.weekly.config import EvaluationConfig, WeeklyConfig
 from pigeon_rec.weekly.decide import decide, promote

@@ -9,7 +9,7 @@ import pytest
 
 from pigeon_rec.errors import ConfigError, ModelError, TrainingError
 from pigeon_rec.model.version import model_version
-from pigeon_rec.training.plan import TrainingPlan
+from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.prepare import BACKBONE, begun, prepare
@@ -93,7 +93,7 @@ def test_a_model_of_other_sizes_is_refused_with_the_parts_that_differ(
 def test_a_plan_without_stage_two_is_refused(trained: WeeklyConfig, tmp_path: Path) -> None:
     loops = {name: loop for name, loop in PLAN.loops.items() if name != "align"}
     plan = tmp_path / "half.yaml"
-    half: TrainingPlan = PLAN.model_copy(update={"loops": loops})
+    half: TrainingConfig = PLAN.model_copy(update={"loops": loops})
     plan.write_text(half.model_dump_json(), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"no loop for align.*both stages"):
         prepare(begin(trained, tmp_path, plan=str(plan)), SUNDAY)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.nightly.lock import NightBusyError, hold
+from pigeon_rec.runtime.lock import NightBusyError, hold
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import StepRecord, finished, once, recorded
 

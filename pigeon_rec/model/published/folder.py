@@ -30,12 +30,12 @@ _TOLD = (
 
 
 @contextmanager
-def usable(what: str, where: Path) -> Iterator[None]:
+def usable(what: str, location: Path) -> Iterator[None]:
     """Tells what a library says of a part's settings as an error that names their place.
 
     Args:
         what: The settings, for the message.
-        where: Their file or folder.
+        location: Their file or folder.
 
     Raises:
         ModelError: In the place of the library's own errors, which are of many kinds.
@@ -44,7 +44,7 @@ def usable(what: str, where: Path) -> Iterator[None]:
         yield
     except _TOLD as error:
         told = " ".join(str(error).split()) or repr(error)
-        raise ModelError(f"{what} cannot be used: {told}", where=str(where)) from error
+        raise ModelError(f"{what} cannot be used: {told}", location=str(location)) from error
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class PublishedFolder:
             try:
                 found[name] = find()
             except ModelError as error:
-                missing.append(error.where or name)
+                missing.append(error.location or name)
         return found, missing
 
     def _searches(self) -> dict[str, Callable[[], WeightFiles]]:
@@ -160,13 +160,13 @@ class PublishedFolder:
         try:
             value = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise ModelError(f"the settings cannot be read: {error}", where=str(path)) from error
+            raise ModelError(f"the settings cannot be read: {error}", location=str(path)) from error
         if not isinstance(value, dict):
-            raise ModelError("the settings are no JSON object", where=str(path))
+            raise ModelError("the settings are no JSON object", location=str(path))
         return value
 
     def _single(self, name: str) -> WeightFiles:
         path = self.root / name
         if not path.is_file():
-            raise ModelError("the weights are missing", where=str(path))
+            raise ModelError("the weights are missing", location=str(path))
         return WeightFiles((path,), path)

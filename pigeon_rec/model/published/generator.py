@@ -59,7 +59,7 @@ class PublishedGenerator(nn.Module):
 
     @torch.inference_mode()
     def forward(
-        self, decoded: DecoderOutput, noise: Tensor, steps: int, guidance_scale: float = 1.0
+        self, decoded: DecoderOutput, noise: Tensor, steps: int, render_guidance: float = 1.0
     ) -> Tensor:
         """Denoises and decodes; see `ImageGenerator.forward`.
 
@@ -67,7 +67,7 @@ class PublishedGenerator(nn.Module):
             decoded: Prompt embeddings of B images.
             noise: Standard normal `[B, *latent_shape]`, the only randomness.
             steps: Of the sampler (25 in the published runs).
-            guidance_scale: 7.0 in the published runs; 1 is none.
+            render_guidance: 7.0 in the published runs; 1 is none.
 
         Returns:
             uint8 `[B, H, W, 3]`.
@@ -78,9 +78,9 @@ class PublishedGenerator(nn.Module):
         for timestep in sampler.timesteps:
             noisy = sampler.scale_model_input(latents, timestep)
             guess = self.denoise(noisy, timestep, decoded.prompt, decoded.pooled)
-            if guidance_scale != 1.0:
+            if render_guidance != 1.0:
                 plain = self._without_prompt(noisy, timestep, decoded)
-                guess = plain + guidance_scale * (guess - plain)
+                guess = plain + render_guidance * (guess - plain)
             latents = sampler.step(guess, timestep, latents).prev_sample
         latents = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
         pixels = self.vae.decode(latents).sample.float()

@@ -76,14 +76,14 @@ class KeyMap:
         return name
 
     def weights(
-        self, expected: Mapping[str, Tensor], published: Mapping[str, Tensor], where: str
+        self, expected: Mapping[str, Tensor], published: Mapping[str, Tensor], location: str
     ) -> dict[str, Tensor]:
         """Our weights, made of published ones; of headers on the meta device, headers.
 
         Args:
             expected: Our keys with tensors of their shapes (on any device).
             published: The file's tensors.
-            where: File or folder, for messages.
+            location: File or folder, for messages.
 
         Raises:
             ModelError: A key is missing or left over, or a shape differs; the message names the
@@ -91,7 +91,7 @@ class KeyMap:
         """
         published = self.newest(published)
         sources = {ours: self.sources(ours) for ours in expected}
-        self._check_names(expected, published, where)
+        self._check_names(expected, published, location)
         weights = {ours: _join(names, published) for ours, names in sources.items()}
         wrong = [
             f"{' + '.join(filter(None, sources[ours]))} is {list(found.shape)}, "
@@ -100,7 +100,7 @@ class KeyMap:
             if found.shape != expected[ours].shape
         ]
         if wrong:
-            raise ModelError(f"shapes do not fit: {_few(wrong, '; ')}", where=where)
+            raise ModelError(f"shapes do not fit: {_few(wrong, '; ')}", location=location)
         return weights
 
     def differences(
@@ -117,14 +117,14 @@ class KeyMap:
         unused = {name for name in found if any(re.search(p, name) for p in self.unused)}
         return sorted(needed - found), sorted(found - needed - unused)
 
-    def _check_names(self, expected: Iterable[str], found: Iterable[str], where: str) -> None:
+    def _check_names(self, expected: Iterable[str], found: Iterable[str], location: str) -> None:
         missing, extra = self.differences(expected, found)
         if missing or extra:
             told = [f"missing are {_few(missing)}"] if missing else []
             told += [f"nothing takes {_few(extra)}"] if extra else []
             raise ModelError(
                 f"the keys do not fit: {'; '.join(told)}",
-                where=where,
+                location=location,
                 remedy="Every key of a published file is either loaded or known to be unused",
             )
 
@@ -155,14 +155,14 @@ def fill(
         ModelError: See `KeyMap.weights`.
     """
     expected = {name: w for name, w in module.state_dict().items() if re.search(only, name)}
-    key_map.weights(expected, files.headers(), str(files.where))
+    key_map.weights(expected, files.headers(), str(files.location))
     needed = {name for ours in expected for name in key_map.sources(ours)}
     read = {
         name: tensor.to(device, dtype)
         for name, tensor in files.tensors()
         if key_map.newer(name) in needed
     }
-    weights = key_map.weights(expected, read, str(files.where))
+    weights = key_map.weights(expected, read, str(files.location))
     whole = {name: weight.contiguous() for name, weight in weights.items()}
     module.load_state_dict(whole, strict=False, assign=True)
 

@@ -140,7 +140,7 @@ class _Loader:
         self._fill(name, module, key_map, OWN.get(name, ""))
 
     def _load_language_model(self) -> None:
-        personalisation, where = self.parts.personalisation, self.files["lora"].where
+        personalisation, location = self.parts.personalisation, self.files["lora"].location
         if self.placement.quantisation is None:
             self._load("language_model")
             computed_buffers(personalisation.language_model, self._device("language_model"))
@@ -148,7 +148,7 @@ class _Loader:
             personalisation.language_model = quantised_language_model(
                 personalisation.language_model, self.files["language_model"], self.placement
             )
-        with usable("the adapter's settings", where):
+        with usable("the adapter's settings", location):
             add_lora(personalisation.language_model, self.sizes.lora)
         self._fill("lora", personalisation.language_model, KEY_MAPS["lora"], r"\.lora_")
 
@@ -169,9 +169,11 @@ class _Loader:
 
 def _text(folder: PublishedFolder) -> TextTokenizer:
     """LLaMA's own text tokenizer (`tokenizer.model`, or `tokenizer.json` where there is one)."""
-    where = folder.language_model
-    if not any((where / name).is_file() for name in ("tokenizer.model", "tokenizer.json")):
-        raise ModelError("the text tokenizer is missing", where=str(where / "tokenizer.model"))
-    with usable("the text tokenizer", where):
-        tokenizer = LlamaTokenizer.from_pretrained(str(where), local_files_only=True)
+    location = folder.language_model
+    if not any((location / name).is_file() for name in ("tokenizer.model", "tokenizer.json")):
+        raise ModelError(
+            "the text tokenizer is missing", location=str(location / "tokenizer.model")
+        )
+    with usable("the text tokenizer", location):
+        tokenizer = LlamaTokenizer.from_pretrained(str(location), local_files_only=True)
     return TextTokenizer(tokenizer.backend_tokenizer)

@@ -32,9 +32,9 @@ PUBLISHED_GENERATION = GenerationConfig(
     rendered=None,
     temperature=1.0,
     top_k=50,
-    reference_guidance=1.0,
+    language_guidance=1.0,
     diffusion_steps=25,
-    guidance_scale=7.0,
+    render_guidance=7.0,
 )
 """Settings of the published runs (paper section 4.1.3), less their four beams."""
 
@@ -118,6 +118,6 @@ class PublishedPipeline(PigeonPipeline):
         """
         raise ModelError(
             f"a published model is not saved again, and not in {dtype}",
-            where=str(path),
+            location=str(path),
             remedy="Keep the published folder and Pigeon's checkpoint",
         )

@@ -37,12 +37,12 @@ def quantised_language_model(
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(
             f"{placement.quantisation} weights need the package bitsandbytes",
-            where="placement.quantisation",
+            location="placement.quantisation",
             remedy="pip install 'pigeon-rec[quantise]', or leave `quantisation` out",
         )
     # transformers passes over keys that do not fit.
-    key_map, where = KEY_MAPS["language_model"], str(files.where)
-    key_map.weights(expected.state_dict(), files.headers(), where)
+    key_map, location = KEY_MAPS["language_model"], str(files.location)
+    key_map.weights(expected.state_dict(), files.headers(), location)
     folder = files.paths[0].parent
     with usable("the quantised language model", folder):
         return LlamaForCausalLM.from_pretrained(

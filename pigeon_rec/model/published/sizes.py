@@ -94,7 +94,7 @@ def measure(folder: PublishedFolder, files: Mapping[str, WeightFiles]) -> Publis
         )
     except (ValidationError, KeyError) as error:
         raise ModelError(
-            f"the parts' sizes do not fit together: {error}", where=str(folder.root)
+            f"the parts' sizes do not fit together: {error}", location=str(folder.root)
         ) from error
     return PublishedSizes(
         config,
@@ -118,7 +118,7 @@ class _Shapes:
         found = self._part(part).get(key)
         if found is None:
             raise ModelError(
-                f"the keys do not fit: missing are {key}", where=str(self._files[part].where)
+                f"the keys do not fit: missing are {key}", location=str(self._files[part].location)
             )
         return tuple(found.shape)
 

@@ -47,11 +47,11 @@ class WeightFiles:
 
     Attributes:
         paths: Whole, or shards that share no name.
-        where: The folder or file to name in messages.
+        location: The folder or file to name in messages.
     """
 
     paths: tuple[Path, ...]
-    where: Path
+    location: Path
 
     @property
     def safetensors(self) -> bool:
@@ -84,7 +84,7 @@ class WeightFiles:
             except (OSError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
                 raise ModelError(
                     f"the weights cannot be read: {shorten(str(error), 300)}",
-                    where=str(path),
+                    location=str(path),
                     remedy="Download the file again; only tensors by name are read",
                 ) from error
 
@@ -109,7 +109,7 @@ def find_weights(folder: Path, stem: str) -> WeightFiles:
             return WeightFiles((folder / name,), folder / name)
     raise ModelError(
         "the weights are missing",
-        where=str(folder),
+        location=str(folder),
         remedy=f"Expected {' or '.join(names)}, or their .index.json",
     )
 
@@ -118,10 +118,10 @@ def _shards(index: Path) -> Iterator[Path]:
     try:
         names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"the index is damaged: {error!r}", where=str(index)) from error
+        raise ModelError(f"the index is damaged: {error!r}", location=str(index)) from error
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:
-            raise ModelError(f"the index names {name!r}, outside its folder", where=str(index))
+            raise ModelError(f"the index names {name!r}, outside its folder", location=str(index))
         yield index.parent / name
 
 

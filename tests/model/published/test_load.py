@@ -143,15 +143,15 @@ def test_a_file_too_few_a_key_too_few_a_key_too_many(copied: Path, file: str) ->
     path, key = copied / file, FILES[file]
     whole = path.read_bytes()
     rewrite(path, {key: None})
-    where = path.parent if "language_model" in file else path
+    location = path.parent if "language_model" in file else path
     with pytest.raises(ModelError, match=rf"missing are {key}") as error:
         PigeonPipeline.from_pretrained(copied)
-    assert str(where) in str(error.value)
+    assert str(location) in str(error.value)
     path.write_bytes(whole)
     rewrite(path, {"strange.key": torch.ones(1)})
     with pytest.raises(ModelError, match=r"nothing takes strange\.key") as error:
         PigeonPipeline.from_pretrained(copied)
-    assert str(where) in str(error.value)
+    assert str(location) in str(error.value)
     path.unlink()
     with pytest.raises(ModelError, match=str(path.parent)):
         PigeonPipeline.from_pretrained(copied)

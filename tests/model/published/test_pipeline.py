@@ -145,7 +145,7 @@ class ByHand:
         )
         keys = [candidate_key(self.request.key, ratio)]
         noise = normal_noise(keys, "diffusion", self.pipeline.generator.latent_shape)
-        steps, scale = settings.diffusion_steps, settings.guidance_scale
+        steps, scale = settings.diffusion_steps, settings.render_guidance
         return torch.as_tensor(self.pipeline.generator(decoded, noise, steps, scale)[0])
 
 
@@ -257,4 +257,4 @@ def test_without_settings_the_published_ones_hold(
     (one,) = requests(1)
     drawn = published(one.history[None], one.reference[None], [one.text], keys=[one.key])
     assert drawn.mask_ratios == tuple(i / 10 for i in range(11))
-    assert (seen[0].diffusion_steps, seen[0].guidance_scale) == (25, 7.0)
+    assert (seen[0].diffusion_steps, seen[0].render_guidance) == (25, 7.0)

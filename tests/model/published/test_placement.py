@@ -81,8 +81,10 @@ def test_budgets_and_offload_change_no_bit(
         memory={"cpu": f"{(kept + moved * 2 // 3) // 1000}KB"}, offload=tmp_path / "offload"
     )
     pipeline = load_published(layout, batch_size=2, placement=placement)
-    where = [{w.device.type for w in module.parameters()} for module in spread(pipeline).values()]
-    assert {"cpu", "meta"} in where, "something is on disk, something in memory"
+    location = [
+        {w.device.type for w in module.parameters()} for module in spread(pipeline).values()
+    ]
+    assert {"cpu", "meta"} in location, "something is on disk, something in memory"
     assert len(list((tmp_path / "offload").iterdir())) > 0
     found, known = drawn(pipeline), drawn(published)
     assert np.array_equal(found.codes, known.codes)

@@ -1,0 +1,1 @@
+"""The two bundled worlds, stickers and films: artwork, simulated users and held-out pairs."""

@@ -1,0 +1,184 @@
+"""Builds the bundled sticker catalogue: `python -m pigeon_rec.demo.build_stickers`.
+
+Pinned npm packages of openly licensed emoji artwork are fetched, matched by concept, rasterised
+to 64x64 on white and written as one parquet. The same packages always give the same bytes.
+Needs npm and the PyPI wheel `resvg-py`; authors and licences stand in NOTICE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from PIL import Image
+
+from pigeon_rec.demo.artwork import ARTWORK, EMOJIBASE, Concept, fetch, match, read_concepts
+from pigeon_rec.demo.stickers import HELD_OUT_PATH, STICKERS_PATH
+
+__all__ = ["build", "choose_held_out", "main", "rasterise"]
+
+SIZE = 64
+MIN_STYLES = 6
+HELD_OUT_SHARE = 0.1
+MAX_HELD_OUT_STYLES = 3
+# Two pictures nearer than this (root mean square over 16x16 RGB thumbnails) count as the same.
+SAME_PICTURE = 6.0
+
+_EMOTIONS: Mapping[str, str] = {
+    "face-smiling": "joy",
+    "face-affection": "love",
+    "face-tongue": "playful",
+    "face-hand": "thoughtful",
+    "face-neutral-skeptical": "skeptical",
+    "face-sleepy": "sleepy",
+    "face-unwell": "unwell",
+    "face-hat": "festive",
+    "face-glasses": "cool",
+    "face-concerned": "sad",
+    "face-negative": "angry",
+    "face-costume": "spooky",
+    "cat-face": "cat moods",
+    "monkey-face": "mischief",
+    "heart": "affection",
+    "emotion": "reaction",
+}
+
+
+def rasterise(svg: str) -> bytes:
+    """Draws an SVG document on white; returns lossless WebP bytes."""
+    import resvg_py
+
+    png = bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True))
+    drawn = Image.open(io.BytesIO(png)).convert("RGBA")
+    page = Image.new("RGBA", drawn.size, "white")
+    page.alpha_composite(drawn)
+    out = io.BytesIO()
+    page.convert("RGB").save(out, format="WEBP", lossless=True, quality=80, method=6)
+    return out.getvalue()
+
+
+def build(source: Path) -> pl.DataFrame:
+    """The sticker catalogue from the packages in `source`, sorted by style and concept.
+
+    Raises:
+        CatalogueError: A package is missing from `source` or unreadable.
+    """
+    concepts = {concept.key: concept for concept in read_concepts(source)}
+    drawings = match(concepts.values(), source, SIZE)
+    styles_of = Counter(key for _, key in drawings)
+    pairs = sorted(pair for pair in drawings if styles_of[pair[1]] >= MIN_STYLES)
+    images = [rasterise(drawings[pair]) for pair in pairs]
+    held_out = choose_held_out(pairs, _repeated(images, pairs))
+    rows = [
+        _row(style, concepts[key], image) | {"held_out": (style, key) in held_out}
+        for (style, key), image in zip(pairs, images, strict=True)
+    ]
+    return pl.DataFrame(rows, schema_overrides={"image": pl.Binary, "held_out": pl.Boolean})
+
+
+def choose_held_out(
+    pairs: Sequence[tuple[str, str]], excluded: Iterable[tuple[str, str]] = ()
+) -> set[tuple[str, str]]:
+    """A fixed tenth of the (style, concept) pairs that no training step may read.
+
+    Pairs are taken in the order of a hash of their names, so the choice depends on nothing else:
+    a tenth of every style, at most three styles of one concept.
+
+    Args:
+        pairs: All (style, concept) pairs of the catalogue.
+        excluded: Pairs that cannot test anything, since another sticker shows the same picture.
+    """
+    quota = {s: round(HELD_OUT_SHARE * n) for s, n in Counter(s for s, _ in pairs).items()}
+    per_concept: Counter[str] = Counter()
+    chosen: set[tuple[str, str]] = set()
+    for style, key in sorted(set(pairs) - set(excluded), key=_draw):
+        if quota[style] > 0 and per_concept[key] < MAX_HELD_OUT_STYLES:
+            chosen.add((style, key))
+            quota[style] -= 1
+            per_concept[key] += 1
+    return chosen
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; writes the parquet and the readable list of held-out pairs."""
+    parser = argparse.ArgumentParser(description="Build the bundled sticker catalogue.")
+    parser.add_argument("--source", type=Path, help="keep the fetched npm packages here")
+    parser.add_argument("--out", type=Path, default=STICKERS_PATH.parent)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        source: Path = options.source or Path(scratch)
+        fetch([*ARTWORK, EMOJIBASE], source)
+        stickers = build(source)
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    stickers.write_parquet(
+        out / STICKERS_PATH.name, compression="zstd", compression_level=19, statistics=False
+    )
+    stickers.filter("held_out").select("style", "concept").write_csv(out / HELD_OUT_PATH.name)
+    print(
+        f"{stickers.height:,} stickers of {stickers['concept'].n_unique():,} concepts in "
+        f"{stickers['style'].n_unique()} styles, {stickers['held_out'].sum():,} held out: {out}"
+    )
+
+
+def _draw(pair: tuple[str, str]) -> str:
+    return hashlib.sha256(f"held-out:{pair[0]}/{pair[1]}".encode()).hexdigest()
+
+
+def _row(style: str, concept: Concept, image: bytes) -> dict[str, Any]:
+    item_id = f"{style}/{concept.key}"
+    mood = _EMOTIONS.get(concept.subgroup) if concept.group == "smileys-emotion" else None
+    return {
+        "item_id": item_id,
+        "title": concept.label,
+        "semantics": _semantics(concept),
+        "category": concept.group,
+        "image_uri": f"bundled:{item_id}",
+        "image_sha256": hashlib.sha256(image).hexdigest(),
+        "theme": None if mood else concept.subgroup,
+        "style": style,
+        "emotion": mood,
+        "concept": concept.key,
+        "image": image,
+    }
+
+
+def _semantics(concept: Concept) -> str:
+    subgroup = concept.subgroup.replace("-", " ")
+    words = [concept.label, *concept.tags, subgroup]
+    return ", ".join(dict.fromkeys(words))  # without repeats, in this order
+
+
+def _repeated(
+    images: Sequence[bytes], pairs: Sequence[tuple[str, str]], block: int = 512
+) -> set[tuple[str, str]]:
+    """The pairs whose picture some other pair shows (nearly) unchanged."""
+    thumbs = np.stack([_thumbnail(image) for image in images])
+    norms = (thumbs**2).sum(axis=1)
+    limit = SAME_PICTURE**2 * thumbs.shape[1]
+    same: set[tuple[str, str]] = set()
+    for start in range(0, len(pairs), block):
+        rows = slice(start, min(start + block, len(pairs)))
+        # Integers below 2**53: exact in float64, hence the same on every machine.
+        distance = norms[rows, None] + norms[None, :] - 2.0 * (thumbs[rows] @ thumbs.T)
+        near = (distance < limit).sum(axis=1) > 1
+        same.update(pairs[start + int(i)] for i in np.flatnonzero(near))
+    return same
+
+
+def _thumbnail(image: bytes) -> npt.NDArray[np.float64]:
+    small = Image.open(io.BytesIO(image)).convert("RGB").resize((16, 16), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float64).reshape(-1)
+
+
+if __name__ == "__main__":
+    main()

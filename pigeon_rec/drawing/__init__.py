@@ -1,0 +1,1 @@
+"""Drawing: one request in, one chosen picture out."""

@@ -1,0 +1,1 @@
+"""Planning: which requests a night draws, and from which history."""

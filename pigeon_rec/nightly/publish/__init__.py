@@ -1,0 +1,1 @@
+"""Publishing: a night's files become one transaction in the warehouse."""

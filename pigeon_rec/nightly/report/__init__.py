@@ -1,0 +1,1 @@
+"""Reporting: the numbers and the gallery page of a night."""

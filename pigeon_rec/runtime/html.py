@@ -1,0 +1,41 @@
+"""Pictures inside HTML pages, as data URIs: a page then needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["data_uri", "encode_picture"]
+
+_MEDIA_TYPES: Mapping[str, str] = {"PNG": "image/png", "WEBP": "image/webp", "JPEG": "image/jpeg"}
+_MAX_PIXELS = 4096 * 4096
+
+
+def data_uri(encoded: bytes | None) -> str | None:
+    """Encoded picture as a data URI; `None` where it is missing or does not decode.
+
+    The media type is that of the bytes, not that of their file name or record.
+    """
+    if not encoded:
+        return None
+    try:
+        with Image.open(io.BytesIO(encoded), formats=tuple(_MEDIA_TYPES)) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                return None
+            image.load()
+            media_type = _MEDIA_TYPES[image.format or ""]
+    except (OSError, SyntaxError, ValueError, KeyError, Image.DecompressionBombError):
+        return None
+    return f"data:{media_type};base64,{base64.b64encode(encoded).decode('ascii')}"
+
+
+def encode_picture(image: NDArray[np.uint8]) -> str:
+    """Data URI of `uint8 [height, width, 3]` as lossless WebP."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "WEBP", lossless=True, quality=60, method=3)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

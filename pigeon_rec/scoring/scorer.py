@@ -1,0 +1,199 @@
+"""A small CLIP-like encoder: images and texts into one space, to score and to retrieve with.
+
+Trained on the catalogue's artwork and captions with the symmetric contrastive loss of CLIP
+(arXiv 2103.00020, section 2.3); captions name the concept, the style, both, or the topic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import shorten
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.arrays import fixed_batches, to_pixels
+from pigeon_rec.model.paths import model_folder
+from pigeon_rec.model.text_tokenizer import TextTokenizer
+
+__all__ = ["ImageTextEncoder", "Scorer", "ScorerConfig", "load_scorer"]
+
+_BATCH = 64
+"""Rows encoded at once."""
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class ScorerConfig(BaseModel):
+    """Sizes of the scorer.
+
+    Attributes:
+        stem: Channels of convolutions of stride 2 before the image tower, one for each halving of
+            `patch`: they see the edges and fills that a style lies in from far fewer pictures than
+            one linear map of whole patches, which is what an empty stem is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: Positive = 64
+    patch: Positive = 8
+    stem: tuple[Positive, ...] = ()
+    width: Positive = 192
+    layers: Positive = 4
+    heads: Positive = 6
+    text_vocabulary: Positive = 2048
+    text_length: Positive = 32
+    text_layers: Positive = 2
+    embedding: Positive = 128
+
+    @model_validator(mode="after")
+    def _divides(self) -> ScorerConfig:
+        if self.image_size % self.patch or self.width % self.heads:
+            raise ValueError(
+                f"patch {self.patch} must divide image_size {self.image_size}, "
+                f"and heads {self.heads} must divide width {self.width}"
+            )
+        if self.stem and 2 ** len(self.stem) != self.patch:
+            raise ValueError(
+                f"stem {self.stem} halves the picture {len(self.stem)} times, which must make "
+                f"patch {self.patch} pixels one"
+            )
+        return self
+
+
+class ImageTextEncoder(nn.Module):
+    """Two towers; both outputs have unit length."""
+
+    def __init__(self, config: ScorerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, patches = config.width, (config.image_size // config.patch) ** 2
+        self.patch_embed = _patches(config)
+        self.image_position = nn.Parameter(torch.randn(1, patches, width) * 0.02)
+        self.image_layers = _tower(config, config.layers)
+        self.image_head = nn.Linear(width, config.embedding, bias=False)
+        self.word_embed = nn.Embedding(config.text_vocabulary, width)
+        self.text_position = nn.Parameter(torch.randn(1, config.text_length, width) * 0.02)
+        self.text_layers = _tower(config, config.text_layers)
+        self.text_head = nn.Linear(width, config.embedding, bias=False)
+        self.log_scale = nn.Parameter(torch.tensor(2.66))  # ln(1 / 0.07), CLIP's start
+
+    def image(self, pixels: Tensor) -> Tensor:
+        """Pixels `[B, 3, H, W]` in [-1, 1] -> `[B, embedding]`."""
+        x = self.patch_embed(pixels).flatten(2).transpose(1, 2) + self.image_position
+        return F.normalize(self.image_head(self.image_layers(x).mean(1)).float(), dim=-1)
+
+    def text(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Ids int64 `[B, L]` and bool mask -> `[B, embedding]`; an empty text is one padding id."""
+        mask = mask | (torch.arange(mask.shape[1], device=mask.device) == 0)
+        x = self.word_embed(ids) + self.text_position[:, : ids.shape[1]]
+        x = self.text_layers(x, src_key_padding_mask=~mask) * mask.unsqueeze(-1)
+        mean = x.sum(1) / mask.sum(1, keepdim=True)
+        return F.normalize(self.text_head(mean).float(), dim=-1)
+
+
+def _patches(config: ScorerConfig) -> nn.Module:
+    """Pixels `[B, 3, H, W]` to patches `[B, width, rows, columns]`."""
+    if not config.stem:
+        return nn.Conv2d(3, config.width, config.patch, config.patch)
+    layers: list[nn.Module] = []
+    for before, after in zip((3, *config.stem[:-1]), config.stem, strict=True):
+        layers += [
+            nn.Conv2d(before, after, 3, stride=2, padding=1),
+            nn.GroupNorm(math.gcd(8, after), after),
+        ]
+        layers += [nn.GELU(), nn.Conv2d(after, after, 3, padding=1), nn.GELU()]
+    return nn.Sequential(*layers, nn.Conv2d(config.stem[-1], config.width, 1))
+
+
+def _tower(config: ScorerConfig, layers: int) -> nn.TransformerEncoder:
+    layer = nn.TransformerEncoderLayer(
+        config.width,
+        config.heads,
+        4 * config.width,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+    return nn.TransformerEncoder(
+        layer, layers, norm=nn.LayerNorm(config.width), enable_nested_tensor=False
+    )
+
+
+class Scorer:
+    """The trained encoder behind numpy arrays, for retrieval, planning and scoring.
+
+    Attributes:
+        encoder_id: Changes with the weights; keys the embedding cache.
+    """
+
+    def __init__(self, module: ImageTextEncoder, text: TextTokenizer, encoder_id: str) -> None:
+        self.module = module.eval()
+        self.tokenizer = text
+        self.encoder_id = encoder_id
+
+    @torch.inference_mode()
+    def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 `[n, H, W, 3]` -> float32 `[n, d]`, rows of unit length; resized where need be."""
+        batches = fixed_batches(len(images), _BATCH)
+        side = self.module.config.image_size
+        chunks = [self.module.image(_resized(to_pixels(images[rows]), side)) for rows in batches]
+        return _rows(chunks, len(images), self.module.config.embedding)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts -> float32 `[n, d]`, rows of unit length."""
+        length = self.module.config.text_length
+        chunks = [
+            self.module.text(*self.tokenizer.batch([texts[row] for row in rows], length))
+            for rows in fixed_batches(len(texts), _BATCH)
+        ]
+        return _rows(chunks, len(texts), self.module.config.embedding)
+
+
+def _resized(pixels: Tensor, side: int) -> Tensor:
+    """Pixels `[B, 3, H, W]` as `[B, 3, side, side]`; as they are where they have that size."""
+    if pixels.shape[-2:] == (side, side):
+        return pixels
+    return F.interpolate(pixels, (side, side), mode="area")
+
+
+def _rows(chunks: list[Tensor], count: int, width: int) -> NDArray[np.float32]:
+    if not chunks:
+        return np.zeros((0, width), dtype=np.float32)
+    return torch.cat(chunks)[:count].numpy().astype(np.float32)
+
+
+def load_scorer(name_or_path: str | Path) -> Scorer:
+    """Loads the scorer that is saved with a model (`<model>/scorer`).
+
+    Raises:
+        ModelError: A file is missing, or the weights do not fit their configuration.
+    """
+    folder = model_folder(name_or_path) / "scorer"
+    weights = folder / "model.safetensors"
+    try:
+        config = ScorerConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
+        module = ImageTextEncoder(config)
+        module.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ModelError(
+            f"the scorer cannot be loaded: {shorten(str(error), 300)}",
+            location=str(folder),
+            remedy="Restore the model folder, or train it with `pigeon-rec train scorer`",
+        ) from error
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    text = TextTokenizer.load(model_folder(name_or_path) / "tokenizer.json")
+    return Scorer(module, text, f"scorer-{digest[:16]}")

@@ -1,0 +1,161 @@
+"""Which pairs a night takes: within every limit, best first, and a reason for each of them."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pigeon_rec.config import CohortConfig, PlanConfig
+from pigeon_rec.nightly.plan.choice import Choice, choose, expected_views, prioritise, screen
+
+SCHEMA = {"user_id": pl.String(), "item_id": pl.String(), "priority": pl.Float64()}
+
+# Few different priorities, so that ties are common.
+priorities = st.sampled_from([0.0, 0.25, 0.5, 1.0])
+own_pairs = st.dictionaries(
+    st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcdef")), priorities, max_size=30
+)
+shared_pairs = st.dictionaries(
+    st.tuples(st.sampled_from(["cohort:0", "cohort:1"]), st.sampled_from("abcdef")),
+    priorities.map(lambda priority: 5.0 * priority),
+    max_size=12,
+)
+limits = st.builds(
+    PlanConfig,
+    max_assets_per_user=st.integers(1, 4),
+    cohorts=st.builds(CohortConfig, max_share=st.sampled_from([0.0, 0.25, 1.0])),
+)
+
+
+def table(pairs: dict[tuple[str, str], float]) -> pl.DataFrame:
+    rows = [(*pair, priority) for pair, priority in pairs.items()]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def of_cohorts(choice: Choice) -> pl.DataFrame:
+    return choice.pairs.filter(pl.col("user_id").str.starts_with("cohort:"))
+
+
+@settings(max_examples=150)
+@given(own=own_pairs, shared=shared_pairs, config=limits, budget=st.integers(0, 20))
+def test_no_limit_is_exceeded_and_every_pair_has_one_reason(
+    own: dict[tuple[str, str], float],
+    shared: dict[tuple[str, str], float],
+    config: PlanConfig,
+    budget: int,
+) -> None:
+    choice = choose(table(own), table(shared), config, budget)
+    assert choice.pairs.height <= budget
+    assert of_cohorts(choice).height <= config.cohorts.max_share * budget
+    people = choice.pairs.join(of_cohorts(choice), on="user_id", how="anti")
+    counts = people["user_id"].value_counts()["count"].to_list()
+    assert all(count <= config.max_assets_per_user for count in counts)
+    assert choice.judged.height == len(own)
+    assert set(choice.judged.select("user_id", "item_id").rows()) == set(own)
+    planned = choice.judged.filter(pl.col("reason") == "planned")
+    assert set(planned.select("user_id", "item_id").rows()) == set(
+        people.select("user_id", "item_id").rows()
+    )
+    assert sum(choice.left_out.values()) + planned.height == len(own)
+    assert (planned["detail"].is_null()).all()
+
+
+@settings(max_examples=150)
+@given(own=own_pairs, shared=shared_pairs, config=limits, budget=st.integers(1, 20))
+def test_priority_orders_the_choice(
+    own: dict[tuple[str, str], float],
+    shared: dict[tuple[str, str], float],
+    config: PlanConfig,
+    budget: int,
+) -> None:
+    choice = choose(table(own), table(shared), config, budget)
+    chosen = choice.pairs["priority"].to_list()
+    assert chosen == sorted(chosen, reverse=True)
+    left = choice.judged.join(table(own), on=["user_id", "item_id"])
+    for user, item, priority in (
+        left.filter(pl.col("reason") == "over_budget")
+        .select("user_id", "item_id", "priority")
+        .iter_rows()
+    ):
+        assert len(chosen) == budget
+        assert priority <= chosen[-1], (user, item)
+    for user, priority in (
+        left.filter(pl.col("reason") == "over_user_limit").select("user_id", "priority").iter_rows()
+    ):
+        better = left.filter(pl.col("user_id") == user, pl.col("priority") >= priority)
+        assert better.height > config.max_assets_per_user
+
+
+@settings(max_examples=60)
+@given(
+    own=own_pairs,
+    shared=shared_pairs,
+    config=limits,
+    budget=st.integers(1, 20),
+    order=st.randoms(use_true_random=False),
+)
+def test_the_order_of_rows_does_not_matter(
+    own: dict[tuple[str, str], float],
+    shared: dict[tuple[str, str], float],
+    config: PlanConfig,
+    budget: int,
+    order: object,
+) -> None:
+    mixed = list(own.items())
+    order.shuffle(mixed)  # type: ignore[attr-defined]
+    first = choose(table(own), table(shared), config, budget)
+    again = choose(table(dict(mixed)), table(dict(reversed(shared.items()))), config, budget)
+    assert first.pairs.equals(again.pairs)
+    assert first.judged.equals(again.judged)
+
+
+def test_limits_are_told_with_their_numbers() -> None:
+    own = {("u", "a"): 1.0, ("u", "b"): 0.5, ("v", "a"): 0.25}
+    config = PlanConfig(max_assets_per_user=1)
+    choice = choose(table(own), table({}), config, 1)
+    assert choice.judged.rows() == [
+        ("u", "a", "planned", None),
+        ("u", "b", "over_user_limit", "number 2 of the user's pairs; 1 are planned"),
+        ("v", "a", "over_budget", "priority 0.25; the last pair within the budget has 1.0"),
+    ]
+
+
+def test_cohorts_compete_for_the_budget_within_their_share() -> None:
+    own = {(user, "a"): 1.0 for user in "uvwxyz"}
+    shared = {("cohort:0", item): 9.0 for item in "abc"} | {("cohort:1", "a"): 0.5}
+    config = PlanConfig(cohorts=CohortConfig(max_share=0.5))
+    assert of_cohorts(choose(table(own), table(shared), config, 4)).height == 2
+    everything = choose(table(own), table(shared), config, 10)
+    assert everything.pairs.height == 10
+    assert everything.pairs["user_id"][-1] == "cohort:1"
+
+
+def test_views_fall_with_the_rank_as_in_ndcg() -> None:
+    ranks = pl.DataFrame({"rank": [1, 3, 7]}, schema={"rank": pl.Int32()})
+    assert ranks.select(expected_views()).to_series().to_list() == pytest.approx([1, 1 / 2, 1 / 3])
+
+
+def test_the_gain_is_the_distance_to_the_users_taste() -> None:
+    recommendations = pl.DataFrame(
+        {"user_id": ["u", "u", "v"], "item_id": ["a", "b", "a"], "expected_views": [1.0, 0.5, 1.0]}
+    )
+    histories = recommendations.head(2).select(
+        "user_id",
+        "item_id",
+        pl.Series("history_ids", [["x"], ["x", "y"]]),
+        pl.Series("history_scores", [[1.0], [1.0, 1.0]]),
+        pl.Series("history_similarity", [[0.25], [-0.5, -1.0]], dtype=pl.List(pl.Float32())),
+    )
+    judged = prioritise(recommendations, histories)
+    assert judged["expected_gain"].to_list() == [0.75, 1.75]
+    assert judged["priority"].to_list() == [0.75, 0.875]
+
+
+def test_names_of_cohorts_are_no_users() -> None:
+    recommendations = pl.DataFrame({"user_id": ["cohort:0", "u"], "item_id": ["a", "a"]})
+    counts = pl.DataFrame({"user_id": ["cohort:0", "u"], "usable": [9, 9]})
+    fit, skipped = screen(recommendations, pl.Series(["a"]), counts, {}, 5)
+    assert fit["user_id"].to_list() == ["u"]
+    assert skipped.select("user_id", "reason").rows() == [("cohort:0", "reserved_user")]

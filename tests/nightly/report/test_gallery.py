@@ -1,0 +1,175 @@
+"""The rendered page: self-contained, escaped, and honest about pictures that do not decode."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pigeon_rec.nightly.report.charts import bars, histogram
+from pigeon_rec.nightly.report.gallery import (
+    Card,
+    Comparison,
+    Fact,
+    Page,
+    Picture,
+    Score,
+    UserRow,
+    Version,
+    Visual,
+    render_gallery,
+)
+from pigeon_rec.runtime.html import data_uri, encode_picture
+
+HOSTILE = '</title><script>alert(\'x\')</script>" onerror="alert(1)" &amp; {{ 7 * 7 }}'
+SOURCES = ("src", "href", "srcset", "action", "data", "poster", "xlink:href")
+
+
+class _Elements(HTMLParser):
+    """Collects tags with their attributes, and all text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def _parse(html: str) -> _Elements:
+    elements = _Elements()
+    elements.feed(html)
+    elements.close()
+    return elements
+
+
+def _encoded(kind: str) -> bytes:
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+def _page(text: str) -> Page:
+    picture = Picture(encode_picture(np.full((64, 64, 3), 9, np.uint8)), text, text)
+    lost = Picture(None, text)
+    chart = histogram(text, [0.1, 0.5], [0.0], limit=0.05)
+    assert chart is not None
+    visual = Visual(text, (picture, lost), picture, picture, (Score(text, "0.50", 50.0),))
+    return Page(
+        date=text,
+        model=text,
+        facts=((text, text),),
+        cards=(Card(text, text, text),),
+        histograms=(chart,),
+        reasons=bars({text: 2}, {text: text}),
+        skips=bars({text: 1}),
+        mask_ratios=bars({"0.0": 3}),
+        examples=(Fact(text, text, text),),
+        comparisons=(Comparison(text, text, picture, (Version(text, text, picture),)),),
+        users=(UserRow(text, text, (visual,)),),
+        users_left_out=7,
+        example_user=text,
+    )
+
+
+def test_no_address_leads_outside() -> None:
+    html = render_gallery(_page("calm"))
+    for _, attributes in _parse(html).tags:
+        for name in SOURCES:
+            assert (attributes.get(name) or "data:").startswith("data:")
+    assert not re.search(r"https?:|url\(|@import|<script|<link rel=\"stylesheet", html)
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in html
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "'\"><img src=x>", "{% raw %}", "\u202e\u0000<b>"])
+def test_hostile_text_stays_text(text: str) -> None:
+    hostile, calm = (_parse(render_gallery(_page(t))) for t in (text, "calm"))
+    assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in calm.tags]
+    assert [set(a) for _, a in hostile.tags] == [set(a) for _, a in calm.tags]
+    images = [a for tag, a in hostile.tags if tag == "img"]
+    assert [image["alt"] for image in images] == [text] * len(images)
+    assert any(text in part for part in hostile.text)
+
+
+@settings(max_examples=25)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=30))
+def test_any_text_gives_the_same_elements(text: str) -> None:
+    page = _page("x")
+    user = dataclasses.replace(page.users[0], user_id=text, taste="t")
+    tags = _parse(render_gallery(dataclasses.replace(page, users=(user,)))).tags
+    assert [tag for tag, _ in tags] == [tag for tag, _ in _parse(render_gallery(page)).tags]
+
+
+def test_a_lost_picture_is_told_in_its_place() -> None:
+    elements = _parse(render_gallery(_page("apple")))
+    lost = [a for _, a in elements.tags if a.get("class") == "missing"]
+    assert [a["aria-label"] for a in lost] == ["apple: no picture"]
+
+
+def test_every_image_has_an_alternative_text() -> None:
+    images = [a for tag, a in _parse(render_gallery(_page("apple"))).tags if tag == "img"]
+    assert images
+    assert all(image["alt"] == "apple" for image in images)
+
+
+def test_the_uncounted_users_are_told() -> None:
+    page = _page("calm")
+    assert "7 more are served" in render_gallery(page)
+    assert "more are served" not in render_gallery(dataclasses.replace(page, users_left_out=0))
+
+
+def test_an_empty_night_says_so() -> None:
+    empty = dataclasses.replace(
+        _page("calm"),
+        histograms=(),
+        reasons=(),
+        skips=(),
+        mask_ratios=(),
+        examples=(),
+        comparisons=(),
+        users=(),
+        users_left_out=0,
+    )
+    html = render_gallery(empty)
+    for said in ("Nothing was served this night.", "Nothing was rejected.", "Nothing was drawn."):
+        assert said in html
+    assert not [tag for tag, _ in _parse(html).tags if tag == "img"]
+
+
+@pytest.mark.parametrize(("kind", "media"), [("PNG", "image/png"), ("WEBP", "image/webp")])
+def test_data_uris_carry_the_bytes_unchanged(kind: str, media: str) -> None:
+    encoded = _encoded(kind)
+    uri = data_uri(encoded)
+    assert uri is not None
+    head, body = uri.split(",")
+    assert head == f"data:{media};base64"
+    assert base64.b64decode(body) == encoded
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [None, b"", b"<svg onload='alert(1)'/>", _encoded("PNG")[:300], _encoded("GIF")],
+    ids=["none", "empty", "svg", "truncated", "another format"],
+)
+def test_what_does_not_decode_has_no_uri(encoded: bytes | None) -> None:
+    assert data_uri(encoded) is None
+
+
+def test_encoded_pictures_lose_nothing() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 48, 3), np.uint8)
+    body = encode_picture(pixels).split(",")[1]
+    with Image.open(io.BytesIO(base64.b64decode(body))) as image:
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), pixels)

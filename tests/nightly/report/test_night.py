@@ -1,0 +1,285 @@
+"""The report of a promoted night, read back as a browser and as a script would."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from pigeon_rec.config import NightlyConfig, ReportConfig
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.report.night import ReportSummary, report_night
+from pigeon_rec.warehouse import ask, served_assets
+from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night, write_catalogue
+
+HOSTILE = "<img src=x onerror=alert(1)>'\"&amp;"
+
+
+Reported = tuple[NightlyConfig, ReportSummary]
+CHART_TAGS = ("g", "line", "rect", "text", "title")
+
+
+class Gallery(HTMLParser):
+    """The parts of a gallery page that tests look at.
+
+    Attributes:
+        images: Class list of the figure, and attributes, of every picture.
+        tags: Every element with its class, but for what charts are drawn with.
+        users: Headings of the users' rows.
+        text: All text of the body.
+    """
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.images: list[tuple[list[str], dict[str, str]]] = []
+        self.tags: list[str] = []
+        self.users: list[str] = []
+        self.text = ""
+        self._figure: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag not in CHART_TAGS:
+            self.tags.append(f"{tag}.{values.get('class', '')}")
+        if tag == "figure":
+            self._figure = values["class"].split()
+        if tag == "img":
+            self.images.append((self._figure, values))
+
+    def handle_data(self, data: str) -> None:
+        self.text += f" {data.strip()} "
+        if self.tags[-3:] == ["article.panel user", "header.", "h3."]:
+            self.users.append(data)
+
+    def bytes_of(self, kind: str) -> list[bytes]:
+        """Encoded pictures of all figures of a class."""
+        uris = [values["src"] for figure, values in self.images if kind in figure]
+        return [base64.b64decode(uri.split(",")[1], validate=True) for uri in uris]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NightlyConfig:
+    catalogue = write_catalogue(tmp_path / "catalogue")
+    return NightlyConfig(work_dir=tmp_path / "var", catalogue=str(catalogue), seed=7)
+
+
+def _report(config: NightlyConfig, night: MadeNight | None = None) -> ReportSummary:
+    (night or small_night()).write(config)
+    publish_night(config, NIGHT)
+    promote_night(config)
+    return report_night(config, NIGHT)
+
+
+def _gallery(summary: ReportSummary) -> Gallery:
+    return Gallery(summary.gallery.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """The small night, published and reported once for all tests that only look at it."""
+    folder = tmp_path_factory.mktemp("reported")
+    catalogue = write_catalogue(folder / "catalogue")
+    config = NightlyConfig(work_dir=folder / "var", catalogue=str(catalogue), seed=7)
+    return config, _report(config)
+
+
+def _numbers(summary: ReportSummary) -> dict[str, Any]:
+    numbers: dict[str, Any] = json.loads(summary.report.read_text(encoding="utf-8"))
+    return numbers
+
+
+def test_every_picture_is_inside_the_page_and_decodes(reported: Reported) -> None:
+    page = _gallery(reported[1])
+    assert page.images
+    for _, values in page.images:
+        media, body = re.fullmatch(r"data:image/(png|webp);base64,(.+)", values["src"]).groups()  # type: ignore[union-attr]
+        with Image.open(io.BytesIO(base64.b64decode(body, validate=True))) as image:
+            assert image.format == media.upper()
+            assert image.convert("RGB").size == (64, 64)
+        assert values["alt"]
+
+
+def test_the_page_shows_exactly_what_sql_serves(reported: Reported) -> None:
+    config, summary = reported
+    page = _gallery(summary)
+    served = served_assets(NightPaths.of(config, NIGHT).serving)
+    in_rows = page.bytes_of("made")[-served.height :]
+    hashes = sorted(hashlib.sha256(image).hexdigest() for image in in_rows)
+    assert hashes == sorted(served["image_sha256"])
+    assert page.tags.count("article.panel user") == served["user_id"].n_unique() == summary.users
+    assert page.tags.count("div.visual") == served.height == summary.served
+    assert len(page.bytes_of("small")) == served["history_ids"].list.len().sum()
+
+
+def test_numbers_match_the_tables(reported: Reported) -> None:
+    config, summary = reported
+    numbers = _numbers(summary)
+    serving = NightPaths.of(config, NIGHT).serving
+    run = ask(serving, "SELECT * FROM runs").row(0, named=True)
+    assert numbers["counts"] == {
+        **{name: run[name] for name in ("planned", "generated", "reused", "served", "rejected")},
+        "skipped": 1,
+        "users": 3,
+        "cohort_assets": 0,
+    }
+    assert numbers["rejections"] == {"off_target": 1}
+    assert numbers["skipped"] == {"short_history": 1}
+    assert numbers["problems"] == {"image_corrupt": 1, "short_history": 1}
+    assert sum(numbers["mask_ratios"].values()) == run["served"]
+    assert numbers["content_sha256"] == run["content_sha256"]
+    mean = ask(serving, "SELECT mean_text_score FROM asset_quality_daily").item()
+    text = numbers["scores"]["text_score"]
+    assert text["served"]["mean"] == pytest.approx(mean)
+    assert (text["served"]["count"], text["rejected"]["count"]) == (5, 1)
+    low, middle, high = (text["served"][name] for name in ("p05", "median", "p95"))
+    assert low < middle < high
+
+
+def test_cards_and_reasons_are_told(reported: Reported) -> None:
+    text = " ".join(_gallery(reported[1]).text.split())
+    for said in (
+        "pairs planned 6 1 skipped",
+        "stickers served 5 to 3 people",
+        "rejected 1 16.7% of those judged",
+        "Too far from the target off_target 1",
+        "Too little history short_history 1",
+        "off_target by 0.10",
+        "Picture damaged image_corrupt 1",
+        "2 interactions, 5 are needed",
+        "does not decode",
+    ):
+        assert text.count(said) == 1, said
+    assert "has too little history" not in text
+
+
+def test_styles_and_tastes_are_labelled(reported: Reported) -> None:
+    page = _gallery(reported[1])
+    text = " ".join(page.text.split())
+    assert "ada flat" in text
+    assert "bob line" in text
+    references = [values["alt"] for figure, values in page.images if "reference" in figure]
+    assert set(references) == {"Apple (flat)", "Boat (line)"}
+
+
+def test_shared_references_are_compared(reported: Reported) -> None:
+    config, summary = reported
+    page = _gallery(summary)
+    served = served_assets(NightPaths.of(config, NIGHT).serving)
+    # Boat was refused for one of three users; a comparison needs three.
+    assert page.tags.count("div.panel comparison") == 1
+    apples = served.filter(pl.col("item_id") == "flat/apple")
+    shown = {hashlib.sha256(image).hexdigest() for image in page.bytes_of("made")[:3]}
+    assert shown == set(apples["image_sha256"])
+
+
+def test_hostile_titles_and_ids_stay_text(config: NightlyConfig, tmp_path: Path) -> None:
+    calm = _gallery(_report(config, MadeNight([Pair("eve", "flat/apple")])))
+    evil = write_catalogue(tmp_path / "evil", {"flat/apple": HOSTILE, "flat/boat": HOSTILE})
+    moved = {"catalogue": str(evil), "work_dir": tmp_path / "evil-var"}
+    night = MadeNight([Pair(f"</h3>{HOSTILE}", "flat/apple")])
+    page = _gallery(_report(config.model_copy(update=moved), night))
+    assert page.tags == calm.tags
+    assert page.users == [f"</h3>{HOSTILE}"]
+    assert page.images[0][1]["alt"] == f"{HOSTILE} (flat)"
+
+
+def test_a_night_of_the_serving_model_tells_which_it_was(config: NightlyConfig) -> None:
+    night = MadeNight([Pair("ada", "flat/apple")])
+    named, serving = (
+        _gallery(_report(config.model_copy(update={"model": model}), night)).text.split()
+        for model in ("sticker-64", "serving")
+    )
+    # Its version stands among the numbers of every night, and over this one.
+    assert (named.count("sticker-64"), named.count("model-1")) == (1, 1)
+    assert (serving.count("serving"), serving.count("model-1")) == (0, 2)
+
+
+def test_the_cap_leaves_users_out_and_counts_them(config: NightlyConfig) -> None:
+    night = MadeNight([Pair(f"user-{n:02d}", "flat/apple") for n in range(10)])
+    capped = config.model_copy(update={"report": ReportConfig(max_users=4)})
+    summary = _report(capped, night)
+    page = _gallery(summary)
+    assert (summary.users, summary.users_shown) == (10, 4)
+    assert page.users == [f"user-{n:02d}" for n in (0, 2, 5, 7)]
+    assert "6 more are served and not shown here" in page.text
+    assert _numbers(summary)["gallery"] == {"users_shown": 4, "users_left_out": 6}
+
+
+def test_a_lost_item_and_a_broken_original_leave_a_gap(config: NightlyConfig) -> None:
+    catalogue = Path(config.catalogue)
+    (catalogue.parent / "images" / "flat-boat.png").write_bytes(b"broken")
+    items = pl.read_parquet(catalogue)
+    items.filter(pl.col("item_id") != "flat/cat").write_parquet(catalogue)
+    page = _gallery(_report(config, MadeNight([Pair("ada", "flat/apple")])))
+    assert len(page.bytes_of("small")) == 2
+    assert page.tags.count("span.missing") == 2
+    assert len(page.bytes_of("made")) == 1
+
+
+def test_a_catalogue_without_styles_is_shown_without_labels(config: NightlyConfig) -> None:
+    items = pl.read_parquet(config.catalogue)
+    items.drop("style").write_parquet(config.catalogue)
+    page = _gallery(_report(config))
+    assert not [tag for tag in page.tags if "chip" in tag]
+    assert {values["alt"] for f, values in page.images if "reference" in f} == {"Apple", "Boat"}
+
+
+def test_a_cohorts_picture_is_counted_and_shown_as_nobodys(config: NightlyConfig) -> None:
+    night = small_night()
+    night.pairs.append(Pair("cohort:0", "line/cat"))
+    night.members = {"ada": "cohort:0", "dan": "cohort:0"}
+    summary = _report(config, night)
+    page = _gallery(summary)
+    assert page.users == ["ada", "bob", "cyd"]
+    text = " ".join(page.text.split())
+    assert "stickers served 5 to 3 people" in text
+    assert "for taste cohorts 1 1 cohorts" in text
+    serving = NightPaths.of(config, NIGHT).serving
+    of_cohort = ask(serving, "SELECT * FROM asset_for('dan', 'line/cat')").row(0, named=True)
+    assert of_cohort["origin"] == "cohort"
+    shown = {hashlib.sha256(image).hexdigest() for image in page.bytes_of("made")}
+    assert of_cohort["image_sha256"] not in shown
+    counts = _numbers(summary)["counts"]
+    assert (counts["served"], counts["users"], counts["cohort_assets"]) == (6, 3, 1)
+
+
+def test_an_empty_night_is_reported(config: NightlyConfig) -> None:
+    summary = _report(config, MadeNight([], skipped=small_night().skipped))
+    page = _gallery(summary)
+    assert "Nothing was served this night." in page.text
+    assert not page.images
+    assert _numbers(summary)["counts"]["served"] == 0
+    assert _numbers(summary)["scores"] == {}
+
+
+def test_reporting_twice_gives_the_same_files(config: NightlyConfig) -> None:
+    first = _report(config)
+    files = [path.read_bytes() for path in (first.report, first.gallery)]
+    publish_night(config, NIGHT)
+    promote_night(config)
+    again = report_night(config, NIGHT)
+    assert again == first
+    assert [path.read_bytes() for path in (again.report, again.gallery)] == files
+
+
+def test_a_night_that_is_not_promoted_is_told(config: NightlyConfig) -> None:
+    small_night().write(config)
+    publish_night(config, NIGHT)
+    with pytest.raises(WarehouseError, match="there is no warehouse"):
+        report_night(config, NIGHT)
+    promote_night(config)
+    with pytest.raises(WarehouseError, match=r"night of 2026-06-02 is not .*nightly promote"):
+        report_night(config, NIGHT.replace(day=2))

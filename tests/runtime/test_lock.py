@@ -1,0 +1,129 @@
+"""One run at a time: real processes, and what they say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.errors import ConfigError
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.steps import TEMPORARY_FAILURE, run_step
+from pigeon_rec.runtime.lock import NightBusyError, hold
+
+NIGHT = dt.date(2026, 6, 1)
+
+HOLDER = """
+import datetime, sys, time
+from pathlib import Path
+from pigeon_rec.runtime.lock import hold
+from pigeon_rec.nightly.paths import NightPaths
+
+folder, step = sys.argv[1:]
+night = NightPaths(Path(folder), datetime.date(2026, 6, 1))
+with hold(night, step, shared=step == "generate"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def other_process(work_dir: Path, step: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process at work in the folder, until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(work_dir), step], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> NightPaths:
+    return NightPaths(tmp_path / "var", NIGHT)
+
+
+def test_the_second_run_stops_and_says_who_is_at_work(paths: NightPaths) -> None:
+    with other_process(paths.work_dir, "run") as holder:
+        with pytest.raises(NightBusyError) as caught, hold(paths, "plan"):
+            pytest.fail("two runs at once")
+        told = str(caught.value)
+        assert (
+            f"`plan` of 2026-06-01 cannot start: the work directory is held by process {holder.pid}"
+            in told
+        )
+        assert "`run` of 2026-06-01 since 20" in told
+        assert caught.value.retryable
+
+
+def test_the_lock_dies_with_its_process(paths: NightPaths) -> None:
+    with other_process(paths.work_dir, "publish") as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with hold(paths, "run"):
+            pass
+
+
+def test_shards_are_drawn_side_by_side_and_nothing_else_meanwhile(paths: NightPaths) -> None:
+    with other_process(paths.work_dir, "generate"):
+        with hold(paths, "generate", shared=True):
+            pass
+        with pytest.raises(NightBusyError, match="held by process"), hold(paths, "publish"):
+            pytest.fail("published while shards were drawn")
+
+
+@pytest.mark.parametrize("step", ["plan", "run", "generate"])
+def test_every_step_stops_before_it_changes_anything(paths: NightPaths, step: str) -> None:
+    config = NightlyConfig(work_dir=paths.work_dir)
+    with other_process(paths.work_dir, "run"):
+        with pytest.raises(NightBusyError):
+            run_step(step, config, NIGHT, shard=0)
+        assert [path.name for path in paths.work_dir.iterdir()] == ["night.lock"]
+
+
+def test_two_real_runs_of_the_command(paths: NightPaths) -> None:
+    command = [sys.executable, "-m", "pigeon_rec.cli", "nightly", "publish"]
+    with other_process(paths.work_dir, "run"):
+        second = subprocess.run(
+            [*command, "--date", "2026-06-01", "--work-dir", str(paths.work_dir)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert second.returncode == NightBusyError.exit_code
+    assert "the work directory is held by process" in second.stderr.replace("\n", " ")
+
+
+def test_airflow_tries_again_later(paths: NightPaths) -> None:
+    from pigeon_rec.nightly.steps import run_in_airflow
+
+    with other_process(paths.work_dir, "run"), pytest.raises(SystemExit) as ended:
+        run_in_airflow("publish", "2026-06-01", "", str(paths.work_dir))
+    assert ended.value.code == TEMPORARY_FAILURE
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    paths = NightPaths(tmp_path / "file" / "var", NIGHT)
+    with pytest.raises(ConfigError, match="cannot write in the work directory"), hold(paths, "run"):
+        pytest.fail("no lock was held")
+
+
+def test_a_damaged_note_costs_only_the_name(paths: NightPaths) -> None:
+    with other_process(paths.work_dir, "run"):
+        paths.lock.write_text("half a no")
+        with pytest.raises(NightBusyError, match="held by another process"), hold(paths, "run"):
+            pytest.fail("two runs at once")

@@ -1,0 +1,234 @@
+"""Artwork as arrays; no loader of the training ever gives a held-out pair."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+from pigeon_rec.demo.stickers import held_out_pairs, load_training_stickers
+from pigeon_rec.demo.stickers import load_stickers as load_all
+from pigeon_rec.training import recipes
+from pigeon_rec.training.artwork import (
+    TrainingArtwork,
+    decode_stickers,
+    load_stickers,
+    shifted,
+    to_pixels,
+)
+from pigeon_rec.training.frozen import sticker_codes
+from pigeon_rec.training.language_model import LanguageModelRecipe
+from pigeon_rec.training.reconstruct import ReconstructRecipe
+from pigeon_rec.training.renderer import RendererRecipe
+from pigeon_rec.training.restyle import RestyleCases, other_style
+from pigeon_rec.training.windows import load_windows
+from tests.training.world import PLAN, handful, is_held_out
+
+
+@pytest.fixture(scope="module")
+def whole() -> TrainingArtwork:
+    """All artwork that training may see."""
+    return load_stickers()
+
+
+def test_held_out_pairs_are_a_tenth_of_the_artwork() -> None:
+    held_out, rows = held_out_pairs(), load_all()
+    pairs = set(rows.select("style", "concept").rows())
+    assert held_out < pairs
+    assert 0.08 < len(held_out) / len(pairs) < 0.12
+
+
+def test_no_sticker_for_training_is_held_out(whole: TrainingArtwork) -> None:
+    assert len(whole) == load_all().height - len(held_out_pairs())
+    assert not any(is_held_out(whole, range(len(whole))))
+    held_out = [
+        (whole.concepts.index(concept), whole.styles.index(style))
+        for style, concept in held_out_pairs()
+    ]
+    assert all(whole.at[place] == -1 for place in held_out)
+
+
+def test_no_held_out_picture_is_there_under_another_name(whole: TrainingArtwork) -> None:
+    seen = {image.tobytes() for image in whole.images}
+    hidden = load_all().filter("held_out")
+    assert hidden.height == len(held_out_pairs())
+    for item, data in hidden.select("item_id", "image").iter_rows():
+        with Image.open(io.BytesIO(data)) as image:
+            assert np.asarray(image.convert("RGB")).tobytes() not in seen, item
+
+
+def test_no_restyling_case_shows_a_held_out_pair(whole: TrainingArtwork) -> None:
+    cases, random = RestyleCases(whole), np.random.default_rng(0)
+    batch = cases.draw(400, 8, random)
+    for rows in (batch.history, batch.reference, batch.target):
+        assert rows.min() >= 0
+        assert rows.max() < 2 * len(whole)
+        assert not any(is_held_out(whole, rows.flatten().tolist()))
+
+
+@pytest.mark.parametrize(("split", "least"), [("train", 10_000), ("valid", 1000)])
+def test_no_window_shows_a_held_out_pair(whole: TrainingArtwork, split: str, least: int) -> None:
+    windows = load_windows(whole, split)
+    assert len(windows) == windows.sequences.height > least
+    assert windows.history.shape == (len(windows), 5)
+    used = torch.cat([windows.history.flatten(), windows.target]).unique().tolist()
+    assert not any(is_held_out(whole, used))
+    assert used[0] >= 0
+
+
+def test_no_reference_is_a_held_out_pair(whole: TrainingArtwork) -> None:
+    target = load_windows(whole, "train").target.numpy()
+    rows = other_style(whole, target, 0.0, np.random.default_rng(0))
+    assert rows.min() >= 0
+    assert not any(is_held_out(whole, np.unique(rows).tolist()))
+    assert np.array_equal(whole.concept[rows], whole.concept[target])
+    assert (rows == target).mean() < 0.01  # concepts that training knows in one style only
+
+
+class Seen:
+    """Which stickers a module was shown, where every sticker is of one colour of its own."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.rows: set[int] = set()
+        module.register_forward_pre_hook(self)
+
+    def __call__(self, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        colours = ((arguments[0].detach().float() + 1) * 127.5).round().long()
+        # `shifted` lays white around a picture; its middle is always its own.
+        red, green, _ = colours[:, :3, 8, 8].unbind(1)
+        self.rows |= set((red + 256 * green).tolist())
+
+
+def coloured(stickers: TrainingArtwork) -> TrainingArtwork:
+    images = np.zeros_like(stickers.images)
+    images[..., 0] = (np.arange(len(stickers)) % 256)[:, None, None]
+    images[..., 1] = (np.arange(len(stickers)) // 256)[:, None, None]
+    return TrainingArtwork(
+        stickers.rows, images, stickers.style, stickers.concept, stickers.at,
+        stickers.styles, stickers.concepts,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "eye"), [("tokenizer", "tokenizer.encoder.patch_embed"), ("scorer", "patch_embed")]
+)
+def test_recipes_look_at_the_given_stickers_only(
+    name: str, eye: str, stickers: TrainingArtwork, tmp_path: Path
+) -> None:
+    given = coloured(stickers)
+    recipe = recipes.RECIPES[name](PLAN, given, tmp_path)
+    seen = Seen(recipe.module().get_submodule(eye))
+    for step in range(60):
+        recipe.losses(24, np.random.default_rng(step))
+    assert len(seen.rows) > 0.9 * len(given)
+    assert max(seen.rows) < len(given)
+    assert not any(is_held_out(given, sorted(seen.rows)))
+
+
+def test_the_autoencoder_looks_at_the_given_stickers_only(
+    stickers: TrainingArtwork, tmp_path: Path
+) -> None:
+    given = coloured(stickers)
+    recipe: Any = recipes.RECIPES["autoencoder"](PLAN, given, tmp_path)
+    eye = nn.Identity()
+    seen, posterior = Seen(eye), recipe.codec.posterior
+    recipe.codec.posterior = lambda pixels: posterior(eye(pixels))
+    for step in range(20):
+        recipe.losses(24, np.random.default_rng(step))
+    assert len(seen.rows) > 100
+    assert max(seen.rows) < len(given)
+    assert not any(is_held_out(given, sorted(seen.rows)))
+
+
+def every_recipe_on_codes(folder: Path, stickers: TrainingArtwork) -> Iterator[Any]:
+    for name in ("renderer", "language-model", "reconstruct"):
+        yield recipes.RECIPES[name](PLAN, stickers, folder)
+
+
+def test_recipes_on_codes_have_the_given_stickers_and_their_mirrors_only(
+    stickers: TrainingArtwork, trained: Path
+) -> None:
+    for recipe in every_recipe_on_codes(trained, stickers):
+        assert isinstance(recipe, RendererRecipe | LanguageModelRecipe | ReconstructRecipe)
+        assert len(recipe.codes) == 2 * len(stickers)
+
+
+def test_run_recipe_reads_artwork_by_the_training_loader_only(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of the command line: the only pictures read are the loader's."""
+    given: list[TrainingArtwork] = []
+
+    def build(_plan: Any, stickers: TrainingArtwork, _folder: Path) -> Any:
+        given.append(stickers)
+        raise StopIteration
+
+    for name in recipes.RECIPES:
+        monkeypatch.setitem(recipes.RECIPES, name, build)
+        with pytest.raises(StopIteration):
+            recipes.run_recipe(name, PLAN, tmp_path)
+        assert not any(is_held_out(given[-1], range(len(given[-1]))))
+        monkeypatch.setattr(recipes, "load_stickers", lambda _: given[0])
+
+
+def test_arrays_line_up(stickers: TrainingArtwork) -> None:
+    rows = stickers.rows
+    assert [stickers.styles[s] for s in stickers.style] == rows["style"].to_list()
+    assert [stickers.concepts[c] for c in stickers.concept] == rows["concept"].to_list()
+    found = stickers.at[stickers.concept, stickers.style]
+    assert np.array_equal(found, np.arange(len(stickers)))
+    assert (stickers.at >= 0).sum() == len(stickers)
+
+
+def test_pictures_are_the_decoded_files() -> None:
+    rows = load_training_stickers().gather_every(997)
+    stickers = decode_stickers(rows)
+    for data, image in zip(rows["image"], stickers.images, strict=True):
+        with Image.open(io.BytesIO(data)) as opened:
+            assert np.array_equal(np.asarray(opened.convert("RGB")), image)
+    assert "image" not in stickers.rows.columns
+    assert stickers.rows["item_id"].to_list() == rows["item_id"].to_list()
+    assert isinstance(stickers.rows, pl.DataFrame)
+
+
+def test_pixels_run_from_minus_one_to_one() -> None:
+    image = np.array([[[[0, 255, 51]]]], dtype=np.uint8)
+    pixels = to_pixels(image)
+    assert pixels.shape == (1, 3, 1, 1)
+    assert pixels.flatten().tolist() == pytest.approx([-1.0, 1.0, -0.6])
+
+
+@given(seed=st.integers(0, 1000), reach=st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_shifted_pictures_are_moved_or_mirrored_over_white(seed: int, reach: int) -> None:
+    images = handful().images[:6]
+    moved = shifted(images, np.random.default_rng(seed), reach)
+    assert moved.shape == images.shape
+    for before, after in zip(images, moved, strict=True):
+        frame = ((reach, reach), (reach, reach), (0, 0))
+        padded = np.pad(before, frame, constant_values=255)
+        places = [(y, x) for y in range(2 * reach + 1) for x in range(2 * reach + 1)]
+        cuts = [padded[y : y + 16, x : x + 16] for y, x in places]
+        assert any(np.array_equal(after, c) or np.array_equal(after, c[:, ::-1]) for c in cuts)
+
+
+def test_codes_of_mirrors_stand_behind_all_stickers(
+    stickers: TrainingArtwork, trained: Path
+) -> None:
+    from pigeon_rec.training.frozen import load_tokenizer
+
+    tokenizer, _ = load_tokenizer(PLAN.model, trained)
+    codes = sticker_codes(tokenizer, stickers, trained)
+    with torch.inference_mode():
+        mirrored = to_pixels(stickers.images[3:5, :, ::-1])
+        assert torch.equal(tokenizer.encode(mirrored).ids, codes[len(stickers) + 3 :][:2])
