@@ -14,8 +14,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "pigeon_rec"
 PACKAGES = sorted(p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__")
 
-# cli, dags -> nightly, weekly, evaluation -> drawing, training
-# -> model, scoring, retrieval, warehouse -> data -> runtime. `demo` is imported by the command line alone, or by the name `bundled`.
+# cli, dags -> nightly, weekly, evaluation -> drawing, training -> model, scoring, retrieval,
+# warehouse -> data -> runtime. `demo` is imported by the command line alone, and by name.
 _BELOW_DRAWING = {"data", "model", "retrieval", "runtime", "scoring", "warehouse"}
 MAY_IMPORT = {
     "runtime": set[str](),
