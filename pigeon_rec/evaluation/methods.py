@@ -1,7 +1,7 @@
-"""What is compared: baselines, ablations and curves, each a recipe of what the model is asked.
+"""The methods that are compared: baselines, ablations, and the points of curves.
 
-A method describes; `pigeon_rec.evaluation.drawings` draws. Methods that ask the same thing of the
-model share the picture, since a picture's randomness belongs to its case and mask ratio alone.
+A method describes its candidates; `pigeon_rec.evaluation.candidates` draws them. Methods with equal
+candidates share their drawings, because all randomness belongs to the case and the mask ratio.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from pigeon_rec.config import GenerationConfig
+from pigeon_rec.drawing import Request
 
-__all__ = ["CURVES", "FULL", "METHODS", "UNCHANGED", "Method", "Request", "curve_methods"]
+__all__ = ["CURVES", "FULL", "METHODS", "UNCHANGED", "Candidate", "Method", "curve_methods"]
 
 Kind = Literal["original", "round_trip", "drawn"]
 Conditioning = Literal["history", "no_history", "averaged_history"]
@@ -23,27 +24,23 @@ RATIOS: Final = tuple(round(0.1 * step, 1) for step in range(11))
 
 
 @dataclass(frozen=True)
-class Request:
-    """One picture that a model draws.
+class Candidate:
+    """One alternative that a model draws for a case.
 
     Attributes:
         model: Which weights.
         conditioning: How the history enters.
-        history: Item ids.
-        reference: Item id.
-        key: All randomness of the picture, with `ratio`.
-        ratio: Share of reference tokens to drop.
-        history_ratio: Share of history tokens to drop.
-        round_trip: Only tokenise and render `reference`; nothing else counts then but `key`.
+        request: History and reference, and with `mask_ratio` the key of all randomness.
+        mask_ratio: Share of reference tokens to mask.
+        history_mask_ratio: Share of history tokens to mask.
+        round_trip: Only tokenise and render the reference; model, key and reference decide then.
     """
 
     model: Model
     conditioning: Conditioning
-    history: tuple[str, ...]
-    reference: str
-    key: str
-    ratio: float
-    history_ratio: float
+    request: Request
+    mask_ratio: float
+    history_mask_ratio: float
     round_trip: bool = False
 
 
@@ -52,8 +49,8 @@ class Method:
     """One way to answer a case.
 
     Attributes:
-        name: Stable name; of a point of a curve `<curve>/<x>`.
-        label: For people.
+        name: Stable name; a point of a curve is named `<curve>/<x>`.
+        label: Label in tables and plots.
         kind: `original` artwork, its tokenizer `round_trip`, or `drawn` by the model.
         artwork: Whose artwork, for the first two kinds.
         conditioning: How the history enters, for drawn pictures.
@@ -85,34 +82,29 @@ class Method:
         strangers: Sequence[str] = case["noise_ids"][: self.noise]
         return (*own[: len(own) - self.noise], *strangers)
 
-    def requests(
+    def candidates(
         self, case: Mapping[str, Any], settings: GenerationConfig, seed: int
-    ) -> list[Request]:
+    ) -> list[Candidate]:
         """The candidates of one case; none for original artwork."""
         key = f"{case['case_id']}/{seed}"
         if self.kind == "original":
             return []
         if self.kind == "round_trip":
-            return [_round_trip(str(case[self.artwork]), key)]
+            request = Request(key, history=(), reference=str(case[self.artwork]))
+            return [Candidate("full", "history", request, 0.0, 0.0, round_trip=True)]
         masked = settings.history_mask_ratio if self.history_ratio is None else self.history_ratio
-        first = Request(
-            model=self.model,
-            conditioning=self.conditioning,
-            history=self.history(case),
-            reference=str(case["reference_id"]),
-            key=key,
-            ratio=0.0,
-            history_ratio=masked,
-        )
+        history, reference = self.history(case), str(case["reference_id"])
         return [
-            replace(first, ratio=ratio, key=key if draw == 0 else f"{key}/draw-{draw}")
+            Candidate(
+                self.model,
+                self.conditioning,
+                Request(key if draw == 0 else f"{key}/draw-{draw}", history, reference),
+                ratio,
+                masked,
+            )
             for ratio in (settings.mask_ratios if self.ratios is None else self.ratios)
             for draw in range(len(settings.mask_ratios) if self.draws is None else self.draws)
         ]
-
-
-def _round_trip(item: str, key: str) -> Request:
-    return Request("full", "history", (), item, key, 0.0, 0.0, round_trip=True)
 
 
 UNCHANGED: Final = Method("unchanged", "unchanged reference", kind="original")

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
+from pigeon_rec.drawing.items import ItemTable
+from pigeon_rec.evaluation.candidates import CandidateStore
 from pigeon_rec.evaluation.cases import cases_with_histories
 from pigeon_rec.evaluation.choose import Chooser
-from pigeon_rec.evaluation.drawings import Studio
 from pigeon_rec.evaluation.encoders import Eye, ItemViews, JudgeEye
 from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
 from pigeon_rec.evaluation.measure import Ruler
-from pigeon_rec.evaluation.methods import METHODS, Method, Request, curve_methods
+from pigeon_rec.evaluation.methods import METHODS, Candidate, Method, curve_methods
 from pigeon_rec.evaluation.pretrained import Pretrained, load_pretrained
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.evaluation.summary import summarise
@@ -69,7 +70,7 @@ class _Job:
 
     method: Method
     cases: pl.DataFrame
-    candidates: Sequence[Sequence[Request]]
+    candidates: Sequence[Sequence[Candidate]]
 
 
 def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> Evaluation:
@@ -91,23 +92,24 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
     most = max(settings.cases, settings.curve_cases if settings.curves else 0)
     cases = cases_with_histories(most, settings.seed, scorer=settings.scorer)
     write_parquet(cases, out / "cases.parquet")
-    studio = Studio(_models(settings), catalogue, settings.generation, out / "pictures")
+    store = CandidateStore(settings, _models(settings), encoder, catalogue, out / "pictures")
     asked = _asked(settings, cases)
-    studio.write(
+    store.write(
         [
-            request
+            candidate
             for method, some in asked
             for case in some.to_dicts()
-            for request in method.requests(case, settings.generation, settings.seed)
+            for candidate in method.candidates(case, settings.generation, settings.seed)
         ],
         progress=progress,
     )
     pretrained = load_pretrained()
     ruler = _ruler(catalogue, cases, judges, encoder, pretrained)
-    chooser = Chooser(studio, encoder, ruler.items, ruler.texts, settings)
-    jobs = [_Job(method, some, chooser.screened(method, some)) for method, some in asked]
-    studio.render(
-        [request for job in jobs for requests in job.candidates for request in requests],
+    items = ItemTable(catalogue, _item_ids(cases), store.drawer("full").pipeline, encoder)
+    chooser = Chooser(store, items, settings)
+    jobs = [_Job(method, some, chooser.shortlist(method, some)) for method, some in asked]
+    store.render(
+        [candidate for job in jobs for own in job.candidates for candidate in own],
         progress=progress,
     )
     per_case, pictures = _measured(jobs, chooser, ruler, progress)
@@ -171,14 +173,18 @@ def _ruler(
 ) -> Ruler:
     eyes: dict[str, Eye] = {"cis": encoder.encode_images, "jis": JudgeEye(judges)}
     eyes |= pretrained.eyes
-    lists = ("retrieved_ids", "recent_ids", "random_ids", "noise_ids")
-    parts = [cases["reference_id"], cases["truth_id"]]
-    item_ids = pl.concat([*parts, *(cases[name].explode() for name in lists)]).to_list()
     references = cases["reference_id"].unique().sort().to_list()
     words = catalogue.rows(references)["semantics"].to_list()
     texts = dict(zip(references, encoder.encode_texts(words), strict=True))
-    items = ItemViews(catalogue, item_ids, eyes)
+    items = ItemViews(catalogue, _item_ids(cases), eyes)
     return Ruler(judges, eyes, pretrained.distances, items, "cis", texts)
+
+
+def _item_ids(cases: pl.DataFrame) -> list[str]:
+    """Every item of the cases, repeats included."""
+    lists = ("retrieved_ids", "recent_ids", "random_ids", "noise_ids")
+    single = [cases["reference_id"], cases["truth_id"]]
+    return pl.concat([*single, *(cases[name].explode() for name in lists)]).to_list()
 
 
 def _measured(

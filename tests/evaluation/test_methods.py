@@ -21,41 +21,47 @@ CASE: dict[str, Any] = {
 }
 
 
-def requests(name: str) -> list[Any]:
-    return METHODS[name].requests(CASE, SETTINGS, seed=3)
+def candidates(name: str) -> list[Any]:
+    return METHODS[name].candidates(CASE, SETTINGS, seed=3)
 
 
 def test_original_artwork_asks_nothing() -> None:
-    assert requests("unchanged") == requests("truth") == []
+    assert candidates("unchanged") == candidates("truth") == []
 
 
 def test_the_full_model_draws_each_mask_ratio_from_the_retrieved_history() -> None:
-    drawn = requests("full")
-    assert [request.ratio for request in drawn] == [0.0, 0.2]
-    assert {request.history for request in drawn} == {tuple(CASE["retrieved_ids"][:5])}
-    assert {request.history_ratio for request in drawn} == {SETTINGS.history_mask_ratio}
+    drawn = candidates("full")
+    assert [candidate.mask_ratio for candidate in drawn] == [0.0, 0.2]
+    assert {candidate.request.history for candidate in drawn} == {tuple(CASE["retrieved_ids"][:5])}
+    assert {candidate.history_mask_ratio for candidate in drawn} == {SETTINGS.history_mask_ratio}
 
 
 def test_ablations_differ_from_the_full_model_in_one_thing() -> None:
-    full = requests("full")[0]
-    assert requests("recent_history")[0].history == tuple(CASE["recent_ids"][:5])
-    assert requests("random_history")[0].history == tuple(CASE["random_ids"][:5])
-    assert requests("stage1")[0].model == "stage1"
+    full = candidates("full")[0]
+    assert candidates("recent_history")[0].request.history == tuple(CASE["recent_ids"][:5])
+    assert candidates("random_history")[0].request.history == tuple(CASE["random_ids"][:5])
+    assert candidates("stage1")[0].model == "stage1"
     for name in ("no_history", "averaged_history"):
-        other = requests(name)[0]
-        assert (other.conditioning, other.history, other.key) == (name, full.history, full.key)
+        other = candidates(name)[0]
+        assert (other.conditioning, other.request.history, other.request.key) == (
+            name,
+            full.request.history,
+            full.request.key,
+        )
 
 
 def test_no_mask_has_as_many_candidates_and_shows_everything() -> None:
-    drawn = requests("no_mask")
-    assert len(set(drawn)) == len(requests("full"))
-    assert {(request.ratio, request.history_ratio) for request in drawn} == {(0.0, 0.0)}
-    assert len({request.key for request in drawn}) == len(SETTINGS.mask_ratios)
+    drawn = candidates("no_mask")
+    assert len(set(drawn)) == len(candidates("full"))
+    assert {(candidate.mask_ratio, candidate.history_mask_ratio) for candidate in drawn} == {
+        (0.0, 0.0)
+    }
+    assert len({candidate.request.key for candidate in drawn}) == len(SETTINGS.mask_ratios)
 
 
 def test_round_trips_tokenise_their_artwork() -> None:
-    assert [r.reference for r in requests("reference_round_trip")] == ["twemoji/apple"]
-    assert [r.reference for r in requests("truth_round_trip")] == ["noto/apple"]
+    assert [r.request.reference for r in candidates("reference_round_trip")] == ["twemoji/apple"]
+    assert [r.request.reference for r in candidates("truth_round_trip")] == ["noto/apple"]
 
 
 def test_noise_replaces_the_said_share_from_the_end() -> None:
@@ -71,7 +77,7 @@ def test_noise_replaces_the_said_share_from_the_end() -> None:
 def test_curves_reach_as_far_as_they_say() -> None:
     assert [x for x, _ in curve_methods("history_length")] == list(range(1, 11))
     assert [x for x, _ in curve_methods("mask_ratio")] == list(RATIOS)
-    sizes = [len(m.requests(CASE, SETTINGS, 0)) for _, m in curve_methods("candidates")]
+    sizes = [len(m.candidates(CASE, SETTINGS, 0)) for _, m in curve_methods("candidates")]
     assert sizes == list(range(1, 12))
     names = [method.name for curve in CURVES for _, method in curve_methods(curve)]
     assert len(names) == len(set(names))
@@ -80,9 +86,9 @@ def test_curves_reach_as_far_as_they_say() -> None:
 
 
 def test_curves_share_the_pictures_of_the_full_model() -> None:
-    full = set(requests("full"))
-    ratios = {r for _, m in curve_methods("mask_ratio") for r in m.requests(CASE, SETTINGS, 3)}
+    full = set(candidates("full"))
+    ratios = {r for _, m in curve_methods("mask_ratio") for r in m.candidates(CASE, SETTINGS, 3)}
     assert full <= ratios
-    most = curve_methods("candidates")[-1][1].requests(CASE, SETTINGS, 3)
+    most = curve_methods("candidates")[-1][1].candidates(CASE, SETTINGS, 3)
     assert set(most) == ratios
-    assert set(curve_methods("noise")[0][1].requests(CASE, SETTINGS, 3)) == full
+    assert set(curve_methods("noise")[0][1].candidates(CASE, SETTINGS, 3)) == full

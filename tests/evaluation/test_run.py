@@ -84,7 +84,7 @@ def test_a_second_run_draws_nothing_and_says_the_same(
     def refuse(*_: object) -> None:
         raise AssertionError("a picture was drawn again")
 
-    monkeypatch.setattr("pigeon_rec.evaluation.drawings.Studio._written", refuse)
+    monkeypatch.setattr("pigeon_rec.evaluation.candidates.CandidateStore._write", refuse)
     monkeypatch.setattr("pigeon_rec.model.pipeline.PigeonPipeline.render", refuse)
     assert evaluate(SETTINGS, result.folder).summary == result.summary
 

@@ -1,0 +1,58 @@
+"""The items of some requests: each picture is read, tokenised and embedded once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pigeon_rec.data.catalogue import Catalogue
+from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.scoring.scorer import Scorer
+
+__all__ = ["ItemTable"]
+
+
+class ItemTable:
+    """Pictures, codes and embeddings of catalogue items, one row each.
+
+    Args:
+        catalogue: Source of the pictures.
+        item_ids: Items of the table; repeats are allowed.
+        pipeline: Tokenises the pictures.
+        scorer: Embeds the pictures.
+
+    Attributes:
+        images: uint8 `[n, side, side, 3]`, squares as model and scorer see them; white where a
+            picture cannot be used.
+        broken: Item id -> what is wrong with its picture.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        item_ids: Iterable[str],
+        pipeline: PigeonPipeline,
+        scorer: Scorer,
+    ) -> None:
+        unique = sorted(set(item_ids))
+        self._row = {item_id: row for row, item_id in enumerate(unique)}
+        self._pipeline, self._scorer = pipeline, scorer
+        self.images, problems = catalogue.images(unique, size=pipeline.config.tokenizer.image_size)
+        self.broken = {problem.subject: problem.message for problem in problems}
+
+    def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Rows of items in the arrays, int64 `[n]`."""
+        return np.array([self._row[item_id] for item_id in item_ids], dtype=np.int64)
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """Visual codes int64 `[n, P]`."""
+        return self._pipeline.encode_images(self.images)
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """The scorer's unit vectors float32 `[n, d]`."""
+        return self._scorer.encode_images(self.images)
