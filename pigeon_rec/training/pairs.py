@@ -1,51 +1,41 @@
-"""Preference pairs for stage 2: which of the model's own pictures its users like best and least.
+"""Preference pairs for stage 2, from the stage-1 model's own candidates.
 
-The stage-1 model draws every chosen training window at several reference mask ratios; each picture
-is scored, the best is chosen and the worst is rejected. Windows are worked on in batches; a batch
-that is done is kept, so a killed run goes on where it was.
+The stage-1 model draws each sampled training window at several reference mask ratios. Candidates
+are scored; the best is chosen and the worst is rejected. Finished batches are kept on disk, so a
+killed run resumes.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 import torch
 
 from pigeon_rec import __version__
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.pair_maker import PairMaker
 from pigeon_rec.training.pair_table import PAIRS, read_pairs, write_pairs
 from pigeon_rec.training.provenance import PICTURE_RECIPES, pairs_config_hash, weights_digest
 
-__all__ = ["Progress", "make_pairs"]
+__all__ = ["make_pairs"]
 
 _LABEL = "preference windows"
 
 
-class Progress(Protocol):
-    """Hears how many windows are done."""
-
-    def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
-        """Takes one report; `fields` are further numbers worth showing."""
-
-
-def _silent(label: str, done: int, total: int, **fields: float) -> None:
-    """Ignores every report."""
-
-
-def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = _silent) -> Path:
+def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = silent) -> Path:
     """Makes `folder/pairs.parquet` and returns its path.
 
-    A table that was made with the same settings by the same model is left as it is.
+    A table made with the same settings by the same model is kept.
 
     Args:
         plan: Settings of the pairs, and sizes of the model.
         folder: Training folder with stage 1 and the scorer.
-        progress: Hears of every batch that is done, with the pairs kept so far.
+        progress: Called after every batch, with the number of pairs so far.
 
     Raises:
         TrainingError: A recipe has not been trained in `folder`, or no window gave a pair.
@@ -64,13 +54,13 @@ def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = _sile
         torch.set_num_threads(plan.pairs.threads)
     maker = PairMaker.load(plan, folder)
     batches = list(maker.batches())
-    total = sum(len(batch.target) for batch in batches)
+    total = sum(len(batch) for batch in batches)
     parts, done, kept = folder / "pairs" / f"{made['config_hash']}-{made['model_digest']}", 0, 0
     for place, batch in enumerate(batches):
         part = parts / f"{place:05d}.parquet"
         if not part.is_file():
             write_pairs([row | made for row in maker.pairs(batch)], part)
-        done, kept = done + len(batch.target), kept + _height(part)
+        done, kept = done + len(batch), kept + _height(part)
         progress(_LABEL, done, total, pairs=kept)
     if not kept:
         raise TrainingError(
@@ -84,7 +74,7 @@ def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = _sile
 
 
 def _is_made(folder: Path, made: dict[str, Any]) -> bool:
-    """Whether the table is there already, by the same settings and the same model."""
+    """Whether the table exists, made with the same settings by the same model."""
     if not (folder / PAIRS).is_file():
         return False
     names = ["model_digest", "config_hash"]
