@@ -18,16 +18,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.generation import (
-    ALL,
-    World,
-    draw,
-    pipeline_for,
-    selection_scores,
-    write,
-)
+from benchmarks.generation import World
 from benchmarks.result import Bar, Figure, Result, run
-from pigeon_rec.config import GenerationConfig
+from benchmarks.techniques import ALL, draw, drawer_for, selection_scores, write
 from pigeon_rec.evaluation.cases import held_out_cases
 from pigeon_rec.evaluation.methods import RATIOS
 from pigeon_rec.runtime.bootstrap import mean_interval
@@ -64,14 +57,18 @@ def fitted_three(scores: Scores) -> tuple[int, ...]:
 def measure(folder: Path, scale: float) -> Result:
     """Draws cases at all ratios and reads the rules off; `scale` is that of their number."""
     cases = max(4, round(CASES * scale))
-    ask = World(held_out_cases(cases, 0), folder).ask
-    settings = GenerationConfig(mask_ratios=RATIOS, rendered=None)
-    pipeline = pipeline_for(ALL)
-    codes = write(pipeline, ask, ALL, settings)
-    scores = selection_scores(pipeline.render_candidates(codes, ask.keys, settings), ask, kept=True)
-    seen = selection_scores(pipeline.preview(codes), ask, kept=True)
-    night = GenerationConfig(rendered=BUDGET)
-    ours = selection_scores(draw(pipeline, ask, ALL, night), ask, kept=True).max(axis=1)
+    requests = World(held_out_cases(cases, 0), folder).requests
+    night = drawer_for(ALL)
+    every = night.with_generation(mask_ratios=RATIOS, rendered=None)
+    codes = write(every, requests, ALL)
+    all_places = np.broadcast_to(np.arange(len(RATIOS)), codes.shape[:2])
+    rendered = every.render(codes, requests, all_places)
+    scores = selection_scores(every, requests, rendered, keep_scorer=True)
+    previews = every.pipeline.preview(codes)
+    seen = selection_scores(every, requests, previews, keep_scorer=True)
+    night = night.with_generation(rendered=BUDGET)
+    served = draw(night, requests, ALL)
+    ours = selection_scores(night, requests, served, keep_scorer=True).max(axis=1)
     half = cases // 2
     three = fitted_three(scores[:half])
     scores, seen, ours = scores[half:], seen[half:], ours[half:]
@@ -84,7 +81,7 @@ def measure(folder: Path, scale: float) -> Result:
         },
     }
     told = {name: mean_interval(reached(scores, places) / whole) for name, places in rules.items()}
-    name = f"a night's three of {len(night.mask_ratios)} written"
+    name = f"a night's three of {len(night.generation.mask_ratios)} written"
     told[name] = mean_interval(ours / whole)
     return Result(
         f"mask ratios: {cases} held-out cases, half to fit and half to tell",

@@ -1,0 +1,28 @@
+"""The table of items that requests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.drawing.tiny_drawer import REQUESTS, tiny_drawer
+
+
+def test_every_item_is_read_tokenised_and_embedded_once(tmp_path: Path) -> None:
+    drawer = tiny_drawer(tmp_path)
+    items = drawer.items([*REQUESTS, *REQUESTS])
+    assert items.images.shape == (6, 16, 16, 3)
+    assert items.codes is items.codes
+    assert np.array_equal(items.codes, drawer.pipeline.encode_images(items.images))
+    assert np.array_equal(items.embeddings, drawer.scorer.encode_images(items.images))
+    assert items.rows(["i05", "i00", "i05"]).tolist() == [5, 0, 5]
+    assert items.broken == {}
+
+
+def test_an_unusable_picture_is_reported_and_white(tmp_path: Path) -> None:
+    drawer = tiny_drawer(tmp_path)
+    (tmp_path / "images" / "i01.png").write_bytes(b"no picture")
+    items = drawer.items(REQUESTS)
+    assert list(items.broken) == ["i01"]
+    assert (items.images[items.rows(["i01"])] == 255).all()
