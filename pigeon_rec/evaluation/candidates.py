@@ -190,14 +190,14 @@ def _batches(candidates: Sequence[Candidate]) -> list[_Batch]:
     ratios: dict[Candidate, list[float]] = {}
     for candidate in candidates:
         ratios.setdefault(replace(candidate, mask_ratio=0.0), []).append(candidate.mask_ratio)
-    groups: dict[tuple[object, ...], list[Candidate]] = {}
+    groups: dict[tuple[Candidate, int, tuple[float, ...]], list[Candidate]] = {}
     for candidate, own in ratios.items():
         length = len(candidate.request.history)
         alike = (replace(candidate, request=Request("", (), "")), length, tuple(own))
         groups.setdefault(alike, []).append(candidate)
     return [
-        _Batch(group[0], [c.request for c in group[start : start + _BATCH]], alike[-1])
-        for alike, group in groups.items()
+        _Batch(group[0], [c.request for c in group[start : start + _BATCH]], own_ratios)
+        for (_, _, own_ratios), group in groups.items()
         for start in range(0, len(group), _BATCH)
     ]
 

@@ -70,7 +70,9 @@ class Chooser:
         """
         ungated = np.full(cases.height, np.nan)
         if method.kind == "original":
-            return Chosen(self.items.images[self.items.rows(cases[method.artwork])], ungated)
+            return Chosen(
+                self.items.images[self.items.rows(cases[method.artwork].to_list())], ungated
+            )
         images = np.stack([self.store.renderings(own) for own in candidates])
         if method.kind == "round_trip":
             return Chosen(images[:, 0], ungated)
