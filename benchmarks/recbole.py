@@ -40,7 +40,7 @@ _SETTINGS: dict[str, Any] = {
 
 def measure(folder: Path, scale: float) -> Result:
     """Evaluates the four bases; `scale` is that of users and items."""
-    from pigeon_rec.recbole_plugin._sandbox import sandbox
+    from pigeon_rec.recbole_plugin.sandbox import sandbox
 
     folder = folder.resolve()
     users, items = max(40, int(_USERS * scale)), max(100, int(_ITEMS * scale))

@@ -1,4 +1,4 @@
-"""A small RecBole data set whose users choose by looks: one of four colours of picture each."""
+"""A small RecBole data set whose users choose by look: each prefers one of four image clusters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BASES: dict[str, dict[str, Any]] = {
 
 
 def vector_of(item: int) -> npt.NDArray[np.float64]:
-    """A unit vector near the corner of the item's looks."""
+    """A unit vector near the centre of the item's cluster."""
     rng = np.random.default_rng(item)
     vector = np.eye(8)[item % LOOKS] + rng.normal(0.0, 0.15, 8)
     unit: npt.NDArray[np.float64] = vector / np.linalg.norm(vector)
@@ -29,7 +29,7 @@ def vector_of(item: int) -> npt.NDArray[np.float64]:
 
 
 def write_world(folder: Path, *, name: str = "looks", visual: bool = True) -> Path:
-    """Writes `<folder>/<name>/<name>.inter`, and `.visual` where wanted; returns `folder`."""
+    """Writes `<folder>/<name>/<name>.inter` and optionally `.visual`; returns `folder`."""
     home = folder / name
     home.mkdir(parents=True)
     rng = np.random.default_rng(11)

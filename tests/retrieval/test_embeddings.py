@@ -38,7 +38,7 @@ def embed(
     return vectors
 
 
-def test_vectors_are_the_encoders_in_the_order_of_the_item_ids(catalogue: Catalogue, path: Path) -> None:
+def test_vectors_are_in_the_order_of_the_item_ids(catalogue: Catalogue, path: Path) -> None:
     requested = ["i03", "i00", "i03", "i05"]
     vectors = embed(catalogue, requested, path, PixelEncoder())
     assert vectors.dtype == np.float32
