@@ -9,6 +9,7 @@ import typer
 
 from pigeon_rec._cli.options import AsJson, Quiet
 from pigeon_rec._cli.output import print_result
+from pigeon_rec.errors import ConfigError
 
 if TYPE_CHECKING:
     from pigeon_rec.recbole_plugin.report import Study
@@ -155,7 +156,7 @@ def experiment(  # noqa: PLR0913 - one parameter per option of the command
     from pigeon_rec.evaluation.tables import write_between
     from pigeon_rec.recbole_plugin.report import BEGIN, END, Study, as_markdown, prepare
 
-    study = Study(out, tuple(bases.split(",")), tuple(int(seed) for seed in seeds.split(",")))
+    study = Study(out, tuple(bases.split(",")), _numbers(seeds))
     progress = choose_progress(quiet=quiet)
     prepare(study)
     study.train(progress)
@@ -170,6 +171,17 @@ def experiment(  # noqa: PLR0913 - one parameter per option of the command
     print_result("RecBole experiment", summary, as_json=as_json, quiet=quiet)
     if not (as_json or quiet):
         print(table)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"seeds must be whole numbers, received {text!r}",
+            location="--seeds",
+            remedy="Separate them by commas, such as --seeds 0,1,2",
+        ) from error
 
 
 def _draw_night(study: Study, users: int, progress: Any) -> None:

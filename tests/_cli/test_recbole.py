@@ -66,6 +66,12 @@ def test_an_unknown_base_is_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
     assert error["location"] == "pigeon_base_model"
 
 
+def test_seeds_that_are_no_numbers_are_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
+    outcome = pigeon("recbole", "experiment", "--out", tmp_path, "--seeds", "0,x")
+    assert outcome.code == 2
+    assert "received '0,x' [--seeds]" in outcome.err
+
+
 def test_a_missing_config_is_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
     outcome = pigeon("recbole", "run", "--config", tmp_path / "none.yaml")
     assert outcome.code == 2
