@@ -31,7 +31,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.result import Bar, Figure, Result, run
+from benchmarks.result import Bar, Figure, Result
+from benchmarks.runner import run
 from pigeon_rec.config import GenerationConfig, NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt

@@ -26,7 +26,8 @@ from benchmarks.generation import (
     selection_scores,
     write,
 )
-from benchmarks.result import Bar, Figure, Result, run
+from benchmarks.result import Bar, Figure, Result
+from benchmarks.runner import run
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.evaluation.cases import held_out_cases
 from pigeon_rec.evaluation.methods import RATIOS
