@@ -12,7 +12,7 @@ from recbole.utils import InputType, ModelType
 
 from pigeon_rec.errors import ConfigError, RetrievalError
 from tests.recbole_plugin.conftest import Build, Built
-from tests.recbole_plugin.world import BASES, LOOKS, N_ITEMS, vector_of
+from tests.recbole_plugin.world import BASES, CONVENTIONS, LOOKS, N_ITEMS, vector_of
 
 SEQUENTIAL = {"SASRec", "GRU4Rec"}
 
@@ -48,17 +48,8 @@ def test_the_type_is_that_of_the_base(base: str, build: Build) -> None:
 @pytest.mark.parametrize("base", BASES)
 def test_weight_0_is_the_base_exactly(base: str, build: Build) -> None:
     # Both load the item vectors: they are part of RecBole's numbering of items.
-    conventions = {
-        "additional_feat_suffix": ["visual"],
-        "alias_of_item_id": ["visual_item_id"],
-        "preload_weight": {"visual_item_id": "visual_vector"},
-        "load_col": {
-            "inter": ["user_id", "item_id", "timestamp"],
-            "visual": ["visual_item_id", "visual_vector"],
-        },
-    }
-    own = full_scores(trained(build, base, wrapped=False, **conventions))
-    ours = full_scores(trained(build, base, pigeon_visual_weight=0, **conventions))
+    own = full_scores(trained(build, base, wrapped=False, **CONVENTIONS))
+    ours = full_scores(trained(build, base, pigeon_visual_weight=0, **CONVENTIONS))
     assert float((own - ours).abs().max()) == 0.0
 
 

@@ -12,17 +12,7 @@ from recbole.utils import InputType, ModelType, get_model
 
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin import PigeonRecommender, run_pigeon_recbole
-from tests.recbole_plugin.world import settings
-
-CONVENTIONS: dict[str, Any] = {
-    "additional_feat_suffix": ["visual"],
-    "alias_of_item_id": ["visual_item_id"],
-    "preload_weight": {"visual_item_id": "visual_vector"},
-    "load_col": {
-        "inter": ["user_id", "item_id", "timestamp"],
-        "visual": ["visual_item_id", "visual_vector"],
-    },
-}
+from tests.recbole_plugin.world import CONVENTIONS, settings
 
 
 def configure(folder: Path, base: str = "BPR", **more: Any) -> Config:

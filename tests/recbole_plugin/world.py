@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BASES", "LOOKS", "N_ITEMS", "N_USERS", "settings", "vector_of", "write_world"]
+__all__ = [
+    "BASES",
+    "CONVENTIONS",
+    "LOOKS",
+    "N_ITEMS",
+    "N_USERS",
+    "settings",
+    "vector_of",
+    "write_world",
+]
 
 N_USERS, N_ITEMS, LOOKS, LENGTH = 24, 40, 4, 9
 BASES: dict[str, dict[str, Any]] = {
@@ -18,6 +27,17 @@ BASES: dict[str, dict[str, Any]] = {
     "GRU4Rec": {"train_neg_sample_args": None, "hidden_size": 16},  # full cross-entropy
 }
 """The four bases, with settings for a small world."""
+
+CONVENTIONS: dict[str, Any] = {
+    "additional_feat_suffix": ["visual"],
+    "alias_of_item_id": ["visual_item_id"],
+    "preload_weight": {"visual_item_id": "visual_vector"},
+    "load_col": {
+        "inter": ["user_id", "item_id", "timestamp"],
+        "visual": ["visual_item_id", "visual_vector"],
+    },
+}
+"""RecBole's settings that load the item vectors."""
 
 
 def vector_of(item: int) -> npt.NDArray[np.float64]:
