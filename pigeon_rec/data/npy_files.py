@@ -141,12 +141,12 @@ def _unpickle(data: bytes) -> Any:
 
 def _check_instructions(data: bytes) -> None:
     """Refuses what takes memory before it is read: places in the memo far beyond what is stored."""
-    for opcode, argument, _ in pickletools.genops(data):  # noqa: S301 - parses, never runs
+    for opcode, argument, _ in pickletools.genops(data):
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):
             raise _Refused(f"it asks for {argument} places of memory in {len(data)} bytes")
 
 
-class _SafeUnpickler(Unpickler):
+class _SafeUnpickler(Unpickler):  # noqa: S301 - the restricted unpickler itself
     """An unpickler that knows the names in `_KNOWN`, and for each a constructor that checks."""
 
     def find_class(self, module: str, name: str) -> Any:
