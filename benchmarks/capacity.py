@@ -1,15 +1,14 @@
-"""`python -m benchmarks.capacity`: worked plans for 10,000, a million and 100 million users.
+"""`python -m benchmarks.capacity`: plans for 10,000, a million and 100 million users.
 
-Each plan is one run of the night's own planner (`recommend` and `plan`, as in `benchmarks.plan`)
-on made-up users, with cohorts and a budget; what it chose is counted, not computed. A scenario of
-more users than it simulates plans for a sample of them. The budget for own pictures is cut to
-the sample's share and what the planner gave it is multiplied back; pictures of cohorts are as many
-as they are, since their number does not follow that of the users. The planner's processor time and
-memory for such a scenario are estimates: those of the sample times share to the power -p, where p
-is fitted to the runs of this command (1 until there are two sizes).
+Each plan is a run of the night's planner (`recommend` and `plan`, as in `benchmarks.plan`) for
+synthetic users, with cohorts and a budget. A scenario with more users than are simulated plans for
+a sample: the budget for users' own assets is scaled down to the sample, and the number planned is
+scaled up again; the number of cohort assets does not depend on the number of users. The planner's
+processor time and memory for such a scenario are extrapolated by a power law fitted to the runs of
+this command (linear until there are two sizes).
 
-What drawing a picture takes is measured elsewhere: `--night` reads it from the `plan.json` of a
-night that follows measured ones, `--seconds` gives it, else it is the planner's own default.
+The time to draw an asset is not measured here: `--night` reads it from the `plan.json` of a night
+that follows measured ones, `--seconds` sets it, and the planner's default is used otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import argparse
 import dataclasses
 import json
 import math
-import re
 import resource
 import tempfile
 import time
@@ -34,27 +32,30 @@ from benchmarks.growth import fitted_exponent
 from benchmarks.plan import NIGHT, Thumbnails, made_inputs
 from benchmarks.result import machine, stopwatch
 from pigeon_rec.config import CohortConfig, PlanConfig
+from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan.budget import DEFAULT_SECONDS
 from pigeon_rec.nightly.plan.night import plan_night
 from pigeon_rec.nightly.plan.recommendations import recommend
 
 __all__ = [
+    "BEGIN",
+    "END",
     "SCENARIOS",
     "Outcome",
     "Scenario",
     "measured_seconds",
     "simulate",
     "table",
-    "write_table",
 ]
 
-RECOMMENDATIONS = 2  # proposed to each user
-INTERACTIONS = 8  # of each user
+RECOMMENDATIONS = 2  # per user
+INTERACTIONS = 8  # per user
 ITEMS = 2_000  # of the bundled stickers
 NIGHT_HOURS = 8
 
-_MARKS = re.compile(r"(<!-- capacity -->\n).*?(<!-- end of capacity -->)", re.S)
+BEGIN = "<!-- capacity -->"
+END = "<!-- end of capacity -->"
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,11 @@ class Scenario:
     """A night to plan.
 
     Attributes:
-        users: People that the plan is for.
-        simulated: How many of them are made and planned for.
-        own: Pictures of users' own that the budget has room for.
-        cohorts: Most taste cohorts there can be.
-        references: Pictures of each.
+        users: Number of users.
+        simulated: Size of the sample that is simulated.
+        own: Budget for users' own assets.
+        cohorts: Maximum number of taste cohorts.
+        references: Assets per cohort.
     """
 
     users: int
@@ -77,7 +78,7 @@ class Scenario:
 
     @property
     def shared(self) -> int:
-        """Pictures of cohorts that the budget has room for."""
+        """Budget for cohort assets."""
         return self.cohorts * self.references
 
     @property
@@ -90,7 +91,7 @@ class Scenario:
             cohorts=CohortConfig(
                 count=self.cohorts,
                 references=self.references,
-                # A hair more than the quotient: the planner rounds down.
+                # Half an asset more, because the planner rounds down.
                 max_share=min(1.0, (self.shared + 0.5) / (own + self.shared)),
             ),
         )
@@ -105,18 +106,18 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the planner chose for the simulated users, and what that took.
+    """The plan for the simulated users, and its cost.
 
     Attributes:
         scenario: The night.
-        own: Pictures planned for users themselves.
-        shared: Pictures planned for cohorts.
-        in_cohorts: Users who belong to a cohort.
-        budget: Pictures that could be planned.
-        processor: Processor seconds of `recommend` and `plan`, on all cores.
-        seconds: The same by the clock.
-        memory: Largest memory of the process, in GB.
-        busy: Whether others were at work on the machine.
+        own: Assets planned for single users.
+        shared: Assets planned for cohorts.
+        in_cohorts: Users in a cohort.
+        budget: Assets that could be planned.
+        processor: Processor time of `recommend` and `plan` on all cores, in seconds.
+        seconds: Wall-clock time of the same.
+        memory: Peak memory of the process, in GB.
+        busy: Whether other processes used the machine.
     """
 
     scenario: Scenario
@@ -130,18 +131,18 @@ class Outcome:
     busy: bool
 
     @property
-    def times(self) -> float:
-        """How many users each simulated one stands for."""
+    def factor(self) -> float:
+        """Users per simulated user."""
         return self.scenario.users / self.scenario.simulated
 
     @property
-    def pictures(self) -> int:
-        """Pictures of the whole scenario."""
-        return round(self.own * self.times) + self.shared
+    def assets(self) -> int:
+        """Assets of the whole scenario."""
+        return round(self.own * self.factor) + self.shared
 
 
 def simulate(scenario: Scenario) -> Outcome:
-    """Plans the night in a process of its own, whose largest memory is then that of planning."""
+    """Plans the night in a separate process, so that its peak memory is that of planning."""
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
@@ -178,10 +179,10 @@ def _simulate(scenario: Scenario, folder: Path) -> Outcome:
 
 
 def measured_seconds(plan_json: Path) -> float:
-    """Seconds per picture that earlier nights took, as a night's `plan.json` has it.
+    """Returns the seconds per asset of earlier nights, from a night's `plan.json`.
 
     Raises:
-        LookupError: No earlier night was measured: the number there is the planner's default.
+        LookupError: No earlier night was measured.
     """
     facts = json.loads(plan_json.read_text(encoding="utf-8"))
     if not facts["measured_nights"]:
@@ -190,11 +191,11 @@ def measured_seconds(plan_json: Path) -> float:
 
 
 def table(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """The plans as a Markdown table, with the formula applied to what was planned.
+    """Returns the plans as a Markdown table, with the time to draw them.
 
     Args:
-        outcomes: Of this machine, by rising number of users.
-        seconds: What drawing a picture takes on one core.
+        outcomes: Plans made on this machine, by ascending number of users.
+        seconds: Time to draw an asset on one core.
     """
     rows = [
         "| users | planned for | cohorts x references | own pictures | cohort pictures "
@@ -207,15 +208,15 @@ def table(outcomes: Sequence[Outcome], seconds: float) -> str:
 
 def _row(outcome: Outcome, outcomes: Sequence[Outcome], seconds: float) -> str:
     scenario = outcome.scenario
-    hours = outcome.pictures * seconds / 3600
-    sampled = outcome.times > 1
-    own = f"{round(outcome.own * outcome.times):,}"
+    hours = outcome.assets * seconds / 3600
+    sampled = outcome.factor > 1
+    own = f"{round(outcome.own * outcome.factor):,}"
     if sampled:
-        own += f" ({outcome.own:,} x {outcome.times:,.0f})"
-    power = _power(outcomes)
+        own += f" ({outcome.own:,} x {outcome.factor:,.0f})"
+    exponent = _exponents(outcomes)
     planner = (
-        f"{outcome.processor * outcome.times ** power('processor'):,.0f} s, "
-        f"{outcome.memory * outcome.times ** power('memory'):,.1f} GB"
+        f"{outcome.processor * outcome.factor ** exponent('processor'):,.0f} s, "
+        f"{outcome.memory * outcome.factor ** exponent('memory'):,.1f} GB"
     )
     cells = (
         f"{scenario.users:,}",
@@ -231,47 +232,36 @@ def _row(outcome: Outcome, outcomes: Sequence[Outcome], seconds: float) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _power(outcomes: Sequence[Outcome]) -> Callable[[str], float]:
-    """What a cost grows with the simulated users to the power of, by the name of the cost."""
+def _exponents(outcomes: Sequence[Outcome]) -> Callable[[str], float]:
+    """Returns a function from a cost's name to its exponent in the number of simulated users."""
     sizes = [outcome.scenario.simulated for outcome in outcomes]
 
-    def of(field: str) -> float:
-        found = fitted_exponent(sizes, [getattr(outcome, field) for outcome in outcomes])
-        return found if math.isfinite(found) else 1.0
+    def exponent(cost: str) -> float:
+        fitted = fitted_exponent(sizes, [getattr(outcome, cost) for outcome in outcomes])
+        return fitted if math.isfinite(fitted) else 1.0
 
-    return of
-
-
-def write_table(page: Path, text: str) -> None:
-    """Puts the table between the page's marks.
-
-    Raises:
-        LookupError: The page has no marks.
-    """
-    old = page.read_text(encoding="utf-8")
-    new, found = _MARKS.subn(lambda marks: f"{marks[1]}{text}\n{marks[2]}", old)
-    if found != 1:
-        raise LookupError(f"{page} has {found} places for the table, not one")
-    page.write_text(new, encoding="utf-8")
+    return exponent
 
 
 def main() -> None:
-    """Plans every scenario asked for, prints the table, and writes it where asked."""
-    parser = argparse.ArgumentParser(description="Worked plans of nights, by the planner itself.")
-    parser.add_argument("--users", type=int, nargs="*", help="scenarios of so many users only")
-    parser.add_argument("--seconds", type=float, help="seconds per picture on one core")
-    parser.add_argument("--night", type=Path, help="plan.json to read the seconds per picture from")
+    """Plans the chosen scenarios, prints the table, and writes it to a page with `--write`."""
+    parser = argparse.ArgumentParser(description="Plans nights of several sizes.")
+    parser.add_argument("--users", type=int, nargs="*", help="only scenarios of these sizes")
+    parser.add_argument("--seconds", type=float, help="seconds per asset on one core")
+    parser.add_argument("--night", type=Path, help="plan.json with the seconds per asset")
     parser.add_argument("--write", type=Path, help="page whose marked table is replaced")
-    given = parser.parse_args()
-    seconds = given.seconds or (measured_seconds(given.night) if given.night else DEFAULT_SECONDS)
-    chosen = [s for s in SCENARIOS if not given.users or s.users in given.users]
+    options = parser.parse_args()
+    seconds = options.seconds or (
+        measured_seconds(options.night) if options.night else DEFAULT_SECONDS
+    )
+    chosen = [s for s in SCENARIOS if not options.users or s.users in options.users]
     outcomes: list[Outcome] = []
     for scenario in sorted(chosen, key=lambda scenario: scenario.simulated):
         outcomes.append(simulate(scenario))
         print(json.dumps(dataclasses.asdict(outcomes[-1])), flush=True)
         outcomes.sort(key=lambda outcome: outcome.scenario.users)
-        if given.write is not None:
-            write_table(given.write, table(outcomes, seconds))
+        if options.write is not None:
+            write_between(table(outcomes, seconds) + "\n", options.write, BEGIN, END)
     print(table(outcomes, seconds))
 
 

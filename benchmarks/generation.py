@@ -27,7 +27,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.result import Bar, Figure, Result, run
+from benchmarks.result import Bar, Figure, Result
+from benchmarks.runner import run
 from benchmarks.techniques import (
     ALL,
     MODEL,

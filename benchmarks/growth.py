@@ -1,15 +1,15 @@
-"""How retrieval and planning grow with users, items and history: time, memory, exponents.
+"""How time and memory of retrieval and planning grow with users, items and history.
 
-One size grows from 1x to 100x while the others stay; every point is a process of its own. Two costs
-are taken: processor time, since it does not change with what else the machine does as the clock
-does (the clock is in the notes), and the peak of memory above what there was before.
+One size grows from 1x to 100x while the others are fixed; every point is measured in a separate
+process. The costs are processor time, which other processes affect less than the wall clock (given
+in the notes), and peak memory above the memory before.
 
-The constant part is measured, not fitted: the same work with a hundredth of the growing size, the
-others at their base. It is taken off every point before the exponent is fitted, by least squares
-through the logarithms; points that lie at or below it say nothing and are left out.
+The constant part is measured with a hundredth of the growing size. It is subtracted from every
+point before the exponent is fitted by least squares on the logarithms; points at or below it are
+left out.
 
-Planning reads the pictures of those items only that somebody has or is offered: where the catalogue
-alone grows, ever more of it stays unread.
+Planning reads only the images of items that are interacted with or recommended, so when only the
+catalogue grows, an increasing part of it is not read.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from benchmarks.made_assets import pictures
+from benchmarks.made_assets import made_images
 from benchmarks.memory import peak_above
 from benchmarks.plan import NIGHT, Thumbnails
-from benchmarks.result import Curve, Figure, Result, main, stopwatch
+from benchmarks.result import Curve, Figure, Result, stopwatch
 from benchmarks.retrieval import made_world
+from benchmarks.runner import main
 from pigeon_rec.config import NightlyConfig, PlanConfig, RetrievalConfig
 from pigeon_rec.nightly.plan.night import plan_night
 from pigeon_rec.nightly.plan.recommendations import recommend
@@ -42,26 +43,26 @@ __all__ = ["Sizes", "fitted_exponent", "measure"]
 TIMES = (1, 3, 10, 30, 100)
 AXES = ("users", "items", "history")
 _AS_OF = dt.datetime.combine(NIGHT, dt.time(), dt.UTC) + dt.timedelta(days=1)
-_RECOMMENDATIONS = 4  # of each user
-_STRIDE = 7919  # a prime that divides no number of items here: a user's items are all different
+_RECOMMENDATIONS = 4  # per user
+_STRIDE = 7919  # a prime that divides no number of items here, so that a user's items are distinct
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the work is: people, items of the catalogue, items of each person."""
+    """Sizes of the data: users, items of the catalogue, interactions per user."""
 
     users: int
     items: int
     history: int
 
     def grown(self, axis: str, times: float) -> Sizes:
-        """One of the three so many times as large, at least 1; the others as they are."""
+        """Returns a copy with one size multiplied by `times`, at least 1."""
         return replace(self, **{axis: max(1, round(getattr(self, axis) * times))})
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one piece of work took: processor and clock in seconds, memory in MB."""
+    """Processor time and wall-clock time in seconds, peak memory in MB."""
 
     processor: float
     clock: float
@@ -73,7 +74,7 @@ PLANNING = Sizes(users=300, items=1_000, history=6)
 
 
 def measure(_: Path, scale: float) -> Result:
-    """Grows each size of both; `scale` is that of the base."""
+    """Grows each size, for retrieval and for planning; `scale` multiplies the base sizes."""
     curves: list[Curve] = []
     notes: list[str] = []
     works = (("retrieval", _retrieve, RETRIEVAL), ("planning", _plan, PLANNING))
@@ -84,7 +85,7 @@ def measure(_: Path, scale: float) -> Result:
         for axis in AXES:
             costs = [_in_process(work, small.grown(axis, times)) for times in (0.01, *TIMES)]
             sizes = [getattr(small.grown(axis, times), axis) for times in TIMES]
-            notes += [f"{costs[-1].clock:.1f} s by the clock at {sizes[-1]:,}", ""]
+            notes += [f"{costs[-1].clock:.1f} s wall clock at {sizes[-1]:,}", ""]
             curves += [
                 _curve(name, axis, "processor s", sizes, [cost.processor for cost in costs]),
                 _curve(name, axis, "MB", sizes, [cost.memory for cost in costs]),
@@ -112,7 +113,7 @@ def fitted_exponent(sizes: Sequence[float], costs: Sequence[float], constant: fl
     """Slope of log(cost - constant) over log(size), by least squares.
 
     Returns:
-        NaN where fewer than two points lie above the constant.
+        NaN if fewer than two points are above the constant.
     """
     above = [
         (size, cost - constant) for size, cost in zip(sizes, costs, strict=True) if cost > constant
@@ -137,14 +138,14 @@ def _in_process(work: Callable[[Sizes, Path], Cost], sizes: Sizes) -> Cost:
 
 
 def _warm(work: Callable[[Sizes, Path], Cost], sizes: Sizes, folder: Path) -> Cost:
-    """Once with next to nothing, as what libraries take when first used is not the question."""
+    """Measures after a warm-up, so that the first use of libraries does not count."""
     (folder / "warm").mkdir()
     work(Sizes(20, 100, 6), folder / "warm")
     return work(sizes, folder)
 
 
 def _retrieve(sizes: Sizes, _: Path) -> Cost:
-    """From tables to histories, one reference per user; making the tables is not counted."""
+    """Retrieves a history for one reference per user; making the tables is not counted."""
     world = made_world(sizes.items, sizes.users, sizes.history)
     config = RetrievalConfig()
 
@@ -158,7 +159,7 @@ def _retrieve(sizes: Sizes, _: Path) -> Cost:
 
 
 def _plan(sizes: Sizes, folder: Path) -> Cost:
-    """`recommend` and `plan` of a night, every picture read; making the inputs is not counted."""
+    """Runs a night's `recommend` and `plan`; making the inputs is not counted."""
     config = _inputs(sizes, folder)
 
     def work() -> None:
@@ -169,9 +170,9 @@ def _plan(sizes: Sizes, folder: Path) -> Cost:
 
 
 def _inputs(sizes: Sizes, folder: Path) -> NightlyConfig:
-    """A catalogue of small pictures, and users who each have different items of it."""
+    """Writes a catalogue of small images, and users with distinct items each."""
     random = np.random.default_rng(0)
-    images = pictures(sizes.items)
+    images = made_images(sizes.items)
     ids = pl.Series("item_id", [f"i{n:07d}" for n in range(sizes.items)])
     pl.DataFrame({"item_id": ids, "image": images}).with_columns(
         title=pl.col("item_id"),
@@ -191,9 +192,9 @@ def _inputs(sizes: Sizes, folder: Path) -> NightlyConfig:
     ).with_columns(
         timestamp=pl.lit(_AS_OF).dt.cast_time_unit("us") - pl.duration(days=1)
     ).write_parquet(folder / "interactions.parquet")
-    proposed = random.integers(0, sizes.items, sizes.users * _RECOMMENDATIONS)
+    recommended = random.integers(0, sizes.items, sizes.users * _RECOMMENDATIONS)
     pl.DataFrame(
-        [names.gather(np.repeat(np.arange(sizes.users), _RECOMMENDATIONS)), ids.gather(proposed)]
+        [names.gather(np.repeat(np.arange(sizes.users), _RECOMMENDATIONS)), ids.gather(recommended)]
     ).unique(maintain_order=True).with_columns(score=pl.lit(1.0)).write_parquet(
         folder / "recommendations.parquet"
     )

@@ -1,4 +1,4 @@
-"""Large made-up nights of small real pictures, quickly."""
+"""Large synthetic nights of small real images."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from PIL import Image
 from pigeon_rec.demo.stickers import load_stickers
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords
 
-__all__ = ["SIDE", "made_night", "pictures"]
+__all__ = ["SIDE", "made_images", "made_night"]
 
 SIDE = 24
-"""Pixels on each side of a picture: small, as the pictures of a list are."""
+"""Width and height of an image in pixels, that of a thumbnail."""
 
 _ARTWORK = 400
-_END = 12  # bytes of the chunk that closes a PNG
+_END = 12  # bytes of the last chunk of a PNG
 _METRICS = ("selection_score", "text_score", "history_score")
 
 
-def pictures(count: int) -> list[bytes]:
-    """PNG files of bundled artwork; a comment in each makes them all different."""
-    drawn = [_small(image) for image in load_stickers()["image"].head(_ARTWORK)]
-    return [_commented(drawn[n % len(drawn)], str(n).encode()) for n in range(count)]
+def made_images(count: int) -> list[bytes]:
+    """PNG files of bundled artwork, made distinct by a comment in each."""
+    artwork = [_small(image) for image in load_stickers()["image"].head(_ARTWORK)]
+    return [_commented(artwork[n % len(artwork)], str(n).encode()) for n in range(count)]
 
 
 def made_night(count: int, *, items_per_user: int = 20) -> NightRecords:
-    """A night that serves `count` pictures of its own, with three scores each."""
-    images = pictures(count)
+    """A night that serves `count` generated assets, with three scores each."""
+    images = made_images(count)
     numbers = np.arange(count)
     keys = [hashlib.sha256(f"asset {n}".encode()).hexdigest() for n in range(count)]
     random = np.random.default_rng(0)

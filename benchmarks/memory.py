@@ -1,4 +1,4 @@
-"""The most memory that a piece of work takes: high-water mark of this process on Linux."""
+"""Peak memory of a block of code: high-water mark of this process, on Linux."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["peak_above"]
 
 _STATUS = Path("/proc/self/status")
 _MARK = Path("/proc/self/clear_refs")
-_RESET = "5"  # what resets the mark: proc(5), clear_refs
+_RESET = "5"  # resets the high-water mark: proc(5), clear_refs
 
 
 @contextmanager
 def peak_above() -> Iterator[list[int]]:
-    """Adds to its list the bytes by which the block's peak lay above what there was before."""
-    found: list[int] = []
+    """Yields a list that gets the peak memory of the block above the memory before it, in bytes."""
+    peaks: list[int] = []
     _MARK.write_text(_RESET, encoding="ascii")
     before = _kilobytes("VmRSS")
-    yield found
-    found.append((_kilobytes("VmHWM") - before) * 1024)
+    yield peaks
+    peaks.append((_kilobytes("VmHWM") - before) * 1024)
 
 
 def _kilobytes(field: str) -> int:

@@ -1,9 +1,9 @@
 """Planning a night for a million recommendations: rows per second, and memory.
 
-The plan is the real one, on the bundled catalogue with made-up users: recommendations are read and
-checked, every item picture is read and embedded, each pair gets a history from its user's own
-items, cohorts are found, the best pairs are chosen and every pair is explained. Only the encoder is
-a small stand-in, since how long weights take is no matter of planning.
+The plan is a real one, on the bundled catalogue with synthetic users: recommendations are read and
+validated, every item image is read and embedded, histories are retrieved, cohorts are found and
+requests are chosen. Only the encoder is a small stand-in, because the time of a network is not part
+of planning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from benchmarks.result import Bar, Figure, Result, main, stopwatch
+from benchmarks.result import Bar, Figure, Result, stopwatch
+from benchmarks.runner import main
 from pigeon_rec.config import NightlyConfig, PlanConfig
 from pigeon_rec.demo.stickers import load_stickers
 from pigeon_rec.nightly.plan.night import plan_night
@@ -35,31 +36,31 @@ NIGHT = dt.date(2026, 6, 1)
 
 
 class Thumbnails:
-    """Sees a picture as its 8x8 thumbnail around its mean: 192 numbers."""
+    """Encodes an image as its centred 8x8 thumbnail, 192 numbers."""
 
     encoder_id = "thumbnails"
 
     def encode_images(self, images: npt.NDArray[np.uint8], /) -> npt.NDArray[np.float32]:
         blocks = images.reshape(len(images), 8, 8, 8, 8, 3).mean(axis=(2, 4))
         flat = blocks.reshape(len(images), -1)
-        around: npt.NDArray[np.float32] = flat - flat.mean(axis=1, keepdims=True) + 1e-3
-        return around.astype(np.float32)
+        centred: npt.NDArray[np.float32] = flat - flat.mean(axis=1, keepdims=True) + 1e-3
+        return centred.astype(np.float32)
 
 
 def measure(folder: Path, scale: float) -> Result:
-    """Plans in a process of its own, whose largest memory is then that of planning."""
+    """Plans in a separate process, so that its peak memory is that of planning."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         found = process.submit(_plan, folder, scale).result()
     pairs, memory = found["pairs"], found["memory"]
     return Result(
         f"plan of {pairs:,.0f} recommendations of {int(_USERS * scale):,} users",
         [
-            Figure("whole plan", found["first"], "s", f"{found['planned']:,.0f} pairs planned"),
-            Figure("rows", pairs / found["first"], "per s", "every item picture read and embedded"),
-            Figure("the same again", found["again"], "s", "item vectors cached"),
-            Figure("rows again", pairs / found["again"], "per s"),
+            Figure("first plan", found["first"], "s", f"{found['planned']:,.0f} pairs planned"),
+            Figure("rows", pairs / found["first"], "per s", "every item image read and embedded"),
+            Figure("second plan", found["again"], "s", "item vectors cached"),
+            Figure("rows, second plan", pairs / found["again"], "per s"),
             Figure("processor time", found["processor"], "s", "of both, on all cores"),
-            Figure("largest memory", memory, "GB", "of the whole process"),
+            Figure("peak memory", memory, "GB", "of the whole process"),
         ],
         [Bar("memory", memory, 4.0, at_least=False)],
     )
@@ -96,19 +97,19 @@ def made_inputs(
     interactions: int = _INTERACTIONS,
     items: int | None = None,
 ) -> NightlyConfig:
-    """Users whose items and recommendations follow the popularity that catalogues have.
+    """Writes interactions and recommendations whose items follow a power law of popularity.
 
     Args:
-        folder: Where the files and the work directory lie.
-        users: How many there are.
+        folder: Folder of the files and the work directory.
+        users: Number of users.
         plan: Limits of the night.
-        recommendations: Pairs proposed to each user.
-        interactions: Of each user, in half a year; repeats of an item among them.
-        items: How many of the bundled stickers there are to choose from; all if left out.
+        recommendations: Recommendations per user.
+        interactions: Interactions per user within half a year, including repeats of an item.
+        items: Number of bundled stickers to choose from; all by default.
     """
     random = np.random.default_rng(0)
-    every = load_stickers()["item_id"]
-    known = every if items is None else every.head(items)
+    stickers = load_stickers()["item_id"]
+    known = stickers if items is None else stickers.head(items)
     popularity = 1.0 / np.arange(1, len(known) + 1) ** 0.7
     names = pl.Series([f"u{user:06d}" for user in range(users)])
 
@@ -117,7 +118,7 @@ def made_inputs(
         owners = names.gather(np.repeat(np.arange(users), each))
         return pl.DataFrame([owners.alias("user_id"), known.gather(chosen).alias("item_id")])
 
-    # More are drawn than needed, as repeats of a pair go.
+    # More than needed, because repeated pairs are removed.
     pairs = drawn(2 * recommendations).unique(maintain_order=True)
     pairs = pairs.group_by("user_id", maintain_order=True).head(recommendations)
     scores = pl.Series("score", random.random(pairs.height))

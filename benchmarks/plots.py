@@ -1,4 +1,4 @@
-"""The pictures of a run: figures against their bars, and costs against sizes."""
+"""Plots of a run: figures relative to their bars, and costs against sizes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _COLOURS = ("#2b7a78", "#d98a5b", "#5b6fd9")
 
 
 def ratio_plot(results: Sequence[Result]) -> Figure:
-    """Every bar of a run on one logarithmic axis: 1 is the bar, to the right of it is better."""
+    """Plots every figure relative to its bar on one logarithmic axis; above 1 is better."""
     bars = [(result.name, bar) for result in results for bar in result.bars]
     figure = Figure(figsize=(9.0, 1.4 + 0.32 * len(bars)), layout="constrained")
-    axes = figure.add_subplot(title="Against the bars", xlabel="times as good as the bar asks for")
+    axes = figure.add_subplot(title="Figures relative to their bars", xlabel="times better")
     for row, (_, bar) in enumerate(bars):
-        good = _goodness(bar)
+        ratio = _ratio(bar)
         colour = _HELD if bar.met else _MISSED
-        axes.plot([1.0, good], [row, row], color=colour, linewidth=2.0, alpha=0.6)
-        axes.plot([good], [row], color=colour, marker="o")
+        axes.plot([1.0, ratio], [row, row], color=colour, linewidth=2.0, alpha=0.6)
+        axes.plot([ratio], [row], color=colour, marker="o")
     axes.axvline(1.0, color=_INK, linewidth=1.0)
     axes.set_xscale("log")
     axes.set_yticks(range(len(bars)), [_label(name, bar) for name, bar in bars], fontsize=8)
@@ -37,10 +37,10 @@ def ratio_plot(results: Sequence[Result]) -> Figure:
 
 
 def growth_plot(results: Sequence[Result]) -> Figure:
-    """Every curve of a run: a row per unit, a panel per size that grew, both axes logarithmic."""
+    """Plots every curve of a run: one row per unit, one column per size, log-log axes."""
     curves = [curve for result in results for curve in result.curves]
-    axes_of, units = _kinds(curves, "axis"), _kinds(curves, "unit")
-    names = _kinds(curves, "name")
+    axes_of, units = _distinct(curves, "axis"), _distinct(curves, "unit")
+    names = _distinct(curves, "name")
     figure = Figure(figsize=(3.4 * len(axes_of), 2.8 * len(units)), layout="constrained")
     panels = figure.subplots(len(units), len(axes_of), squeeze=False)
     for curve in curves:
@@ -60,8 +60,8 @@ def _draw(panel: Axes, curve: Curve, colour: str) -> None:
     panel.legend(frameon=False, fontsize=7)
 
 
-def _goodness(bar: Bar) -> float:
-    """Value over bar, turned round where less is better; a cost of nothing is drawn at 1000."""
+def _ratio(bar: Bar) -> float:
+    """Value over bar, inverted if less is better, within [0.001, 1000]."""
     value, wanted = (bar.value, bar.wanted) if bar.at_least else (bar.wanted, bar.value)
     return float(np.clip(value / wanted if wanted > 0 else np.inf, 1e-3, 1e3))
 
@@ -71,5 +71,5 @@ def _label(name: str, bar: Bar) -> str:
     return f"{name}\n{bar.name}: {bar.value:.3g}, {side} {bar.wanted:g}"
 
 
-def _kinds(curves: Sequence[Curve], field: str) -> list[str]:
+def _distinct(curves: Sequence[Curve], field: str) -> list[str]:
     return list(dict.fromkeys(getattr(curve, field) for curve in curves))

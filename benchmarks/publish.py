@@ -1,9 +1,9 @@
-"""`python -m benchmarks.publish`: a night of 200,000 pictures, published and inserted.
+"""`python -m benchmarks.publish`: publishing a night of 200,000 assets.
 
 Publishing a staged night (file hashes, references, reuse, content hash, serving table, commit) is
-held against DuckDB's own bulk insert of the same rows from the same parquet files into the same
-tables, also in one transaction, and against inserting them row by row. Staging, which decodes every
-picture, is given apart.
+compared with DuckDB's bulk insert of the same rows from the same parquet files into the same
+tables, also in one transaction, and with inserting them row by row. Staging, which decodes every
+image, is measured separately.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from statistics import median
 from duckdb import DuckDBPyConnection
 
 from benchmarks.made_assets import made_night
-from benchmarks.result import Bar, Figure, Result, main, stopwatch, timed
+from benchmarks.result import Bar, Figure, Result, stopwatch, timed
+from benchmarks.runner import main
 from pigeon_rec.warehouse import (
     NIGHT_SCHEMAS,
     NightRecords,
@@ -73,13 +74,13 @@ def measure(folder: Path, scale: float) -> Result:
     one_by_one = _insert_rows(night, folder) * count / ROW_BY_ROW
     ratio = inserted / published
     return Result(
-        f"publish {count:,} pictures of {size:,.0f} bytes",
+        f"publish {count:,} assets of {size:,.0f} bytes",
         [
             Figure("publish", published, "s", f"{count / published:,.0f} assets/s"),
             Figure("DuckDB's bulk insert", inserted, "s", f"{count / inserted:,.0f} assets/s"),
             Figure("row by row", one_by_one, "s", f"from a sample of {ROW_BY_ROW:,} assets"),
             Figure("publish against row by row", one_by_one / published, "times"),
-            Figure("staging, every picture decoded", staging[0], "s", "before the transaction"),
+            Figure("staging, every image decoded", staging[0], "s", "before the transaction"),
             Figure(
                 "staging and publish against bulk insert",
                 inserted / (published + staging[0]),
@@ -105,7 +106,7 @@ def _insert_bulk(staged: Path, folder: Path) -> None:
 
 
 def _insert_rows(night: NightRecords, folder: Path) -> float:
-    """Seconds for the rows of `ROW_BY_ROW` assets, in one transaction, each with its statement."""
+    """Seconds to insert the rows of `ROW_BY_ROW` assets one by one, in one transaction."""
     keys = night.assets.select("asset_key").head(ROW_BY_ROW)
     laps: list[float] = []
     with _fresh(folder / "rows.duckdb") as connection, stopwatch(laps):
@@ -120,7 +121,7 @@ def _insert_rows(night: NightRecords, folder: Path) -> float:
 
 @contextmanager
 def _fresh(path: Path) -> Iterator[DuckDBPyConnection]:
-    """A new warehouse; closing it, which writes everything out, is part of the time."""
+    """Opens a new warehouse and closes it, which flushes it to disk, within the measured time."""
     path.unlink(missing_ok=True)
     with open_warehouse(path) as connection:
         yield connection

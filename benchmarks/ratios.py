@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.generation import World
-from benchmarks.result import Bar, Figure, Result, run
+from benchmarks.result import Bar, Figure, Result
+from benchmarks.runner import run
 from benchmarks.techniques import ALL, draw, drawer_for, selection_scores, write
 from pigeon_rec.evaluation.cases import held_out_cases
 from pigeon_rec.evaluation.methods import RATIOS

@@ -1,10 +1,9 @@
-"""RecBole's full-sort evaluation with the visual affinity, against the base model alone.
+"""RecBole's full-sort evaluation with the visual affinity, compared with the base model alone.
 
-2,000 users and 7,000 items of random interactions and vectors (what they are does not change the
-time). Base and wrapper share their parameters and RecBole's data, trainer and metrics, and are
-evaluated in turns. What is done once per training, FAISS's neighbourhoods and the learned weight,
-is timed apart, and so is the first evaluation, which computes what later ones of a general base
-look up.
+2,000 users and 7,000 items with random interactions and vectors, whose values do not affect the
+time. Base and wrapper share their parameters and RecBole's data, trainer and metrics, and are
+evaluated in turns. The work done once per training (FAISS's neighbourhoods and the learned weight)
+is measured separately, and so is the first evaluation, which fills the cache of a general base.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.result import Bar, Figure, Result, main, stopwatch, timed
+from benchmarks.result import Bar, Figure, Result, stopwatch, timed
+from benchmarks.runner import main
 
 __all__ = ["measure"]
 
@@ -39,8 +39,8 @@ _SETTINGS: dict[str, Any] = {
 
 
 def measure(folder: Path, scale: float) -> Result:
-    """Evaluates the four bases; `scale` is that of users and items."""
-    from pigeon_rec.recbole_plugin._sandbox import sandbox
+    """Evaluates the four bases; `scale` multiplies users and items."""
+    from pigeon_rec.recbole_plugin.sandbox import sandbox
 
     folder = folder.resolve()
     users, items = max(40, int(_USERS * scale)), max(100, int(_ITEMS * scale))
@@ -48,14 +48,14 @@ def measure(folder: Path, scale: float) -> Result:
     figures, bars = [], []
     with sandbox(folder / "work"):
         for base, settings in _BASES.items():
-            alone, pictures, once, first = _times(folder, base, settings)
+            alone, wrapped, once, first = _times(folder, base, settings)
             figures += [
                 Figure(f"{base} alone", alone, "s"),
-                Figure(f"{base} with pictures", pictures, "s"),
-                Figure(f"{base} with pictures, first time", first, "s"),
+                Figure(f"{base} with visuals", wrapped, "s"),
+                Figure(f"{base} with visuals, first time", first, "s"),
                 Figure(f"{base}, once per training", once, "s", "neighbourhoods and weight"),
             ]
-            bars.append(Bar(f"{base}: pictures / alone", pictures / alone, _BAR, at_least=False))
+            bars.append(Bar(f"{base}: visuals / alone", wrapped / alone, _BAR, at_least=False))
     sys.stdout.flush()
     return Result(f"recbole: full sort of {users:,} users x {items:,} items", figures, bars)
 
@@ -75,21 +75,21 @@ def _times(folder: Path, base: str, settings: dict[str, Any]) -> tuple[float, fl
         model = PigeonRecommender(config, train.dataset).eval()
         with torch.no_grad():
             model.weight()
-    model.visual_weight.fill_(0.5)  # a random world earns none, and 0 would skip the pictures
+    model.visual_weight.fill_(0.5)  # random vectors would get weight 0, which skips the affinity
     trainers = [Trainer(config, part) for part in (model.base, model)]
     for trainer in trainers:
         trainer.eval_collector.data_collect(train)
         with stopwatch(once):
-            trainer.evaluate(test, load_best_model=False)  # LightGCN keeps its propagation
+            trainer.evaluate(test, load_best_model=False)  # LightGCN caches its propagation
         trainer.tensorboard.close()
-    alone, pictures = timed(
+    alone, wrapped = timed(
         _REPEATS, *(lambda t=t: t.evaluate(test, load_best_model=False) for t in trainers)
     )
-    return alone, pictures, once[0], once[2]
+    return alone, wrapped, once[0], once[2]
 
 
 def _write(folder: Path, users: int, items: int) -> None:
-    """A data set `random` in RecBole's atomic files, every item in it."""
+    """Writes a data set `random` in RecBole's atomic files, with every item interacted with."""
     rng = np.random.default_rng(0)
     home = folder / "random"
     home.mkdir()

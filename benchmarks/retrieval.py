@@ -1,9 +1,9 @@
-"""`python -m benchmarks.retrieval`: five of the own items for each of 100,000 users.
+"""`python -m benchmarks.retrieval`: a history of five items for each of 100,000 users.
 
-The same question, from the same tables to the same answer, is asked of three: of
-`HistoryRetriever`, of a loop over users with numpy, and of scikit-learn's nearest neighbours, which
-have to be fitted to the items of each user. The loops run on a sample of the users, as their time
-is that of one user times users. Catalogues have 10,000, 100,000 and 1,000,000 items.
+Compares `HistoryRetriever`, a loop over users with numpy, and scikit-learn's nearest neighbours
+fitted to the items of each user, on the same tables and with the same results. The loops run on a
+sample of the users and are scaled up, because their time is linear in the number of users. The
+catalogues have 10,000, 100,000 and 1,000,000 items.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import polars as pl
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.memory import peak_above
-from benchmarks.result import Bar, Figure, Result, main, timed
+from benchmarks.result import Bar, Figure, Result, timed
+from benchmarks.runner import main
 from pigeon_rec.config import RetrievalConfig
 from pigeon_rec.retrieval import HistoryRetriever
 
@@ -30,9 +31,9 @@ __all__ = ["World", "made_world", "measure"]
 
 ITEMS = (10_000, 100_000, 1_000_000)
 USERS = 100_000
-OWN = 20  # items of each user
-DIM = 128  # that of the bundled scorer
-SAMPLE = 5_000  # users that the loops are timed on
+OWN = 20  # interactions per user
+DIM = 128  # as of the bundled scorer
+SAMPLE = 5_000  # users of the loop with numpy
 SKLEARN_SAMPLE = 500
 REPEATS = 3
 FASTER = 10.0
@@ -45,7 +46,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class World:
-    """Item vectors, what users did, and one reference for each of them."""
+    """Item vectors, interactions, and one reference per user."""
 
     vectors: Vectors
     item_ids: pl.Series
@@ -53,26 +54,28 @@ class World:
     pairs: pl.DataFrame
 
     def first(self, users: int) -> World:
-        """The same with fewer users."""
-        some = self.pairs.head(users)
-        own = self.interactions.join(some.select("user_id"), on="user_id", how="semi")
-        return World(self.vectors, self.item_ids, own, some)
+        """Returns the same data with only the first users."""
+        pairs = self.pairs.head(users)
+        own = self.interactions.join(pairs.select("user_id"), on="user_id", how="semi")
+        return World(self.vectors, self.item_ids, own, pairs)
 
 
 def measure(_: Path, scale: float) -> Result:
-    """Compares at three sizes of catalogue, each in a process of its own."""
+    """Compares at three sizes of the catalogue, each in a separate process."""
     users = max(200, int(USERS * scale))
     sizes = [max(500, int(items * scale)) for items in ITEMS]
     found = [_in_process(items, users) for items in sizes]
     figures = [
-        figure for items, its in zip(sizes, found, strict=True) for figure in _told(items, its)
+        figure
+        for items, costs in zip(sizes, found, strict=True)
+        for figure in _figures(items, costs)
     ]
     largest = found[-1]
     return Result(
         f"history of {users:,} users among {OWN} items each",
         figures,
         [
-            Bar("against numpy, whole", largest["numpy"] / largest["ours"], FASTER),
+            Bar("against numpy, whole", largest["numpy"] / largest["whole"], FASTER),
             Bar("against numpy, search", largest["numpy_search"] / largest["search"], FASTER),
             Bar("memory", largest["memory"], MEMORY, at_least=False),
         ],
@@ -80,7 +83,7 @@ def measure(_: Path, scale: float) -> Result:
 
 
 def made_world(items: int, users: int, own: int = OWN) -> World:
-    """Unit vectors and interactions of half a year, by user; the same for the same numbers."""
+    """Returns unit vectors and interactions of half a year, sorted by user; deterministic."""
     random = np.random.default_rng(0)
     vectors = random.standard_normal((items, DIM), dtype=np.float32)
     for part in np.array_split(vectors, max(1, items // 10_000)):
@@ -103,27 +106,21 @@ def made_world(items: int, users: int, own: int = OWN) -> World:
     return World(vectors, item_ids, interactions, pl.DataFrame([names, references]))
 
 
-def _told(items: int, its: dict[str, float]) -> list[Figure]:
+def _figures(items: int, costs: dict[str, float]) -> list[Figure]:
     of = f"of {items:,} items"
+    loops = (
+        ("numpy per user", "numpy", "whole"),
+        ("numpy search per user", "numpy_search", "search"),
+        ("scikit-learn per user", "sklearn", "search"),
+    )
     return [
-        Figure(f"whole, {of}", its["ours"], "s", "from tables to histories"),
-        Figure(f"search alone, {of}", its["search"], "s", "users' items grouped before"),
-        Figure(
-            f"numpy per user, {of}", its["numpy"] / its["ours"], "times", f"{its['numpy']:.1f} s"
+        Figure(f"whole, {of}", costs["whole"], "s", "from tables to histories"),
+        Figure(f"search alone, {of}", costs["search"], "s", "users' items already grouped"),
+        *(
+            Figure(f"{name}, {of}", costs[loop] / costs[part], "times", f"{costs[loop]:.1f} s")
+            for name, loop, part in loops
         ),
-        Figure(
-            f"numpy search per user, {of}",
-            its["numpy_search"] / its["search"],
-            "times",
-            f"{its['numpy_search']:.1f} s",
-        ),
-        Figure(
-            f"scikit-learn per user, {of}",
-            its["sklearn"] / its["search"],
-            "times",
-            f"{its['sklearn']:.1f} s",
-        ),
-        Figure(f"memory, {of}", its["memory"], "of vectors", "theirs and all that retrieval takes"),
+        Figure(f"memory, {of}", costs["memory"], "of vectors", "vectors and retrieval"),
     ]
 
 
@@ -133,27 +130,27 @@ def _in_process(items: int, users: int) -> dict[str, float]:
 
 
 def _compare(items: int, users: int) -> dict[str, float]:
-    """Seconds for all users, and memory as a multiple of the vectors'."""
-    few_rows = made_world(500, 200)  # what libraries take when first used is not the question
-    _retriever(few_rows).retrieve(few_rows.pairs)
+    """Seconds for all users, and memory as a multiple of the vectors' size."""
+    warm_up = made_world(500, 200)  # the first use of libraries does not count
+    _retriever(warm_up).retrieve(warm_up.pairs)
     world = made_world(items, users)
     gc.collect()
     with peak_above() as above:
         _retriever(world).retrieve(world.pairs)
     sample, small = world.first(SAMPLE), world.first(SKLEARN_SAMPLE)
     _check(world.first(200))
-    ready, shelves = _retriever(world), _grouped(sample)
-    few = _grouped(small)
+    ready, grouped = _retriever(world), _grouped(sample)
+    small_grouped = _grouped(small)
     whole, search, numpy, numpy_search, sklearn = timed(
         REPEATS,
         lambda: _retriever(world).retrieve(world.pairs),
         lambda: ready.retrieve(world.pairs),
         lambda: list(_per_user(sample, _grouped(sample))),
-        lambda: list(_per_user(sample, shelves)),
-        lambda: list(_fitted_per_user(small, few)),
+        lambda: list(_per_user(sample, grouped)),
+        lambda: list(_fitted_per_user(small, small_grouped)),
     )
     return {
-        "ours": whole,
+        "whole": whole,
         "search": search,
         "numpy": numpy * users / sample.pairs.height,
         "numpy_search": numpy_search * users / sample.pairs.height,
@@ -166,24 +163,21 @@ def _retriever(world: World) -> HistoryRetriever:
     return HistoryRetriever(world.vectors, world.interactions, world.item_ids, _CONFIG, _NIGHT)
 
 
-_Shelf = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
-
-
 @dataclass(frozen=True)
 class _Grouped:
-    """Row and age of every user's items, and the row of every reference."""
+    """Rows and ages of every user's items, and the row of every reference."""
 
-    of_user: dict[str, _Shelf]
+    of_user: dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]
     references: list[int]
 
 
 def _grouped(world: World) -> _Grouped:
-    """As one would: item ids by a join, then one group per user."""
+    """Groups the items of each user by plain joins, as the baseline."""
     rows = world.item_ids.to_frame().with_row_index("row")
     latest = world.interactions.group_by("user_id", "item_id").agg(pl.col("timestamp").max())
     known = latest.join(rows, on="item_id", how="left")
     ages = (pl.lit(_NIGHT) - pl.col("timestamp")).dt.total_seconds() / 86400
-    shelves = (
+    users = (
         known.sort("item_id")
         .group_by("user_id")
         .agg(pl.col("row").cast(pl.Int64), ages.alias("age"))
@@ -191,13 +185,13 @@ def _grouped(world: World) -> _Grouped:
     references = world.pairs.join(rows, on="item_id", how="left", maintain_order="left")["row"]
     of_user = {
         user: (np.asarray(own), np.asarray(age))
-        for user, own, age in zip(shelves["user_id"], shelves["row"], shelves["age"], strict=True)
+        for user, own, age in zip(users["user_id"], users["row"], users["age"], strict=True)
     }
     return _Grouped(of_user, references.to_list())
 
 
 def _per_user(world: World, grouped: _Grouped) -> Iterator[list[str]]:
-    """The formula of the retriever in numpy, one user after the other."""
+    """The retriever's score in numpy, one user at a time."""
     users = world.pairs["user_id"].to_list()
     for user, reference in zip(users, grouped.references, strict=True):
         rows, ages = grouped.of_user[user]
@@ -215,7 +209,7 @@ def _per_user(world: World, grouped: _Grouped) -> Iterator[list[str]]:
 
 
 def _fitted_per_user(world: World, grouped: _Grouped) -> Iterator[list[str]]:
-    """The nearest of each user's items by scikit-learn; without recency and taste."""
+    """The nearest of each user's items by scikit-learn, without recency and taste."""
     users = world.pairs["user_id"].to_list()
     for user, reference in zip(users, grouped.references, strict=True):
         rows, _ = grouped.of_user[user]
@@ -230,12 +224,12 @@ def _fitted_per_user(world: World, grouped: _Grouped) -> Iterator[list[str]]:
 
 
 def _check(world: World) -> None:
-    """Both find the same histories, or there is nothing to compare."""
-    ours = _retriever(world).retrieve(world.pairs)["history_ids"].to_list()
-    theirs = list(_per_user(world, _grouped(world)))
-    alike = sum(a == b for a, b in zip(ours, theirs, strict=True))
-    if alike < 0.99 * len(ours):  # arithmetic noise may swap two that are nearly equal
-        raise LookupError(f"only {alike} of {len(ours)} histories are those of the plain loop")
+    """Raises LookupError if retriever and loop find different histories."""
+    retrieved = _retriever(world).retrieve(world.pairs)["history_ids"].to_list()
+    expected = list(_per_user(world, _grouped(world)))
+    equal = sum(a == b for a, b in zip(retrieved, expected, strict=True))
+    if equal < 0.99 * len(retrieved):  # rounding may swap two nearly equal scores
+        raise LookupError(f"only {equal} of {len(retrieved)} histories equal those of the loop")
 
 
 if __name__ == "__main__":

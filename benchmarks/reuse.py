@@ -1,9 +1,8 @@
-"""A night in which one user in a hundred did something, against a night from nothing.
+"""The reuse of assets: a night after which one user in a hundred was active, and the next night.
 
-Both nights are planned, drawn, published and promoted for real, with the bundled model and the
-budget of the default night. It takes half of the users, so that changed histories also move pairs
-over its edge. Pictures have one mask ratio instead of two: that halves what one costs, so loading
-the model weighs twice what it does with the default settings.
+Both nights are planned, drawn, published and promoted, with the bundled model. The budget covers
+half of the users, so that changed histories also move requests across its limit. An asset has one
+candidate instead of two, which halves its cost and doubles the share of loading the model.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.result import Bar, Figure, Result, main, stopwatch
+from benchmarks.result import Bar, Figure, Result, stopwatch
+from benchmarks.runner import main
 from pigeon_rec.config import CohortConfig, GenerationConfig, NightlyConfig, PlanConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.interactions import load_interactions
@@ -26,14 +26,14 @@ from pigeon_rec.nightly.publish.night import promote_night, publish_night
 __all__ = ["measure"]
 
 _USERS = 1440
-_CHANGED = 100  # one user in so many did something
+_CHANGED = 100  # one user in this many is active
 _RECOMMENDATIONS = 10
 _FIRST = dt.date(2026, 6, 1)
 _SECOND = dt.date(2026, 6, 2)
 
 
 def measure(folder: Path, scale: float) -> Result:
-    """Draws the two nights; `scale` is that of the number of users."""
+    """Draws the two nights; `scale` multiplies the number of users."""
     users = max(_CHANGED, int(_USERS * scale))
     config, more = _world(folder, users)
     full, full_seconds = _night(config, _FIRST)
@@ -42,11 +42,11 @@ def measure(folder: Path, scale: float) -> Result:
     next_night, seconds = _night(config, _SECOND)
     changed = more["user_id"].n_unique()
     return Result(
-        f"reuse: {changed} of {users} users did something",
+        f"reuse: {changed} of {users} users were active",
         [
-            Figure("full night", full_seconds, "s", f"to draw {full.generate} pictures"),
-            Figure("next night", seconds, "s", f"to draw {next_night.generate} pictures"),
-            Figure("per picture", full_seconds / max(1, full.generate), "s"),
+            Figure("full night", full_seconds, "s", f"to draw {full.generate} assets"),
+            Figure("next night", seconds, "s", f"to draw {next_night.generate} assets"),
+            Figure("per asset", full_seconds / max(1, full.generate), "s"),
             Figure("reused", next_night.reuse, "pairs", f"of {next_night.planned} planned"),
         ],
         [Bar("time of the next night", seconds / full_seconds, 0.03, at_least=False)],
@@ -54,7 +54,7 @@ def measure(folder: Path, scale: float) -> Result:
 
 
 def _night(config: NightlyConfig, date: dt.date) -> tuple[PlanSummary, float]:
-    """One whole night: its plan, and the seconds that drawing took, loading the model included."""
+    """Runs a night; returns its plan and the seconds of drawing, loading the model included."""
     recommend(config, date)
     summary = plan_night(config, date)
     laps: list[float] = []
@@ -67,7 +67,7 @@ def _night(config: NightlyConfig, date: dt.date) -> tuple[PlanSummary, float]:
 
 
 def _world(folder: Path, users: int) -> tuple[NightlyConfig, pl.DataFrame]:
-    """Bundled users with recommendations for each, and what one in a hundred does the day after."""
+    """Bundled users with recommendations, and the interactions of the active ones the day after."""
     catalogue = load_catalogue("bundled")
     until = dt.datetime.combine(_SECOND, dt.time(), dt.UTC)
     interactions, _ = load_interactions("bundled", catalogue, until=until)
@@ -78,7 +78,7 @@ def _world(folder: Path, users: int) -> tuple[NightlyConfig, pl.DataFrame]:
     recommendations = people.to_frame().join(items.head(_RECOMMENDATIONS).to_frame(), how="cross")
     place = pl.int_range(pl.len()).over("user_id")
     recommendations.with_columns(score=-place).write_parquet(folder / "recommendations.parquet")
-    # They choose again, the day after, what others liked: five new items each.
+    # Each active user interacts with five new items.
     active = people.gather_every(_CHANGED)
     others = catalogue.items["item_id"].gather_every(37).head(5)
     more = active.to_frame().join(others.to_frame(), how="cross")

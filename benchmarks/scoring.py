@@ -1,9 +1,9 @@
-"""Scoring a night's candidates together with one scorer, against one by one with one per metric.
+"""Scoring candidates in batches with one scorer, compared with one by one and a scorer per metric.
 
-The night loads the scorer once, embeds each picture of the catalogue once and the candidates in
-batches, and takes all metrics from these embeddings. The published evaluation builds a scorer anew
-for every metric and walks over the samples, embedding the history of each again. Both are given the
-same pictures and weights, and have to agree.
+The night loads the scorer once, encodes each catalogue image once and the candidates in batches,
+and computes all metrics from these embeddings. The published evaluation loads a scorer for every
+metric and loops over the samples, encoding each history again. Both get the same images and
+weights, and must agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.result import Figure, Result, main, stopwatch, timed
+from benchmarks.result import Figure, Result, stopwatch, timed
+from benchmarks.runner import main
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.scoring import clip_text_score, history_similarity, reference_similarity
@@ -25,7 +26,7 @@ from pigeon_rec.scoring.scorer import Scorer, load_scorer
 __all__ = ["Sample", "batched", "made_samples", "measure", "one_by_one"]
 
 ASSETS = 512
-CANDIDATES = 2  # of each asset: the default mask ratios
+CANDIDATES = 2  # per asset
 HISTORY = 5
 REPEATS = 3
 MODEL = "sticker-64"
@@ -36,12 +37,12 @@ Scores = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Sample:
-    """What there is to score.
+    """Candidates to score.
 
     Attributes:
-        items: uint8 `[items, 64, 64, 3]`, the catalogue's pictures.
-        drawn: uint8 `[assets, candidates, 64, 64, 3]`.
-        texts: What each asset has to show.
+        items: uint8 `[items, 64, 64, 3]`, images of the catalogue.
+        drawn: Candidates, uint8 `[assets, candidates, 64, 64, 3]`.
+        texts: Text of each request.
         history: Rows of `items`, `[assets, 5]`.
         reference: Rows of `items`, `[assets]`.
     """
@@ -74,7 +75,7 @@ def measure(_: Path, scale: float) -> Result:
 
 
 def made_samples(assets: int) -> Sample:
-    """Bundled artwork in every part; what it shows does not change the time."""
+    """Makes a sample of bundled artwork, whose content does not affect the time."""
     catalogue = load_catalogue("bundled")
     random = np.random.default_rng(0)
     rows = np.sort(random.choice(len(catalogue), min(len(catalogue), 4 * assets), replace=False))
@@ -91,24 +92,24 @@ def made_samples(assets: int) -> Sample:
 
 
 def batched(sample: Sample) -> Scores:
-    """As `pigeon_rec.nightly.generate` does it; every score `[assets, candidates]`."""
+    """Scores as the night does; every score is `[assets, candidates]`."""
     scorer = load_scorer(MODEL)
     used, places = np.unique(
         np.column_stack([sample.history, sample.reference]), return_inverse=True
     )
-    shelf = scorer.encode_images(sample.items[used])
+    items = scorer.encode_images(sample.items[used])
     rows = places.reshape(len(sample.reference), -1)
     flat = scorer.encode_images(sample.drawn.reshape(-1, *sample.drawn.shape[2:]))
     drawn = flat.reshape(*sample.drawn.shape[:2], -1)
     return {
         "text": clip_text_score(drawn, scorer.encode_texts(sample.texts)[:, None]),
-        "history": history_similarity(drawn, shelf[rows[:, :-1]][:, None]),
-        "reference": reference_similarity(drawn, shelf[rows[:, -1]][:, None]),
+        "history": history_similarity(drawn, items[rows[:, :-1]][:, None]),
+        "reference": reference_similarity(drawn, items[rows[:, -1]][:, None]),
     }
 
 
 def one_by_one(sample: Sample) -> Scores:
-    """A scorer per metric, a picture at a time; every score `[assets, candidates]`."""
+    """Scores with a scorer per metric, one image at a time; every score `[assets, candidates]`."""
     return {
         name: _walk(load_scorer(MODEL), sample, metric)
         for name, metric in (("text", _text), ("history", _history), ("reference", _reference))
@@ -128,7 +129,7 @@ def _walk(scorer: Scorer, sample: Sample, metric: _Metric) -> NDArray[np.float64
 
 
 def _text(scorer: Scorer, sample: Sample, asset: int, drawn: NDArray[np.float32]) -> float:
-    # The module itself: the encoder's own method pads to whole batches, which would be unfair.
+    # Not `encode_texts`, which pads to whole batches: that would be unfair here.
     ids, mask = scorer.tokenizer.batch([sample.texts[asset]], scorer.module.config.text_length)
     with torch.inference_mode():
         text = scorer.module.text(ids, mask)[0].numpy()
@@ -152,14 +153,14 @@ def _image(scorer: Scorer, picture: Pixels) -> NDArray[np.float32]:
 
 
 def _check(sample: Sample) -> None:
-    """Both give the same scores, or there is nothing to compare."""
+    """Raises LookupError if both ways give different scores."""
     few = Sample(
         sample.items, sample.drawn[:8], sample.texts[:8], sample.history[:8], sample.reference[:8]
     )
-    ours, theirs = batched(few), one_by_one(few)
-    apart = max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
-    if apart > 1e-4:  # other batches round otherwise
-        raise LookupError(f"scores differ by {apart:.2g}")
+    together, alone = batched(few), one_by_one(few)
+    difference = max(float(np.abs(together[name] - alone[name]).max()) for name in together)
+    if difference > 1e-4:  # rounding depends on the batch size
+        raise LookupError(f"scores differ by {difference:.2g}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""`python -m benchmarks.serve`: one picture out of a million, by DuckDB macro and by SQLite key.
+"""`python -m benchmarks.serve`: looking up one of a million assets, in DuckDB and in SQLite.
 
-Both files hold the same pictures. SQLite finds a row by the primary key (user_id, item_id) of one
-wide table, which is what a serving database would do; DuckDB answers `asset_for`, which resolves
-own picture, cohort and original over the normalised tables. Many questions at once go to
-`get_many`.
+Both files hold the same assets. SQLite finds a row by the primary key (user_id, item_id) of one
+wide table, as a serving database would; DuckDB evaluates `asset_for`, which resolves own asset,
+cohort and original over the normalised tables. `get_many` answers many lookups at once.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.result import Figure, Result, main, stopwatch
+from benchmarks.result import Figure, Result, stopwatch
+from benchmarks.runner import main
 from pigeon_rec.warehouse import AssetReader, connect, open_warehouse, transaction
 
 __all__ = ["measure"]
@@ -24,7 +24,7 @@ LOOKUPS = 1_000
 BATCHES = (100, 10_000)
 PER_USER = 20
 
-# Rows as a publication leaves them, made inside DuckDB.
+# Rows as `publish` writes them, made inside DuckDB.
 _MADE = (
     """
     CREATE TEMP TABLE made AS
@@ -48,34 +48,34 @@ _MADE = (
 
 
 def measure(folder: Path, scale: float) -> Result:
-    """Asks for single pictures and for many."""
+    """Looks up single assets and batches of them."""
     count = max(int(ASSETS * scale), 10_000)
     warehouse, rows = folder / "pigeon.duckdb", folder / "rows.sqlite"
     _make_warehouse(warehouse, count)
     _make_sqlite(warehouse, rows)
     random = np.random.default_rng(0)
-    asked = [_pair(n) for n in random.integers(0, count, LOOKUPS)]
-    with AssetReader(warehouse) as reader, sqlite3.connect(rows) as plain:
+    pairs = [_pair(n) for n in random.integers(0, count, LOOKUPS)]
+    with AssetReader(warehouse) as reader, sqlite3.connect(rows) as database:
 
-        def ask_sqlite(user_id: str, item_id: str) -> object:
+        def look_up(user_id: str, item_id: str) -> object:
             query = "SELECT * FROM served WHERE user_id = ? AND item_id = ?"
-            return plain.execute(query, (user_id, item_id)).fetchone()
+            return database.execute(query, (user_id, item_id)).fetchone()
 
-        ours = _latencies(reader.get, asked)
-        theirs = _latencies(ask_sqlite, asked)
+        duckdb = _latencies(reader.get, pairs)
+        sqlite = _latencies(look_up, pairs)
         batches = [
             _batch(reader, [_pair(n) for n in random.integers(0, count, size)]) for size in BATCHES
         ]
     return Result(
-        f"one picture of {count:,}",
+        f"one asset of {count:,}",
         [
-            Figure("asset_for, median", ours[0], "ms", "AssetReader.get"),
-            Figure("asset_for, p99", ours[1], "ms"),
-            Figure("SQLite primary key, median", theirs[0], "ms"),
-            Figure("SQLite primary key, p99", theirs[1], "ms"),
-            Figure("asset_for against SQLite, median", ours[0] / theirs[0], "times"),
+            Figure("asset_for, median", duckdb[0], "ms", "AssetReader.get"),
+            Figure("asset_for, p99", duckdb[1], "ms"),
+            Figure("SQLite primary key, median", sqlite[0], "ms"),
+            Figure("SQLite primary key, p99", sqlite[1], "ms"),
+            Figure("asset_for against SQLite, median", duckdb[0] / sqlite[0], "times"),
             *(
-                Figure(f"get_many of {size:,}", seconds, "s", f"{size / seconds:,.0f} pictures/s")
+                Figure(f"get_many of {size:,}", seconds, "s", f"{size / seconds:,.0f} assets/s")
                 for size, seconds in zip(BATCHES, batches, strict=True)
             ),
         ],
@@ -91,8 +91,8 @@ def _make_warehouse(path: Path, count: int) -> None:
 
 
 def _make_sqlite(source: Path, path: Path) -> None:
-    with connect(source, read_only=True) as reader, sqlite3.connect(path) as plain:
-        plain.execute(
+    with connect(source, read_only=True) as reader, sqlite3.connect(path) as database:
+        database.execute(
             "CREATE TABLE served (user_id TEXT, item_id TEXT, image BLOB, score REAL, "
             "asset_key TEXT, image_sha256 TEXT, PRIMARY KEY (user_id, item_id)) WITHOUT ROWID"
         )
@@ -100,7 +100,7 @@ def _make_sqlite(source: Path, path: Path) -> None:
             "SELECT user_id, item_id, image, score, asset_key, image_sha256 FROM served_assets"
         )
         while part := rows.fetchmany(10_000):
-            plain.executemany("INSERT INTO served VALUES (?, ?, ?, ?, ?, ?)", part)
+            database.executemany("INSERT INTO served VALUES (?, ?, ?, ?, ?, ?)", part)
 
 
 def _pair(number: int) -> tuple[str, str]:
@@ -108,26 +108,26 @@ def _pair(number: int) -> tuple[str, str]:
 
 
 def _latencies(
-    ask: Callable[[str, str], object], asked: list[tuple[str, str]]
+    look_up: Callable[[str, str], object], pairs: list[tuple[str, str]]
 ) -> tuple[float, float]:
-    """Median and 99th percentile in milliseconds, after a few questions to warm up."""
+    """Median and 99th percentile in milliseconds, after a warm-up of 20 lookups."""
     laps: list[float] = []
-    for user_id, item_id in [*asked[:20], *asked]:
+    for user_id, item_id in [*pairs[:20], *pairs]:
         with stopwatch(laps):
-            found = ask(user_id, item_id)
+            found = look_up(user_id, item_id)
         if found is None:
             raise LookupError(f"{user_id} / {item_id} was not found")
     median, p99 = np.quantile(laps[20:], [0.5, 0.99]) * 1000
     return float(median), float(p99)
 
 
-def _batch(reader: AssetReader, asked: list[tuple[str, str]]) -> float:
+def _batch(reader: AssetReader, pairs: list[tuple[str, str]]) -> float:
     laps: list[float] = []
     for _ in range(3):
         with stopwatch(laps):
-            found = reader.get_many(asked)
-        if found.height != len(asked):
-            raise LookupError(f"{len(asked) - found.height} pictures were not found")
+            found = reader.get_many(pairs)
+        if found.height != len(pairs):
+            raise LookupError(f"{len(pairs) - found.height} assets were not found")
     return float(np.median(laps))
 
 

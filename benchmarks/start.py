@@ -1,10 +1,9 @@
-"""How long the command line and the DAG files keep people and schedulers waiting.
+"""Start-up time of the command line and of the DAG files.
 
-Every figure is the median of fresh processes, taken in turns. `pigeon-rec --help` is held against
-an interpreter that does nothing. A DAG file is run in a process of Airflow's environment that has
-already imported what Airflow itself reads DAG files with; the seconds from there on are the file's.
-The bars are about the clock. Processor time is given too: it says what an idle machine would take
-where others keep this one busy.
+Every figure is the median over new processes, run in turns. `pigeon-rec --help` is compared with an
+interpreter that does nothing. A DAG file is run in Airflow's environment, in a process that has
+already imported the modules with which Airflow reads DAG files; the time after that is the file's.
+The bars are on wall-clock time. Processor time is given too, as an estimate for an idle machine.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.result import Bar, Figure, Result, main, timed
+from benchmarks.result import Bar, Figure, Result, timed
+from benchmarks.runner import main
 
 __all__ = ["DagTimes", "dag_times", "measure"]
 
@@ -44,8 +44,8 @@ class DagTimes:
 
     Attributes:
         airflow: Airflow's own import.
-        added: What the file takes after it, by the clock.
-        processor: The same in processor time.
+        added: Wall-clock time of the file after that.
+        processor: Processor time of the same.
     """
 
     airflow: float
@@ -54,7 +54,7 @@ class DagTimes:
 
 
 def measure(folder: Path, scale: float) -> Result:
-    """Starts processes; `scale` is that of their number.
+    """Measures start-up times; `scale` multiplies the number of processes.
 
     Raises:
         LookupError: There is no Airflow environment.
@@ -65,36 +65,36 @@ def measure(folder: Path, scale: float) -> Result:
     before = _processor_of_children()
     _run(_HELP)
     processor = _processor_of_children() - before
-    bare, told = timed(
+    bare, with_help = timed(
         count,
         lambda: _run([sys.executable, "-c", "pass"]),
         lambda: _run(_HELP),
     )
     files = sorted((_ROOT / "dags").glob("*.py"))
     parsed = {file.stem: dag_times(file, folder, count) for file in files}
-    own = median(its.airflow for its in parsed.values())
+    own = median(times.airflow for times in parsed.values())
     return Result(
         f"cold start, median of {count} processes",
         [
             Figure("python -c pass", bare, "s"),
-            Figure("pigeon-rec --help", told, "s"),
+            Figure("pigeon-rec --help", with_help, "s"),
             Figure("pigeon-rec --help, processor time", processor, "s", "of one process"),
-            Figure("pigeon-rec --help against python -c pass", told / bare, "times"),
-            Figure("Airflow's own import", own, "s", "what it reads DAG files with"),
+            Figure("pigeon-rec --help against python -c pass", with_help / bare, "times"),
+            Figure("Airflow's own import", own, "s", "the modules it reads DAG files with"),
             *(
                 figure
-                for name, its in parsed.items()
+                for name, times in parsed.items()
                 for figure in (
-                    Figure(f"{name} against Airflow's own import", its.added / own, "times"),
-                    Figure(f"{name}, processor time", its.processor, "s"),
+                    Figure(f"{name} against Airflow's own import", times.added / own, "times"),
+                    Figure(f"{name}, processor time", times.processor, "s"),
                 )
             ),
         ],
         [
-            Bar("seconds of pigeon-rec --help", told, HELP_BAR, at_least=False),
+            Bar("seconds of pigeon-rec --help", with_help, HELP_BAR, at_least=False),
             *(
-                Bar(f"seconds that {name} adds", its.added, DAG_BAR, at_least=False)
-                for name, its in parsed.items()
+                Bar(f"seconds that {name} adds", times.added, DAG_BAR, at_least=False)
+                for name, times in parsed.items()
             ),
         ],
     )
@@ -105,18 +105,18 @@ def dag_times(file: Path, home: Path, processes: int) -> DagTimes:
 
     Args:
         file: The DAG file.
-        home: A folder for Airflow's settings; nothing of the user's own is read.
-        processes: How many are started.
+        home: A folder for Airflow's settings, instead of the user's own.
+        processes: Number of processes to start.
     """
     settings = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
-        "PYTHONPATH": "",  # its environment alone, whatever this one was given
+        "PYTHONPATH": "",  # only Airflow's environment
     }
     command = [str(_AIRFLOW), "-c", _PARSE, str(file)]
-    answers = [_run(command, **settings).splitlines()[-1].split() for _ in range(processes)]
-    laps = [[float(seconds) for seconds in answer] for answer in answers]
+    printed = [_run(command, **settings).splitlines()[-1].split() for _ in range(processes)]
+    laps = [[float(seconds) for seconds in line] for line in printed]
     return DagTimes(*(median(column) for column in zip(*laps, strict=True)))
 
 

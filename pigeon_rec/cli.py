@@ -1,7 +1,7 @@
 """The command `pigeon-rec`: the only part of the product that prints.
 
-Nothing heavy is imported here or by the modules of the commands: each command imports what it
-needs when it runs, so that `pigeon-rec --help` answers at once.
+Neither this module nor the modules of the commands import anything heavy: each command imports what
+it needs when it runs, so that `pigeon-rec --help` is fast.
 """
 
 from __future__ import annotations
@@ -74,22 +74,22 @@ def _root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Holds the options that stand before any command."""
+    """Declares the options before the command's name."""
 
 
 def main() -> None:
     """Runs the command line and ends the process.
 
-    Exit status: 0 done; the `exit_code` of a `PigeonError` (its message goes to stderr, or as JSON
-    to stdout); 2 for a wrong option; 130 when interrupted. Any other error is a defect and keeps
-    its traceback.
+    Exit status: 0 on success; the `exit_code` of a `PigeonError` (the message goes to stderr, or as
+    JSON to stdout); 2 for a wrong option; 130 when interrupted. Other exceptions are bugs and keep
+    their traceback.
     """
     sys.exit(_run(as_json="--json" in sys.argv[1:]))
 
 
 def _run(*, as_json: bool) -> int:
     try:
-        # Typer tells its own errors to people; for scripts they have to be JSON too.
+        # In standalone mode typer prints usage errors itself, as text; with --json they are JSON.
         return app(standalone_mode=not as_json) or 0
     except PigeonError as error:
         print_error(error, as_json=as_json)
@@ -100,7 +100,7 @@ def _run(*, as_json: bool) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader has gone (`| head`): what is left to flush has nowhere to go.
+        # The reader has closed the pipe (`| head`): discard the output that is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -1,4 +1,4 @@
-"""The command line from outside: manners, errors, exit statuses."""
+"""The command line as a whole: help, errors, exit statuses."""
 
 from __future__ import annotations
 
@@ -38,19 +38,23 @@ def test_version_as_json(pigeon: Pigeon) -> None:
     assert json.loads(pigeon("version", "--json").out) == {"version": __version__}
 
 
-def test_unknown_option_ends_with_2(pigeon: Pigeon) -> None:
+def test_unknown_option_exits_with_2(pigeon: Pigeon) -> None:
     outcome = pigeon("nightly", "plan", "--fast")
     assert (outcome.code, outcome.out) == (2, "")
     assert "--fast" in outcome.err
 
 
-def test_unknown_option_is_told_as_json(pigeon: Pigeon) -> None:
-    outcome = pigeon("nightly", "plan", "--fast", "--json")
+@pytest.mark.parametrize("arguments", [["--fast"], ["--shard", "-1"], ["--shard"]])
+def test_usage_errors_are_json_objects_with_json(pigeon: Pigeon, arguments: list[str]) -> None:
+    outcome = pigeon("nightly", "generate", "--json", *arguments)
     assert outcome.code == 2
-    assert "--fast" in json.loads(outcome.out)["error"]["what"]
+    error = json.loads(outcome.out)["error"]
+    assert set(error) == {"kind", "what", "location", "remedy", "retryable"}
+    assert error["location"] == arguments[0]
+    assert error["remedy"].endswith("--help`")
 
 
-def test_wrong_date_is_told_with_what_was_received(pigeon: Pigeon) -> None:
+def test_the_error_for_a_wrong_date_names_the_received_value(pigeon: Pigeon) -> None:
     outcome = pigeon("nightly", "plan", "--date", "June 1st")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("error: ")
@@ -58,7 +62,7 @@ def test_wrong_date_is_told_with_what_was_received(pigeon: Pigeon) -> None:
     assert "2026-06-01" in outcome.err
 
 
-def test_errors_are_json_objects_for_scripts(pigeon: Pigeon) -> None:
+def test_errors_are_json_objects_with_json(pigeon: Pigeon) -> None:
     outcome = pigeon("nightly", "plan", "--date", "June 1st", "--json")
     error = json.loads(outcome.out)["error"]
     assert outcome.code == 2
@@ -79,14 +83,14 @@ def test_wrong_setting_stops_before_any_work(pigeon: Pigeon, tmp_path: Path) -> 
     assert not work_dir.exists()
 
 
-def test_generate_without_a_plan_says_what_to_run(pigeon: Pigeon, tmp_path: Path) -> None:
+def test_generate_without_a_plan_names_the_missing_step(pigeon: Pigeon, tmp_path: Path) -> None:
     outcome = pigeon("nightly", "generate", "--date", "2026-06-01", "--work-dir", tmp_path)
     assert outcome.code == 3
     assert "plan.parquet" in outcome.err
     assert "pigeon-rec nightly plan" in outcome.err
 
 
-def test_sql_before_the_first_night_says_so(pigeon: Pigeon, tmp_path: Path) -> None:
+def test_sql_before_the_first_night_is_an_error(pigeon: Pigeon, tmp_path: Path) -> None:
     outcome = pigeon("sql", "SELECT 1", "--work-dir", tmp_path)
     assert outcome.code == WarehouseError.exit_code
     assert "serving.duckdb" in outcome.err
@@ -98,7 +102,7 @@ def test_parameter_without_a_value_is_refused(pigeon: Pigeon, tmp_path: Path) ->
     assert "--param user_id=u1" in outcome.err
 
 
-def test_defects_keep_their_traceback(pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bugs_keep_their_traceback(pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
@@ -107,7 +111,7 @@ def test_defects_keep_their_traceback(pigeon: Pigeon, monkeypatch: pytest.Monkey
         pigeon("nightly", "plan")
 
 
-def test_interrupting_ends_with_130(pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_exits_with_130(pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -116,7 +120,7 @@ def test_interrupting_ends_with_130(pigeon: Pigeon, monkeypatch: pytest.MonkeyPa
     assert pigeon("nightly", "plan", "--json").code == 130
 
 
-def test_a_closed_pipe_is_no_defect() -> None:
+def test_a_closed_pipe_prints_no_traceback() -> None:
     command = f"{sys.executable} -m pigeon_rec.cli --help | true"
     ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
     assert "Traceback" not in ended.stderr

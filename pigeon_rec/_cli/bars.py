@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with rate and time left on a terminal, log lines elsewhere."""
+"""Progress on stderr: bars on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Bars", "choose_progress"]
 
 
 class Bars:
-    """One `tqdm` bar per label; the bar of a label closes when the label is done or changes."""
+    """Progress as `tqdm` bars, one per label; a bar closes when it is full or the label changes."""
 
     def __init__(self) -> None:
         self._label: str | None = None
         self._bar: tqdm[NoReturn] | None = None
 
     def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
-        """Moves the bar of `label` to `done` of `total`; `fields` are shown behind it."""
+        """Moves the bar of `label` to `done` of `total` and shows `fields` after it."""
         if label != self._label or self._bar is None:
             self.close()
             self._label, self._bar = label, _new_bar(label, total)
@@ -33,14 +33,14 @@ class Bars:
             self.close()
 
     def close(self) -> None:
-        """Leaves the current bar as it stands and starts a new line."""
+        """Closes the current bar where it is and starts a new line."""
         if self._bar is not None:
             self._bar.close()
         self._label = self._bar = None
 
 
 def choose_progress(*, quiet: bool) -> Progress:
-    """Returns silence, bars or log lines, by the wish of the caller and the kind of stderr."""
+    """Returns no progress if `quiet`, bars if stderr is a terminal, else log lines."""
     from pigeon_rec.runtime.progress import log_lines, log_progress, silent
 
     if quiet:
@@ -52,7 +52,7 @@ def choose_progress(*, quiet: bool) -> Progress:
 
 
 def _new_bar(label: str, total: int) -> tqdm[NoReturn]:
-    # A label names what is counted ("item images", "assets of shard 3"): "... 4.2 assets/s".
+    # The unit is the last word before " of ": "assets of shard 3" is counted in assets.
     counted = label.partition(" of ")[0]
     unit = f" {counted.rsplit(maxsplit=1)[-1]}"
     bar: tqdm[NoReturn] = tqdm(

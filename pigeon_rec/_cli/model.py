@@ -1,4 +1,4 @@
-"""`pigeon-rec model ...`: one model, wherever it lies."""
+"""`pigeon-rec model ...`: facts about one model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="One model: a bundled, a saved or a published one.")
+app = typer.Typer(no_args_is_help=True, help="Inspect a bundled, a saved or a published model.")
 
 _MEMORIES = ("float32", "bfloat16", "int8", "int4")
 _COLUMNS = ("part", "parameters", "stored as", *_MEMORIES)
@@ -23,17 +23,17 @@ _COLUMNS = ("part", "parameters", "stored as", *_MEMORIES)
 
 @app.callback()
 def _group() -> None:
-    """Keeps `info` a command of its own, although it is the only one."""
+    """Keeps `info` a subcommand: typer would merge an only command into its parent."""
 
 
 @app.command()
 def info(
     model: Annotated[
-        str, typer.Argument(metavar="PATH", help="Folder of a model, or a bundled model's name.")
+        str, typer.Argument(metavar="NAME|DIR", help="Bundled model, or folder of a model.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show parts, parameters, memory per type of numbers, and what is missing; reads no weights."""
+    """Show parts, parameters, memory per number type, and missing files; loads no weights."""
     from pigeon_rec.model.inventory import take_inventory
 
     found = take_inventory(model)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pigeon_rec._cli.options import AsJson, Config, WorkDir
-from pigeon_rec._cli.output import as_table, print_json, print_summary
+from pigeon_rec._cli.output import as_table, print_json, print_result
 from pigeon_rec.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -20,18 +20,19 @@ __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The registry of trained models: which there are, and which one nights draw with.",
+    help="The model registry: list, register and promote trained models.",
 )
 
 Version = Annotated[
-    str, typer.Argument(metavar="VERSION", help="As `pigeon-rec models list` has it.")
+    str, typer.Argument(metavar="VERSION", help="A version from `pigeon-rec models list`.")
 ]
 AnyVersion = Annotated[
     str | None,
-    typer.Argument(metavar="[VERSION]", help="A version; without it, the serving model."),
+    typer.Argument(metavar="[VERSION]", help="A version; default: the serving model."),
 ]
 DespiteRefusal = Annotated[
-    bool, typer.Option("--despite-refusal", help="Promote a model that the gate refused.")
+    bool,
+    typer.Option("--despite-refusal", help="Promote a model that failed the promotion check."),
 ]
 
 _COLUMNS = ("version", "decision", "serving", "created_at", "promoted_at", "reason")
@@ -58,28 +59,28 @@ def show(
     work_dir: WorkDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show everything known of one model."""
+    """Show the registry's record of one model."""
     _, registry = _places(config, work_dir)
-    _tell(_found(registry, version), as_json=as_json)
+    _print(_found(registry, version), as_json=as_json)
 
 
 @app.command()
 def register(
     model: Annotated[
-        str, typer.Argument(metavar="NAME|DIR", help="Bundled model, or folder of a saved one.")
+        str, typer.Argument(metavar="NAME|DIR", help="Bundled model, or folder of a model.")
     ],
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why it may serve, for the registry.")
+        str, typer.Option("--reason", metavar="TEXT", help="Note for the registry.")
     ] = "registered by hand",
     config: Config = None,
     work_dir: WorkDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Enter a model that no alignment made, so that it can be promoted."""
+    """Register a model that was not trained by an alignment, so that it can be promoted."""
     from pigeon_rec.drawing.models import register_by_hand
 
     folder, _ = _places(config, work_dir)
-    _tell(register_by_hand(model, folder, reason), as_json=as_json)
+    _print(register_by_hand(model, folder, reason), as_json=as_json)
 
 
 @app.command()
@@ -90,15 +91,15 @@ def promote(
     despite_refusal: DespiteRefusal = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let nights with `model: serving` draw with this model; also the way back to an older one."""
+    """Make this version, newer or older, the serving model of nights with `model: serving`."""
     from pigeon_rec.warehouse import open_warehouse
     from pigeon_rec.warehouse.models import promote_model
 
     folder, registry = _places(config, work_dir)
-    _found(registry, version)  # opening to write would make a warehouse where there is none
+    _found(registry, version)  # raises first, because opening would create a missing warehouse
     with open_warehouse(registry) as warehouse:
         model = promote_model(warehouse, version, folder, despite_refusal=despite_refusal)
-    _tell(model, as_json=as_json)
+    _print(model, as_json=as_json)
 
 
 def _places(config: Path | None, work_dir: Path | None) -> tuple[Path, Path]:
@@ -116,19 +117,16 @@ def _found(registry: Path, version: str | None) -> RegisteredModel:
     if model is None:
         known = ", ".join(model.version for model in list_models(registry)) or "none"
         raise WarehouseError(
-            "no model was promoted yet" if version is None else f"there is no model {version!r}",
+            "no model has been promoted" if version is None else f"there is no model {version!r}",
             location=str(registry),
-            remedy=f"Registered are: {known}",
+            remedy=f"Registered models: {known}",
         )
     return model
 
 
-def _tell(model: RegisteredModel, *, as_json: bool) -> None:
+def _print(model: RegisteredModel, *, as_json: bool) -> None:
     facts: dict[str, Any] = dataclasses.asdict(model)
-    if as_json:
-        print_json(facts)
-    else:
-        print_summary(f"model {model.version}", facts)
+    print_result(f"model {model.version}", facts, as_json=as_json)
 
 
 def _cell(value: object) -> object:

@@ -11,19 +11,21 @@ __all__ = ["AsJson", "Config", "Date", "Quiet", "WorkDir"]
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Nightly YAML file; without it, the defaults."),
+    typer.Option("--config", metavar="FILE", help="YAML file of the night's settings."),
 ]
 WorkDir = Annotated[
     Path | None,
     typer.Option(
-        "--work-dir", metavar="DIR", help="Folder of runs and warehouse, instead of the config's."
+        "--work-dir", metavar="DIR", help="Folder of runs and warehouse; overrides the config."
     ),
 ]
 Date = Annotated[
     str | None,
     typer.Option(
-        "--date", metavar="YYYY-MM-DD", help="Logical date of the night; without it, yesterday."
+        "--date", metavar="YYYY-MM-DD", help="Logical date of the night; default: yesterday (UTC)."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, errors included.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print results and errors as one JSON object.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no summary.")]

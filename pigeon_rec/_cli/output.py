@@ -1,4 +1,4 @@
-"""Everything the command line says: results and errors, for people or (`--json`) for scripts."""
+"""Output of the command line: results and errors, as text or, with `--json`, as JSON."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pigeon_rec.errors import PigeonError
 __all__ = ["as_table", "print_error", "print_json", "print_result", "print_summary"]
 
 MAX_CELL = 60
-"""Characters of a table cell; longer values are cut with an ellipsis."""
+"""Maximum characters of a table cell; longer values are truncated with an ellipsis."""
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Prints one JSON object, on one line, to stdout."""
+    """Prints a JSON object on one line."""
     print(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def print_summary(title: str, summary: Mapping[str, Any]) -> None:
-    """Prints a step's summary: a heading, then a line per field or a table per list of parts."""
+    """Prints a title, then a line per field, or a table for a list of mappings."""
     print(title)
     width = max((len(key) for key in summary), default=0)
     for key, value in summary.items():
@@ -33,8 +33,10 @@ def print_summary(title: str, summary: Mapping[str, Any]) -> None:
             print(f"  {key:<{width}}  {_text(value)}")
 
 
-def print_result(title: str, summary: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
-    """Tells what a command did, in the form that was asked for."""
+def print_result(
+    title: str, summary: Mapping[str, Any], *, as_json: bool, quiet: bool = False
+) -> None:
+    """Prints the result of a command as JSON or as text, or nothing if `quiet`."""
     if as_json:
         print_json(summary)
     elif not quiet:
@@ -42,15 +44,16 @@ def print_result(title: str, summary: Mapping[str, Any], *, as_json: bool, quiet
 
 
 def print_error(error: Exception, *, as_json: bool) -> None:
-    """Tells an error: one JSON object on stdout, or `error: ...` on stderr."""
+    """Prints an error: as a JSON object on stdout, or as `error: ...` on stderr."""
     if as_json:
-        print_json({"error": _error_fields(error)})
+        facts = _error_facts(error) if isinstance(error, PigeonError) else _usage_facts(error)
+        print_json({"error": {"kind": type(error).__name__, **facts}})
     else:
         print(f"error: {error}", file=sys.stderr)
 
 
 def as_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Returns rows as text: a header, a rule, and columns aligned by their widest cell."""
+    """Formats rows as text: a header, a rule, and columns aligned by their widest cell."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     lines = [columns, ["-" * width for width in widths], *cells]
@@ -71,8 +74,22 @@ def _cell(value: object) -> str:
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
 
-def _error_fields(error: Exception) -> dict[str, Any]:
-    if isinstance(error, PigeonError):
-        facts = {"what": error.what, "location": error.location, "remedy": error.remedy}
-        return {"kind": type(error).__name__, **facts, "retryable": error.retryable}
-    return {"kind": type(error).__name__, "what": str(error)}
+def _error_facts(error: PigeonError) -> dict[str, Any]:
+    return {
+        "what": error.what,
+        "location": error.location,
+        "remedy": error.remedy,
+        "retryable": error.retryable,
+    }
+
+
+def _usage_facts(error: Exception) -> dict[str, Any]:
+    """The same facts of typer's usage errors, whose attributes depend on the subclass."""
+    parameter, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    command = context.command_path if context else "pigeon-rec"
+    return {
+        "what": str(error),
+        "location": parameter.opts[0] if parameter else getattr(error, "option_name", None),
+        "remedy": f"See `{command} --help`",
+        "retryable": False,
+    }

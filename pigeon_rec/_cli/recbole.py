@@ -1,4 +1,4 @@
-"""`pigeon-rec recbole ...`: item vectors, runs with our wrapper, recommendations."""
+"""`pigeon-rec recbole ...`: item vectors, runs of the wrapper, recommendations, the experiment."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import typer
 
 from pigeon_rec._cli.options import AsJson, Quiet
 from pigeon_rec._cli.output import print_result
+from pigeon_rec.errors import ConfigError
 
 if TYPE_CHECKING:
     from pigeon_rec.recbole_plugin.report import Study
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, help="RecBole experiments with pictures: features, runs, recommendations."
-)
+app = typer.Typer(no_args_is_help=True, help="Run RecBole experiments with visuals.")
 
 Catalogue = Annotated[
     str, typer.Option("--catalogue", metavar="FILE", help="items.parquet, or `bundled`.")
@@ -29,7 +28,7 @@ Dataset = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Name of
 
 
 @app.command()
-def features(
+def features(  # noqa: PLR0913 - one parameter per option of the command
     dataset: Dataset,
     data_path: Data = Path("dataset"),
     catalogue: Catalogue = "bundled",
@@ -38,11 +37,13 @@ def features(
         typer.Option(
             "--interactions",
             metavar="FILE",
-            help="Write these as the data set's .inter file first: parquet, .inter or `bundled`.",
+            help="Interactions to write as the data set's .inter file first: "
+            "parquet, .inter or `bundled`.",
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", metavar="MODEL", help="Model whose encoder sees the pictures.")
+        str,
+        typer.Option("--model", metavar="MODEL", help="Model whose scorer encodes the images."),
     ] = "sticker-64",
     suffix: Annotated[
         str, typer.Option("--suffix", metavar="NAME", help="Suffix of the written file.")
@@ -50,18 +51,17 @@ def features(
     captions: Annotated[
         float,
         typer.Option(
-            "--captions", min=0.0, help="Weight of the items' captions beside their pictures."
+            "--captions", min=0.0, help="Weight of the items' captions; that of images is 1."
         ),
     ] = 0.0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the items' vectors as an atomic file beside the data set's own."""
+    """Write the item vectors of a data set as a RecBole atomic file."""
     from pigeon_rec.recbole_plugin.features import write_dataset
 
     written = write_dataset(
-        data_path,
-        dataset,
+        data_path / dataset,
         catalogue=catalogue,
         interactions=interactions,
         model=model,
@@ -72,7 +72,7 @@ def features(
         "path": str(written.path),
         "items": written.items,
         "dimensions": written.dimensions,
-        "without_picture": len(written.problems),
+        "without_image": len(written.problems),
     }
     print_result(f"features of {dataset}", summary, as_json=as_json, quiet=quiet)
 
@@ -81,44 +81,45 @@ def features(
 def run(
     config: Annotated[
         list[Path],
-        typer.Option("--config", metavar="FILE", help="RecBole config file; repeatable."),
+        typer.Option("--config", metavar="FILE", help="RecBole config file; may be repeated."),
     ],
     base: Annotated[
-        str | None, typer.Option("--base", metavar="MODEL", help="RecBole model to wrap.")
+        str | None,
+        typer.Option("--base", metavar="MODEL", help="RecBole model to wrap; default: config."),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", metavar="NAME", help="Instead of the config's.")
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help="Name of the data set; default: config."),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and test a wrapped RecBole model."""
-    from pigeon_rec.recbole_plugin.run import (
-        no_command_line,
-        read_settings,
-        run_pigeon_recbole,
-    )
+    from pigeon_rec.recbole_plugin.run import read_settings, run_pigeon_recbole
+    from pigeon_rec.recbole_plugin.sandbox import no_command_line
 
-    given: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     for path in config:
-        given |= read_settings(path)
+        merged |= read_settings(path)
     silent = {"show_progress": False, "state": "ERROR"} if quiet or as_json else {}
     with no_command_line():
         result = run_pigeon_recbole(base, dataset, config, silent)
-    name = f"{base or given.get('pigeon_base_model', 'BPR')} with pictures"
+    name = f"{base or merged.get('pigeon_base_model', 'BPR')} with visuals"
     summary = {"best_valid_score": result["best_valid_score"], **dict(result["test_result"])}
     print_result(name, summary, as_json=as_json, quiet=quiet)
 
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", metavar="FILE", help="Saved run.")],
+    checkpoint: Annotated[
+        Path, typer.Option("--checkpoint", metavar="FILE", help="Checkpoint saved by a run.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Parquet file to write.")],
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Items per user.")] = 20,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a trained run's best items per user: the night's `recommendations` file."""
+    """Write the top-K items of every user, for the night's `recommendations` setting."""
     from pigeon_rec.recbole_plugin.model_top_k import export_model_top_k
 
     top = export_model_top_k(checkpoint, out, top_k)
@@ -127,34 +128,35 @@ def export(
 
 
 @app.command()
-def experiment(
+def experiment(  # noqa: PLR0913 - one parameter per option of the command
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of all results.")],
     bases: Annotated[
         str, typer.Option("--bases", metavar="NAMES", help="RecBole models, comma-separated.")
     ] = "BPR,LightGCN,SASRec,GRU4Rec",
     seeds: Annotated[
-        str, typer.Option("--seeds", metavar="NUMBERS", help="Comma-separated.")
+        str, typer.Option("--seeds", metavar="NUMBERS", help="Random seeds, comma-separated.")
     ] = "0,1,2",
     night_users: Annotated[
-        int, typer.Option("--night-users", min=0, help="Users a night draws for; 0: no night.")
+        int,
+        typer.Option("--night-users", min=0, help="Users with personalised visuals; 0: none."),
     ] = 0,
     readme_table: Annotated[
         Path | None,
         typer.Option(
             "--readme-table",
             metavar="FILE",
-            help="Write the table in Markdown: a new file, or between the marks of one.",
+            help="Markdown file for the table; an existing one must have the table's marks.",
         ),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare bases with and without pictures on the bundled stickers and on ml-100k."""
+    """Compare base models with and without visuals on the bundled stickers and ml-100k."""
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.evaluation.tables import write_between
     from pigeon_rec.recbole_plugin.report import BEGIN, END, Study, as_markdown, prepare
 
-    study = Study(out, tuple(bases.split(",")), tuple(int(seed) for seed in seeds.split(",")))
+    study = Study(out, tuple(bases.split(",")), _numbers(seeds))
     progress = choose_progress(quiet=quiet)
     prepare(study)
     study.train(progress)
@@ -171,8 +173,19 @@ def experiment(
         print(table)
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"seeds must be whole numbers, received {text!r}",
+            location="--seeds",
+            remedy="Separate them by commas, such as --seeds 0,1,2",
+        ) from error
+
+
 def _draw_night(study: Study, users: int, progress: Any) -> None:
-    """Personalised pictures of what would be recommended, from what is older than the test."""
+    """Runs a night for the experiment's recommendations, without its test interactions."""
     from pigeon_rec.config import NightlyConfig
     from pigeon_rec.nightly.steps import parse_date, run_step
 

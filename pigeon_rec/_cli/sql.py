@@ -1,4 +1,4 @@
-"""`pigeon-rec sql`: a query over the tables that readers are served from."""
+"""`pigeon-rec sql`: a query over the served tables."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ __all__ = ["sql"]
 Query = Annotated[
     str,
     typer.Argument(
-        metavar="QUERY", help="SQL text, or the name of a saved query such as `best_assets`."
+        metavar="QUERY", help="SQL, or the name of a bundled query such as `best_assets`."
     ),
 ]
 Param = Annotated[
     list[str] | None,
     typer.Option(
-        "--param", "-p", metavar="NAME=VALUE", help="Value bound to $NAME in the query; repeatable."
+        "--param",
+        "-p",
+        metavar="NAME=VALUE",
+        help="Value of $NAME in the query; may be repeated.",
     ),
 ]
 
@@ -33,13 +36,13 @@ def sql(
     work_dir: WorkDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the served tables; pictures are shown by their size."""
+    """Run a SQL query on the served tables; images are shown as their size."""
     from pigeon_rec.nightly.steps import night_settings, serving_file
     from pigeon_rec.warehouse import ask
 
     bindings = _bindings(param or [])
     answer = ask(serving_file(night_settings(config, work_dir)), query, bindings)
-    rows = [[_shown(value) for value in row] for row in answer.iter_rows()]
+    rows = [[_printable(value) for value in row] for row in answer.iter_rows()]
     if as_json:
         print_json({"columns": answer.columns, "rows": rows})
     else:
@@ -53,10 +56,10 @@ def _bindings(params: list[str]) -> dict[str, str]:
             raise ConfigError(
                 f"a parameter needs a name and a value, received {name!r}",
                 location="--param",
-                remedy="Write it as --param user_id=u1",
+                remedy="Give it as --param user_id=u1",
             )
     return {name: value for name, _, value in pairs}
 
 
-def _shown(value: object) -> Any:
+def _printable(value: object) -> Any:
     return f"<{len(value)} bytes>" if isinstance(value, bytes | bytearray) else value

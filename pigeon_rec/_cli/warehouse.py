@@ -1,4 +1,4 @@
-"""`pigeon-rec warehouse ...`: whether the published tables are sound, and how they stay small."""
+"""`pigeon-rec warehouse ...`: checks and maintenance of the warehouse."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from typing import Annotated
 import typer
 
 from pigeon_rec._cli.options import AsJson, Config, WorkDir
-from pigeon_rec._cli.output import as_table, print_json, print_summary
+from pigeon_rec._cli.output import as_table, print_json, print_result
 
 __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look after the published tables: check them, let old nights go, collect garbage.",
+    help="Check and maintain the warehouse of published assets.",
 )
 
 KeepDays = Annotated[
     int,
     typer.Option(
-        "--keep-days", min=0, metavar="N", help="Nights this many days older than the newest stay."
+        "--keep-days",
+        min=0,
+        metavar="N",
+        help="Keep nights up to this many days older than the newest.",
     ),
 ]
 
 
 @app.command()
 def check(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
-    """Verify every hash and every reference; exit status 1 and a list where one does not hold."""
+    """Verify all hashes and references; list the faults and exit with status 1 if there are any."""
     import polars as pl
 
     from pigeon_rec.nightly.steps import night_settings, warehouse_files
@@ -47,15 +50,12 @@ def check(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = Fal
 
 @app.command()
 def info(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
-    """Tell how many nights, pictures and bytes there are, and where."""
+    """Show the number of nights, assets and bytes, and where they are stored."""
     from pigeon_rec.nightly.steps import night_settings, warehouse_files
     from pigeon_rec.warehouse import warehouse_info
 
     facts = warehouse_info(*warehouse_files(night_settings(config, work_dir)))
-    if as_json:
-        print_json(facts)
-    else:
-        print_summary("warehouse", facts)
+    print_result("warehouse", facts, as_json=as_json)
 
 
 @app.command()
@@ -65,7 +65,7 @@ def retain(
     work_dir: WorkDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove the nights that are older than the policy; readers notice with the next promotion."""
+    """Remove old nights. Readers see the change after the next `nightly promote`."""
     from pigeon_rec.nightly.steps import night_settings, warehouse_files
     from pigeon_rec.warehouse import open_warehouse
     from pigeon_rec.warehouse import retain as drop_old
@@ -73,12 +73,13 @@ def retain(
     warehouse, _ = warehouse_files(night_settings(config, work_dir))
     with open_warehouse(warehouse, create=False) as connection:
         kept = drop_old(connection, keep_days)
-    _tell("retain", {"dropped": list(kept.dropped), "pictures": kept.pictures}, as_json=as_json)
+    facts = {"dropped": list(kept.dropped), "pictures": kept.pictures}
+    print_result("retain", facts, as_json=as_json)
 
 
 @app.command()
 def gc(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
-    """Remove picture files that nothing refers to, and free space inside the warehouse file."""
+    """Remove unreferenced image files and free space inside the warehouse file."""
     import dataclasses
 
     from pigeon_rec.nightly.steps import night_settings, warehouse_files
@@ -86,11 +87,4 @@ def gc(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False)
 
     settings = night_settings(config, work_dir)
     collected = collect_garbage(*warehouse_files(settings), images=settings.warehouse.images)
-    _tell("gc", dataclasses.asdict(collected), as_json=as_json)
-
-
-def _tell(title: str, facts: dict[str, object], *, as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        print_summary(title, facts)
+    print_result("gc", dataclasses.asdict(collected), as_json=as_json)

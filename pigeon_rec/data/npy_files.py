@@ -146,7 +146,7 @@ def _check_instructions(data: bytes) -> None:
             raise _Refused(f"it asks for {argument} places of memory in {len(data)} bytes")
 
 
-class _SafeUnpickler(Unpickler):
+class _SafeUnpickler(Unpickler):  # noqa: S301 - the restricted unpickler itself
     """An unpickler that knows the names in `_KNOWN`, and for each a constructor that checks."""
 
     def find_class(self, module: str, name: str) -> Any:

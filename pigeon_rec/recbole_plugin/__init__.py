@@ -1,6 +1,6 @@
-"""RecBole beside pigeon_rec; the only package that imports it.
+"""The RecBole model wrapper and its tools; the only package that imports RecBole.
 
-Importing this package is light: RecBole and torch are loaded when one of its names is first used.
+RecBole and torch are loaded when one of the names below is first used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
     "run_pigeon_recbole",
 ]
 
-_HOMES = {
+_MODULES = {
     "PigeonRecommender": "recommender",
     "export_model_top_k": "model_top_k",
     "export_top_k": "top_k",
@@ -32,6 +32,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""RecBole's own models by name, and which of them can be wrapped."""
+"""RecBole's own models: finding one by name, which can be wrapped, and scoring all items."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import re
 from typing import Any, Final
 
 import torch
+from recbole.data.interaction import Interaction
 from recbole.utils import ModelType, get_model
+from torch import Tensor
 
 from pigeon_rec.errors import ConfigError
 
-__all__ = ["DEFAULT_LOCATION", "base_model_class", "recbole_model_class"]
+__all__ = ["base_model_class", "recbole_model_class", "score_all_items"]
 
-DEFAULT_LOCATION: Final = "pigeon_base_model"
-
+_LOCATION: Final = "pigeon_base_model"
+_PAIRS: Final = 1 << 18  # pairs scored at once by models without a full sort
 _PACKAGES = ("general_recommender", "sequential_recommender")
 _USABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.SEQUENTIAL)
 
-# RecBole picks data set, data loader or trainer of these by the model's own name, so that they
-# cannot be trained under ours.
+# RecBole looks up the data set, data loader or trainer of these by the model's name, so they cannot
+# be trained under the wrapper's name.
 _NAMED_LOADER = {
     *("CDAE", "DiffRec", "ENMF", "LDiffRec", "MacridVAE", "MultiDAE", "MultiVAE", "RaCT", "RecVAE")
 }
@@ -30,25 +32,25 @@ _NAMED_DATASET = {"DIEN", "GRU4RecKG", "KSR"}
 
 
 def base_model_class(name: Any) -> type[Any]:
-    """The general or sequential model of RecBole that a wrapper can stand on.
+    """Returns RecBole's general or sequential model of that name, if it can be wrapped.
 
     Raises:
-        ConfigError: RecBole has no such model, it is of another type (context-aware, knowledge),
-            or RecBole trains it by parts that belong to its name.
+        ConfigError: RecBole has no such model, it is of another type (context-aware,
+            knowledge-based), or RecBole trains it with parts looked up by its name.
     """
-    model = recbole_model_class(name, location=DEFAULT_LOCATION, packages=_PACKAGES)
+    model = recbole_model_class(name, location=_LOCATION, packages=_PACKAGES)
     remedy = "Choose a general or sequential model such as BPR, LightGCN, SASRec or GRU4Rec"
     if model.type not in _USABLE:
         raise ConfigError(
             f"{name} is a {model.type.name.lower()} model and cannot be wrapped",
-            location=DEFAULT_LOCATION,
+            location=_LOCATION,
             remedy=remedy,
         )
     if name in _NAMED_LOADER | _NAMED_TRAINER | _NAMED_DATASET:
         raise ConfigError(
             f"RecBole trains {name} with a data set, data loader or trainer of its own, found by "
             "the model's name, so it cannot be wrapped",
-            location=DEFAULT_LOCATION,
+            location=_LOCATION,
             remedy=remedy,
         )
     return model
@@ -57,20 +59,20 @@ def base_model_class(name: Any) -> type[Any]:
 def recbole_model_class(
     name: Any, *, location: str, packages: tuple[str, ...] = ("general_recommender",)
 ) -> type[Any]:
-    """RecBole's model class of that name.
+    """Returns RecBole's model class of that name.
 
     Args:
-        name: As RecBole spells it, capitals included.
+        name: As RecBole spells it; capitals matter.
         location: The setting that names it, for the message.
-        packages: Of `recbole.model`, to look for a similar name in.
+        packages: Packages of `recbole.model` to search for a similar name.
 
     Raises:
-        ConfigError: There is none; the message names the nearest.
+        ConfigError: There is none; the message suggests the most similar name.
     """
     try:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name):
-            raise ValueError(name)  # never let an import path through
-        # One of RecBole's modules switches autograd's checks on for everybody as it is imported.
+            raise ValueError(name)  # an import path, for example
+        # One of RecBole's modules turns on autograd's anomaly detection when it is imported.
         with torch.autograd.set_detect_anomaly(False):
             model: type[Any] = get_model(name)
     except (ValueError, AttributeError, ImportError) as error:
@@ -80,6 +82,30 @@ def recbole_model_class(
             remedy=f"{_hint(str(name), packages)}Use a model such as BPR, LightGCN or ItemKNN",
         ) from error
     return model
+
+
+def score_all_items(model: Any, rows: Interaction, item_field: str, n_items: int) -> Tensor:
+    """Scores every item for each row, float32 `[rows, n_items]`, by RecBole's internal item ids.
+
+    Args:
+        model: A model of RecBole.
+        rows: What the model's `full_sort_predict` takes.
+        item_field: Name of the item id field.
+        n_items: Number of items, padding included.
+    """
+    try:
+        scores = model.full_sort_predict(rows)
+    except NotImplementedError:  # NeuMF, for example: score pair by pair
+        items = torch.arange(n_items, device=model.device)
+        row_of = torch.arange(len(rows), device=model.device).repeat_interleave(n_items)
+        item_of = items.repeat(len(rows))
+        parts = []
+        for start in range(0, len(row_of), _PAIRS):
+            pairs = rows[row_of[start : start + _PAIRS]]
+            pairs.update(Interaction({item_field: item_of[start : start + _PAIRS]}))
+            parts.append(model.predict(pairs))
+        scores = torch.cat(parts)
+    return torch.as_tensor(scores).view(len(rows), n_items)
 
 
 def _hint(name: str, packages: tuple[str, ...]) -> str:

@@ -1,19 +1,19 @@
 """Checkpoints that hold plain values only, so that reading one never runs code.
 
-RecBole pickles its whole `Config` into a checkpoint, by a pickle protocol that torch's restricted
-reader (`weights_only`, the default since torch 2.6) does not take: what RecBole 1.2.1 saves, it
-cannot load. Ours keeps RecBole's keys and file, but the configuration is a mapping of plain values
-with a note to rebuild it. `torch.load` as RecBole calls it then reads the file with the check on.
+RecBole pickles its whole `Config` into a checkpoint, with a protocol that torch's restricted
+unpickler (`weights_only`, the default since torch 2.6) rejects: RecBole 1.2.1 cannot load its own
+checkpoints. Ours have RecBole's keys, but the configuration is a mapping of plain values and a call
+that rebuilds it, so that `torch.load`, as RecBole calls it, reads the file in restricted mode.
 
-One name is added to what torch's reader may call: `restore_config`. `Config` itself is not, on
-purpose: its constructor runs `eval` on the text it is given.
+The one function added to torch's safe globals is `restore_config`. `Config` itself is not, because
+its constructor calls `eval` on text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: TID251 - what torch raises at a refusal
+from pickle import UnpicklingError  # noqa: TID251 - what torch raises when it refuses a file
 from typing import Any, Final
 
 import torch
@@ -29,13 +29,13 @@ _ENUMS: Final[Mapping[str, type[Any]]] = {
     "MODEL_INPUT_TYPE": InputType,
     "eval_type": EvaluatorType,
 }
-# RecBole reads these files by pickle: a checkpoint must not choose them.
-_FILES_OF_PICKLES: Final = ("dataset_save_path", "dataloaders_save_path")
-_PROTOCOL: Final = 2  # the one that torch's restricted reader knows
+# RecBole unpickles the files that these settings name: a checkpoint must not choose them.
+_PICKLE_SETTINGS: Final = ("dataset_save_path", "dataloaders_save_path")
+_PROTOCOL: Final = 2  # the one that torch's restricted unpickler supports
 
 
 class SavedConfig:
-    """Stands for a `Config` inside a checkpoint; comes back as a `Config` when that is read."""
+    """A `Config` as plain values, for a checkpoint; unpickling it gives a `Config`."""
 
     def __init__(self, config: Config) -> None:
         self._values = {key: _plain(key, value) for key, value in config.final_config_dict.items()}
@@ -45,16 +45,18 @@ class SavedConfig:
 
 
 def restore_config(values: Mapping[str, Any]) -> Config:
-    """A RecBole configuration of these values; nothing of them is evaluated.
+    """Rebuilds a RecBole configuration from plain values, without evaluating any of them.
 
     Args:
-        values: `final_config_dict` of the saved one, enumerations by name, device by its text.
+        values: The saved `final_config_dict`; enumerations are given by name, the device as text.
 
     Raises:
-        ModelError: `values` is no mapping, or names an enumeration member that does not exist.
+        ModelError: `values` is not a mapping, or names an enumeration member that does not exist.
     """
     if not isinstance(values, Mapping):
-        raise ModelError(f"a saved configuration is a mapping, received {type(values).__name__}")
+        raise ModelError(
+            f"a saved configuration must be a mapping, received {type(values).__name__}"
+        )
     config = Config.__new__(Config)  # never its constructor, which evaluates text
     config.compatibility_settings()
     config._init_parameters_category()
@@ -62,7 +64,7 @@ def restore_config(values: Mapping[str, Any]) -> Config:
     config.final_config_dict = {key: _restored(key, value) for key, value in values.items()}
     for key in ("model", "dataset"):
         setattr(config, key, config.final_config_dict.get(key))
-    config.final_config_dict.update(dict.fromkeys(_FILES_OF_PICKLES))
+    config.final_config_dict.update(dict.fromkeys(_PICKLE_SETTINGS))
     return config
 
 
@@ -70,8 +72,8 @@ def save_checkpoint(trainer: Any, epoch: int, path: str | Path) -> None:
     """Writes RecBole's checkpoint of a trainer, with the configuration as plain values.
 
     Args:
-        trainer: RecBole's, with model, optimizer and progress.
-        epoch: Finished epochs less one; -1 before the first.
+        trainer: RecBole's trainer.
+        epoch: Index of the last finished epoch; -1 before the first.
         path: File to write.
     """
     state = {
@@ -87,32 +89,32 @@ def save_checkpoint(trainer: Any, epoch: int, path: str | Path) -> None:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint that `save_checkpoint` wrote, on the CPU; refuses any other code.
+    """Reads a checkpoint that `save_checkpoint` wrote, on the CPU.
 
     Raises:
-        ModelError: There is no file, it is damaged, or it holds more than plain values.
+        ModelError: The file is missing or damaged, or holds more than plain values.
     """
     try:
-        # Not as a context: leaving it would take the name away from RecBole's own loader.
+        # Not as a context manager: RecBole's own loader needs the registration too.
         torch.serialization.add_safe_globals([restore_config])
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not isinstance(state.get("config"), Config):
-            raise ModelError("it holds no RecBole configuration of ours")
+            raise ModelError("it holds no configuration of the wrapper")
     except (OSError, RuntimeError, EOFError, UnpicklingError, ModelError) as error:
         raise ModelError(
             f"the checkpoint cannot be read: {str(error).splitlines()[0][:300]}",
             location=str(path),
-            remedy="Give a checkpoint of PigeonRecommender; one of plain RecBole runs code "
-            "when it is read, and is refused",
+            remedy="Give a checkpoint of PigeonRecommender; one of plain RecBole is refused, "
+            "because reading it could run code",
         ) from error
     return state
 
 
 def _plain(key: str, value: Any) -> Any:
-    """The value as numbers, texts, lists and mappings; anything else is a defect of a setting.
+    """Converts a value to numbers, strings, lists and mappings.
 
     Raises:
-        ModelError: The value is of another type.
+        ModelError: The value cannot be converted.
     """
     if isinstance(value, torch.device):
         return str(value)
@@ -129,9 +131,9 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(key, part) for part in value]
     raise ModelError(
-        f"the setting {key} holds {type(value).__name__}, which a checkpoint cannot keep",
+        f"the setting {key} is of type {type(value).__name__}, which a checkpoint cannot hold",
         location=key,
-        remedy="Use numbers, texts, lists and mappings in RecBole's config",
+        remedy="Use numbers, strings, lists and mappings in RecBole's configuration",
     )
 
 
@@ -142,6 +144,6 @@ def _restored(key: str, value: Any) -> Any:
     if key in _ENUMS and isinstance(value, str):
         member = _ENUMS[key].__members__.get(value)
         if member is None:
-            raise ModelError(f"{value!r} is no {_ENUMS[key].__name__}", location=key)
+            raise ModelError(f"{value!r} is not a {_ENUMS[key].__name__}", location=key)
         return member
     return value

@@ -1,18 +1,18 @@
-"""What pictures add to ranking: base, base + item visuals, base + personalised visuals.
+"""What visuals add to ranking: base, base + item visuals, base + personalised visuals.
 
-Every user's newest interaction is the test, the one before it the validation. A base model is
-trained once per seed by RecBole alone, stopped where *its own* validation NDCG is best, and is then
-ranked three times over the same parameters: by itself, with the pictures that everybody sees, and
-with those that a night has drawn for the user from what is older than the test. So the base has
-every advantage, and whatever the rows differ by comes from the pictures. Their weight is the
-smallest of `WEIGHTS`, 0 among them, whose validation NDCG@10 is the best or within its error.
+Leave-one-out split: each user's newest interaction is the test, the one before it the validation. A
+base model is trained once per seed by RecBole alone, with early stopping on its own validation
+NDCG, and evaluated three times with the same parameters: alone, with the item images, and with the
+assets that a night made from interactions older than the test. All differences therefore come from
+the visuals. Their weight is the smallest of `WEIGHTS` whose validation NDCG@10 is within one
+standard error of the best.
 
-Each result is a file of one rank per user; what is there is not computed again.
+Each result is a file with one rank per user; existing files are not recomputed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,14 +22,16 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 from recbole.config import Config
-from recbole.data import create_dataset, data_preparation
 from recbole.trainer import Trainer
-from recbole.utils import get_trainer, init_seed
+from recbole.utils import get_trainer
 
-from pigeon_rec.recbole_plugin._sandbox import dok_matrix_update, sandbox
 from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
+from pigeon_rec.recbole_plugin.run import load_data
+from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update, sandbox
+from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, top_k_rows
+from pigeon_rec.runtime.files import write_parquet
 
 __all__ = [
     "BASES",
@@ -37,10 +39,10 @@ __all__ = [
     "WEIGHTS",
     "Experiment",
     "largest_difference",
+    "one_standard_error_rule",
     "rank_base",
     "rank_visual",
     "recommended",
-    "smallest_of_the_best",
 ]
 
 RANK_SCHEMA: Final = pl.Schema({"user_id": pl.String(), "rank": pl.Int64()})
@@ -64,10 +66,10 @@ BASES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "GRU4Rec": {**_SMALL_SEQUENCES, "embedding_size": 32},
 }
-"""Settings of each base for one CPU core: small, with negative sampling."""
+"""RecBole settings of each base: small enough for one CPU core, with negative sampling."""
 
 WEIGHTS: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0)
-"""Weights of the affinity that are tried on the validation items."""
+"""Weights of the affinity to choose from on the validation items."""
 
 _SHARED: Final[Mapping[str, Any]] = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
@@ -92,13 +94,13 @@ _SHARED: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where the experiment reads and writes.
+    """Paths and settings of an experiment.
 
     Attributes:
-        folder: Of its results and checkpoints.
+        folder: Folder of results and checkpoints.
         data_path: Folder of data sets in RecBole's atomic files.
         dataset: Name of the data set.
-        overrides: RecBole settings that replace the experiment's, per base.
+        overrides: RecBole settings per base that override the experiment's.
     """
 
     folder: Path
@@ -106,7 +108,7 @@ class Experiment:
     dataset: str
     overrides: Mapping[str, Mapping[str, Any]]
 
-    def settings(self, base: str, seed: int, **ours: Any) -> dict[str, Any]:
+    def settings(self, base: str, seed: int, **pigeon: Any) -> dict[str, Any]:
         """RecBole's `config_dict` of one run."""
         return {
             **_SHARED,
@@ -116,7 +118,7 @@ class Experiment:
             "checkpoint_dir": str((self.folder / "checkpoints").resolve()),
             "seed": seed,
             "pigeon_base_model": base,
-            **ours,
+            **pigeon,
         }
 
     def checkpoint(self, base: str, seed: int) -> Path:
@@ -128,10 +130,8 @@ class Experiment:
         return self.folder / "ranks" / f"{self.dataset}-{base}-{seed}-{variant}.parquet"
 
 
-def rank_base(
-    experiment: Experiment, base: str, seed: int, on_epoch: Callable[[int, int], None] | None = None
-) -> pl.DataFrame:
-    """Trains the base by itself and ranks every user's test item; `RANK_SCHEMA`."""
+def rank_base(experiment: Experiment, base: str, seed: int) -> pl.DataFrame:
+    """Trains the base alone and ranks every user's test item; returns rows of `RANK_SCHEMA`."""
     path = experiment.ranks(base, seed, "base")
     if path.is_file() and experiment.checkpoint(base, seed).is_file():
         return pl.read_parquet(path)
@@ -141,85 +141,74 @@ def rank_base(
         )
         model = PigeonRecommender(config, train.dataset)
         trainer = _trainer(config, model, experiment.checkpoint(base, seed))
-        trainer.fit(
-            train,
-            valid,
-            verbose=False,
-            callback_fn=lambda epoch, _: on_epoch and on_epoch(epoch + 1, trainer.epochs),
-        )
+        trainer.fit(train, valid, verbose=False)
         trainer.tensorboard.close()
         state = read_checkpoint(trainer.saved_model_file)
         model.load_state_dict(state["state_dict"])
         model.load_other_parameter(state["other_parameter"])
         ranks = _ranks(trainer, model, dataset, test)
-    return _written(ranks, path)
+    write_parquet(ranks, path)
+    return ranks
 
 
 def rank_visual(
-    experiment: Experiment, base: str, seed: int, variant: str, **ours: Any
+    experiment: Experiment, base: str, seed: int, variant: str, **pigeon: Any
 ) -> pl.DataFrame:
-    """Ranks with pictures over the parameters that `rank_base` trained; `RANK_SCHEMA`.
+    """Ranks with visuals, with the parameters that `rank_base` trained.
 
     Args:
-        experiment: Where to read and write.
+        experiment: Paths and settings.
         base: Name of the base.
         seed: Of its training.
-        variant: Names the file of ranks.
-        ours: `pigeon_*` settings of the variant.
+        variant: Name of the variant, part of the result file's name.
+        pigeon: `pigeon_*` settings of the variant.
+
+    Returns:
+        Rows of `RANK_SCHEMA`, and the weight as a column `weight`.
     """
     path = experiment.ranks(base, seed, variant)
     if path.is_file():
         return pl.read_parquet(path)
     with sandbox(experiment.folder / "work"):
-        model, trainer, dataset, valid, test = _trained(experiment, base, seed, ours)
-        if "pigeon_visual_weight" not in ours:
+        model, trainer, dataset, valid, test = _trained(experiment, base, seed, pigeon)
+        if "pigeon_visual_weight" not in pigeon:
             _choose_weight(model, trainer, dataset, valid)
         ranks = _ranks(trainer, model, dataset, test)
         trainer.tensorboard.close()
-    return _written(ranks.with_columns(weight=pl.lit(model.weight())), path)
+    ranks = ranks.with_columns(weight=pl.lit(model.weight()))
+    write_parquet(ranks, path)
+    return ranks
 
 
 def recommended(
     experiment: Experiment, base: str, seed: int, k: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What a model with item visuals recommends before the test, and the test.
+    """Recommendations of a base with item visuals, from interactions older than the test.
 
     Returns:
-        `user_id, item_id, score f32, rank i32`, best first and nothing chosen before among them,
-        and the test interactions, `user_id, item_id`.
+        `user_id, item_id, score f32, rank i32`, best first, without items already seen; and the
+        test interactions, `user_id, item_id`.
     """
     with sandbox(experiment.folder / "work"):
         model, trainer, dataset, _, test = _trained(experiment, base, seed, {})
         parts = list(_scored(trainer, model, test))
         trainer.tensorboard.close()
-    users = torch.cat([users for users, _, _ in parts])
-    truth = torch.cat([items for _, items, _ in parts])
-    best = [scores.topk(k) for _, _, scores in parts]
-    top = pl.DataFrame(
-        {
-            "user_id": _tokens(dataset, dataset.uid_field, users.repeat_interleave(k)),
-            "item_id": _tokens(
-                dataset, dataset.iid_field, torch.cat([one.indices.flatten() for one in best])
-            ),
-            "score": torch.cat([one.values.flatten() for one in best]).numpy(),
-            "rank": torch.arange(1, k + 1).repeat(len(users)).numpy(),
-        }
-    )
-    held_out = pl.DataFrame(
-        {
-            "user_id": _tokens(dataset, dataset.uid_field, users),
-            "item_id": _tokens(dataset, dataset.iid_field, truth),
-        }
-    )
-    return top.cast({"score": pl.Float32(), "rank": pl.Int32()}), held_out
+    item_ids = _tokens(dataset, dataset.iid_field, torch.arange(dataset.item_num))
+    top, held_out = [pl.DataFrame(schema=TOP_K_SCHEMA)], []
+    for users, positives, scores in parts:
+        user_ids = _tokens(dataset, dataset.uid_field, users)
+        top.append(top_k_rows(user_ids, item_ids, scores.numpy(), k))
+        tests = _tokens(dataset, dataset.iid_field, positives)
+        held_out.append(pl.DataFrame({"user_id": user_ids, "item_id": tests}))
+    return pl.concat(top), pl.concat(held_out)
 
 
 def largest_difference(experiment: Experiment, base: str, seed: int) -> float:
-    """Between all test scores of RecBole's own model and of the wrapper, trained alike.
+    """Returns the largest absolute difference between the test scores of wrapper and base.
 
-    For data sets without pictures, where the wrapper must be its base: 0 exactly.
+    Both are trained with the same seed, on a data set without item vectors: it must be exactly 0.
     """
-    found = []
+    results = []
     for wrapped in (False, True):
         with sandbox(experiment.folder / "work"):
             settings = experiment.settings(base, seed)
@@ -232,23 +221,19 @@ def largest_difference(experiment: Experiment, base: str, seed: int) -> float:
             trainer = _trainer(config, model, experiment.folder / "unused")
             trainer.fit(train, valid, verbose=False, saved=False)
             trainer.tensorboard.close()
-            found.append(torch.cat([scores for _, _, scores in _scored(trainer, model, test)]))
-    own, ours = found
-    both = torch.isfinite(own)
-    if not torch.equal(both, torch.isfinite(ours)):
+            results.append(torch.cat([scores for _, _, scores in _scored(trainer, model, test)]))
+    base_scores, wrapper_scores = results
+    finite = torch.isfinite(base_scores)
+    if not torch.equal(finite, torch.isfinite(wrapper_scores)):
         return float("inf")
-    return float((own[both] - ours[both]).abs().max())
+    return float((base_scores[finite] - wrapper_scores[finite]).abs().max())
 
 
 def _data(
     settings: Mapping[str, Any], dataset_name: str, model_class: Any = PigeonRecommender
 ) -> tuple[Any, Any, Any]:
     config = Config(model=model_class, dataset=dataset_name, config_dict=dict(settings))
-    init_seed(config["seed"], config["reproducibility"])
-    dataset = create_dataset(config)
-    loaders = data_preparation(config, dataset)
-    init_seed(config["seed"], config["reproducibility"])
-    return config, dataset, loaders
+    return config, *load_data(config)
 
 
 def _trainer(config: Any, model: Any, checkpoint: Path) -> Trainer:
@@ -258,11 +243,11 @@ def _trainer(config: Any, model: Any, checkpoint: Path) -> Trainer:
 
 
 def _trained(
-    experiment: Experiment, base: str, seed: int, ours: Mapping[str, Any]
+    experiment: Experiment, base: str, seed: int, pigeon: Mapping[str, Any]
 ) -> tuple[PigeonRecommender, Trainer, Any, Any, Any]:
-    """The wrapper with `ours` over the trained base; call inside the sandbox."""
+    """The wrapper with these settings around the trained base; call it inside the sandbox."""
     config, dataset, (train, valid, test) = _data(
-        experiment.settings(base, seed, **ours), experiment.dataset
+        experiment.settings(base, seed, **pigeon), experiment.dataset
     )
     model = PigeonRecommender(config, train.dataset)
     state = read_checkpoint(experiment.checkpoint(base, seed))
@@ -274,28 +259,28 @@ def _trained(
 
 
 def _choose_weight(model: PigeonRecommender, trainer: Any, dataset: Any, valid: Any) -> None:
-    """Sets the weight by the validation items' NDCG@10."""
-    found = []
+    """Sets the weight by the NDCG@10 of the validation items."""
+    ndcg = []
     for weight in WEIGHTS:
         model.visual_weight.fill_(weight)
         rank = _ranks(trainer, model, dataset, valid)["rank"].to_numpy()
-        found.append(np.where(rank <= 10, 1.0 / np.log2(rank + 1.0), 0.0))
-    model.visual_weight.fill_(WEIGHTS[smallest_of_the_best(np.stack(found))])
+        ndcg.append(np.where(rank <= 10, 1.0 / np.log2(rank + 1.0), 0.0))
+    model.visual_weight.fill_(WEIGHTS[one_standard_error_rule(np.stack(ndcg))])
 
 
-def smallest_of_the_best(values: NDArray[np.float64]) -> int:
-    """The first row that is no worse than the best one by more than chance would have it.
+def one_standard_error_rule(values: NDArray[np.float64]) -> int:
+    """Returns the first row whose mean is within one standard error of the best mean.
 
-    The rule of one standard error (Breiman et al., Classification and Regression Trees, 1984,
-    section 3.4.3), with the error of the paired difference: among weights that validation cannot
-    tell apart, the smallest departs least from the base.
+    Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, with the standard
+    error of the paired difference. Rows are weights in ascending order, so the result is the
+    smallest weight that the validation does not distinguish from the best.
 
     Args:
-        values: One row a weight, one column a user, `[weights, users]`.
+        values: `[weights, users]`.
     """
-    behind = values[values.mean(axis=1).argmax()] - values
-    error = behind.std(axis=1) / np.sqrt(values.shape[1])
-    return int(np.argmax(behind.mean(axis=1) <= error))
+    shortfall = values[values.mean(axis=1).argmax()] - values
+    error = shortfall.std(axis=1) / np.sqrt(values.shape[1])
+    return int(np.argmax(shortfall.mean(axis=1) <= error))
 
 
 @torch.no_grad()
@@ -312,24 +297,18 @@ def _scored(
 
 
 def _ranks(trainer: Any, model: Any, dataset: Any, test: Any) -> pl.DataFrame:
-    """Rank of every user's one test item, from 1; of equal scores half stand before it."""
-    users, ranks = [], []
-    for who, positives, scores in _scored(trainer, model, test):
+    """Rank of every user's one test item, from 1; half of the tied items count as better."""
+    parts = [pl.DataFrame(schema=RANK_SCHEMA)]
+    for users, positives, scores in _scored(trainer, model, test):
         own = scores.gather(1, positives.unsqueeze(-1))
-        above = (scores > own).sum(1)
-        equal = (scores == own).sum(1) - 1
-        users += _tokens(dataset, dataset.uid_field, who)
-        ranks += (above + equal // 2 + 1).tolist()
-    return pl.DataFrame({"user_id": users, "rank": ranks}, schema=RANK_SCHEMA).sort("user_id")
+        better = (scores > own).sum(1)
+        tied = (scores == own).sum(1) - 1
+        ranks = pl.Series("rank", (better + tied // 2 + 1).numpy())
+        parts.append(
+            pl.DataFrame([_tokens(dataset, dataset.uid_field, users).alias("user_id"), ranks])
+        )
+    return pl.concat(parts).sort("user_id")
 
 
-def _tokens(dataset: Any, field: str, ids: torch.Tensor) -> list[str]:
-    return [str(token) for token in dataset.id2token(field, ids.numpy())]
-
-
-def _written(ranks: pl.DataFrame, path: Path) -> pl.DataFrame:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    ranks.write_parquet(temporary)
-    temporary.replace(path)
-    return ranks
+def _tokens(dataset: Any, field: str, ids: torch.Tensor) -> pl.Series:
+    return pl.Series(dataset.id2token(field, ids.numpy()), dtype=pl.String())

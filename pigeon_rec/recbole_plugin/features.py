@@ -2,8 +2,8 @@
 
 `<dataset>.visual` has a token field of item ids and a `float_seq` field of vectors. RecBole loads
 it by `additional_feat_suffix`, maps its ids to those of the items by `alias_of_item_id`, and makes
-it a matrix by `preload_weight`. A vector is the picture's, or with captions the picture's and the
-caption's behind it, so that two items are near if they look alike, mean alike, or both.
+it a matrix by `preload_weight`. A vector is the embedding of the item's image, optionally
+concatenated with that of its caption.
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ __all__ = [
     "write_interactions",
 ]
 
-_DIGITS = 6  # of a unit vector's numbers: an angle of less than a ten-thousandth of a degree
-_FORBIDDEN = r"[\t\n\r\"]"  # what an atomic file cannot hold
+_DIGITS = 6  # significant digits; the error is below a ten-thousandth of a degree
+_FORBIDDEN = r"[\t\n\r\"]"  # characters that an atomic file cannot hold
 
 
 @dataclass(frozen=True)
 class Captions:
-    """How captions enter item vectors.
+    """How captions are added to item vectors.
 
     Attributes:
-        encode: Texts to unit vectors float32 `[n, dim]`.
-        weight: Length of a caption's vector beside the picture's, which is 1.
+        encode: Text encoder, texts to unit vectors float32 `[n, dim]`.
+        weight: Norm of a caption's vector before normalisation; that of an image's vector is 1.
     """
 
     encode: Callable[[Sequence[str]], npt.NDArray[np.float32]]
     weight: float
 
-    def behind(
-        self, pictures: npt.NDArray[np.float32], texts: Sequence[str]
+    def append_to(
+        self, image_vectors: npt.NDArray[np.float32], texts: Sequence[str]
     ) -> npt.NDArray[np.float32]:
-        """Unit vectors of pictures and captions, float32 `[n, 2 dim]`.
+        """Concatenates image and caption vectors to unit vectors, float32 `[n, 2 dim]`.
 
         Args:
-            pictures: Unit vectors `[n, dim]`.
-            texts: One a picture; an item without one has its picture alone.
+            image_vectors: Unit vectors `[n, dim]`.
+            texts: Caption of each item; a blank one adds zeros.
         """
-        told = np.array([bool(text.strip()) for text in texts])
-        captions = self.encode(texts) * (self.weight * told)[:, None]
-        both = np.concatenate([pictures, captions], axis=1)
+        has_text = np.array([bool(text.strip()) for text in texts])
+        captions = self.encode(texts) * (self.weight * has_text)[:, None]
+        both = np.concatenate([image_vectors, captions], axis=1)
         unit: npt.NDArray[np.float32] = both / np.linalg.norm(both, axis=1, keepdims=True)
         return unit.astype(np.float32)
 
 
 @dataclass(frozen=True)
 class FeatureSummary:
-    """What was written.
+    """Summary of a written feature file.
 
     Attributes:
         path: The file of item vectors.
-        items: Rows in it.
+        items: Number of rows.
         dimensions: Length of a vector.
-        problems: Items that have no vector: their picture is missing, broken or unknown.
+        problems: Items without a vector: the image is missing or broken, or the item is unknown.
     """
 
     path: Path
@@ -82,8 +82,7 @@ class FeatureSummary:
 
 
 def write_dataset(
-    data_path: Path,
-    dataset: str,
+    folder: Path,
     *,
     catalogue: str = "bundled",
     interactions: str | None = None,
@@ -91,32 +90,31 @@ def write_dataset(
     suffix: str = "visual",
     captions: float = 0.0,
 ) -> FeatureSummary:
-    """Writes the item vectors of a RecBole data set, and first, if asked, its `.inter` file.
+    """Writes the item vectors of a RecBole data set, and optionally its `.inter` file before them.
 
     Args:
-        data_path: RecBole's folder of data sets.
-        dataset: Name of the data set.
+        folder: Folder of the data set, `<data_path>/<dataset>` in RecBole's terms.
         catalogue: `bundled` or the path of an `items.parquet`.
-        interactions: `bundled`, parquet or `.inter`; `None` takes the data set's own.
-        model: Name or folder of the model whose encoder sees the pictures.
-        suffix: Of the written file.
-        captions: Length of a caption's vector beside the picture's, which is 1; 0 leaves captions
-            out. A caption is the item's `semantics`.
+        interactions: `bundled`, parquet or `.inter`, written as the data set's `.inter` file;
+            `None` keeps the existing one.
+        model: Name or folder of the model whose scorer encodes the images.
+        suffix: Suffix of the written file.
+        captions: Weight of captions, see `Captions`; 0 leaves them out. An item's caption is its
+            `semantics`.
 
     Raises:
-        PigeonError: An input cannot be read, or no item has a picture.
+        PigeonError: An input cannot be read, or no item has an image.
     """
     items = load_catalogue(catalogue)
-    home = data_path / dataset
-    inter = home / f"{dataset}.inter"
+    inter = folder / f"{folder.name}.inter"
     if interactions is not None:
         write_interactions(load_interactions(interactions, items)[0], inter)
     item_ids = atomic_item_ids(inter)
-    encoder = load_scorer(model)
-    cache = EmbeddingCache(data_path / "embeddings.parquet", encoder.encoder_id)
-    path = home / f"{dataset}.{suffix}"
-    told = Captions(encoder.encode_texts, captions) if captions else None
-    return write_features(item_ids, items, encoder.encode_images, cache, path, captions=told)
+    scorer = load_scorer(model)
+    cache = EmbeddingCache(folder.parent / "embeddings.parquet", scorer.encoder_id)
+    path = folder / f"{folder.name}.{suffix}"
+    added = Captions(scorer.encode_texts, captions) if captions else None
+    return write_features(item_ids, items, scorer.encode_images, cache, path, captions=added)
 
 
 def write_features(
@@ -126,27 +124,25 @@ def write_features(
     cache: EmbeddingCache,
     path: Path,
     *,
-    settings: PigeonSettings | None = None,
     captions: Captions | None = None,
 ) -> FeatureSummary:
-    """Writes the vectors of items whose pictures the catalogue has.
+    """Writes the vectors of the items that have an image in the catalogue.
 
-    Only ids in `item_ids` are written: RecBole gives every id of an alias field a place among the
-    items, so an id without interactions would become a candidate.
+    Only ids in `item_ids` are written: RecBole makes every id of an alias field an item, so an id
+    without interactions could be recommended.
 
     Args:
         item_ids: Items of the data set.
-        catalogue: Where their pictures are.
+        catalogue: Source of the images.
         encode: The image encoder.
-        cache: Vectors of pictures seen before.
+        cache: Cache of image vectors.
         path: `<folder>/<dataset>/<dataset>.<suffix>`.
-        settings: Field names, by default those of `properties.yaml`.
-        captions: How captions enter; None leaves them out.
+        captions: How captions are added; None leaves them out.
 
     Raises:
-        InteractionError: No item of the data set has a picture.
+        InteractionError: No item of the data set has an image.
     """
-    names = settings or PigeonSettings.of({})
+    names = PigeonSettings.of({})
     known = [
         item for item, code in zip(item_ids, catalogue.code_of(item_ids), strict=True) if code >= 0
     ]
@@ -154,14 +150,14 @@ def write_features(
     usable = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0) if known else np.zeros(0, int)
     if not len(usable):
         raise InteractionError(
-            f"none of the {len(item_ids)} items of the data set has a picture in the catalogue",
+            f"none of the {len(item_ids)} items of the data set has an image in the catalogue",
             location=str(path),
             remedy="Give the catalogue whose item_id are the tokens of the .inter file",
         )
     chosen = vectors[usable]
     if captions is not None:
         texts = catalogue.rows([known[row] for row in usable])["semantics"].fill_null("")
-        chosen = captions.behind(chosen, texts.to_list())
+        chosen = captions.append_to(chosen, texts.to_list())
     rows = pl.DataFrame(
         {
             f"{names.visual_id_field}:token": [known[row] for row in usable],
@@ -170,17 +166,16 @@ def write_features(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     rows.write_csv(path, separator="\t", quote_style="never")
-    strangers = sorted(set(item_ids) - set(known))
-    told = [*problems, *(_stranger(item, path) for item in strangers)]
-    return FeatureSummary(path, len(usable), chosen.shape[1], told)
+    unknown = [_unknown_item(item, path) for item in sorted(set(item_ids) - set(known))]
+    return FeatureSummary(path, len(usable), chosen.shape[1], [*problems, *unknown])
 
 
 def write_interactions(interactions: pl.DataFrame, path: Path) -> None:
     """Writes `user_id, item_id, timestamp` as RecBole's `.inter` file.
 
     Raises:
-        InteractionError: An id holds a character that an atomic file cannot, or reads as a
-            missing value there.
+        InteractionError: An id contains a character that an atomic file cannot hold, or would be
+            read as a missing value.
     """
     for name in ("user_id", "item_id"):
         column = interactions[name]
@@ -199,11 +194,11 @@ def write_interactions(interactions: pl.DataFrame, path: Path) -> None:
     ).write_csv(path, separator="\t", quote_style="never")
 
 
-def atomic_item_ids(path: Path, field: str = "item_id") -> list[str]:
-    """The distinct item tokens of an `.inter` file, sorted.
+def atomic_item_ids(path: Path) -> list[str]:
+    """Returns the distinct item tokens of an `.inter` file, sorted.
 
     Raises:
-        InteractionError: There is no such file, or its header has no `<field>:token`.
+        InteractionError: The file is missing, or its header has no `item_id:token`.
     """
     try:
         rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
@@ -213,7 +208,7 @@ def atomic_item_ids(path: Path, field: str = "item_id") -> list[str]:
             location=str(path),
             remedy="Give the folder and the name of a data set in RecBole's atomic files",
         ) from error
-    header = f"{field}:token"
+    header = "item_id:token"
     if header not in rows.columns:
         raise InteractionError(
             f"the header has no {header}", location=f"{path}, line 1: {', '.join(rows.columns)}"
@@ -226,7 +221,7 @@ def _as_text(vectors: npt.NDArray[np.float32]) -> list[str]:
     return [" ".join(f"{value:.{_DIGITS}g}" for value in row) for row in vectors.tolist()]
 
 
-def _stranger(item: str, path: Path) -> Problem:
+def _unknown_item(item: str, path: Path) -> Problem:
     return Problem(
         "unknown_item", item, str(path), f"item {item!r} is not in the catalogue; it has no vector"
     )

@@ -1,4 +1,4 @@
-"""Who interacted with what, read back from a RecBole data set that is split and numbered."""
+"""Interactions and histories of a RecBole data set, by RecBole's internal ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Histories:
     """The newest interactions of every user.
 
     Attributes:
-        items: int64 `[n_users, length]`, oldest first, 0 behind the last.
+        items: int64 `[n_users, length]`, oldest first, padded with 0.
         lengths: int64 `[n_users]`.
     """
 
@@ -28,20 +28,20 @@ class Histories:
 
     @classmethod
     def of(cls, dataset: Any, max_history: int) -> Histories:
-        """Reads a training set; without timestamps, its own order counts as the order in time."""
+        """Reads a training set; without timestamps, its row order is taken as the order in time."""
         rows = interactions_of(dataset).group_by("user", maintain_order=True)
         newest = rows.agg(pl.col("item").tail(max_history))
         length = max([1, *newest["item"].list.len()])
         items = torch.zeros(dataset.user_num, length, dtype=torch.int64)
         lengths = torch.zeros(dataset.user_num, dtype=torch.int64)
-        for user, chosen in newest.iter_rows():
-            items[user, : len(chosen)] = torch.tensor(chosen)
-            lengths[user] = len(chosen)
+        for user, history in newest.iter_rows():
+            items[user, : len(history)] = torch.tensor(history)
+            lengths[user] = len(history)
         return cls(items, lengths)
 
 
 def interactions_of(dataset: Any) -> pl.DataFrame:
-    """`user i64, item i64, seconds f64 (or null)` by user and time, as RecBole numbers them."""
+    """Returns `user i64, item i64, seconds f64 (or null)`, sorted by user and time."""
     feat = dataset.inter_feat
     time = dataset.time_field if dataset.time_field in feat else None
     columns = {
@@ -56,7 +56,7 @@ def interactions_of(dataset: Any) -> pl.DataFrame:
 
 
 def timestamps_of(rows: pl.DataFrame) -> pl.Expr:
-    """Instants of `interactions_of`; without timestamps, a day from one to the next."""
+    """Timestamps of the rows of `interactions_of`; if they have none, one day apart."""
     order = (
         pl.int_range(pl.len()).over("user").cast(pl.Float64())
         * dt.timedelta(days=1).total_seconds()
@@ -66,7 +66,7 @@ def timestamps_of(rows: pl.DataFrame) -> pl.Expr:
 
 
 def _first_items(dataset: Any, time: str | None) -> pl.DataFrame:
-    """Each user's first item, which sequential data sets hold only as the start of a sequence."""
+    """Each user's first item, which sequential data sets store only inside sequences."""
     feat = dataset.inter_feat
     suffix = dataset.config["LIST_SUFFIX"]
     first = feat[dataset.item_list_length_field] == 1
@@ -82,17 +82,15 @@ def _first_items(dataset: Any, time: str | None) -> pl.DataFrame:
 
 
 def recency_weights(items: Tensor, lengths: Tensor, half_life: float) -> Tensor:
-    """Weight of every interaction: 1 for the newest, half after `half_life` newer ones.
+    """Returns the weight of every interaction, float32 `[batch, length]`, 0 at padding.
 
-    Recency counts interactions, not days: RecBole may have normalised the timestamps.
+    The newest has weight 1. Recency counts interactions, not days, because RecBole may have
+    normalised the timestamps.
 
     Args:
-        items: int64 `[batch, length]`, oldest first, 0 behind the last.
+        items: int64 `[batch, length]`, oldest first, padded with 0.
         lengths: int64 `[batch]`.
-        half_life: In interactions; infinite gives all the same weight.
-
-    Returns:
-        float32 `[batch, length]`, 0 at padding.
+        half_life: Number of newer interactions that halves a weight; infinite for equal weights.
     """
     newer = lengths.unsqueeze(-1) - 1 - torch.arange(items.shape[1], device=items.device)
     weights = torch.pow(0.5, newer.float() / half_life)

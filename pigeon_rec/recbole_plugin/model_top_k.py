@@ -1,4 +1,4 @@
-"""Recommendations for the night from a trained wrapper: every user's best items."""
+"""Recommendations for the night from a saved wrapper: every user's top-K items."""
 
 from __future__ import annotations
 
@@ -12,86 +12,67 @@ import torch
 from recbole.data.interaction import Interaction
 
 from pigeon_rec.recbole_plugin.histories import Histories, interactions_of
-from pigeon_rec.recbole_plugin.run import load_pigeon, no_command_line
-from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, best_columns
+from pigeon_rec.recbole_plugin.run import load_pigeon
+from pigeon_rec.recbole_plugin.sandbox import no_command_line
+from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, top_k_rows
+from pigeon_rec.runtime.files import write_parquet
 
-__all__ = ["export_model_top_k", "model_top_k"]
+__all__ = ["checkpoint_top_k", "export_model_top_k"]
 
 _CELLS: Final = 1 << 23  # scores held at once: 32 MB
 
 
 def export_model_top_k(checkpoint: Path, out: Path, k: int) -> pl.DataFrame:
-    """Writes the best items of every user of a saved wrapper, the nightly plan's recommendations.
+    """Writes `checkpoint_top_k` as parquet, for the night's `recommendations`; returns it."""
+    top = checkpoint_top_k(checkpoint, k)
+    write_parquet(top, out)
+    return top
+
+
+@torch.no_grad()
+def checkpoint_top_k(checkpoint: Path, k: int) -> pl.DataFrame:
+    """Returns the top-K items of every user of a saved wrapper, without items already seen.
 
     Args:
-        checkpoint: What a run of the wrapper has saved.
-        out: Parquet file of `user_id, item_id, score f32, rank i32`.
-        k: Items per user.
+        checkpoint: Saved by a run of the wrapper; its data set must still be at the same path.
+        k: Items per user; fewer for a user who has seen nearly all items.
+
+    Returns:
+        `user_id, item_id, score f32, rank i32`, by user token and rank.
 
     Raises:
         ModelError: The checkpoint cannot be read.
     """
     with no_command_line():
         model, dataset, _ = load_pigeon(checkpoint)
-    top = model_top_k(model, dataset, k)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    top.write_parquet(temporary)
-    temporary.replace(out)
-    return top
-
-
-@torch.no_grad()
-def model_top_k(model: Any, dataset: Any, k: int) -> pl.DataFrame:
-    """The best items of every user, what they have interacted with left out.
-
-    Args:
-        model: A trained wrapper.
-        dataset: RecBole's whole data set, split or not; sequential bases see its newest items.
-        k: Items per user; who has seen nearly all gets fewer.
-
-    Returns:
-        `user_id, item_id, score f32, rank i32`, by user token and rank.
-    """
-    model.eval()
     seen = interactions_of(dataset)
+    # Sequential bases take the newest items as their input sequence.
     histories = Histories.of(dataset, dataset.config["MAX_ITEM_LIST_LENGTH"])
     users = torch.nonzero(histories.lengths).squeeze(-1)
-    parts = [
-        _rows(scores.cpu().numpy(), batch, seen, dataset, k)
-        for batch, scores in _scores(model, dataset, histories, users)
-    ]
-    return pl.concat([pl.DataFrame(schema=TOP_K_SCHEMA), *parts]).sort("user_id", "rank")
+    item_ids = _tokens(dataset, dataset.iid_field, np.arange(dataset.item_num))
+    parts = [pl.DataFrame(schema=TOP_K_SCHEMA)]
+    for batch, scores in _score_batches(model, dataset, histories, users):
+        row_of = {user: row for row, user in enumerate(batch.tolist())}
+        known = seen.filter(pl.col("user").is_in(list(row_of)))
+        scores[known["user"].replace_strict(row_of).to_numpy(), known["item"].to_numpy()] = -np.inf
+        scores[:, 0] = -np.inf  # padding
+        user_ids = _tokens(dataset, dataset.uid_field, batch.numpy())
+        parts.append(top_k_rows(user_ids, item_ids, scores, k))
+    return pl.concat(parts).sort("user_id", "rank")
 
 
-def _scores(
+def _score_batches(
     model: Any, dataset: Any, histories: Histories, users: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[torch.Tensor, Any]]:
+    """Yields users and their scores as an array, float32 `[users, n_items]`."""
     for batch in users.split(max(1, _CELLS // dataset.item_num)):
         columns = {dataset.uid_field: batch}
         if model.sequential:
             columns[model.ITEM_SEQ] = histories.items[batch]
             columns[model.ITEM_SEQ_LEN] = histories.lengths[batch]
-        interaction = Interaction(columns).to(model.device)
-        yield batch, model.full_sort_predict(interaction).view(len(batch), dataset.item_num)
+        scores = model.full_sort_predict(Interaction(columns).to(model.device))
+        yield batch, scores.view(len(batch), dataset.item_num).cpu().numpy()
 
 
-def _rows(
-    scores: Any, users: torch.Tensor, seen: pl.DataFrame, dataset: Any, k: int
-) -> pl.DataFrame:
-    place = {user: row for row, user in enumerate(users.tolist())}
-    known = seen.filter(pl.col("user").is_in(list(place)))
-    scores[known["user"].replace_strict(place).to_numpy(), known["item"].to_numpy()] = -np.inf
-    scores[:, 0] = -np.inf  # padding
-    items, best = best_columns(scores, k)
-    width = items.shape[1]
-    frame = pl.DataFrame(
-        {
-            "user_id": dataset.id2token(dataset.uid_field, np.repeat(users.numpy(), width)),
-            "item_id": dataset.id2token(dataset.iid_field, items.ravel()),
-            "score": best.ravel(),
-            "rank": np.tile(np.arange(1, width + 1), len(users)),
-        },
-        schema_overrides=TOP_K_SCHEMA,
-    )
-    return frame.filter(pl.col("score").is_finite())
+def _tokens(dataset: Any, field: str, ids: Any) -> pl.Series:
+    return pl.Series(dataset.id2token(field, ids), dtype=pl.String())

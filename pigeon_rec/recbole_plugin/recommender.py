@@ -1,10 +1,10 @@
 """A RecBole model that adds visual affinity to the score of any general or sequential base model.
 
-    score(u, i) = base(u, i) + weight * affinity(u, picture of i for u)
+    score(u, i) = base(u, i) + weight * affinity(u, image of i for u)
 
-The base model is trained by its own loss and never sees the pictures: with the same seed it is, bit
-for bit, the model that RecBole trains without us. The weight is fixed, or learned from how base and
-pictures rank the interactions that the base was trained on (see `weights`).
+The base model is trained by its own loss, without the visuals: with the same seed it is bit for bit
+the model that RecBole trains alone. The weight is fixed, or learned on training interactions (see
+`weights`).
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from recbole.utils import InputType, ModelType
 from torch import Tensor
 
 from pigeon_rec.errors import ConfigError
-from pigeon_rec.recbole_plugin._sandbox import dok_matrix_update
 from pigeon_rec.recbole_plugin.affinity import VisualAffinity
 from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.histories import Histories, recency_weights
 from pigeon_rec.recbole_plugin.registration import register
-from pigeon_rec.recbole_plugin.retrieval import HistoryOfUsers
-from pigeon_rec.recbole_plugin.served import ServedPictures
+from pigeon_rec.recbole_plugin.retrieval import TrainingHistoryRetriever
+from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
+from pigeon_rec.recbole_plugin.served import ServedAssets
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
 from pigeon_rec.recbole_plugin.weights import TrainingSample
 
 __all__ = ["PigeonRecommender"]
 
-_CELLS: Final = 1 << 27  # affinities of all users kept: half a GiB
+_CELLS: Final = 1 << 27  # largest cached table of affinities: half a GiB
 _USERS: Final = 256  # users computed at once
 
 
 class PigeonRecommender(AbstractRecommender):
     """Wraps `pigeon_base_model`; all settings are in `properties.yaml`.
 
-    Without item vectors in the data set, or with weight 0, it is its base model exactly.
+    Without item vectors in the data set, or with weight 0, its scores are exactly the base's.
 
     Attributes:
         base: The wrapped model.
-        affinity: The visual term; `None` where the data set has no item vectors.
-        visual_weight: Buffer, float32 scalar; NaN until a learned weight is learned.
-        served: The pictures that replace the item's for their user.
+        affinity: The visual term; `None` if the data set has no item vectors.
+        visual_weight: Buffer, float32 scalar; NaN until a learned weight has been learned.
+        served: Assets that replace the item's image for their user.
         type: Model type of the base.
-        input_type: Input type of the base, where it has one.
+        input_type: Input type of the base, if it has one.
     """
 
-    # RecBole asks the class before there is a base: these are the default base model's, and
-    # `registration` gives the configuration those of the base that is chosen.
+    # RecBole reads these from the class, before there is a base: they are those of the default base
+    # model, and `registration` sets those of the chosen base in the configuration.
     type = ModelType.GENERAL
     input_type = InputType.PAIRWISE
 
@@ -59,7 +59,7 @@ class PigeonRecommender(AbstractRecommender):
         settings = PigeonSettings.of(config.final_config_dict)
         base_class = base_model_class(settings.base_model)
         with dok_matrix_update():
-            self.base = base_class(config, dataset)  # first: it draws from the seeded generator
+            self.base = base_class(config, dataset)  # first: it uses the seeded generator
         self.type = self.base.type
         self.input_type = config["MODEL_INPUT_TYPE"]
         self.device = config["device"]
@@ -73,15 +73,15 @@ class PigeonRecommender(AbstractRecommender):
         weight = float("nan") if learned else settings.visual_weight
         self.register_buffer("visual_weight", torch.tensor(weight))
         if self.affinity is None:
-            self.logger.info("The data set has no item vectors: PigeonRecommender is its base.")
+            self.logger.info("The data set has no item vectors: the scores are the base model's.")
             self.visual_weight.zero_()
             learned = False
         self._learned = learned
         self._history = Histories.of(dataset, settings.max_history)
         self._sample = TrainingSample.of(dataset, config["seed"]) if learned else None
-        self._retriever = HistoryOfUsers(dataset, self.affinity)
-        seen = None if self.affinity is None else self.affinity.vectors
-        self.served = ServedPictures.read(settings, dataset, seen)
+        self._retriever = TrainingHistoryRetriever(dataset, self.affinity)
+        item_vectors = None if self.affinity is None else self.affinity.vectors
+        self.served = ServedAssets.read(settings, dataset, item_vectors)
         self._of_all_users: Tensor | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -89,7 +89,7 @@ class PigeonRecommender(AbstractRecommender):
 
     def calculate_loss(self, interaction: Any) -> Any:
         if self._learned:
-            self.visual_weight.fill_(float("nan"))  # the base is about to change
+            self.visual_weight.fill_(float("nan"))  # outdated: the base is being trained
         return self.base.calculate_loss(interaction)
 
     def predict(self, interaction: Any) -> Tensor:
@@ -97,13 +97,13 @@ class PigeonRecommender(AbstractRecommender):
         weight = self.weight()
         if self.affinity is None or weight == 0.0:
             return scores
-        items, weights = self.history_of(interaction)
-        candidates = interaction[self.ITEM_ID]
-        pictures, served = self.served.replace(
-            interaction[self.USER_ID], candidates, self.affinity.vectors[candidates]
+        items, weights = self.weighted_history(interaction)
+        item_ids = interaction[self.ITEM_ID]
+        vectors, served = self.served.replace(
+            interaction[self.USER_ID], item_ids, self.affinity.vectors[item_ids]
         )
-        affinity = self.affinity.to_pictures(items, weights, candidates, pictures)
-        affinity = affinity * (served | self.affinity.shown[candidates])
+        affinity = self.affinity.to_images(items, weights, item_ids, vectors)
+        affinity = affinity * (served | self.affinity.has_image[item_ids])
         return scores + (weight * affinity).view_as(scores)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
@@ -128,7 +128,7 @@ class PigeonRecommender(AbstractRecommender):
             )
         if self.sequential or self._history.items.shape[0] * self.affinity.n_items > _CELLS:
             return self._affinity_of(interaction)
-        # A general base's histories never change: what is computed once serves every evaluation.
+        # The histories of a general base are fixed, so one computation serves all evaluations.
         if self._of_all_users is None:
             every = torch.arange(self._history.items.shape[0], device=self.device)
             parts = [self._affinity_of({self.USER_ID: part}) for part in every.split(_USERS)]
@@ -137,17 +137,17 @@ class PigeonRecommender(AbstractRecommender):
 
     def _affinity_of(self, interaction: Any) -> Tensor:
         affinity_of: Any = self.affinity
-        items, weights = self.history_of(interaction)
+        items, weights = self.weighted_history(interaction)
         affinity: Tensor = affinity_of.to_all(items, weights)
-        rows, candidates, pictures = self.served.of_users(interaction[self.USER_ID])
+        rows, item_ids, vectors = self.served.of_users(interaction[self.USER_ID])
         if len(rows):
-            affinity[rows, candidates] = affinity_of.to_pictures(
-                items[rows], weights[rows], candidates, pictures
+            affinity[rows, item_ids] = affinity_of.to_images(
+                items[rows], weights[rows], item_ids, vectors
             )
         return affinity
 
-    def history_of(self, interaction: Any) -> tuple[Tensor, Tensor]:
-        """Items and their weights for each row: its sequence, or the user's training items."""
+    def weighted_history(self, interaction: Any) -> tuple[Tensor, Tensor]:
+        """Items and recency weights of each row: its sequence, or the user's training items."""
         if self.sequential:
             items, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
         else:
@@ -157,7 +157,7 @@ class PigeonRecommender(AbstractRecommender):
         return items, recency_weights(items, lengths, self.settings.half_life)
 
     def weight(self) -> float:
-        """The weight of the affinity; a learned one is learned anew when the base has changed."""
+        """Returns the weight of the affinity; relearns it if the base has changed."""
         weight = float(self.visual_weight)
         if weight != weight and self._sample is not None and not self.training:
             weight = self._sample.learn(self)
@@ -165,20 +165,20 @@ class PigeonRecommender(AbstractRecommender):
         return 0.0 if weight != weight else weight
 
     def retrieve_history(self, user: str, reference: str, k: int = 5) -> pl.DataFrame:
-        """The user's `k` training items that go best with a reference item.
+        """Returns the user's `k` training items that best match a reference item.
 
-        Found by the search that gives the nightly run its histories, with the same weights.
+        Uses the history retrieval of the night, with its default weights.
 
         Args:
             user: Token of the user, as in the `.inter` file.
             reference: Token of the item.
-            k: How many, at most.
+            k: Maximum number of items.
 
         Returns:
-            `item_id, score, similarity`, best first; the reference itself is never among them.
+            `item_id, score, similarity`, best first, without the reference itself.
 
         Raises:
-            RetrievalError: RecBole does not know the user or the item, or there are no vectors.
+            RetrievalError: The user or the item is unknown, or there are no item vectors.
         """
         return self._retriever.retrieve(user, reference, k)
 
@@ -191,7 +191,7 @@ class PigeonRecommender(AbstractRecommender):
 
 
 def _affinity(settings: PigeonSettings, dataset: Any) -> VisualAffinity | None:
-    """The visual term over the data set's preloaded weights; `None` without them or its weight."""
+    """The visual term from the data set's item vectors; `None` without them or with weight 0."""
     matrix = dataset._preloaded_weight.get(settings.visual_id_field)
     if matrix is None or settings.visual_weight == 0.0:
         return None
@@ -202,7 +202,7 @@ def _affinity(settings: PigeonSettings, dataset: Any) -> VisualAffinity | None:
 
 
 def _check_scale(dataset: Any, settings: PigeonSettings) -> None:
-    """RecBole's normalisation moves all numbers of a field between 0 and 1, and angles with them.
+    """Checks that RecBole does not rescale the vectors, which would change their angles.
 
     Raises:
         ConfigError: The vectors would be normalised.

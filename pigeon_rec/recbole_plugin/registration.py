@@ -1,11 +1,11 @@
-"""Makes RecBole know `PigeonRecommender` wherever it knows its own models.
+"""Registers `PigeonRecommender` with RecBole.
 
-RecBole finds a model's module and defaults by the model's name, in its own folders, and lets a
-class have one type. A wrapper has the type and the defaults of whatever it wraps. So three things
-are added to RecBole when the wrapper is imported, and none of them changes what other models do:
+RecBole finds a model's module and defaults by the model's name, in its own folders, and a model
+class has one fixed type. The wrapper has the type and the defaults of the model it wraps. Importing
+it therefore adds three things to RecBole, none of which affects other models:
 
-- the wrapper's module under the name RecBole looks for: `run_recbole(model="PigeonRecommender")`,
-  `load_data_and_model` and hyper-parameter tuning then find it;
+- the wrapper's module under the name that RecBole imports: `load_data_and_model`, hyper-parameter
+  tuning and `run_recbole(model="PigeonRecommender")` then find it;
 - the defaults, model type and input type of the base model, in a `Config` of the wrapper;
 - checkpoints of plain values (see `checkpoints`), when a trainer saves the wrapper.
 """
@@ -30,13 +30,13 @@ from pigeon_rec.recbole_plugin.settings import PigeonSettings, default_settings
 
 __all__ = ["register"]
 
-_LOOKED_FOR: Final = "recbole.model.general_recommender.{}"
-_BUNDLED: Final = "ml-100k"  # the data set inside RecBole's wheel, found there whatever `data_path`
+_MODULE: Final = "recbole.model.general_recommender.{}"
+_BUNDLED: Final = "ml-100k"  # RecBole reads this one from its own wheel, regardless of `data_path`
 
 
 def register(wrapper: type[Any], module: ModuleType) -> None:
-    """Adds the wrapper to RecBole; a second call changes nothing."""
-    sys.modules[_LOOKED_FOR.format(wrapper.__name__.lower())] = module
+    """Adds the wrapper to RecBole; a second call has no effect."""
+    sys.modules[_MODULE.format(wrapper.__name__.lower())] = module
     torch.serialization.add_safe_globals([restore_config])
     _wrap_once(Config, "_load_internal_config_dict", _defaults_of_base(wrapper))
     _wrap_once(Trainer, "_save_checkpoint", _plain_checkpoint(wrapper))
@@ -63,7 +63,7 @@ def _defaults_of_base(wrapper: type[Any]) -> Any:
         base = base_model_class(settings.base_model)
         original(config, base.__name__, base, dataset)
         config.internal_config_dict.update(default_settings())
-        config.model_class = base  # RecBole reads the input type off it
+        config.model_class = base  # RecBole takes the input type from it
         _find_item_vectors(config, settings, dataset)
         return None
 
@@ -86,9 +86,9 @@ def _plain_checkpoint(wrapper: type[Any]) -> Any:
 
 
 def _find_item_vectors(config: Any, settings: PigeonSettings, dataset: str) -> None:
-    """Loads `<dataset>.<suffix>` where it lies beside the other atomic files.
+    """Makes RecBole load `<dataset>.<suffix>` if it exists beside the other atomic files.
 
-    Whoever sets `additional_feat_suffix` or `preload_weight` has these settings checked instead.
+    If `additional_feat_suffix` or `preload_weight` is set, the settings are checked instead.
     """
     given = config.external_config_dict
     suffix, id_field = settings.visual_suffix, settings.visual_id_field
@@ -110,7 +110,7 @@ def _find_item_vectors(config: Any, settings: PigeonSettings, dataset: str) -> N
 
 
 def _load_col(config: Any) -> Any:
-    """The columns that RecBole is told to load; `None` for all."""
+    """The columns for RecBole to load; `None` for all."""
     both = {**config.internal_config_dict, **config.external_config_dict}
     return both.get("load_col")
 
@@ -123,11 +123,11 @@ def _dataset_folder(config: Any, dataset: str) -> Path:
 
 
 def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Path) -> None:
-    """RecBole's four settings of pre-trained item features must fit together.
+    """Checks RecBole's four settings of pre-trained item features against each other.
 
     Raises:
         ConfigError: The file of a suffix is missing, a field is not loaded, or its ids are not
-            those of the items; told by the name of RecBole's own setting.
+            those of the items; the location is the name of RecBole's setting.
     """
     suffix, id_field, field = (
         settings.visual_suffix,
@@ -144,7 +144,7 @@ def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Pa
                 location="additional_feat_suffix",
                 remedy=f"Add {suffix}, or set pigeon_visual_suffix to the suffix of your file",
             )
-        return  # features of somebody else: no item vectors
+        return  # other features than item vectors
     if not path.is_file():
         raise ConfigError(
             f"additional feature file [{path}] not found",
@@ -159,7 +159,7 @@ def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Pa
         )
     if id_field not in (given.get("alias_of_item_id") or []):
         raise ConfigError(
-            f"alias_of_item_id has no [{id_field}], so its ids are not those of the items",
+            f"alias_of_item_id has no [{id_field}], so its ids are not item ids",
             location="alias_of_item_id",
             remedy=f"Set alias_of_item_id: [{id_field}]",
         )
@@ -169,5 +169,5 @@ def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Pa
         raise ConfigError(
             f"load_col does not load [{', '.join(missing)}] of [{suffix}]",
             location="load_col",
-            remedy=f"Set load_col: {{{suffix}: [{id_field}, {field}]}} beside your own",
+            remedy=f"Add {suffix}: [{id_field}, {field}] to load_col",
         )

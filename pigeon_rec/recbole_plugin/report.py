@@ -1,7 +1,7 @@
 """The whole experiment on the bundled stickers and ml-100k, and its table in Markdown.
 
-Significance: for each base, every user's NDCG@10 with pictures less that without, over the same
-parameters; the 95 % interval and the two-sided p-value come from resampling users and seeds.
+Significance: for each base, the paired difference of every user's NDCG@10 with and without visuals;
+the 95 % interval and the two-sided p-value are bootstrapped over users and seeds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pigeon_rec.recbole_plugin.experiment import (
     recommended,
 )
 from pigeon_rec.recbole_plugin.features import write_dataset
+from pigeon_rec.runtime.files import write_json, write_parquet
 
 __all__ = ["BEGIN", "END", "Comparison", "Study", "as_markdown", "compare", "prepare"]
 
@@ -36,13 +37,13 @@ Values = npt.NDArray[np.float64]
 
 BEGIN: Final = "<!-- recbole: begin -->"
 END: Final = "<!-- recbole: end -->"
-"""Marks that the table stands between in a page."""
+"""Marks around the table in a page."""
 
 _DATASET: Final = "stickers"
-_CUT: Final = 10
-_DRAWS: Final = 2000
+_CUTOFF: Final = 10
+_RESAMPLES: Final = 2000
 _CAPTIONS: Final = 2.0
-"""Weight of captions beside pictures; of 1 and 2 the better on validation items."""
+"""Weight of captions; the better of 1 and 2 on validation items."""
 _VARIANTS: Final = {
     "base": "base",
     "item": "+ item visuals",
@@ -53,34 +54,32 @@ _VARIANTS: Final = {
 
 @dataclass(frozen=True)
 class Study:
-    """One experiment: its folder, its bases and its seeds.
+    """The experiment over all bases and seeds.
 
     Attributes:
-        folder: Everything is read and written below it; what is there is not computed again.
+        folder: Folder of all files; existing results are not recomputed.
         bases: RecBole models.
-        seeds: Of RecBole's training.
-        overrides: RecBole settings in place of the experiment's, per base.
+        seeds: Seeds of RecBole's training.
     """
 
     folder: Path
     bases: tuple[str, ...]
     seeds: tuple[int, ...]
-    overrides: Any = None
 
     @property
     def stickers(self) -> Experiment:
         """The experiment on stickers."""
-        return Experiment(self.folder, self.folder / "data", _DATASET, self.overrides or {})
+        return Experiment(self.folder, self.folder / "data", _DATASET, {})
 
     @property
     def movielens(self) -> Experiment:
-        """The experiment on ml-100k, which has no pictures; three epochs are enough to compare."""
-        short = {base: {"epochs": 3, **(self.overrides or {}).get(base, {})} for base in self.bases}
+        """The experiment on ml-100k, which has no images; three epochs suffice to compare."""
+        short = {base: {"epochs": 3} for base in self.bases}
         return Experiment(self.folder, self.folder / "data", "ml-100k", short)
 
     @property
     def served(self) -> Path:
-        """What the night serves."""
+        """The night's serving file."""
         return self.folder / "night" / "warehouse" / "serving.duckdb"
 
     def train(self, progress: OnStep) -> None:
@@ -91,52 +90,52 @@ class Study:
         progress("trained bases", self._total, self._total)
 
     def rank(self, progress: OnStep) -> None:
-        """Ranks with item visuals, captions, a night's pictures where there are, and on ml-100k."""
+        """Ranks with item visuals, with captions and with a night's assets; compares on ml-100k."""
         for place, (base, seed) in enumerate(self._runs()):
             progress("ranked runs", place, self._total)
             rank_visual(self.stickers, base, seed, "item")
             captioned = {"pigeon_visual_suffix": "captioned"}
             item = rank_visual(self.stickers, base, seed, "captioned", **captioned)
             if self.served.exists():
-                # The night knows the validation items: the weight is the one without it.
-                ours = captioned | {
+                # The night has used the validation items, so they cannot choose its weight.
+                personal = captioned | {
                     "pigeon_served": str(self.served.resolve()),
                     "pigeon_visual_weight": float(item["weight"][0]),
                 }
-                rank_visual(self.stickers, base, seed, "personal", **ours)
+                rank_visual(self.stickers, base, seed, "personal", **personal)
         progress("ranked runs", self._total, self._total)
         for base in self.bases:
             self.difference(base)
 
     def difference(self, base: str) -> float:
-        """Largest difference on ml-100k between the scores of base and wrapper, kept in a file."""
+        """Returns the largest score difference of base and wrapper on ml-100k; cached in a file."""
         path = self.folder / "ml-100k.json"
         known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         if base not in known:
             known[base] = largest_difference(self.movielens, base, self.seeds[0])
-            path.write_text(json.dumps(known), "utf-8")
+            write_json(known, path)
         return float(known[base])
 
     def night_inputs(self, users: int) -> tuple[Path, Path, str]:
-        """Files for a night that knows nothing of the test: interactions, candidates, its date.
+        """Writes a night's inputs, without the test: interactions, recommendations; and its date.
 
-        The candidates are the ten best items of the first base with item visuals.
+        The recommendations are the top ten items of the first base with item visuals.
         """
-        top, test = recommended(self.stickers, self.bases[0], self.seeds[0], _CUT)
+        top, test = recommended(self.stickers, self.bases[0], self.seeds[0], _CUTOFF)
         chosen = test["user_id"].unique().sort()[:users].implode()
         rows, _ = load_interactions("bundled", load_catalogue("bundled"))
         older = rows.join(test, on=["user_id", "item_id"], how="anti")
         older = older.filter(pl.col("user_id").is_in(chosen))
-        paths = self.folder / "night-interactions.parquet", self.folder / "candidates.parquet"
-        older.write_parquet(paths[0])
-        top.filter(pl.col("user_id").is_in(chosen)).write_parquet(paths[1])
+        paths = self.folder / "night-interactions.parquet", self.folder / "recommendations.parquet"
+        write_parquet(older, paths[0])
+        write_parquet(top.filter(pl.col("user_id").is_in(chosen)), paths[1])
         last = older["timestamp"].max()
         if not isinstance(last, dt.datetime):
             raise InteractionError("there are no interactions older than the test")
         return *paths, last.date().isoformat()
 
     def ranks(self, base: str, variant: str) -> pl.DataFrame | None:
-        """`user_id, rank, seed` of all seeds, or `None` where a run is missing."""
+        """Returns `user_id, rank, seed` of all seeds, or `None` if a run is missing."""
         files = [(seed, self.stickers.ranks(base, seed, variant)) for seed in self.seeds]
         if not all(path.is_file() for _, path in files):
             return None
@@ -155,13 +154,13 @@ class Study:
 
 @dataclass(frozen=True)
 class Comparison:
-    """NDCG@10 with pictures less without.
+    """Difference of NDCG@10 with and without visuals.
 
     Attributes:
         gain: Mean over users and seeds.
-        low: 2.5 % point of the resampled mean.
-        high: 97.5 % point.
-        p: Two-sided p-value.
+        low: Lower bound of the 95 % bootstrap interval.
+        high: Upper bound.
+        p: Two-sided bootstrap p-value.
         seeds_above: Seeds whose mean gain is above 0.
     """
 
@@ -173,34 +172,39 @@ class Comparison:
 
 
 def prepare(study: Study) -> None:
-    """Writes the bundled stickers as a RecBole data set with item vectors, once."""
-    data = study.folder / "data"
+    """Writes the bundled stickers as a RecBole data set with item vectors, if they are missing."""
+    folder = study.folder / "data" / _DATASET
     for suffix, captions in (("visual", 0.0), ("captioned", _CAPTIONS)):
-        if not (data / _DATASET / f"{_DATASET}.{suffix}").is_file():
-            write_dataset(data, _DATASET, interactions="bundled", suffix=suffix, captions=captions)
+        if not (folder / f"{_DATASET}.{suffix}").is_file():
+            write_dataset(folder, interactions="bundled", suffix=suffix, captions=captions)
 
 
 def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:
-    """Compares two variants over the same users and seeds, `user_id, rank, seed` each."""
+    """Compares two variants over the same users and seeds.
+
+    Args:
+        base: `user_id, rank, seed`.
+        other: The same columns, users and seeds.
+    """
     both = base.join(other, on=["user_id", "seed"], suffix="_other").sort("seed", "user_id")
     gain = _ndcg(both["rank_other"]) - _ndcg(both["rank"])
     seeds = both["seed"].n_unique()
     table = gain.reshape(seeds, -1)  # [seeds, users]
     rng = np.random.default_rng(0)
-    means = np.empty(_DRAWS)
-    for draw in range(_DRAWS):
+    means = np.empty(_RESAMPLES)
+    for draw in range(_RESAMPLES):
         mean = table[rng.integers(seeds, size=seeds)].mean(axis=0)
         means[draw] = mean[rng.integers(table.shape[1], size=table.shape[1])].mean()
     below, above = float((means <= 0).mean()), float((means >= 0).mean())
     low, high = np.quantile(means, [0.025, 0.975])
-    p = min(1.0, 2.0 * max(min(below, above), 1.0 / _DRAWS))
+    p = min(1.0, 2.0 * max(min(below, above), 1.0 / _RESAMPLES))
     return Comparison(
         float(table.mean()), float(low), float(high), p, int((table.mean(axis=1) > 0).sum())
     )
 
 
 def as_markdown(study: Study) -> str:
-    """The tables of the experiment; a variant that was not run has no row."""
+    """Returns the tables of the experiment; a variant without results has no row."""
     lines = [
         "| base | variant | Recall@10 | NDCG@10 | MRR@10 | NDCG@10 gain (95 %) | p | seeds above |",
         "|---|---|---|---|---|---|---|---|",
@@ -218,7 +222,7 @@ def as_markdown(study: Study) -> str:
 
 def _row(base: str, name: str, ranks: pl.DataFrame, own: pl.DataFrame, study: Study) -> str:
     rank = ranks["rank"].to_numpy()
-    within = rank <= _CUT
+    within = rank <= _CUTOFF
     values = [within.mean(), _ndcg(ranks["rank"]).mean(), np.where(within, 1 / rank, 0).mean()]
     cells = [base, name, *(f"{value:.4f}" for value in values)]
     if name == _VARIANTS["base"]:
@@ -232,4 +236,4 @@ def _row(base: str, name: str, ranks: pl.DataFrame, own: pl.DataFrame, study: St
 def _ndcg(ranks: pl.Series) -> Values:
     """NDCG@10 of one relevant item at each rank."""
     rank = ranks.to_numpy().astype(np.float64)
-    return np.where(rank <= _CUT, 1.0 / np.log2(rank + 1.0), 0.0)
+    return np.where(rank <= _CUTOFF, 1.0 / np.log2(rank + 1.0), 0.0)

@@ -1,4 +1,4 @@
-"""A RecBole user's history for a reference item, by the search that serves the nightly run."""
+"""History retrieval for the users of a RecBole data set, as the night does it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pigeon_rec.recbole_plugin.affinity import VisualAffinity
 from pigeon_rec.recbole_plugin.histories import interactions_of, timestamps_of
 from pigeon_rec.retrieval import HistoryRetriever
 
-__all__ = ["HistoryOfUsers"]
+__all__ = ["TrainingHistoryRetriever"]
 
 
-class HistoryOfUsers:
-    """Retrieves from a RecBole training set with `pigeon_rec.retrieval.HistoryRetriever`.
+class TrainingHistoryRetriever:
+    """Applies `pigeon_rec.retrieval.HistoryRetriever` to a RecBole training set.
 
     Args:
         dataset: RecBole's training set.
-        affinity: Holds the item vectors; `None` where there are none.
+        affinity: Holder of the item vectors; `None` if the data set has none.
     """
 
     def __init__(self, dataset: Any, affinity: VisualAffinity | None) -> None:
@@ -35,11 +35,11 @@ class HistoryOfUsers:
         self._retriever: tuple[int, HistoryRetriever] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # An index of FAISS does not copy, and RecBole copies a model to count its operations.
+        # RecBole copies a model to count its operations; the retriever is rebuilt on demand.
         return {**self.__dict__, "_retriever": None}
 
     def retrieve(self, user: str, reference: str, k: int) -> pl.DataFrame:
-        """`item_id, score, similarity` of the user's best history, best first.
+        """Returns `item_id, score, similarity` of the user's history, best first.
 
         Raises:
             RetrievalError: The user or the item is unknown, or there are no item vectors.

@@ -1,10 +1,8 @@
-"""`run_recbole` for the wrapper: the same arguments, the same result."""
+"""RecBole's `run_recbole` and `load_data_and_model` for the wrapper."""
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
 
-__all__ = ["load_pigeon", "no_command_line", "read_settings", "run_pigeon_recbole"]
+__all__ = ["load_data", "load_pigeon", "read_settings", "run_pigeon_recbole"]
 
 
 def run_pigeon_recbole(
@@ -32,19 +30,18 @@ def run_pigeon_recbole(
     """Trains and tests a wrapped model; mirrors `recbole.quick_start.run_recbole`.
 
     Args:
-        model: RecBole's base model, such as `SASRec`; by default `pigeon_base_model` of the
-            configuration.
+        model: Base model, such as `SASRec`; by default the configuration's `pigeon_base_model`.
         dataset: Name of the data set.
         config_file_list: RecBole config files.
-        config_dict: Settings that come before those of the files.
+        config_dict: Settings that override those of the files.
         saved: Write a checkpoint, and test the best epoch instead of the last.
-        queue: Takes the result of a process started by `torch.multiprocessing`.
+        queue: Receives the result if the process was started by `torch.multiprocessing`.
 
     Returns:
         RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`.
 
     Raises:
-        ConfigError: A setting is wrong, told by RecBole's name for it.
+        ConfigError: A setting is wrong; the message has RecBole's name for it.
     """
     settings = dict(config_dict or {})
     if model is not None:
@@ -65,31 +62,41 @@ def load_pigeon(path: str | Path) -> tuple[PigeonRecommender, Any, tuple[Any, An
     """Reads a saved wrapper with its data, as `load_data_and_model` does, without running code.
 
     Args:
-        path: Checkpoint that a run has saved; its data set must lie where it lay then.
+        path: Checkpoint saved by a run; its data set must still be at the same path.
 
     Returns:
         The model in evaluation mode, the whole data set, and its three loaders.
 
     Raises:
-        ModelError: The file is missing or no checkpoint of the wrapper.
+        ModelError: The file is missing or is not a checkpoint of the wrapper.
     """
     state = read_checkpoint(path)
     config = state["config"]
-    init_seed(config["seed"], config["reproducibility"])
-    dataset = create_dataset(config)
-    loaders = data_preparation(config, dataset)
-    init_seed(config["seed"], config["reproducibility"])
+    dataset, loaders = load_data(config)
     model = PigeonRecommender(config, loaders[0].dataset).to(config["device"])
     model.load_state_dict(state["state_dict"])
     model.load_other_parameter(state["other_parameter"])
     return model.eval(), dataset, loaders
 
 
+def load_data(config: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Reads and splits the data set of a configuration; seeds the global generators.
+
+    Returns:
+        The whole data set, and the loaders of training, validation and test.
+    """
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = create_dataset(config)
+    loaders = data_preparation(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    return dataset, loaders
+
+
 def read_settings(path: Path) -> dict[str, Any]:
-    """A RecBole config file as a mapping.
+    """Reads a RecBole config file as a mapping.
 
     Raises:
-        ConfigError: The file is missing or no YAML mapping.
+        ConfigError: The file is missing or is not a YAML mapping.
     """
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -100,16 +107,5 @@ def read_settings(path: Path) -> dict[str, Any]:
             remedy="Give a YAML file of RecBole settings",
         ) from error
     if not isinstance(settings, dict):
-        raise ConfigError("a RecBole config file is a mapping of settings", location=str(path))
+        raise ConfigError("a RecBole config file must be a mapping", location=str(path))
     return settings
-
-
-@contextlib.contextmanager
-def no_command_line() -> Iterator[None]:
-    """Keeps RecBole from reading the host program's arguments as settings."""
-    arguments = sys.argv
-    sys.argv = arguments[:1]
-    try:
-        yield
-    finally:
-        sys.argv = arguments

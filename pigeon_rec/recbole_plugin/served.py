@@ -1,4 +1,4 @@
-"""Pictures that a night made for one user, in place of the item's, for that user alone."""
+"""Served assets: for their user, they replace the item's image in the affinity."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from torch import Tensor
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
 
-__all__ = ["ServedPictures", "served_vectors"]
+__all__ = ["ServedAssets", "served_vectors"]
 
 
 @dataclass(frozen=True)
-class ServedPictures:
-    """Vectors of served pictures, by RecBole's numbers of user and item.
+class ServedAssets:
+    """Vectors of served assets, by RecBole's internal ids of user and item.
 
     Attributes:
-        keys: int64 `[n]`, `user * n_items + item`, rising.
+        keys: int64 `[n]`, `user * n_items + item`, ascending.
         vectors: Unit float32 `[n, dim]`.
-        n_items: Items, padding included.
+        n_items: Number of items, padding included.
     """
 
     keys: Tensor
@@ -34,18 +34,18 @@ class ServedPictures:
 
     @classmethod
     def read(
-        cls, settings: PigeonSettings, dataset: Any, seen: Tensor | None = None
-    ) -> ServedPictures:
-        """The pictures that `pigeon_served` serves to users and for items of the data set.
+        cls, settings: PigeonSettings, dataset: Any, item_vectors: Tensor | None = None
+    ) -> ServedAssets:
+        """Reads the assets that `pigeon_served` serves to users and for items of the data set.
 
         Args:
-            settings: Which warehouse, seen by which encoder.
-            dataset: Has RecBole's numbers of users and items.
-            seen: Unit vectors of the items, float32 `[n_items, dim]`. Where these are longer than
-                the encoder's, they have a caption behind the picture, and keep it.
+            settings: The warehouse and the encoder.
+            dataset: Gives the internal ids of users and items.
+            item_vectors: Unit vectors of the items, float32 `[n_items, dim]`. If they are longer
+                than the encoder's, the rest is the caption's vector, which assets inherit.
 
         Raises:
-            WarehouseError: The file is missing or no warehouse.
+            WarehouseError: The file is missing or is not a warehouse.
             ModelError: There is no encoder of that name.
         """
         if settings.served is None:
@@ -60,80 +60,80 @@ class ServedPictures:
         ]
         known.sort()
         keys = torch.tensor([key for key, _ in known], dtype=torch.int64)
-        pictures = torch.from_numpy(vectors[[row for _, row in known]])
-        if seen is not None:
-            pictures = _with_captions(pictures, seen[keys % dataset.item_num])
-        return cls(keys, pictures, dataset.item_num)
+        assets = torch.from_numpy(vectors[[row for _, row in known]])
+        if item_vectors is not None:
+            assets = _with_captions(assets, item_vectors[keys % dataset.item_num])
+        return cls(keys, assets, dataset.item_num)
 
     @classmethod
-    def none(cls, n_items: int) -> ServedPictures:
-        """No picture for anybody."""
+    def none(cls, n_items: int) -> ServedAssets:
+        """Returns an empty set of assets."""
         return cls(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0), n_items)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def of_users(self, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """All pictures of a batch of users.
+        """Returns all assets of a batch of users.
 
         Args:
             users: int64 `[batch]`.
 
         Returns:
-            Row in the batch int64 `[found]`, item int64 `[found]`, vector float32 `[found, dim]`.
+            Row in the batch int64 `[n]`, item int64 `[n]`, vector float32 `[n, dim]`.
         """
-        here = users.cpu()
-        first = torch.searchsorted(self.keys, here * self.n_items)
-        counts = torch.searchsorted(self.keys, (here + 1) * self.n_items) - first
-        rows = torch.repeat_interleave(torch.arange(len(here)), counts)
+        on_cpu = users.cpu()
+        first = torch.searchsorted(self.keys, on_cpu * self.n_items)
+        counts = torch.searchsorted(self.keys, (on_cpu + 1) * self.n_items) - first
+        rows = torch.repeat_interleave(torch.arange(len(on_cpu)), counts)
         before = torch.cumsum(counts, 0) - counts
         places = torch.arange(len(rows)) - before[rows] + first[rows]
         items = self.keys[places] % self.n_items
         return tuple(found.to(users.device) for found in (rows, items, self.vectors[places]))  # type: ignore[return-value]
 
-    def replace(self, users: Tensor, items: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Puts in the pictures that are served for these pairs.
+    def replace(self, users: Tensor, items: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Replaces the vectors of the pairs that have an asset.
 
         Args:
             users: int64 `[batch]`.
             items: int64 `[batch]`.
-            pictures: What everybody sees, float32 `[batch, dim]`.
+            vectors: Vectors of the items' own images, float32 `[batch, dim]`.
 
         Returns:
-            The pictures, and a bool `[batch]` of those that were put in.
+            The new vectors, and a bool `[batch]` that is true where one was replaced.
         """
-        wanted = users.cpu() * self.n_items + items.cpu()
+        keys = users.cpu() * self.n_items + items.cpu()
         if not len(self):
-            return pictures, torch.zeros(len(users), dtype=torch.bool, device=users.device)
-        places = torch.searchsorted(self.keys, wanted).clamp_max(len(self) - 1)
-        served = self.keys[places] == wanted
-        replaced = pictures.clone()
+            return vectors, torch.zeros(len(users), dtype=torch.bool, device=users.device)
+        places = torch.searchsorted(self.keys, keys).clamp_max(len(self) - 1)
+        served = self.keys[places] == keys
+        replaced = vectors.clone()
         replaced[served.to(users.device)] = self.vectors[places[served]].to(users.device)
         return replaced, served.to(users.device)
 
 
-def _with_captions(pictures: Tensor, items: Tensor) -> Tensor:
-    """Pictures `[n, picture dim]` in the place of those in item vectors `[n, dim]`."""
-    dim = pictures.shape[1]
-    length = items[:, :dim].norm(dim=1, keepdim=True)
-    return (
-        torch.cat([pictures * length, items[:, dim:]], dim=1) if items.shape[1] > dim else pictures
-    )
+def _with_captions(assets: Tensor, items: Tensor) -> Tensor:
+    """Item vectors `[n, dim]` with the image part replaced by `assets`, `[n, image dim]`."""
+    dim = assets.shape[1]
+    if items.shape[1] <= dim:
+        return assets
+    norm = items[:, :dim].norm(dim=1, keepdim=True)
+    return torch.cat([assets * norm, items[:, dim:]], dim=1)
 
 
 def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[np.float32]]:
-    """What a warehouse serves, seen by an encoder.
+    """Encodes the assets that a warehouse serves.
 
     Args:
         path: Serving link, snapshot or warehouse.
-        encoder: Name or folder of the model that holds it.
+        encoder: Name or folder of the model whose scorer encodes the images.
 
     Returns:
-        `user_id, item_id`, and unit float32 `[n, dim]` in the same order. A picture that cannot
-        be read is left out: its user sees the item's.
+        `user_id, item_id`, and unit float32 `[n, dim]` in the same order. Unreadable images are
+        left out.
 
     Raises:
-        WarehouseError: The file is missing or no warehouse.
+        WarehouseError: The file is missing or is not a warehouse.
         ModelError: There is no such encoder.
     """
     from pigeon_rec.scoring.scorer import load_scorer
@@ -141,13 +141,13 @@ def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[
 
     served = served_assets(path)
     numbered = served.with_columns(item_id=pl.int_range(pl.len()).cast(pl.String()))
-    shelf = Catalogue(
+    catalogue = Catalogue(
         numbered.select("item_id", "image", pl.col("image_uri").fill_null(""), "image_sha256"),
         path.resolve().parent,
     )
-    eyes = load_scorer(encoder)
-    images, problems = shelf.images(shelf.item_ids, size=eyes.module.config.image_size)
+    scorer = load_scorer(encoder)
+    images, problems = catalogue.images(catalogue.item_ids, size=scorer.module.config.image_size)
     broken = {int(problem.subject) for problem in problems}
     usable = [row for row in range(served.height) if row not in broken]
-    vectors = eyes.encode_images(images[usable])
+    vectors = scorer.encode_images(images[usable])
     return served.select("user_id", "item_id")[usable], vectors

@@ -1,4 +1,4 @@
-"""Our settings inside a RecBole configuration: `pigeon_*` keys, checked before any work."""
+"""The `pigeon_*` settings of a RecBole configuration, validated before any work."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ import yaml
 
 from pigeon_rec.errors import ConfigError
 
-__all__ = ["DEFAULTS_PATH", "LEARNED", "PigeonSettings", "default_settings"]
+__all__ = ["PigeonSettings", "default_settings"]
 
-DEFAULTS_PATH: Final = Path(__file__).with_name("properties.yaml")
-LEARNED: Final = "learned"
+_DEFAULTS: Final = Path(__file__).with_name("properties.yaml")
+_LEARNED: Final = "learned"
 
 
 @dataclass(frozen=True)
 class PigeonSettings:
-    """What `properties.yaml` describes, as typed values.
+    """The settings of `properties.yaml` as typed values.
 
     Attributes:
         base_model: Name of the wrapped model.
-        visual_weight: Fixed weight of the affinity, at least 0; `None` is learned.
+        visual_weight: Fixed weight of the affinity, at least 0; `None` if it is learned.
         visual_suffix: Suffix of the file of item vectors.
         visual_id_field: Its item id field.
         visual_field: Its vector field.
         neighbours: Nearest items retrieved for every interacted item.
-        max_history: Newest interactions of a user that count, for general bases.
-        half_life: Newer interactions after which one counts half; infinite where all count alike.
-        served: Serving DuckDB file whose pictures replace the item's for their user.
-        encoder: Model whose encoder sees the served pictures.
+        max_history: Newest interactions of a user that are used, for general bases.
+        half_life: Number of newer interactions that halves an interaction's weight; infinite for
+            equal weights.
+        served: Serving DuckDB file whose assets replace the item's image for their user.
+        encoder: Model whose scorer encodes the served assets.
     """
 
     base_model: str
@@ -48,23 +49,23 @@ class PigeonSettings:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> PigeonSettings:
-        """Reads the `pigeon_*` keys; any left out has its default.
+        """Reads the `pigeon_*` keys; missing ones have their defaults.
 
         Args:
-            config: Keys and values; RecBole's `final_config_dict` is one.
+            config: Keys and values, such as RecBole's `final_config_dict`.
 
         Raises:
-            ConfigError: A key starting with `pigeon_` is unknown, or a value is of the wrong type
-                or out of range; the message names key, value and what is allowed.
+            ConfigError: A `pigeon_*` key is unknown, or a value is of the wrong type or out of
+                range; the message names the key, the value and the allowed values.
         """
         defaults = default_settings()
         given = {key: value for key, value in config.items() if key.startswith("pigeon_")}
         unknown = sorted(set(given) - set(defaults))
         if unknown:
             raise ConfigError(
-                f"RecBole's config has unknown keys of ours: {', '.join(unknown)}",
+                f"unknown pigeon_* settings: {', '.join(unknown)}",
                 location=unknown[0],
-                remedy=f"Known are {', '.join(sorted(defaults))}",
+                remedy=f"Known settings: {', '.join(sorted(defaults))}",
             )
         values = {**defaults, **given}
         read = {
@@ -75,15 +76,15 @@ class PigeonSettings:
 
 
 def default_settings() -> dict[str, Any]:
-    """The defaults of all `pigeon_*` keys, from `properties.yaml`."""
-    defaults: dict[str, Any] = yaml.safe_load(DEFAULTS_PATH.read_text(encoding="utf-8"))
+    """Returns the defaults of all `pigeon_*` keys, from `properties.yaml`."""
+    defaults: dict[str, Any] = yaml.safe_load(_DEFAULTS.read_text(encoding="utf-8"))
     return defaults
 
 
 def _weight(key: str, value: Any) -> float | None:
-    if value == LEARNED:
+    if value == _LEARNED:
         return None
-    return _number(key, value, f"a number of at least 0, or {LEARNED!r}", least=0.0)
+    return _number(key, value, f"a number of at least 0, or {_LEARNED!r}", least=0.0)
 
 
 def _half_life(key: str, value: Any) -> float:
@@ -91,21 +92,21 @@ def _half_life(key: str, value: Any) -> float:
         return math.inf
     number = _number(key, value, "a number above 0, or ~", least=0.0)
     if number == 0.0:
-        raise _refusal(key, value, "a number above 0, or ~")
+        raise _invalid(key, value, "a number above 0, or ~")
     return number
 
 
 def _count(key: str, value: Any) -> int:
     number = _number(key, value, "a whole number of at least 1", least=1.0)
     if number != int(number):
-        raise _refusal(key, value, "a whole number of at least 1")
+        raise _invalid(key, value, "a whole number of at least 1")
     return int(number)
 
 
 def _number(key: str, value: Any, allowed: str, *, least: float) -> float:
     usable = isinstance(value, int | float) and not isinstance(value, bool)
     if not usable or not math.isfinite(value) or value < least:
-        raise _refusal(key, value, allowed)
+        raise _invalid(key, value, allowed)
     return float(value)
 
 
@@ -117,11 +118,11 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, Path):
         value = str(value)
     if not isinstance(value, str) or not value:
-        raise _refusal(key, value, "a text")
+        raise _invalid(key, value, "a non-empty string")
     return value
 
 
-def _refusal(key: str, value: Any, allowed: str) -> ConfigError:
+def _invalid(key: str, value: Any, allowed: str) -> ConfigError:
     return ConfigError(f"{key} must be {allowed}, received {value!r}", location=key)
 
 

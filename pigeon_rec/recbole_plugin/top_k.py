@@ -1,7 +1,7 @@
-"""Recommendations for the night: a RecBole general recommender's best items for every user.
+"""Recommendations for the night: a RecBole general recommender's top-K items for every user.
 
 The model is trained on all interactions with RecBole's own configuration, data set and trainer,
-without validation: the number of epochs is a setting. No checkpoint is written or read.
+without validation, for a fixed number of epochs. No checkpoint is written or read.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from recbole.utils import ModelType, get_trainer, init_seed
 
 from pigeon_rec.config import RecommenderConfig
 from pigeon_rec.errors import ConfigError, InteractionError, TrainingError
-from pigeon_rec.recbole_plugin._sandbox import sandbox
-from pigeon_rec.recbole_plugin.base_models import recbole_model_class
+from pigeon_rec.recbole_plugin.base_models import recbole_model_class, score_all_items
+from pigeon_rec.recbole_plugin.sandbox import sandbox
 
-__all__ = ["TOP_K_SCHEMA", "best_columns", "export_top_k"]
+__all__ = ["TOP_K_SCHEMA", "best_columns", "export_top_k", "top_k_rows"]
 
 EpochHook: TypeAlias = Callable[[int, int], None]
 Scores: TypeAlias = npt.NDArray[np.float32]
@@ -36,12 +36,11 @@ TOP_K_SCHEMA: Final = pl.Schema(
 )
 _DATASET = "interactions"
 _CELLS = 1 << 24  # scores held at once: 64 MB
-_PREDICT_ROWS = 1 << 18  # pairs scored at once by models that cannot score all items together
 
 
 @dataclass(frozen=True)
-class _Coded:
-    """Interactions as integers; a code is the position of its id in sorted order."""
+class _Encoded:
+    """Interactions as integers; the code of an id is its position in sorted order."""
 
     users: pl.Series
     items: pl.Series
@@ -57,27 +56,27 @@ def export_top_k(
     exclude_seen: bool = True,
     on_epoch: EpochHook | None = None,
 ) -> pl.DataFrame:
-    """Trains `config.model` with RecBole and gives each user's best items.
+    """Trains `config.model` with RecBole and returns each user's top-K items.
 
-    Runs on one CPU thread; the same interactions, settings and seed give the same result. Only
-    items with an interaction can be recommended, to users with one.
+    Runs on one CPU thread; the same interactions, settings and seed give the same result. Covers
+    the users and items that have an interaction.
 
     Args:
         interactions: Columns `user_id, item_id, timestamp`, in any order.
-        config: Model, its size and training, and how many items a user gets.
-        seed: Root of RecBole's randomness.
-        work_dir: Folder for RecBole's files, removed again at the end.
-        exclude_seen: Leave out what a user has interacted with; who has seen all gets no row.
-        on_epoch: Called with the epochs done and their total.
+        config: Model, its size and training, and the number of items per user.
+        seed: Seed of RecBole's random generators.
+        work_dir: Folder for RecBole's temporary files.
+        exclude_seen: Leave out the items that a user has interacted with.
+        on_epoch: Called with the number of finished epochs and their total.
 
     Returns:
-        `user_id, item_id, score f32, rank i32`, by user and rank. Rank 1 is best; equal scores
-        stand in the order of item ids.
+        `user_id, item_id, score f32, rank i32`, by user and rank. Rank 1 is best; ties are broken
+        by item id.
 
     Raises:
-        ConfigError: `config.model` is no general model of RecBole.
-        InteractionError: There is nothing to learn from.
-        TrainingError: RecBole gave up; its own error is the cause.
+        ConfigError: `config.model` is not a general model of RecBole.
+        InteractionError: There are no interactions.
+        TrainingError: RecBole failed; its own error is the cause.
     """
     model_class = _general_model(config.model)
     if interactions.is_empty():
@@ -85,14 +84,14 @@ def export_top_k(
             "there are no interactions to train the recommender on",
             remedy="Check the interactions file and the logical date",
         )
-    coded = _encode(interactions)
+    encoded = _encode(interactions)
     with sandbox(work_dir) as folder:
-        _write_atomic(coded.rows, folder)
+        _write_atomic_file(encoded.rows, folder)
         try:
             model, dataset = _train(model_class, config, seed, on_epoch)
             parts = [
-                _best_items(scores, first, coded, config.top_k, exclude_seen=exclude_seen)
-                for first, scores in _score_batches(model, dataset, coded)
+                _top_k(scores, first, encoded, config.top_k, exclude_seen=exclude_seen)
+                for first, scores in _score_batches(model, dataset, encoded)
             ]
         except Exception as error:
             raise TrainingError(
@@ -104,10 +103,10 @@ def export_top_k(
 
 
 def _general_model(name: str) -> type[Any]:
-    """RecBole's model class of that name.
+    """Returns RecBole's model class of that name.
 
     Raises:
-        ConfigError: There is none, or it is of a kind that needs more than interactions.
+        ConfigError: There is none, or it is not a general model.
     """
     location = "recommender.model"
     model = recbole_model_class(name, location=location)
@@ -120,7 +119,7 @@ def _general_model(name: str) -> type[Any]:
     return model
 
 
-def _encode(interactions: pl.DataFrame) -> _Coded:
+def _encode(interactions: pl.DataFrame) -> _Encoded:
     users = interactions["user_id"].unique().sort()
     items = interactions["item_id"].unique().sort()
     rows = interactions.select(
@@ -128,12 +127,12 @@ def _encode(interactions: pl.DataFrame) -> _Coded:
         pl.col("item_id").replace_strict(items, pl.int_range(len(items), eager=True)).alias("item"),
         (pl.col("timestamp").dt.epoch("us") / 1e6).alias("seconds"),
     )
-    # Sorted, since RecBole numbers users and items as it meets them, and its seeds meet numbers.
-    return _Coded(users, items, rows.sort("user", "seconds", "item"))
+    # Sorted, because RecBole numbers users and items by first occurrence, and results depend on it.
+    return _Encoded(users, items, rows.sort("user", "seconds", "item"))
 
 
-def _write_atomic(rows: pl.DataFrame, folder: Path) -> None:
-    """Writes RecBole's atomic file; codes as tokens, because ids may hold tabs or read as NA."""
+def _write_atomic_file(rows: pl.DataFrame, folder: Path) -> None:
+    """Writes RecBole's atomic file, with codes as tokens: ids may contain tabs or read as NA."""
     (folder / _DATASET).mkdir()
     named = {"user": "user_id:token", "item": "item_id:token", "seconds": "timestamp:float"}
     rows.rename(named).write_csv(folder / _DATASET / f"{_DATASET}.inter", separator="\t")
@@ -150,9 +149,9 @@ def _settings(config: RecommenderConfig, seed: int) -> dict[str, object]:
         "weight_decay": config.weight_decay,
         "seed": seed,
         "reproducibility": True,
-        "gpu_id": "",  # the CPU: a small model is no faster elsewhere, and the same everywhere
+        "gpu_id": "",  # CPU: as fast for a small model, and reproducible everywhere
         "show_progress": False,
-        # Everything is for training; RecBole still wants a full split.
+        # All rows are for training, but RecBole needs a complete split setting.
         "eval_args": {"split": {"RS": [1, 0, 0]}, "group_by": None, "order": "RO", "mode": "full"},
     }
 
@@ -160,7 +159,7 @@ def _settings(config: RecommenderConfig, seed: int) -> dict[str, object]:
 def _train(
     model_class: type[Any], config: RecommenderConfig, seed: int, on_epoch: EpochHook | None
 ) -> tuple[torch.nn.Module, Any]:
-    """RecBole's own steps, in its own order."""
+    """Trains with RecBole's own steps, in its own order; returns the model and the data set."""
     settings = Config(model=config.model, dataset=_DATASET, config_dict=_settings(config, seed))
     init_seed(seed, settings["reproducibility"])
     dataset = create_dataset(settings)
@@ -176,7 +175,7 @@ def _train(
 
 
 def _reporting(trainer_class: type[Any], on_epoch: EpochHook | None) -> type[Any]:
-    """RecBole calls back only where it validates; this trainer does after every epoch."""
+    """Returns a trainer class that calls back after every epoch; RecBole's do after validation."""
 
     class ReportingTrainer(trainer_class):
         def _train_epoch(self, train_data: Any, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
@@ -189,60 +188,55 @@ def _reporting(trainer_class: type[Any], on_epoch: EpochHook | None) -> type[Any
 
 
 def _score_batches(
-    model: torch.nn.Module, dataset: Any, coded: _Coded
+    model: torch.nn.Module, dataset: Any, encoded: _Encoded
 ) -> Iterator[tuple[int, Scores]]:
     """Yields the first user code and scores float32 `[users, items]` in the order of codes."""
-    users = _internal_ids(dataset, dataset.uid_field, len(coded.users))
-    items = _internal_ids(dataset, dataset.iid_field, len(coded.items))
+    users = _internal_ids(dataset, dataset.uid_field, len(encoded.users))
+    items = _internal_ids(dataset, dataset.iid_field, len(encoded.items))
     step = max(1, _CELLS // dataset.item_num)
     for first in range(0, len(users), step):
+        rows = Interaction({dataset.uid_field: users[first : first + step]})
         with torch.inference_mode():
-            scores = _score_all_items(model, dataset, users[first : first + step])
+            scores = score_all_items(model, rows, dataset.iid_field, dataset.item_num)
         by_code = scores[:, items].numpy().astype(np.float32)
         if np.isnan(by_code).any():
-            raise FloatingPointError("scores are not numbers")
+            raise FloatingPointError("scores are NaN")
         yield first, by_code
 
 
 def _internal_ids(dataset: Any, field: str, count: int) -> torch.Tensor:
-    """RecBole's own number of each of our codes, int64 `[count]`."""
+    """RecBole's internal id of each code, int64 `[count]`."""
     tokens = [str(code) for code in range(count)]
     return torch.as_tensor(dataset.token2id(field, tokens), dtype=torch.int64)
 
 
-def _score_all_items(model: Any, dataset: Any, users: torch.Tensor) -> torch.Tensor:
-    """Scores of every item, by RecBole's numbers, `[users, item_num]`."""
-    try:
-        scores = model.full_sort_predict(Interaction({dataset.uid_field: users}))
-    except NotImplementedError:  # NeuMF, say: pair by pair
-        item_ids = torch.arange(dataset.item_num)
-        pairs = torch.cartesian_prod(users, item_ids)
-        parts = [
-            model.predict(
-                Interaction({dataset.uid_field: part[:, 0], dataset.iid_field: part[:, 1]})
-            )
-            for part in pairs.split(_PREDICT_ROWS)
-        ]
-        scores = torch.cat(parts)
-    return torch.as_tensor(scores).view(len(users), dataset.item_num)
-
-
-def _best_items(
-    scores: Scores, first: int, coded: _Coded, k: int, *, exclude_seen: bool
+def _top_k(
+    scores: Scores, first: int, encoded: _Encoded, k: int, *, exclude_seen: bool
 ) -> pl.DataFrame:
-    """The best `k` items of the users `first, first + 1, ...`, as rows of `TOP_K_SCHEMA`."""
+    """The top-K items of users `first, first + 1, ...`; overwrites the scores of seen items."""
     if exclude_seen:
-        of_batch = coded.rows.filter(pl.col("user").is_between(first, first + len(scores) - 1))
+        of_batch = encoded.rows.filter(pl.col("user").is_between(first, first + len(scores) - 1))
         scores[of_batch["user"].to_numpy() - first, of_batch["item"].to_numpy()] = -np.inf
-    items, best = best_columns(scores, k)
-    users = np.repeat(np.arange(first, first + len(scores)), items.shape[1])
-    ranks = np.tile(np.arange(1, items.shape[1] + 1), len(scores))
+    return top_k_rows(encoded.users.slice(first, len(scores)), encoded.items, scores, k)
+
+
+def top_k_rows(user_ids: pl.Series, item_ids: pl.Series, scores: Scores, k: int) -> pl.DataFrame:
+    """Returns the `k` best finite scores of each user as rows of `TOP_K_SCHEMA`.
+
+    Args:
+        user_ids: User of each row of `scores`.
+        item_ids: Item of each column of `scores`; ties are broken by column.
+        scores: float32 `[users, items]`.
+        k: Items per user.
+    """
+    columns, best = best_columns(scores, k)
+    n_users, width = columns.shape
     frame = pl.DataFrame(
         {
-            "user_id": coded.users.gather(users),
-            "item_id": coded.items.gather(items.ravel()),
+            "user_id": user_ids.gather(np.repeat(np.arange(n_users), width)),
+            "item_id": item_ids.gather(columns.ravel()),
             "score": best.ravel(),
-            "rank": ranks,
+            "rank": np.tile(np.arange(1, width + 1), n_users),
         },
         schema_overrides=TOP_K_SCHEMA,
     )
@@ -250,12 +244,12 @@ def _best_items(
 
 
 def best_columns(scores: Scores, k: int) -> tuple[Codes, Scores]:
-    """Columns and values of each row's `k` best, best first, the earlier column first at a tie."""
+    """Columns and values of each row's `k` best, best first; ties are broken by column."""
     k = min(k, scores.shape[1])
-    last = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]  # [rows, 1]
-    above, level = scores > last, scores == last
+    last = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]  # the k-th best, [rows, 1]
+    above, tied = scores > last, scores == last
     room = k - above.sum(axis=1, keepdims=True)
-    chosen = above | (level & (np.cumsum(level, axis=1) <= room))
+    chosen = above | (tied & (np.cumsum(tied, axis=1) <= room))
     columns = np.nonzero(chosen)[1].reshape(len(scores), k)
     values = np.take_along_axis(scores, columns, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")

@@ -1,4 +1,4 @@
-"""Item embeddings, the retrieval of each user's own history for a reference item, taste cohorts."""
+"""Item embeddings, retrieval of a user's history for a reference item, and taste cohorts."""
 
 from __future__ import annotations
 

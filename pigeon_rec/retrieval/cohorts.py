@@ -1,9 +1,9 @@
-"""Taste cohorts: users whose histories look alike, found by FAISS k-means on their profiles.
+"""Taste cohorts: users with similar tastes, found by FAISS k-means on user profiles.
 
-A profile is the mean direction of a user's items. Clusters are made on what was known at one moment
-(the last refit), so that a cohort, its history and its pictures stay the same from night to night;
-tonight's profile then decides which cohort a user belongs to. Nothing here depends on the order of
-rows, on earlier nights or on a clock.
+A profile is the normalised mean of a user's item vectors. The clusters are fitted to the
+interactions before one instant, the last refit, so that a cohort, its history and its assets stay
+the same from night to night; tonight's profile decides which cohort a user belongs to. The result
+does not depend on the order of rows, on earlier nights or on a clock.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from pigeon_rec.retrieval.embeddings import Vectors
 __all__ = ["COHORT_PREFIX", "Cohorts", "Profiles", "find_cohorts", "refit_moment", "user_profiles"]
 
 COHORT_PREFIX: Final = "cohort:"
-"""Cohorts are users of this kind of name; no real user may have one."""
+"""Prefix of the user ids that stand for cohorts; reserved, no real user may have it."""
 
 _ITERATIONS: Final = 25
-_STARTS: Final = 5  # the best of so many counts: one start may end in a poor optimum
-_FIT_USERS: Final = 2048  # per cohort; k-means learns no more from a larger sample
-_SHELF: Final = 50  # items a cohort chooses its histories from
+_STARTS: Final = 5  # random initialisations; the best is kept
+_FIT_USERS: Final = 2048  # per cohort; a larger sample does not improve k-means
+_COHORT_ITEMS: Final = 50  # most popular items that a cohort's histories are retrieved from
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """What users like, as directions.
+    """Taste profiles: one unit vector per user.
 
     Attributes:
         user_ids: Users with at least one usable item, sorted.
@@ -53,22 +53,22 @@ class Cohorts:
         members: `user_id, cohort`, one row per user with a profile tonight, by user; empty if
             there are too few users for a cohort. Cohorts are named `cohort:0`, `cohort:1`, ...,
             the largest first.
-        shelves: The items that most of a cohort's users had at the refit, as interactions of a user
-            with the cohort's name: `user_id, item_id, timestamp`, all at the same time.
+        interactions: Each cohort's most popular items at the refit, as interactions of a user with
+            the cohort's name: `user_id, item_id, timestamp`, all with the same timestamp.
     """
 
     members: pl.DataFrame
-    shelves: pl.DataFrame
+    interactions: pl.DataFrame
 
 
 def user_profiles(
     embeddings: Vectors, interactions: pl.DataFrame, item_ids: Sequence[str]
 ) -> Profiles:
-    """The normalised mean of the vectors of each user's different items.
+    """Computes the normalised mean vector of each user's distinct items.
 
     Args:
-        embeddings: Unit float32 `[n_items, dim]`; a zero row has no say.
-        interactions: Columns `user_id, item_id`; items without a row in `item_ids` are left out.
+        embeddings: Unit float32 `[n_items, dim]`; zero rows do not contribute.
+        interactions: Columns `user_id, item_id`; items that are not in `item_ids` are ignored.
         item_ids: Item of each row of `embeddings`, unique.
     """
     rows = pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String()})
@@ -90,9 +90,9 @@ def user_profiles(
 
 
 def refit_moment(date: dt.date, refit_days: int) -> dt.datetime:
-    """Start (UTC) of the newest day up to `date` whose number is a multiple of `refit_days`.
+    """Start (UTC) of the last day up to `date` whose ordinal is a multiple of `refit_days`.
 
-    It depends on the date alone: a backfill makes the cohorts that the night itself made.
+    Depends on the date alone, so that a backfill makes the same cohorts as the night itself.
     """
     day = dt.date.fromordinal(max(1, date.toordinal() // refit_days * refit_days))
     return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
@@ -111,11 +111,11 @@ def find_cohorts(
 
     Args:
         embeddings: Unit float32 `[n_items, dim]`.
-        interactions: All that is known tonight: `user_id, item_id, timestamp`.
+        interactions: All interactions up to tonight: `user_id, item_id, timestamp`.
         item_ids: Item of each row of `embeddings`, unique.
-        config: How many cohorts, and how large.
-        refit_at: Interactions before this instant decide what the cohorts are; where they make no
-            cohort, those of tonight do.
+        config: Number of cohorts and their smallest size.
+        refit_at: The clusters are fitted to interactions before this instant, or to all of them if
+            those have too few users for a cohort.
         seed: Of k-means.
     """
     known = interactions.filter(pl.col("timestamp") < refit_at)
@@ -124,18 +124,18 @@ def find_cohorts(
         known, fitted = interactions, user_profiles(embeddings, interactions, item_ids)
     centroids = _centroids(fitted.vectors, config, seed)
     if not len(centroids):
-        return Cohorts(*_nobody(interactions))
+        return _no_cohorts(interactions)
     at_refit = _members(fitted, centroids)
     tonight = user_profiles(embeddings, interactions, item_ids)
-    return Cohorts(_members(tonight, centroids), _shelves(known, at_refit, item_ids))
+    return Cohorts(_members(tonight, centroids), _popular_items(known, at_refit, item_ids))
 
 
 def _centroids(profiles: Vectors, config: CohortConfig, seed: int) -> Vectors:
     """Unit float32 `[n_cohorts, dim]`, the largest cohort first; `[0, dim]` for too few users.
 
-    Clusters with fewer than `min_users` users, empty ones among them, are dissolved: their users go
-    to the nearest cluster that stays. There is always one: the largest of `n // min_users` has at
-    least `min_users`.
+    Clusters with fewer than `min_users` users are dissolved: their users go to the nearest
+    remaining cluster. At least one remains: the largest of `n // min_users` clusters has at least
+    `min_users` users.
     """
     count = min(config.count, len(profiles) // config.min_users)
     if not count:
@@ -145,7 +145,7 @@ def _centroids(profiles: Vectors, config: CohortConfig, seed: int) -> Vectors:
         count,
         niter=_ITERATIONS,
         nredo=_STARTS,
-        seed=seed % 2**31,  # a C int there
+        seed=seed % 2**31,  # FAISS takes a C int
         spherical=True,
         min_points_per_centroid=1,
         max_points_per_centroid=_FIT_USERS,
@@ -174,9 +174,11 @@ def _members(profiles: Profiles, centroids: Vectors) -> pl.DataFrame:
     return pl.DataFrame([profiles.user_ids.alias("user_id"), nearest.alias("cohort")])
 
 
-def _shelves(known: pl.DataFrame, members: pl.DataFrame, item_ids: Sequence[str]) -> pl.DataFrame:
+def _popular_items(
+    known: pl.DataFrame, members: pl.DataFrame, item_ids: Sequence[str]
+) -> pl.DataFrame:
     usable = pl.Series(item_ids, dtype=pl.String())
-    shelves = (
+    popular = (
         known.select("user_id", "item_id")
         .unique()
         .filter(pl.col("item_id").is_in(usable.implode()))
@@ -185,15 +187,15 @@ def _shelves(known: pl.DataFrame, members: pl.DataFrame, item_ids: Sequence[str]
         .len()
         .sort("cohort", "len", "item_id", descending=[False, True, False])
         .group_by("cohort", maintain_order=True)
-        .head(_SHELF)
+        .head(_COHORT_ITEMS)
     )
-    return shelves.select(
+    return popular.select(
         pl.col("cohort").alias("user_id"),
         "item_id",
         pl.lit(known["timestamp"].max()).cast(known.schema["timestamp"]).alias("timestamp"),
     )
 
 
-def _nobody(interactions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _no_cohorts(interactions: pl.DataFrame) -> Cohorts:
     members = pl.DataFrame(schema={"user_id": pl.String(), "cohort": pl.String()})
-    return members, interactions.clear().select("user_id", "item_id", "timestamp")
+    return Cohorts(members, interactions.clear().select("user_id", "item_id", "timestamp"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -14,6 +13,7 @@ import polars as pl
 
 from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.errors import RetrievalError
+from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["EmbeddingCache", "Encode", "Vectors", "embed_catalogue"]
 
@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 Encode: TypeAlias = Callable[[npt.NDArray[np.uint8]], Vectors]
-"""Takes uint8 `[n, size, size, 3]`, gives float32 `[n, dim]`."""
+"""Image encoder: uint8 `[n, size, size, 3]` to float32 `[n, dim]`."""
 
+_IMAGE_SIZE = 64  # height and width in pixels
 _SCHEMA = {
     "encoder_id": pl.String(),
     "image_sha256": pl.String(),
@@ -33,8 +34,7 @@ _SCHEMA = {
 class EmbeddingCache:
     """A parquet file of image embeddings, keyed by encoder and image content.
 
-    Vectors of other encoders in the same file are kept. A file that cannot be read is only a
-    lost cache: it is told in the log and written anew.
+    Vectors of other encoders in the same file are kept. An unreadable file is logged and replaced.
 
     Attributes:
         path: The parquet file; it need not exist yet.
@@ -52,8 +52,8 @@ class EmbeddingCache:
     def lookup(self, hashes: Sequence[str]) -> list[int]:
         """Row of each image hash in `vectors`, -1 where it is not cached yet."""
         known = self._rows.select("image_sha256").with_row_index("row")
-        asked = pl.DataFrame({"image_sha256": hashes}, schema={"image_sha256": pl.String()})
-        found = asked.join(known, on="image_sha256", how="left", maintain_order="left")
+        keys = pl.DataFrame({"image_sha256": hashes}, schema={"image_sha256": pl.String()})
+        found = keys.join(known, on="image_sha256", how="left", maintain_order="left")
         return found["row"].cast(pl.Int64()).fill_null(-1).to_list()
 
     def vectors(self) -> Vectors:
@@ -65,13 +65,13 @@ class EmbeddingCache:
             raise RetrievalError(
                 f"cached embeddings of one encoder differ in length: {sorted(lengths)}",
                 location=f"{self.path}, encoder {self.encoder_id}",
-                remedy="Delete the cache file; it is made again",
+                remedy="Delete the cache file; it will be rebuilt",
             )
         stacked = self._rows["embedding"].list.to_array(lengths[0]).to_numpy()
         return np.ascontiguousarray(stacked, dtype=np.float32)
 
     def add(self, hashes: Sequence[str], vectors: Vectors) -> None:
-        """Adds unit vectors, float32 `[n, dim]`, and writes the file in one atomic step."""
+        """Adds unit vectors, float32 `[n, dim]`, and writes the file atomically."""
         new = pl.DataFrame(
             {
                 "encoder_id": [self.encoder_id] * len(hashes),
@@ -80,15 +80,12 @@ class EmbeddingCache:
             },
             schema=_SCHEMA,
         )
-        # Read again: another process may have added rows since this object was made.
+        # Read again: another process may have added rows since then.
         merged = pl.concat([self._read(), new]).unique(
             ["encoder_id", "image_sha256"], keep="first", maintain_order=True
         )
         self._rows = merged.filter(pl.col("encoder_id") == self.encoder_id)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        merged.write_parquet(temporary)
-        temporary.replace(self.path)
+        write_parquet(merged, self.path)
 
     def _read(self) -> pl.DataFrame:
         if not self.path.exists():
@@ -98,7 +95,7 @@ class EmbeddingCache:
                 pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items()
             )
         except (OSError, pl.exceptions.PolarsError) as error:
-            logger.warning("embedding cache %s is unreadable and made anew: %s", self.path, error)
+            logger.warning("embedding cache %s is unreadable, rebuilding it: %s", self.path, error)
             return pl.DataFrame(schema=_SCHEMA)
 
 
@@ -108,78 +105,62 @@ def embed_catalogue(
     encode: Encode,
     cache: EmbeddingCache,
     *,
-    image_size: int = 64,
     batch_size: int = 512,
-    verify: bool = True,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> tuple[Vectors, list[Problem]]:
-    """Gives the image embedding of each item, encoding only images not yet in the cache.
+    """Computes the image embedding of each item, encoding only images not yet in the cache.
+
+    Cached images are read too, so that a file that broke since then is reported.
 
     Args:
-        catalogue: Where the images come from.
-        item_ids: Items to embed; unknown ids are an error of the caller.
+        catalogue: Source of the images.
+        item_ids: Items to embed, all in the catalogue.
         encode: The image encoder; its rows need not be normalised.
-        cache: Looked up first, and extended by what was encoded.
-        image_size: Height and width in pixels the encoder sees.
-        batch_size: Images read and encoded together.
-        verify: Read cached images too, so that one that broke since is still told.
+        cache: Looked up first, and extended by the new vectors.
+        batch_size: Images read and encoded at once.
         on_batch: Called with the number of images read so far and their total.
 
     Returns:
-        L2-normalised float32 `[n, dim]` in the order of `item_ids`, and the problems met. Items
-        whose image cannot be used have a row of zeros and are never cached.
+        L2-normalised float32 `[n, dim]` in the order of `item_ids`, and the problems found. Items
+        without a usable image have a row of zeros and are never cached.
 
     Raises:
-        RetrievalError: The encoder gave another shape, or values that are not finite.
+        RetrievalError: The encoder returned another shape, or values that are not finite.
     """
     hashes = catalogue.image_hashes(item_ids)
-    cached = np.asarray(cache.lookup(hashes), dtype=np.int64)
-    to_read = np.arange(len(hashes)) if verify else np.flatnonzero(cached < 0)
-    fresh: dict[str, Vectors] = {}
+    cached = cache.lookup(hashes)
+    encoded: dict[str, Vectors] = {}
     problems: list[Problem] = []
-    for start in range(0, len(to_read), batch_size):
-        batch = to_read[start : start + batch_size]
-        images, met = catalogue.images([item_ids[i] for i in batch], size=image_size)
-        problems += met
-        broken = {problem.subject for problem in met}
-        new = _first_of_each(batch, hashes, cached, fresh, item_ids, broken)
+    for start in range(0, len(hashes), batch_size):
+        batch = range(start, min(start + batch_size, len(hashes)))
+        images, found = catalogue.images([item_ids[i] for i in batch], size=_IMAGE_SIZE)
+        problems += found
+        broken = {problem.subject for problem in found}
+        new: dict[str, int] = {}  # position of the first usable image of each new hash
+        for i in batch:
+            if cached[i] < 0 and hashes[i] not in encoded and item_ids[i] not in broken:
+                new.setdefault(hashes[i], i)
         if new:
-            vectors = _encode(encode, images[np.searchsorted(batch, new)])
-            fresh.update(zip((hashes[i] for i in new), vectors, strict=True))
+            vectors = _encode(encode, images[[i - start for i in new.values()]])
+            encoded.update(zip(new, vectors, strict=True))
         if on_batch is not None:
-            on_batch(start + len(batch), len(to_read))
-    if fresh:
-        cache.add(list(fresh), np.stack(list(fresh.values())))
+            on_batch(batch.stop, len(hashes))
+    if encoded:
+        cache.add(list(encoded), np.stack(list(encoded.values())))
     return _gather(cache, hashes, item_ids, problems), problems
-
-
-def _first_of_each(
-    batch: npt.NDArray[np.int64],
-    hashes: Sequence[str],
-    cached: npt.NDArray[np.int64],
-    fresh: dict[str, Vectors],
-    item_ids: Sequence[str],
-    broken: set[str],
-) -> list[int]:
-    """Positions in `batch`, ascending, of the usable images whose content is new."""
-    new: dict[str, int] = {}
-    for i in batch.tolist():
-        if cached[i] < 0 and hashes[i] not in fresh and item_ids[i] not in broken:
-            new.setdefault(hashes[i], i)
-    return list(new.values())
 
 
 def _encode(encode: Encode, images: npt.NDArray[np.uint8]) -> Vectors:
     vectors = np.asarray(encode(images), dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != len(images):
         raise RetrievalError(
-            f"the image encoder gave shape {vectors.shape} for {len(images)} images",
-            remedy="It must give one row per image",
+            f"the image encoder returned shape {vectors.shape} for {len(images)} images",
+            remedy="It must return one row per image",
         )
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(norms).all():
         raise RetrievalError(
-            "the image encoder gave values that are not finite",
+            "the image encoder returned values that are not finite",
             remedy="Check the weights of the encoder",
         )
     unit: Vectors = vectors / np.maximum(norms, np.float32(1e-12))

@@ -1,18 +1,18 @@
-"""For each (user, reference item): which of the user's own items are its best history.
+"""History retrieval: the items of a user's own interactions that best match a reference item.
 
-An interacted item is worth, for one reference,
+The score of an interacted item for one reference is
 
     relevance_weight * cosine(item, reference)
     + taste_weight * cosine(item, user's mean)
-    + recency_weight * 0.5 ** (age / half_life),
+    + recency_weight * 0.5 ** (age / half_life).
 
-whose first two terms are one inner product, of the item with `relevance_weight * reference +
-taste_weight * user's mean`. FAISS takes it for a batch of pairs, each with the rows of its own
-user's items and in the embeddings themselves. No vector is copied: retrieval from a million items
-needs little more memory than their vectors.
+The first two terms are one inner product, of the item with `relevance_weight * reference +
+taste_weight * user's mean`. FAISS computes it for a batch of pairs, over the rows of each user's
+own items, in the embeddings themselves. No vector is copied: retrieval from a million items needs
+little more memory than their vectors.
 
-Ages count back from the user's newest interaction, not from the night: as long as a user does
-nothing, nothing about that user's history changes, and yesterday's pictures stay valid.
+Ages count back from the user's newest interaction, not from the night: the history of an inactive
+user does not change from night to night, so the assets made from it stay valid.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ import polars as pl
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
 from pigeon_rec.config import RetrievalConfig
-from pigeon_rec.retrieval._user_rows import Codes, check_embeddings, codes_of, make_shelves
+from pigeon_rec.retrieval._user_items import Codes, check_embeddings, codes_of, group_by_user
 from pigeon_rec.retrieval.embeddings import Vectors
 
 __all__ = ["HistoryRetriever"]
 
-_CELLS = 1 << 18  # (pair, own item) combinations that are scored together
+_CELLS = 1 << 18  # (pair, own item) scores computed at once
 _NO_ITEM = -1
 
 
 class HistoryRetriever:
-    """Finds, among a user's own interactions, those that go with a reference item.
+    """Retrieves, from a user's own interactions, the items that best match a reference item.
 
     Args:
         embeddings: Unit item vectors, float32 `[n_items, dim]`; used in place, not copied.
         interactions: Columns `user_id, item_id, timestamp`; of repeated ones the latest counts.
         item_ids: Item of each embedding row, unique.
         config: History length and the weights of the score.
-        as_of: Interactions at or after this instant are not known yet and left out.
+        as_of: Interactions at or after this instant are ignored.
 
     Raises:
-        RetrievalError: Embeddings, ids and interactions do not fit together.
+        RetrievalError: Embeddings, ids and interactions do not match.
     """
 
     def __init__(
@@ -63,26 +63,26 @@ class HistoryRetriever:
         self._config = config
         self._embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
         known = interactions.filter(pl.col("timestamp") < as_of)
-        self._shelves = make_shelves(known, self._item_ids, config.half_life_days)
+        self._user_items = group_by_user(known, self._item_ids, config.half_life_days)
 
     def retrieve(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """The history of each pair, best first; the reference itself is never part of it.
+        """Returns the history of each pair, best first; it never contains the reference itself.
 
         Args:
-            pairs: Columns `user_id, item_id`, the item being the reference.
+            pairs: Columns `user_id, item_id`; the item is the reference.
 
         Returns:
             `user_id, item_id, history_ids list[str], history_scores list[f32],
-            history_similarity list[f32]` in the order of `pairs`, the similarity being the
-            cosine with the reference. A user with fewer other items than `history_length` gets
-            those there are. Equal scores stand in the order of their item ids.
+            history_similarity list[f32]` in the order of `pairs`; the similarity is the cosine
+            with the reference. A history has at most `history_length` items. Ties are broken by
+            item id.
 
         Raises:
             RetrievalError: A reference has no embedding row.
         """
         keys = pairs.select("user_id", "item_id")
         references = codes_of(keys["item_id"], self._item_ids, "pairs")
-        users = self._shelves.user_codes(keys["user_id"])
+        users = self._user_items.user_codes(keys["user_id"])
         shape = (keys.height, self._config.history_length)
         found = np.full(shape, _NO_ITEM, dtype=np.int32)
         scores, similarity = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -96,12 +96,12 @@ class HistoryRetriever:
         )
 
     def _batches(self, users: Codes) -> Iterator[Codes]:
-        """Places of pairs that are scored together: equally long shelves, so little padding."""
-        sizes = np.maximum(self._shelves.sizes(users), 1)
+        """Yields row numbers of pairs to score together: similar lengths, so little padding."""
+        sizes = np.maximum(self._user_items.sizes(users), 1)
         order = np.argsort(sizes, kind="stable")
         start = 0
         while start < len(order):
-            # The longest shelf of a batch is its last one, and every pair is padded to that.
+            # Pairs are padded to the last of the batch, which has the most items.
             widths = sizes[order[start : start + _CELLS]]
             fits = widths * np.arange(1, len(widths) + 1) <= _CELLS
             count = max(1, int(np.argmin(fits)) if not fits.all() else len(widths))
@@ -110,41 +110,42 @@ class HistoryRetriever:
 
     def _best(self, users: Codes, references: Codes) -> tuple[Codes, Vectors, Vectors]:
         """Item rows (-1: none), scores and cosines of the best own items, each `[pairs, k]`."""
-        items, freshness = self._shelves.padded(users)  # [pairs, longest]
+        items, recency = self._user_items.padded(users)  # [pairs, longest]
         anchors = self._embeddings[references]  # [pairs, dim]
-        wanted = anchors * np.float32(self._config.relevance_weight)
+        queries = anchors * np.float32(self._config.relevance_weight)
         if self._config.taste_weight:
-            wanted += np.float32(self._config.taste_weight) * self._tastes(users)
-        scores = _inner_products(wanted, self._embeddings, items)
-        scores += np.float32(self._config.recency_weight) * freshness
+            queries += np.float32(self._config.taste_weight) * self._tastes(users)
+        scores = _inner_products(queries, self._embeddings, items)
+        scores += np.float32(self._config.recency_weight) * recency
         scores[(items < 0) | (items == references[:, None])] = -np.inf
-        # A stable sort: of equal scores the item whose id comes first on the shelf.
+        # Items are sorted by id, so a stable sort breaks ties by id.
         best = np.argsort(-scores, axis=1, kind="stable")[:, : self._config.history_length]
         chosen = np.take_along_axis(scores, best, axis=1)
         rows = np.where(np.isfinite(chosen), np.take_along_axis(items, best, axis=1), _NO_ITEM)
         return rows, chosen, _inner_products(anchors, self._embeddings, rows)
 
     def _tastes(self, users: Codes) -> Vectors:
-        """Unit mean of each user's items, float32 `[users, dim]`; zero where there is none."""
-        alone, places = np.unique(users, return_inverse=True)
-        sizes = self._shelves.sizes(alone)
+        """Unit mean of each user's items, float32 `[users, dim]`; zero for a user without items."""
+        distinct, inverse = np.unique(users, return_inverse=True)
+        sizes = self._user_items.sizes(distinct)
         ends = np.cumsum(sizes)
-        at = np.repeat(self._shelves.starts[alone] - ends + sizes, sizes) + np.arange(sizes.sum())
-        owned = csr_array(
-            (np.ones(len(at), np.float32), self._shelves.items[at], np.append(0, ends)),
-            shape=(len(alone), len(self._embeddings)),
+        rows = np.repeat(self._user_items.starts[distinct] - ends + sizes, sizes)
+        rows += np.arange(sizes.sum())
+        interacted = csr_array(
+            (np.ones(len(rows), np.float32), self._user_items.items[rows], np.append(0, ends)),
+            shape=(len(distinct), len(self._embeddings)),
         )
-        sums: Vectors = owned @ self._embeddings
+        sums: Vectors = interacted @ self._embeddings
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         np.divide(sums, lengths, out=sums, where=lengths > 0)
-        tastes: Vectors = sums[places]
+        tastes: Vectors = sums[inverse]
         return tastes
 
 
 def _inner_products(queries: Vectors, vectors: Vectors, rows: Codes) -> Vectors:
-    """`queries [n, dim]` with `vectors[rows]`, float32 `[n, k]`, 0 where a row is -1.
+    """Inner products of `queries [n, dim]` with `vectors[rows]`, float32 `[n, k]`; 0 for row -1.
 
-    FAISS's own kernel for it has no numpy wrapper: the arrays have to be contiguous and alive.
+    The FAISS kernel takes raw pointers: the arrays must be contiguous and stay alive.
     """
     queries, rows = np.ascontiguousarray(queries), np.ascontiguousarray(rows, dtype=np.int64)
     products = np.zeros(rows.shape, dtype=np.float32)
@@ -159,7 +160,7 @@ def _inner_products(queries: Vectors, vectors: Vectors, rows: Codes) -> Vectors:
 def _as_lists(
     ids: pl.Series, items: npt.NDArray[np.int32], scores: Vectors, similarity: Vectors
 ) -> pl.DataFrame:
-    """Cuts each row of three `[n, k]` blocks to its items."""
+    """Turns three `[n, k]` blocks into list columns, without the padding."""
     width = items.shape[1]
     names = ("history_ids", "history_scores", "history_similarity")
     if not len(items):

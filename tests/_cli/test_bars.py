@@ -31,7 +31,7 @@ def test_a_new_label_starts_a_new_bar(capsys: pytest.CaptureFixture[str]) -> Non
     assert "assets:  50%" in lines[1]
 
 
-def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     choose_progress(quiet=True)("assets", 1, 1)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")

@@ -1,4 +1,4 @@
-"""`pigeon-rec model info`, for people and for scripts."""
+"""The command `pigeon-rec model info`, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_bundled_model(pigeon: Pigeon) -> None:
     assert "missing" not in outcome.out
 
 
-def test_what_is_missing_is_told(pigeon: Pigeon, tmp_path: Path) -> None:
+def test_missing_files_are_listed(pigeon: Pigeon, tmp_path: Path) -> None:
     folder = write_layout(tmp_path / "lavit")
     (folder / "visual_tokenizer" / "eva_vitg_psz14.bin").unlink()
     outcome = pigeon("model", "info", folder)

@@ -1,4 +1,4 @@
-"""`pigeon-rec models` over a real registry."""
+"""The commands `pigeon-rec models ...` on a real registry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def versions(tmp_path: Path) -> list[str]:
     return [promoted(tmp_path, name, source) for name in ("first", "second")]
 
 
-def test_the_list_says_which_one_serves(
+def test_the_list_marks_the_serving_model(
     pigeon: Pigeon, tmp_path: Path, versions: list[str]
 ) -> None:
     listed = json.loads(pigeon("models", "list", "--work-dir", tmp_path, "--json").out)["models"]
@@ -38,7 +38,7 @@ def test_the_list_says_which_one_serves(
     assert serving.startswith(versions[1])
 
 
-def test_promoting_the_older_one_is_the_way_back(
+def test_an_older_model_can_be_promoted_again(
     pigeon: Pigeon, tmp_path: Path, versions: list[str]
 ) -> None:
     shown = json.loads(pigeon("models", "show", "--work-dir", tmp_path, "--json").out)
@@ -53,7 +53,7 @@ def test_promoting_the_older_one_is_the_way_back(
 
 
 @pytest.mark.parametrize("command", ["show", "promote"])
-def test_an_unknown_version_is_told_with_the_known_ones(
+def test_the_error_for_an_unknown_version_names_the_known_ones(
     pigeon: Pigeon, tmp_path: Path, versions: list[str], command: str
 ) -> None:
     outcome = pigeon("models", command, "nobody", "--work-dir", tmp_path)
@@ -61,7 +61,7 @@ def test_an_unknown_version_is_told_with_the_known_ones(
     assert all(version in outcome.err for version in versions)
 
 
-def test_weights_that_are_gone_are_not_promoted(
+def test_a_model_with_missing_weights_is_not_promoted(
     pigeon: Pigeon, tmp_path: Path, versions: list[str]
 ) -> None:
     (tmp_path / "models" / "first" / "note.txt").unlink()
@@ -95,12 +95,12 @@ def test_a_folder_of_the_work_directory_is_registered_relative_to_it(
     assert pigeon("models", "register", tmp_path / "nothing", "--json").code == 4
 
 
-def test_before_the_first_model_nothing_is_listed_and_nothing_made(
+def test_without_models_the_list_is_empty_and_no_file_is_created(
     pigeon: Pigeon, tmp_path: Path
 ) -> None:
     assert json.loads(pigeon("models", "list", "--work-dir", tmp_path, "--json").out) == {
         "models": []
     }
-    assert "no model was promoted yet" in pigeon("models", "show", "--work-dir", tmp_path).err
+    assert "no model has been promoted" in pigeon("models", "show", "--work-dir", tmp_path).err
     assert pigeon("models", "promote", "any", "--work-dir", tmp_path).code == 5
     assert list(tmp_path.iterdir()) == []

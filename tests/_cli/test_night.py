@@ -1,4 +1,4 @@
-"""`pigeon-rec` over the files of a made night: real steps, a real DuckDB file, real answers."""
+"""The commands of a night on synthetic files, with real steps and a real DuckDB file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_publish_promote_and_report_one_after_the_other(pigeon: Pigeon, unpublis
     assert "ada" in Path(reported["gallery"]).read_text(encoding="utf-8")
 
 
-def test_people_get_a_summary_line_per_fact(pigeon: Pigeon, unpublished: Path) -> None:
+def test_the_summary_has_a_line_per_field(pigeon: Pigeon, unpublished: Path) -> None:
     night = ("--date", NIGHT.isoformat(), "--config", unpublished)
     outcome = pigeon("nightly", "publish", *night)
     assert outcome.out.split("\n")[0] == f"publish {NIGHT}"
@@ -61,7 +61,7 @@ def test_people_get_a_summary_line_per_fact(pigeon: Pigeon, unpublished: Path) -
     assert pigeon("nightly", "publish", *night, "--quiet").out == ""
 
 
-def test_table_shows_pictures_by_their_size(pigeon: Pigeon, served: Path) -> None:
+def test_the_table_shows_the_size_of_images(pigeon: Pigeon, served: Path) -> None:
     query = "SELECT item_id, image, score FROM served_assets WHERE user_id = 'ada'"
     outcome = pigeon("sql", query, "--work-dir", served)
     assert (outcome.code, outcome.err) == (0, "")
@@ -91,7 +91,7 @@ def test_saved_query_takes_bound_values(pigeon: Pigeon, served: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["SELECT no FROM nowhere", "user_gallery", "DROP TABLE runs"])
-def test_what_cannot_be_answered_is_told(pigeon: Pigeon, served: Path, query: str) -> None:
+def test_a_query_that_fails_is_an_error(pigeon: Pigeon, served: Path, query: str) -> None:
     outcome = pigeon("sql", query, "--work-dir", served, "--json")
     assert outcome.code == 5
     assert json.loads(outcome.out)["error"]["kind"] == "WarehouseError"

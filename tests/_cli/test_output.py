@@ -53,7 +53,7 @@ def test_summary_shows_its_parts_as_a_table(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
-def test_error_tells_people_what_where_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_text_has_what_location_and_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     error = CatalogueError(
         "two rows share an id", location="items.parquet, row 7", remedy="Drop one"
     )

@@ -1,4 +1,4 @@
-"""`pigeon-rec recbole ...` from outside, and the shipped examples as a user runs them."""
+"""The commands `pigeon-rec recbole ...`, and the shipped examples."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stickers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pigeon: Pigeon) ->
     assert outcome.code == 0, outcome.err
     facts = json.loads(outcome.out)
     assert facts["dimensions"] == 128
-    assert facts["without_picture"] == 0
+    assert facts["without_image"] == 0
     for name in ("stickers.yaml", "train.py"):
         shutil.copy(EXAMPLES / name, tmp_path / name)
     return tmp_path
@@ -57,7 +57,7 @@ def test_the_examples_run(stickers: Path, pigeon: Pigeon) -> None:
     assert json.loads(exported.out.splitlines()[-1])["pairs"] == 75
 
 
-def test_an_unknown_base_is_told(tmp_path: Path, pigeon: Pigeon) -> None:
+def test_an_unknown_base_is_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
     (tmp_path / "x.yaml").write_text("dataset: d\npigeon_base_model: BRP\n", encoding="utf-8")
     outcome = pigeon("recbole", "run", "--config", tmp_path / "x.yaml", "--json")
     assert outcome.code == 2
@@ -66,13 +66,19 @@ def test_an_unknown_base_is_told(tmp_path: Path, pigeon: Pigeon) -> None:
     assert error["location"] == "pigeon_base_model"
 
 
-def test_a_missing_config_is_told(tmp_path: Path, pigeon: Pigeon) -> None:
+def test_seeds_that_are_no_numbers_are_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
+    outcome = pigeon("recbole", "experiment", "--out", tmp_path, "--seeds", "0,x")
+    assert outcome.code == 2
+    assert "received '0,x' [--seeds]" in outcome.err
+
+
+def test_a_missing_config_is_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
     outcome = pigeon("recbole", "run", "--config", tmp_path / "none.yaml")
     assert outcome.code == 2
     assert "cannot read the RecBole config file" in outcome.err
 
 
-def test_a_data_set_without_interactions_is_told(tmp_path: Path, pigeon: Pigeon) -> None:
+def test_a_data_set_without_interactions_is_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
     outcome = pigeon("recbole", "features", "--dataset", "d", "--data-path", tmp_path)
     assert outcome.code == 3
     assert "cannot read the interactions" in outcome.err

@@ -1,4 +1,4 @@
-"""`pigeon-rec warehouse` over a made night: real files, real answers, honest exit statuses."""
+"""The commands `pigeon-rec warehouse ...` on a synthetic night with real files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pigeon = Callable[..., Any]
 
 @pytest.fixture
 def config(tmp_path: Path) -> NightlyConfig:
-    """Settings of two published and promoted nights whose pictures lie in a folder."""
+    """Settings of two published and promoted nights whose images are stored in a folder."""
     images = f"file://{tmp_path}/pictures"
     config = NightlyConfig(work_dir=tmp_path / "var", warehouse=WarehouseConfig(images=images))
     later = MadeNight([Pair("eve", "flat/cat")], date=NIGHT + dt.timedelta(days=9))
@@ -42,11 +42,11 @@ def options(config: NightlyConfig, tmp_path: Path) -> tuple[str | Path, ...]:
 def test_a_sound_warehouse_is_clean(pigeon: Pigeon, options: tuple[str | Path, ...]) -> None:
     outcome = pigeon("warehouse", "check", *options)
     assert (outcome.code, outcome.out, outcome.err) == (0, "clean\n", "")
-    told = json.loads(pigeon("warehouse", "check", *options, "--json").out)
-    assert told == {"clean": True, "faults": []}
+    facts = json.loads(pigeon("warehouse", "check", *options, "--json").out)
+    assert facts == {"clean": True, "faults": []}
 
 
-def test_faults_are_listed_and_end_with_1(
+def test_faults_are_listed_and_the_exit_status_is_1(
     pigeon: Pigeon, options: tuple[str | Path, ...], config: NightlyConfig, tmp_path: Path
 ) -> None:
     with duckdb.connect(str(config.work_dir / "warehouse" / "pigeon.duckdb")) as connection:
@@ -58,24 +58,24 @@ def test_faults_are_listed_and_end_with_1(
     assert outcome.out.split("\n")[0].split() == ["kind", "subject", "detail"]
     assert "wrong count" in outcome.out
     assert "2 faults" in outcome.out
-    told = pigeon("warehouse", "check", *options, "--json")
-    faults = json.loads(told.out)["faults"]
-    assert told.code == 1
+    outcome = pigeon("warehouse", "check", *options, "--json")
+    faults = json.loads(outcome.out)["faults"]
+    assert outcome.code == 1
     assert [fault["kind"] for fault in faults] == ["damaged picture", "wrong count"]
     assert lost.name in faults[0]["detail"]
 
 
-def test_info_counts(pigeon: Pigeon, options: tuple[str | Path, ...]) -> None:
-    told = json.loads(pigeon("warehouse", "info", *options, "--json").out)
-    assert (told["nights"], told["pictures"], told["served_pairs"]) == (2, 6, 1)
-    assert (told["first_night"], told["served_night"]) == ("2026-06-01", "2026-06-10")
-    assert told["bytes_in_table"] == 0 < told["bytes_outside"]
-    assert told["snapshots"] == 1
-    assert told["served_snapshot"].startswith("2026-06-10-")
+def test_info_counts_nights_and_assets(pigeon: Pigeon, options: tuple[str | Path, ...]) -> None:
+    facts = json.loads(pigeon("warehouse", "info", *options, "--json").out)
+    assert (facts["nights"], facts["pictures"], facts["served_pairs"]) == (2, 6, 1)
+    assert (facts["first_night"], facts["served_night"]) == ("2026-06-01", "2026-06-10")
+    assert facts["bytes_in_table"] == 0 < facts["bytes_outside"]
+    assert facts["snapshots"] == 1
+    assert facts["served_snapshot"].startswith("2026-06-10-")
     assert "2026-06-10" in pigeon("warehouse", "info", *options).out
 
 
-def test_old_nights_go_and_their_files_after_the_snapshots(
+def test_retain_removes_old_nights_and_gc_their_files_once_no_snapshot_has_them(
     pigeon: Pigeon, options: tuple[str | Path, ...], config: NightlyConfig, tmp_path: Path
 ) -> None:
     kept = json.loads(pigeon("warehouse", "retain", "--keep-days", "7", *options, "--json").out)
@@ -90,7 +90,7 @@ def test_old_nights_go_and_their_files_after_the_snapshots(
 
 
 @pytest.mark.parametrize("command", ["check", "info", "gc", "retain"])
-def test_there_must_be_a_warehouse(pigeon: Pigeon, tmp_path: Path, command: str) -> None:
+def test_a_missing_warehouse_is_an_error(pigeon: Pigeon, tmp_path: Path, command: str) -> None:
     more = ("--keep-days", "7") if command == "retain" else ()
     outcome = pigeon("warehouse", command, *more, "--work-dir", tmp_path / "none")
     assert outcome.code == 5
@@ -99,14 +99,14 @@ def test_there_must_be_a_warehouse(pigeon: Pigeon, tmp_path: Path, command: str)
 
 
 @pytest.mark.parametrize("days", ["-1", "many"])
-def test_days_to_keep_are_a_number(pigeon: Pigeon, tmp_path: Path, days: str) -> None:
+def test_invalid_days_to_keep_are_refused(pigeon: Pigeon, tmp_path: Path, days: str) -> None:
     outcome = pigeon("warehouse", "retain", "--keep-days", days, "--work-dir", tmp_path)
     assert outcome.code == 2
     assert "--keep-days" in outcome.err
 
 
 @pytest.mark.parametrize("images", ["pictures", "carrier://pigeon", "file://"])
-def test_an_address_is_checked_before_any_work(pigeon: Pigeon, tmp_path: Path, images: str) -> None:
+def test_a_location_is_checked_before_any_work(pigeon: Pigeon, tmp_path: Path, images: str) -> None:
     (tmp_path / "night.yaml").write_text(f"warehouse: {{images: '{images}'}}", encoding="utf-8")
     outcome = pigeon("nightly", "plan", "--config", tmp_path / "night.yaml")
     assert outcome.code == 2

@@ -77,7 +77,7 @@ def _torch_tensor() -> bytes:
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "foreign function": (lambda: _saved(_Runs(os.putenv, TRIPWIRE, "1")), "posix.putenv"),
     "evaluated text": (
-        lambda: _saved([_Runs(eval, f"__import__('os').putenv('{TRIPWIRE}', '1')")]),
+        lambda: _saved([_Runs(eval, f"__import__('os').putenv('{TRIPWIRE}', '1')")]),  # noqa: S307
         "builtins.eval",
     ),
     "foreign class": (lambda: _saved({"a": Path("x")}), "pathlib"),

@@ -1,4 +1,4 @@
-"""RecBole runs in a folder of their own, without the test runner's arguments as settings."""
+"""RecBole runs in a temporary folder, without the test runner's arguments as settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.recbole_plugin.world import settings, write_world
 
 @dataclass(frozen=True)
 class Built:
-    """One model of RecBole's with its data, by RecBole's own functions."""
+    """A model with its data, made by RecBole's own functions."""
 
     config: Any
     dataset: Any
@@ -38,7 +38,7 @@ def _own_process_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"recbole\b")  # of others, about RecBole's code
+        warnings.filterwarnings("ignore", module=r"recbole\b")
         yield
     torch.set_num_threads(threads)
 
@@ -51,7 +51,7 @@ def looks(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def build(looks: Path) -> Build:
-    """Makes a model as RecBole's documentation does: the wrapper, or RecBole's own."""
+    """Makes the wrapper, or RecBole's own model, as RecBole's documentation does."""
 
     def make(base: str, *, wrapped: bool = True, dataset: str = "looks", **more: Any) -> Built:
         from recbole.config import Config
@@ -60,8 +60,8 @@ def build(looks: Path) -> Build:
         from recbole.utils import init_seed
 
         from pigeon_rec.recbole_plugin import PigeonRecommender
-        from pigeon_rec.recbole_plugin._sandbox import dok_matrix_update
         from pigeon_rec.recbole_plugin.base_models import base_model_class
+        from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
 
         model_class = PigeonRecommender if wrapped else base_model_class(base)
         given = settings(looks, base, **more)

@@ -1,4 +1,4 @@
-"""The visual affinity against its formula, in both of its layouts."""
+"""The visual affinity against its formula, with dense and sparse densities."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def by_the_formula(
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Affinity of one history to every item, item by item."""
     unit = torch.nn.functional.normalize(vectors, dim=-1).double().numpy()
-    shown = [j for j in range(len(unit)) if np.linalg.norm(unit[j]) > 0.5]
-    total = sum(w for i, w in zip(items, weights, strict=True) if i in shown)
+    usable = [j for j in range(len(unit)) if np.linalg.norm(unit[j]) > 0.5]
+    total = sum(w for i, w in zip(items, weights, strict=True) if i in usable)
     density = np.zeros(len(unit))
     for i, weight in zip(items, weights, strict=True):
-        if i not in shown:
+        if i not in usable:
             continue
-        cosines = {j: float(unit[i] @ unit[j]) for j in shown if j != i}
+        cosines = {j: float(unit[i] @ unit[j]) for j in usable if j != i}
         radius = sorted(cosines.values(), reverse=True)[neighbours]
         strength = {j: max(0.0, (c - radius) / (1 - radius)) for j, c in cosines.items()}
         for j, value in strength.items():
             density[j] += weight / total * value / sum(strength.values())
-    affinity = np.log(BACKGROUND + (1 - BACKGROUND) * len(shown) * density)
-    return np.where(np.isin(np.arange(len(unit)), shown) & (total > 0), affinity, 0.0)
+    affinity = np.log(BACKGROUND + (1 - BACKGROUND) * len(usable) * density)
+    return np.where(np.isin(np.arange(len(unit)), usable) & (total > 0), affinity, 0.0)
 
 
 @pytest.mark.parametrize("dense", [1000, 1])
 def test_all_items_follow_the_formula(dense: int) -> None:
     vectors = world(1)
-    vectors[7] = 0.0  # an item without a picture
+    vectors[7] = 0.0  # an item without an image
     affinity = VisualAffinity(vectors, 5, dense_items=dense)
     items = torch.tensor([[3, 4, 7, 0], [9, 0, 0, 0], [7, 0, 0, 0]])
     weights = torch.tensor([[0.5, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
@@ -51,36 +51,36 @@ def test_all_items_follow_the_formula(dense: int) -> None:
         found[0], by_the_formula(vectors, [3, 4, 7], [0.5, 1.0, 1.0], 5), atol=1e-4
     )
     np.testing.assert_allclose(found[1], by_the_formula(vectors, [9], [1.0], 5), atol=1e-4)
-    assert torch.equal(found[2], torch.zeros(30))  # nothing is known of this user
+    assert torch.equal(found[2], torch.zeros(30))  # a user without any image
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 99), neighbours=st.integers(1, 40))
-def test_one_candidate_is_a_cell_of_all(seed: int, neighbours: int) -> None:
+def test_affinity_to_one_image_equals_that_to_its_item(seed: int, neighbours: int) -> None:
     affinity = VisualAffinity(world(seed), neighbours)
     generator = torch.Generator().manual_seed(seed)
     items = torch.randint(0, 30, (20, 4), generator=generator)
     weights = torch.rand(20, 4, generator=generator) * (items > 0)
-    candidates = torch.randint(1, 30, (20,), generator=generator)
-    expected = affinity.to_all(items, weights)[torch.arange(20), candidates]
-    found = affinity.to_items(items, weights, candidates)
+    item_ids = torch.randint(1, 30, (20,), generator=generator)
+    expected = affinity.to_all(items, weights)[torch.arange(20), item_ids]
+    found = affinity.to_images(items, weights, item_ids, affinity.vectors[item_ids])
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
-def test_an_item_is_no_evidence_for_itself() -> None:
+def test_an_item_has_no_density_for_itself() -> None:
     affinity = VisualAffinity(world(2), 5)
     items, weights = torch.tensor([[3]]), torch.ones(1, 1)
     assert affinity.to_all(items, weights)[0, 3] == pytest.approx(np.log(BACKGROUND))
 
 
-def test_equal_pictures_do_not_break_the_neighbourhoods() -> None:
+def test_equal_images_give_finite_affinities() -> None:
     vectors = torch.ones(9, 4)
     vectors[0] = 0.0
     found = VisualAffinity(vectors, 3).to_all(torch.tensor([[2, 5]]), torch.ones(1, 2))
     assert torch.isfinite(found).all()
 
 
-def test_recency_halves_and_padding_is_nothing() -> None:
+def test_recency_weights_halve_and_are_0_at_padding() -> None:
     items, lengths = torch.tensor([[5, 6, 7, 0], [8, 0, 0, 0]]), torch.tensor([3, 1])
     expected = torch.tensor([[0.25, 0.5, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     assert torch.equal(recency_weights(items, lengths, 1.0), expected)
@@ -89,7 +89,9 @@ def test_recency_halves_and_padding_is_nothing() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 999), shift=st.floats(-2.0, 2.0))
-def test_the_logit_is_a_maximum_within_its_bounds(seed: int, shift: float) -> None:
+def test_the_learned_weight_maximises_the_likelihood_within_its_bounds(
+    seed: int, shift: float
+) -> None:
     gap = torch.from_numpy(np.random.default_rng(seed).normal(shift, 1.0, (40, 6)))
 
     def likelihood(weight: float) -> float:

@@ -1,10 +1,10 @@
-"""Checkpoints under torch's restricted reader: ours come back, code is refused."""
+"""Checkpoints under torch's restricted unpickler: ours can be read, code is refused."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: TID251 - what torch raises at a refusal
+from pickle import UnpicklingError  # noqa: TID251 - what torch raises when it refuses a file
 from typing import Any
 
 import pytest
@@ -44,7 +44,7 @@ def test_recboles_own_trainer_tests_the_best_epoch(base: str, build: Build) -> N
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_recboles_own_loader_gives_the_same_model(base: str, build: Build) -> None:
+def test_recboles_own_loader_returns_the_same_model(base: str, build: Build) -> None:
     built, path = saved(build, base)
     built.model.load_state_dict(read_checkpoint(path)["state_dict"])
     expected = full_scores(built)
@@ -62,7 +62,7 @@ def test_recboles_own_loader_gives_the_same_model(base: str, build: Build) -> No
         torch.testing.assert_close(torch.cat(scores), expected)
 
 
-def test_training_goes_on_from_a_checkpoint(build: Build) -> None:
+def test_training_resumes_from_a_checkpoint(build: Build) -> None:
     _, path = saved(build, "BPR")
     longer = build("BPR", epochs=4)
     longer.trainer.resume_checkpoint(path)
@@ -71,7 +71,7 @@ def test_training_goes_on_from_a_checkpoint(build: Build) -> None:
 
 
 @pytest.mark.parametrize("place", ["config", "state_dict", "other_parameter"])
-def test_code_in_a_checkpoint_is_refused_and_never_run(
+def test_code_in_a_checkpoint_is_refused_and_not_run(
     place: str, build: Build, tmp_path: Path
 ) -> None:
     _, path = saved(build, "BPR")
@@ -89,7 +89,7 @@ def test_code_in_a_checkpoint_is_refused_and_never_run(
 def test_a_checkpoint_of_plain_recbole_is_refused(build: Build) -> None:
     built = build("BPR", wrapped=False)
     built.trainer.fit(built.train, built.valid, verbose=False, saved=True)
-    with pytest.raises(ModelError, match=r"cannot be read.*one of plain RecBole runs code"):
+    with pytest.raises(ModelError, match=r"cannot be read.*one of plain RecBole is refused"):
         load_pigeon(built.trainer.saved_model_file)
 
 
@@ -100,13 +100,13 @@ def test_text_in_a_saved_configuration_is_never_evaluated(tmp_path: Path) -> Non
     assert config["epochs"].startswith("__import__")
 
 
-def test_a_checkpoint_cannot_name_a_file_of_pickles() -> None:
+def test_a_checkpoint_cannot_name_a_pickle_file() -> None:
     config = restore_config({"dataset_save_path": "a.pth", "dataloaders_save_path": "b.pth"})
     assert config["dataset_save_path"] is None
     assert config["dataloaders_save_path"] is None
 
 
-def test_the_check_itself_stays_on(build: Build, tmp_path: Path) -> None:
+def test_torch_still_refuses_other_code(build: Build, tmp_path: Path) -> None:
     build("BPR")
     torch.save(Malicious(tmp_path / "touched"), tmp_path / "bad.pth")
     with pytest.raises(UnpicklingError):
@@ -116,7 +116,7 @@ def test_the_check_itself_stays_on(build: Build, tmp_path: Path) -> None:
     assert Config not in torch.serialization.get_safe_globals()
 
 
-def test_a_learned_weight_survives(build: Build) -> None:
+def test_a_learned_weight_is_part_of_the_checkpoint(build: Build) -> None:
     built = trained(build, "BPR")
     full_scores(built)
     weight = float(built.model.visual_weight)
@@ -126,6 +126,6 @@ def test_a_learned_weight_survives(build: Build) -> None:
 
 
 @pytest.mark.parametrize("values", [[1], {"MODEL_TYPE": "SPELL"}])
-def test_damaged_configurations_are_told(values: Any) -> None:
+def test_damaged_configurations_are_refused(values: Any) -> None:
     with pytest.raises(ModelError):
         restore_config(values)

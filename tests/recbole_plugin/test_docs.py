@@ -1,4 +1,4 @@
-"""The page on RecBole says what the package does."""
+"""The RecBole page of the documentation agrees with the package."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "recbole.md"
 
 
 def test_every_setting_is_explained() -> None:
-    told = set(re.findall(r"`(pigeon_\w+)`", PAGE.read_text(encoding="utf-8")))
-    assert told == set(default_settings())
+    documented = set(re.findall(r"`(pigeon_\w+)`", PAGE.read_text(encoding="utf-8")))
+    assert documented == set(default_settings())
 
 
-def test_defaults_are_told_as_they_are() -> None:
+def test_documented_defaults_are_the_real_ones() -> None:
     rows = re.findall(r"^\| `(pigeon_\w+)` \| `?([\w.-]+)`? \|", PAGE.read_text("utf-8"), re.M)
     defaults = default_settings()
     assert len(rows) >= 7
-    for key, told in rows:
-        assert told == ("none" if defaults[key] is None else str(defaults[key])), key
+    for key, default in rows:
+        assert default == ("none" if defaults[key] is None else str(defaults[key])), key
 
 
-def test_the_table_has_its_place() -> None:
+def test_the_page_has_the_marks_of_the_table() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text.index(f"\n{BEGIN}\n") < text.index(f"\n{END}\n")
 

@@ -11,10 +11,10 @@ import pytest
 from pigeon_rec.recbole_plugin.experiment import (
     Experiment,
     largest_difference,
+    one_standard_error_rule,
     rank_base,
     rank_visual,
     recommended,
-    smallest_of_the_best,
 )
 from pigeon_rec.recbole_plugin.report import Study, as_markdown, compare
 from tests.recbole_plugin.world import LOOKS, N_USERS, write_world
@@ -28,32 +28,33 @@ def experiment(tmp_path: Path) -> Experiment:
     return Experiment(tmp_path / "out", data, "looks", {"BPR": SMALL})
 
 
-def test_pictures_raise_the_rank_of_the_held_out_item(experiment: Experiment) -> None:
+def test_visuals_improve_the_rank_of_the_test_item(experiment: Experiment) -> None:
     base = rank_base(experiment, "BPR", 0)
     item = rank_visual(experiment, "BPR", 0, "item")
     assert base["user_id"].to_list() == item["user_id"].to_list()
     assert base.height == N_USERS
     assert item["weight"][0] > 0
-    # Seen items are out of the list: of the ten of one's looks two are left, and the test is one.
+    # Seen items are excluded: two of the ten items of a look remain, and the test is one of them.
     assert item["rank"].median() <= 3 < base["rank"].median()  # type: ignore[operator]
 
 
-def test_weight_0_over_the_trained_base_gives_its_ranks(experiment: Experiment) -> None:
+def test_weight_0_gives_the_ranks_of_the_trained_base(experiment: Experiment) -> None:
     base = rank_base(experiment, "BPR", 0)
     again = rank_visual(experiment, "BPR", 0, "none", pigeon_visual_weight=0.0)
     assert base["rank"].to_list() == again["rank"].to_list()
 
 
-def test_finished_runs_are_read_not_repeated(experiment: Experiment) -> None:
+def test_finished_runs_are_not_repeated(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = rank_base(experiment, "BPR", 0)
-    epochs: list[int] = []
-    assert rank_base(experiment, "BPR", 0, lambda epoch, _: epochs.append(epoch)).equals(first)
-    assert epochs == []
-    rank_base(experiment, "BPR", 1, lambda epoch, _: epochs.append(epoch))
-    assert epochs == [2, 4]
+    monkeypatch.setattr("pigeon_rec.recbole_plugin.experiment.PigeonRecommender", None)
+    assert rank_base(experiment, "BPR", 0).equals(first)
+    with pytest.raises(TypeError):
+        rank_base(experiment, "BPR", 1)
 
 
-def test_what_is_recommended_leaves_room_for_the_test_only(experiment: Experiment) -> None:
+def test_recommendations_exclude_seen_items_but_not_the_test(experiment: Experiment) -> None:
     rank_base(experiment, "BPR", 0)
     top, test = recommended(experiment, "BPR", 0, 5)
     path = experiment.data_path / "looks" / "looks.inter"
@@ -68,7 +69,7 @@ def test_what_is_recommended_leaves_room_for_the_test_only(experiment: Experimen
     assert hits.height > N_USERS // LOOKS
 
 
-def test_without_pictures_wrapper_and_base_are_one(experiment: Experiment) -> None:
+def test_without_item_vectors_wrapper_and_base_score_alike(experiment: Experiment) -> None:
     (experiment.data_path / "looks" / "looks.visual").unlink()
     assert largest_difference(experiment, "BPR", 0) == 0.0
 
@@ -78,18 +79,18 @@ def ranks(values: list[int], seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame({"user_id": users, "rank": values, "seed": [seed] * len(values)})
 
 
-def test_of_weights_that_cannot_be_told_apart_the_smallest_is_taken() -> None:
+def test_the_smallest_weight_within_one_standard_error_is_chosen() -> None:
     users = np.random.default_rng(0).normal(size=400)
     noise = np.random.default_rng(1).normal(size=(4, 400))
-    # Surely worse, then two alike, the second of which is the best by chance.
+    # Clearly worse, then two that are nearly equal, of which the second is best by chance.
     alike = np.stack([users - 1.0, users, users + 1e-3 * np.sign(noise[2]) + 1e-5, users - 0.5])
-    assert smallest_of_the_best(alike) == 1
-    # Surely better for everybody, however little.
-    assert smallest_of_the_best(np.stack([users, users, users + 1e-3])) == 2
-    assert smallest_of_the_best(np.stack([users])) == 0
+    assert one_standard_error_rule(alike) == 1
+    # A small gain, but for every user.
+    assert one_standard_error_rule(np.stack([users, users, users + 1e-3])) == 2
+    assert one_standard_error_rule(np.stack([users])) == 0
 
 
-def test_a_gain_of_everybody_is_significant() -> None:
+def test_a_gain_for_every_user_is_significant() -> None:
     found = compare(
         pl.concat([ranks([4] * 50), ranks([5] * 50, 1)]),
         pl.concat([ranks([1] * 50), ranks([1] * 50, 1)]),
@@ -101,14 +102,14 @@ def test_a_gain_of_everybody_is_significant() -> None:
     assert found.seeds_above == 2
 
 
-def test_gains_and_losses_that_cancel_are_not() -> None:
+def test_gains_and_losses_that_cancel_are_not_significant() -> None:
     found = compare(ranks([1, 20] * 40), ranks([20, 1] * 40))
     assert found.gain == pytest.approx(0.0)
     assert found.low < 0 < found.high
     assert found.p > 0.5
 
 
-def test_the_table_has_a_row_per_variant_that_was_run(tmp_path: Path) -> None:
+def test_the_table_has_a_row_per_variant_with_results(tmp_path: Path) -> None:
     study = Study(tmp_path, ("BPR",), (0,))
     (tmp_path / "ranks").mkdir()
     (tmp_path / "ml-100k.json").write_text('{"BPR": 0.0}')

@@ -1,4 +1,4 @@
-"""Item vectors written for RecBole, from real pictures."""
+"""Item vectors written for RecBole, from real images."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def interactions(items: list[str], user: str = "u") -> pl.DataFrame:
     )
 
 
-def test_vectors_are_those_of_the_pictures(tmp_path: Path) -> None:
+def test_vectors_are_the_images_embeddings(tmp_path: Path) -> None:
     catalogue = load_catalogue(write_catalogue(tmp_path, 6))
     encoder = PixelEncoder()
     path = tmp_path / "d" / "d.visual"
     cache = EmbeddingCache(tmp_path / "cache.parquet", encoder.encoder_id)
-    asked = ["i04", "i01", "stranger"]
-    summary = write_features(asked, catalogue, encoder.encode_images, cache, path)
+    item_ids = ["i04", "i01", "unknown"]
+    summary = write_features(item_ids, catalogue, encoder.encode_images, cache, path)
     header, *rows = path.read_text(encoding="utf-8").splitlines()
     assert header == "visual_item_id:token\tvisual_vector:float_seq"
     assert [row.split("\t")[0] for row in rows] == ["i04", "i01"]
@@ -48,33 +48,33 @@ def test_vectors_are_those_of_the_pictures(tmp_path: Path) -> None:
     found = np.array([row.split("\t")[1].split() for row in rows], dtype=float)
     np.testing.assert_allclose(found, encoder.encode_images(images), atol=1e-5)
     assert (summary.items, summary.dimensions) == (2, 48)
-    assert [problem.subject for problem in summary.problems] == ["stranger"]
+    assert [problem.subject for problem in summary.problems] == ["unknown"]
 
 
-def test_captions_stand_behind_pictures_by_their_weight(tmp_path: Path) -> None:
-    pictures = np.eye(3, 4, dtype=np.float32)
+def test_captions_are_appended_with_their_weight(tmp_path: Path) -> None:
+    images = np.eye(3, 4, dtype=np.float32)
     words = {"red": [1.0, 0.0], "green": [0.0, 1.0], " ": [0.6, 0.8]}
 
     def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         return np.array([words[text] for text in texts], dtype=np.float32)
 
-    both = Captions(encode, 2.0).behind(pictures, ["red", "green", " "])
+    both = Captions(encode, 2.0).append_to(images, ["red", "green", " "])
     assert both.dtype == np.float32
     assert both.shape == (3, 6)
     np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1.0, rtol=1e-6)
-    np.testing.assert_allclose(both[:2, :4] * np.sqrt(5.0), pictures[:2], rtol=1e-6)
+    np.testing.assert_allclose(both[:2, :4] * np.sqrt(5.0), images[:2], rtol=1e-6)
     np.testing.assert_allclose(both[:2, 4:] * np.sqrt(5.0), [[2, 0], [0, 2]], rtol=1e-6)
-    assert both[2].tolist() == [0, 0, 1, 0, 0, 0]  # no caption: the picture alone
+    assert both[2].tolist() == [0, 0, 1, 0, 0, 0]  # no caption: the image alone
 
 
-def test_written_captions_are_of_the_items_own_text(tmp_path: Path) -> None:
+def test_captions_are_the_items_semantics(tmp_path: Path) -> None:
     catalogue = load_catalogue(write_catalogue(tmp_path, 6))
     encoder = PixelEncoder()
     cache = EmbeddingCache(tmp_path / "cache.parquet", encoder.encoder_id)
-    asked: list[str] = []
+    encoded: list[str] = []
 
     def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        asked.extend(texts)
+        encoded.extend(texts)
         return np.ones((len(texts), 1), dtype=np.float32)
 
     path = tmp_path / "d" / "d.visual"
@@ -82,12 +82,12 @@ def test_written_captions_are_of_the_items_own_text(tmp_path: Path) -> None:
         ["i04", "i01"], catalogue, encoder.encode_images, cache, path, captions=Captions(encode, 1)
     )
     assert summary.dimensions == 49
-    assert asked == catalogue.rows(["i04", "i01"])["semantics"].to_list()
+    assert encoded == catalogue.rows(["i04", "i01"])["semantics"].to_list()
     last = [row.split(" ")[-1] for row in path.read_text(encoding="utf-8").splitlines()[1:]]
     np.testing.assert_allclose(np.array(last, dtype=float), np.sqrt(0.5), atol=1e-5)
 
 
-def test_a_broken_picture_has_no_row(tmp_path: Path) -> None:
+def test_a_broken_image_has_no_row(tmp_path: Path) -> None:
     source = write_catalogue(tmp_path, 3)
     (tmp_path / "images" / "i01.png").write_bytes(b"no picture")
     encoder = PixelEncoder()
@@ -99,7 +99,7 @@ def test_a_broken_picture_has_no_row(tmp_path: Path) -> None:
     assert [problem.subject for problem in summary.problems] == ["i01"]
 
 
-def test_no_picture_at_all_is_an_error(tmp_path: Path) -> None:
+def test_a_data_set_without_any_image_is_an_error(tmp_path: Path) -> None:
     encoder = PixelEncoder()
     cache = EmbeddingCache(tmp_path / "cache.parquet", encoder.encoder_id)
     catalogue = load_catalogue(write_catalogue(tmp_path, 2))
@@ -107,7 +107,7 @@ def test_no_picture_at_all_is_an_error(tmp_path: Path) -> None:
         write_features(["x"], catalogue, encoder.encode_images, cache, tmp_path / "d.visual")
 
 
-def test_interactions_come_back(tmp_path: Path) -> None:
+def test_interactions_are_written_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "d" / "d.inter"
     write_interactions(interactions(["b", "a", "b"]), path)
     assert atomic_item_ids(path) == ["a", "b"]
@@ -115,7 +115,7 @@ def test_interactions_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", ["tab\there", "NA", 'quo"te', "line\nbreak"])
-def test_ids_that_an_atomic_file_would_lose_are_refused(bad: str, tmp_path: Path) -> None:
+def test_ids_that_an_atomic_file_cannot_hold_are_refused(bad: str, tmp_path: Path) -> None:
     with pytest.raises(InteractionError, match="cannot hold the item_id"):
         write_interactions(interactions([bad]), tmp_path / "d.inter")
     assert not (tmp_path / "d.inter").exists()

@@ -23,7 +23,7 @@ def saved(build: Build, base: str) -> Path:
 
 
 @pytest.mark.parametrize("base", ["BPR", "SASRec"])
-def test_everyone_gets_the_unseen_item_of_the_own_looks(
+def test_users_get_the_unseen_item_of_their_look_first(
     base: str, build: Build, tmp_path: Path
 ) -> None:
     out = tmp_path / "new" / "recommendations.parquet"
@@ -35,7 +35,7 @@ def test_everyone_gets_the_unseen_item_of_the_own_looks(
     seen = pl.read_csv(tmp_path / "dataset" / "looks" / "looks.inter", separator="\t")
     seen = seen.rename({name: name.split(":")[0] for name in seen.columns})
     assert top.join(seen, on=["user_id", "item_id"], how="semi").is_empty()
-    # Of the ten items of one's looks nine are seen: one is left, and it is the first.
+    # Nine of the ten items of the user's look are seen; the remaining one has rank 1.
     assert N_ITEMS // LOOKS - LENGTH == 1
     number = pl.col("user_id", "item_id").str.slice(1).cast(pl.Int64()) % LOOKS
     first = top.filter(pl.col("rank") == 1).select(number)

@@ -12,7 +12,7 @@ from recbole.utils import InputType, ModelType
 
 from pigeon_rec.errors import ConfigError, RetrievalError
 from tests.recbole_plugin.conftest import Build, Built
-from tests.recbole_plugin.world import BASES, LOOKS, N_ITEMS, vector_of
+from tests.recbole_plugin.world import BASES, CONVENTIONS, LOOKS, N_ITEMS, vector_of
 
 SEQUENTIAL = {"SASRec", "GRU4Rec"}
 
@@ -48,25 +48,16 @@ def test_the_type_is_that_of_the_base(base: str, build: Build) -> None:
 @pytest.mark.parametrize("base", BASES)
 def test_weight_0_is_the_base_exactly(base: str, build: Build) -> None:
     # Both load the item vectors: they are part of RecBole's numbering of items.
-    conventions = {
-        "additional_feat_suffix": ["visual"],
-        "alias_of_item_id": ["visual_item_id"],
-        "preload_weight": {"visual_item_id": "visual_vector"},
-        "load_col": {
-            "inter": ["user_id", "item_id", "timestamp"],
-            "visual": ["visual_item_id", "visual_vector"],
-        },
-    }
-    own = full_scores(trained(build, base, wrapped=False, **conventions))
-    ours = full_scores(trained(build, base, pigeon_visual_weight=0, **conventions))
+    own = full_scores(trained(build, base, wrapped=False, **CONVENTIONS))
+    ours = full_scores(trained(build, base, pigeon_visual_weight=0, **CONVENTIONS))
     assert float((own - ours).abs().max()) == 0.0
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_the_base_learns_as_if_alone(base: str, build: Build) -> None:
+def test_visuals_do_not_change_the_training_of_the_base(base: str, build: Build) -> None:
     alone = trained(build, base, pigeon_visual_weight=0.0).model.base.state_dict()
-    beside = trained(build, base).model.base.state_dict()
-    assert all(torch.equal(alone[name], beside[name]) for name in alone)
+    wrapped = trained(build, base).model.base.state_dict()
+    assert all(torch.equal(alone[name], wrapped[name]) for name in alone)
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -91,8 +82,8 @@ def test_one_item_scores_as_in_the_full_sort(base: str, build: Build) -> None:
     torch.testing.assert_close(predicted, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_pictures_put_the_own_looks_first(build: Build) -> None:
-    built = build("BPR", pigeon_visual_weight=3.0)  # untrained: the base knows nothing
+def test_visuals_rank_items_of_the_users_look_first(build: Build) -> None:
+    built = build("BPR", pigeon_visual_weight=3.0)  # the base is untrained
     scores = full_scores(built)
     scores[:, 0] = -torch.inf
     users = torch.cat([batch[0]["user_id"] for batch in built.test])
@@ -105,7 +96,7 @@ def test_pictures_put_the_own_looks_first(build: Build) -> None:
     assert sum(own) == len(own)
 
 
-def test_a_learned_weight_follows_the_pictures(build: Build) -> None:
+def test_a_learned_weight_is_large_if_users_choose_by_looks(build: Build) -> None:
     built = trained(build, "BPR")
     full_scores(built)
     assert float(built.model.visual_weight) > 0.5
@@ -114,7 +105,7 @@ def test_a_learned_weight_follows_the_pictures(build: Build) -> None:
     assert float(built.model.visual_weight) == first
 
 
-def test_noise_for_pictures_earns_little_weight(build: Build, looks: Path) -> None:
+def test_a_learned_weight_is_small_for_random_vectors(build: Build, looks: Path) -> None:
     path = looks / "looks" / "looks.visual"
     generator = torch.Generator().manual_seed(1)
     rows = [
@@ -142,7 +133,7 @@ def test_newer_interactions_count_more(build: Build) -> None:
     assert affinity[tokens["i05"]] > affinity[tokens["i04"]] > affinity[tokens["i06"]]
 
 
-def test_history_is_what_the_nightly_search_finds(build: Build) -> None:
+def test_history_has_the_users_most_similar_items(build: Build) -> None:
     built = build("BPR")
     user = built.dataset.field2id_token["user_id"][1]
     own = {f"i{item:02d}" for item in range(int(user[1:]) % LOOKS, N_ITEMS, LOOKS)}
@@ -159,7 +150,9 @@ def test_history_is_what_the_nightly_search_finds(build: Build) -> None:
 @pytest.mark.parametrize(
     ("user", "item"), [("nobody", "i00"), ("u00", "nothing"), ("[PAD]", "i00")]
 )
-def test_strangers_have_no_history(user: str, item: str, build: Build) -> None:
+def test_the_history_of_an_unknown_user_or_item_is_an_error(
+    user: str, item: str, build: Build
+) -> None:
     with pytest.raises(RetrievalError, match="the data set has no"):
         build("BPR").model.retrieve_history(user, item)
 

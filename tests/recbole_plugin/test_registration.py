@@ -1,4 +1,4 @@
-"""RecBole finds the wrapper by name, and tells wrong settings in its own terms."""
+"""RecBole finds the wrapper by name; wrong settings are reported in RecBole's terms."""
 
 from __future__ import annotations
 
@@ -12,17 +12,7 @@ from recbole.utils import InputType, ModelType, get_model
 
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin import PigeonRecommender, run_pigeon_recbole
-from tests.recbole_plugin.world import settings
-
-CONVENTIONS: dict[str, Any] = {
-    "additional_feat_suffix": ["visual"],
-    "alias_of_item_id": ["visual_item_id"],
-    "preload_weight": {"visual_item_id": "visual_vector"},
-    "load_col": {
-        "inter": ["user_id", "item_id", "timestamp"],
-        "visual": ["visual_item_id", "visual_vector"],
-    },
-}
+from tests.recbole_plugin.world import CONVENTIONS, settings
 
 
 def configure(folder: Path, base: str = "BPR", **more: Any) -> Config:
@@ -37,12 +27,12 @@ def test_recbole_knows_the_wrapper_by_name() -> None:
 def test_a_config_has_the_defaults_of_the_base(looks: Path) -> None:
     config = configure(looks, "SASRec")
     assert config["MODEL_TYPE"] == ModelType.SEQUENTIAL
-    assert config["n_heads"] == 2  # of RecBole's SASRec.yaml
+    assert config["n_heads"] == 2  # the value in RecBole's SASRec.yaml
     assert config["pigeon_half_life"] is None
     assert configure(looks, "NeuMF")["MODEL_INPUT_TYPE"] == InputType.POINTWISE
 
 
-def test_a_config_of_another_model_is_left_alone(looks: Path) -> None:
+def test_a_config_of_another_model_is_unchanged(looks: Path) -> None:
     config = Config(model="BPR", dataset="looks", config_dict={"data_path": str(looks)})
     assert config["additional_feat_suffix"] is None
     assert "pigeon_base_model" not in config
@@ -70,16 +60,20 @@ def test_recboles_quick_start_runs_it(base: str, looks: Path) -> None:
     assert mine["test_result"] == theirs["test_result"]
 
 
-def test_tuning_can_try_weights(looks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[dict[str, float]] = []
-    monkeypatch.setattr("recbole.quick_start.quick_start.tune.report", lambda **r: told.append(r))
+def test_hyper_parameter_tuning_can_try_weights(
+    looks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results: list[dict[str, float]] = []
+    monkeypatch.setattr(
+        "recbole.quick_start.quick_start.tune.report", lambda **result: results.append(result)
+    )
     for weight in (0.0, 3.0):
         given = settings(looks, "BPR", pigeon_visual_weight=weight)
         result = objective_function(
             {**given, "model": "PigeonRecommender", "dataset": "looks"}, saved=False
         )
         assert result["model"] == "PigeonRecommender"
-    assert told[1]["ndcg@10"] > told[0]["ndcg@10"]
+    assert results[1]["ndcg@10"] > results[0]["ndcg@10"]
 
 
 @pytest.mark.parametrize(
@@ -89,12 +83,12 @@ def test_tuning_can_try_weights(looks: Path, monkeypatch: pytest.MonkeyPatch) ->
         ({"pigeon_base_model": "sasrec"}, "no model 'sasrec'.*Did you mean RecBole's SASRec"),
         ({"pigeon_base_model": "FM"}, "FM is a context model"),
         ({"pigeon_base_model": "MultiVAE"}, "data loader or trainer of its own"),
-        ({"pigeon_base_model": 3}, "pigeon_base_model must be a text, received 3"),
+        ({"pigeon_base_model": 3}, "pigeon_base_model must be a non-empty string, received 3"),
         ({"pigeon_visual_weight": -1}, "pigeon_visual_weight must be a number of at least 0"),
         ({"pigeon_visual_weight": "much"}, "or 'learned', received 'much'"),
         ({"pigeon_neighbours": 0}, "pigeon_neighbours must be a whole number"),
         ({"pigeon_half_life": 0}, "pigeon_half_life must be a number above 0"),
-        ({"pigeon_wieght": 1}, "unknown keys of ours: pigeon_wieght"),
+        ({"pigeon_wieght": 1}, r"unknown pigeon_\* settings: pigeon_wieght"),
         (
             {**CONVENTIONS, "additional_feat_suffix": ["visuals"]},
             "additional_feat_suffix.*does not load .visual.",
@@ -107,14 +101,12 @@ def test_tuning_can_try_weights(looks: Path, monkeypatch: pytest.MonkeyPatch) ->
         ),
     ],
 )
-def test_wrong_settings_are_told_by_their_names(
-    more: dict[str, Any], message: str, looks: Path
-) -> None:
+def test_wrong_settings_are_named(more: dict[str, Any], message: str, looks: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         configure(looks, **more)
 
 
-def test_a_missing_feature_file_is_told(looks: Path) -> None:
+def test_a_missing_feature_file_is_an_error(looks: Path) -> None:
     (looks / "looks" / "looks.visual").unlink()
     with pytest.raises(ConfigError, match=r"looks.visual\] not found.*pigeon-rec recbole features"):
         configure(looks, **CONVENTIONS)

@@ -1,4 +1,4 @@
-"""Pictures of a published night, in place of the item's for their user."""
+"""Assets of a published night replace the item's image for their user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.recbole_plugin import served as module
-from pigeon_rec.recbole_plugin.served import ServedPictures, served_vectors
+from pigeon_rec.recbole_plugin.served import ServedAssets, served_vectors
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
 from pigeon_rec.warehouse import open_warehouse, promote, publish
 from tests.recbole_plugin.conftest import Build
@@ -19,36 +19,36 @@ from tests.recbole_plugin.world import N_ITEMS, vector_of
 from tests.warehouse.nights import night_of
 
 
-def pictures() -> ServedPictures:
-    """Two pictures for user 1, one for user 3; ten items."""
-    return ServedPictures(torch.tensor([12, 17, 35]), torch.eye(3), 10)
+def assets() -> ServedAssets:
+    """Two assets for user 1, one for user 3; ten items."""
+    return ServedAssets(torch.tensor([12, 17, 35]), torch.eye(3), 10)
 
 
-def test_pictures_are_found_by_user() -> None:
-    rows, items, vectors = pictures().of_users(torch.tensor([3, 2, 1]))
+def test_assets_are_found_by_user() -> None:
+    rows, items, vectors = assets().of_users(torch.tensor([3, 2, 1]))
     assert rows.tolist() == [0, 2, 2]
     assert items.tolist() == [5, 2, 7]
     assert torch.equal(vectors, torch.eye(3)[[2, 0, 1]])
 
 
-def test_pictures_are_put_in_by_pair() -> None:
-    shown, served = pictures().replace(
+def test_assets_replace_the_vectors_of_their_pairs() -> None:
+    vectors, served = assets().replace(
         torch.tensor([1, 1, 2, 3]), torch.tensor([7, 8, 7, 5]), torch.zeros(4, 3)
     )
     assert served.tolist() == [True, False, False, True]
-    assert torch.equal(shown, torch.eye(3)[[1, 0, 0, 2]] * served.unsqueeze(-1))
+    assert torch.equal(vectors, torch.eye(3)[[1, 0, 0, 2]] * served.unsqueeze(-1))
 
 
-def test_nothing_is_served_by_nobody() -> None:
-    rows, items, _ = ServedPictures.none(10).of_users(torch.tensor([1]))
+def test_without_assets_nothing_is_found() -> None:
+    rows, items, _ = ServedAssets.none(10).of_users(torch.tensor([1]))
     assert len(rows) == len(items) == 0
 
 
-def test_only_the_user_and_the_item_of_a_picture_change(
+def test_an_asset_changes_only_the_score_of_its_pair(
     build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # u00 likes items 0, 4, 8, ...; for them, i01 is drawn to look like these.
-    pairs = pl.DataFrame({"user_id": ["u00", "stranger"], "item_id": ["i01", "i01"]})
+    # u00 likes items 0, 4, 8, ...; the asset makes i01 look like these.
+    pairs = pl.DataFrame({"user_id": ["u00", "unknown"], "item_id": ["i01", "i01"]})
     drawn = torch.stack([torch.from_numpy(vector_of(4)), torch.from_numpy(vector_of(4))]).float()
     monkeypatch.setattr(module, "served_vectors", lambda *_: (pairs, drawn.numpy()))
     before = build("BPR", pigeon_visual_weight=1.0)
@@ -63,7 +63,7 @@ def test_only_the_user_and_the_item_of_a_picture_change(
     assert plain.shape[1] == N_ITEMS + 1
 
 
-def test_a_served_picture_keeps_the_caption_of_its_item(
+def test_an_asset_keeps_the_caption_of_its_item(
     build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pairs = pl.DataFrame({"user_id": ["u00"], "item_id": ["i01"]})
@@ -71,14 +71,14 @@ def test_a_served_picture_keeps_the_caption_of_its_item(
     monkeypatch.setattr(module, "served_vectors", lambda *_: (pairs, drawn.numpy()))
     world = build("BPR", pigeon_visual_weight=1.0)
     settings = PigeonSettings.of({"pigeon_served": str(tmp_path / "s.duckdb")})
-    seen = torch.tensor([[0.0, 0.6, 0.8]]).repeat(N_ITEMS + 1, 1)
-    served = ServedPictures.read(settings, world.dataset, seen)
+    item_vectors = torch.tensor([[0.0, 0.6, 0.8]]).repeat(N_ITEMS + 1, 1)
+    served = ServedAssets.read(settings, world.dataset, item_vectors)
     assert torch.allclose(served.vectors, torch.tensor([[0.6, 0.0, 0.8]]))
-    alike = ServedPictures.read(settings, world.dataset, seen[:, :2])
-    assert torch.equal(alike.vectors, drawn)
+    without_captions = ServedAssets.read(settings, world.dataset, item_vectors[:, :2])
+    assert torch.equal(without_captions.vectors, drawn)
 
 
-def test_a_published_night_is_seen_by_the_encoder(tmp_path: Path) -> None:
+def test_assets_of_a_published_night_are_encoded(tmp_path: Path) -> None:
     pairs = [("ann", "noto/apple"), ("ben", "noto/pear")]
     with open_warehouse(tmp_path / "pigeon.duckdb") as connection:
         publish(connection, night_of(pairs))
@@ -87,9 +87,9 @@ def test_a_published_night_is_seen_by_the_encoder(tmp_path: Path) -> None:
     assert served.rows() == pairs
     assert vectors.shape == (2, 128)
     assert torch.allclose(torch.from_numpy(vectors).norm(dim=1), torch.ones(2), atol=1e-4)
-    assert float(vectors[0] @ vectors[1]) < 0.999  # two pictures, two vectors
+    assert float(vectors[0] @ vectors[1]) < 0.999  # different images, different vectors
 
 
-def test_a_missing_warehouse_is_told(build: Build, tmp_path: Path) -> None:
+def test_a_missing_warehouse_is_an_error(build: Build, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError):
         build("BPR", pigeon_served=str(tmp_path / "none.duckdb"))

@@ -1,4 +1,4 @@
-"""Recommendations from real RecBole runs on a small world of two tastes."""
+"""Recommendations from real RecBole runs on a small data set with two tastes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pigeon_rec.errors import ConfigError, InteractionError, TrainingError
 from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, best_columns, export_top_k
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-# Ids that a careless file format would lose: a missing value, a tab, a number.
+# Ids that a text file may not preserve: a missing value, a tab, a number.
 ODD = {"u00": "NA", "u01": "tab\there", "u02": "7"}
 
 
 def two_tastes(n_users: int = 24, n_items: int = 30) -> pl.DataFrame:
-    """Users and items of an even number go together, and so do the odd ones."""
+    """Even users interact with even items, odd users with odd items."""
     rng = np.random.default_rng(5)
     rows = []
     for user in range(n_users):
@@ -69,7 +69,7 @@ def train(tmp_path: Path) -> Callable[..., pl.DataFrame]:
     return run
 
 
-def test_everyone_gets_unseen_items_of_the_own_taste(train: Callable[..., pl.DataFrame]) -> None:
+def test_users_get_unseen_items_of_their_taste(train: Callable[..., pl.DataFrame]) -> None:
     seen = two_tastes()
     top = train()
     assert top.schema == TOP_K_SCHEMA
@@ -94,7 +94,7 @@ def test_scores_fall_with_rank(train: Callable[..., pl.DataFrame]) -> None:
     assert (falls <= 0).all()
 
 
-def test_same_seed_same_result_whatever_the_order_of_rows(
+def test_the_result_depends_on_the_seed_but_not_on_the_order_of_rows(
     train: Callable[..., pl.DataFrame],
 ) -> None:
     one = train()
@@ -103,13 +103,13 @@ def test_same_seed_same_result_whatever_the_order_of_rows(
     assert not one.equals(train(seed=4))
 
 
-def test_seen_items_come_back_on_request(train: Callable[..., pl.DataFrame]) -> None:
+def test_seen_items_can_be_included(train: Callable[..., pl.DataFrame]) -> None:
     seen = two_tastes()
     top = train(exclude_seen=False)
     assert top.join(seen, on=["user_id", "item_id"], how="semi").height > top.height // 2
 
 
-def test_who_has_seen_all_but_two_gets_two(train: Callable[..., pl.DataFrame]) -> None:
+def test_a_user_with_two_unseen_items_gets_two(train: Callable[..., pl.DataFrame]) -> None:
     rows = two_tastes()
     items = rows["item_id"].unique().sort()
     greedy = pl.DataFrame({"user_id": ["greedy"] * 28, "item_id": items[:28]}).with_columns(
@@ -127,14 +127,14 @@ def test_other_general_models_run(model: str, train: Callable[..., pl.DataFrame]
     assert top["score"].is_finite().all()
 
 
-def test_epochs_are_told(train: Callable[..., pl.DataFrame]) -> None:
-    told: list[tuple[int, int]] = []
-    train(small(epochs=3), on_epoch=lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+def test_epochs_are_reported(train: Callable[..., pl.DataFrame]) -> None:
+    epochs: list[tuple[int, int]] = []
+    train(small(epochs=3), on_epoch=lambda done, total: epochs.append((done, total)))
+    assert epochs == [(1, 3), (2, 3), (3, 3)]
 
 
 def process_state() -> list[object]:
-    """What RecBole changes in the whole process, besides folder and environment."""
+    """Process state that RecBole changes, besides the current folder and the environment."""
     numpy_words = np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
     return [
         random.getstate(),
@@ -147,7 +147,7 @@ def process_state() -> list[object]:
     ]
 
 
-def test_nothing_is_left_behind(
+def test_process_state_and_files_are_restored(
     train: Callable[..., pl.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -166,7 +166,7 @@ def test_nothing_is_left_behind(
 def test_no_pickle_is_ever_loaded(
     train: Callable[..., pl.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Where RecBole would look for a data set to load, in the folder it would look in.
+    # The file that RecBole would load as a data set, in the folder where it looks.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "interactions-Dataset.pth").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
@@ -190,17 +190,17 @@ def test_no_pickle_is_ever_loaded(
         ("FM", "FM is a context model"),
     ],
 )
-def test_models_that_cannot_propose_are_told(
+def test_models_that_cannot_recommend_are_refused(
     model: str, message: str, train: Callable[..., pl.DataFrame]
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(small(model))
 
 
-def test_looking_a_model_up_leaves_autograd_alone(
+def test_looking_up_a_model_does_not_change_autograd(
     train: Callable[..., pl.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # SINE's module switches the anomaly checks on as it is imported: make that happen again.
+    # SINE's module turns anomaly detection on when it is imported: import it again.
     for name in [name for name in sys.modules if name.startswith("recbole.model.sequential_")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ConfigError, match="SASRec is a sequential model"):
@@ -210,7 +210,7 @@ def test_looking_a_model_up_leaves_autograd_alone(
 
 
 def test_errors_of_recbole_name_the_model(train: Callable[..., pl.DataFrame]) -> None:
-    rows = two_tastes(n_users=1, n_items=20)  # has seen every item there is
+    rows = two_tastes(n_users=1, n_items=20)  # the user has seen every item
     with pytest.raises(TrainingError, match=r"RecBole's BPR failed.*recommender.model = 'BPR'"):
         train(interactions=rows)
 

@@ -1,4 +1,4 @@
-"""A small RecBole data set whose users choose by looks: one of four colours of picture each."""
+"""A small RecBole data set whose users choose by look: each prefers one of four image clusters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BASES", "LOOKS", "N_ITEMS", "N_USERS", "settings", "vector_of", "write_world"]
+__all__ = [
+    "BASES",
+    "CONVENTIONS",
+    "LOOKS",
+    "N_ITEMS",
+    "N_USERS",
+    "settings",
+    "vector_of",
+    "write_world",
+]
 
 N_USERS, N_ITEMS, LOOKS, LENGTH = 24, 40, 4, 9
 BASES: dict[str, dict[str, Any]] = {
@@ -19,9 +28,20 @@ BASES: dict[str, dict[str, Any]] = {
 }
 """The four bases, with settings for a small world."""
 
+CONVENTIONS: dict[str, Any] = {
+    "additional_feat_suffix": ["visual"],
+    "alias_of_item_id": ["visual_item_id"],
+    "preload_weight": {"visual_item_id": "visual_vector"},
+    "load_col": {
+        "inter": ["user_id", "item_id", "timestamp"],
+        "visual": ["visual_item_id", "visual_vector"],
+    },
+}
+"""RecBole's settings that load the item vectors."""
+
 
 def vector_of(item: int) -> npt.NDArray[np.float64]:
-    """A unit vector near the corner of the item's looks."""
+    """A unit vector near the centre of the item's cluster."""
     rng = np.random.default_rng(item)
     vector = np.eye(8)[item % LOOKS] + rng.normal(0.0, 0.15, 8)
     unit: npt.NDArray[np.float64] = vector / np.linalg.norm(vector)
@@ -29,7 +49,7 @@ def vector_of(item: int) -> npt.NDArray[np.float64]:
 
 
 def write_world(folder: Path, *, name: str = "looks", visual: bool = True) -> Path:
-    """Writes `<folder>/<name>/<name>.inter`, and `.visual` where wanted; returns `folder`."""
+    """Writes `<folder>/<name>/<name>.inter` and optionally `.visual`; returns `folder`."""
     home = folder / name
     home.mkdir(parents=True)
     rng = np.random.default_rng(11)

@@ -1,4 +1,4 @@
-"""Taste cohorts: who belongs together, whatever the order of rows and however few there are."""
+"""Taste cohorts: membership, refits, and independence of row order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ITEMS = [f"t{taste}-{number:02d}" for taste in range(TASTES) for number in range
 
 
 def vectors() -> Vectors:
-    """Items of one taste point nearly the same way; tastes are at right angles."""
+    """Items of one taste have similar vectors; tastes are orthogonal."""
     rng = np.random.default_rng(0)
     rows = np.repeat(np.eye(TASTES, 8), PER_TASTE, axis=0) + rng.normal(0, 0.1, (len(ITEMS), 8))
     unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -31,7 +31,7 @@ def vectors() -> Vectors:
 def interactions(
     sizes: tuple[int, ...], items_each: int = 4, day: int = 0, seed: int = 1
 ) -> pl.DataFrame:
-    """`sizes[t]` users of taste `t`, each with items of it, on a day counted from the refit."""
+    """`sizes[t]` users of taste `t` with items of that taste, `day` days after the refit."""
     rng = np.random.default_rng(seed)
     rows = [
         (f"u{taste}-{user:03d}", f"t{taste}-{item:02d}", REFIT + dt.timedelta(days=day))
@@ -53,26 +53,26 @@ def found(rows: pl.DataFrame, seed: int = 0, **settings: int) -> Cohorts:
 
 
 def groups(cohorts: Cohorts) -> dict[str, set[str]]:
-    """Tastes (from the users' names) that each cohort has."""
+    """Tastes (from the users' names) in each cohort."""
     members = cohorts.members.with_columns(taste=pl.col("user_id").str.slice(0, 2))
     by_cohort = members.group_by("cohort").agg("taste")
     return {cohort: set(tastes) for cohort, tastes in by_cohort.iter_rows()}
 
 
-def test_users_of_one_taste_belong_together_and_the_largest_group_comes_first() -> None:
+def test_users_of_one_taste_form_a_cohort_and_the_largest_cohort_comes_first() -> None:
     cohorts = found(interactions((10, 30, 20), day=-1))
     assert groups(cohorts) == {"cohort:0": {"u1"}, "cohort:1": {"u2"}, "cohort:2": {"u0"}}
     assert cohorts.members["user_id"].to_list() == sorted(cohorts.members["user_id"])
 
 
-def test_a_cohorts_shelf_holds_what_most_of_its_users_had() -> None:
+def test_a_cohort_has_the_most_popular_items_of_its_users() -> None:
     rows = interactions((10, 30, 20), day=-1)
-    shelf = found(rows).shelves.filter(pl.col("user_id") == "cohort:0")
-    assert {item[:2] for item in shelf["item_id"]} == {"t1"}
+    popular = found(rows).interactions.filter(pl.col("user_id") == "cohort:0")
+    assert {item[:2] for item in popular["item_id"]} == {"t1"}
     owners = rows.filter(pl.col("user_id").str.starts_with("u1")).group_by("item_id")
     counts = owners.agg(pl.col("user_id").n_unique()).sort("user_id", "item_id", descending=True)
-    assert set(shelf["item_id"]) == set(counts["item_id"])
-    assert shelf["timestamp"].n_unique() == 1
+    assert set(popular["item_id"]) == set(counts["item_id"])
+    assert popular["timestamp"].n_unique() == 1
 
 
 @settings(max_examples=15)
@@ -83,7 +83,7 @@ def test_neither_row_order_nor_repeats_matter(order: object, repeats: int) -> No
     order.shuffle(places)  # type: ignore[attr-defined]
     first, second = found(rows), found(rows[places])
     assert first.members.equals(second.members)
-    assert first.shelves.equals(second.shelves)
+    assert first.interactions.equals(second.interactions)
 
 
 @settings(max_examples=30)
@@ -93,24 +93,24 @@ def test_neither_row_order_nor_repeats_matter(order: object, repeats: int) -> No
     least=st.integers(1, 10),
     seed=st.integers(0, 2**40),
 )
-def test_every_user_has_one_cohort_and_none_is_smaller_than_allowed(
+def test_every_user_has_one_cohort_and_no_cohort_is_smaller_than_allowed(
     sizes: tuple[int, ...], count: int, least: int, seed: int
 ) -> None:
     cohorts = found(interactions(sizes, day=-1), seed=seed, count=count, min_users=least)
     counts = cohorts.members["cohort"].value_counts()
     if sum(sizes) < least or not count:
         assert cohorts.members.is_empty()
-        assert cohorts.shelves.is_empty()
+        assert cohorts.interactions.is_empty()
         return
     assert cohorts.members["user_id"].n_unique() == cohorts.members.height == sum(sizes)
     assert counts["count"].min() >= least  # type: ignore[operator]
     assert len(counts) <= count
     named = sorted(counts["cohort"], key=lambda name: int(name.split(":")[1]))
     assert named == [f"cohort:{number}" for number in range(len(named))]
-    assert set(cohorts.shelves["user_id"]) == set(named)
+    assert set(cohorts.interactions["user_id"]) == set(named)
 
 
-def test_clusters_that_stay_empty_are_dissolved() -> None:
+def test_empty_clusters_are_dissolved() -> None:
     rows = interactions((1,), day=-1)
     same = pl.concat([rows.with_columns(user_id=pl.lit(f"u{n}")) for n in range(40)])
     cohorts = found(same, count=8, min_users=1)
@@ -118,13 +118,13 @@ def test_clusters_that_stay_empty_are_dissolved() -> None:
     assert cohorts.members.height == 40
 
 
-def test_what_comes_after_the_refit_moves_users_but_no_cohort() -> None:
+def test_interactions_after_the_refit_move_users_between_unchanged_cohorts() -> None:
     before = interactions((10, 30, 20), day=-1)
     turned = interactions((0, 10), items_each=20, day=3).with_columns(
         user_id=pl.col("user_id").str.replace("u1", "u0")
     )
     first, second = found(before), found(pl.concat([before, turned]))
-    assert first.shelves.equals(second.shelves)
+    assert first.interactions.equals(second.interactions)
     changed = first.members.join(second.members, on="user_id", suffix="_now").filter(
         pl.col("cohort") != pl.col("cohort_now")
     )
@@ -132,14 +132,14 @@ def test_what_comes_after_the_refit_moves_users_but_no_cohort() -> None:
     assert set(changed["cohort_now"]) == {"cohort:0"}
 
 
-def test_a_user_of_today_joins_the_cohorts_of_the_refit() -> None:
+def test_a_new_user_joins_a_cohort_of_the_last_refit() -> None:
     before = interactions((10, 30, 20), day=-1)
     fresh = interactions((1,), day=2).with_columns(user_id=pl.lit("zoe"))
     members = found(pl.concat([before, fresh])).members
     assert members.filter(pl.col("user_id") == "zoe")["cohort"].to_list() == ["cohort:2"]
 
 
-def test_where_the_refit_knew_too_little_tonight_counts() -> None:
+def test_tonights_interactions_are_fitted_if_the_refit_had_too_few_users() -> None:
     assert found(interactions((10, 30, 20), day=2)).members.height == 60
 
 
@@ -156,7 +156,7 @@ def test_the_refit_depends_on_the_date_alone(days: int) -> None:
     assert len(set(moments)) in (90 // days, 90 // days + 1)
 
 
-def test_profiles_are_mean_directions_of_different_items() -> None:
+def test_profiles_are_normalised_means_of_distinct_items() -> None:
     rows = interactions((1, 1), day=-1)
     unknown = rows.head(1).with_columns(item_id=pl.lit("gone"))
     profiles = user_profiles(vectors(), pl.concat([rows, rows, unknown]), ITEMS)
@@ -166,7 +166,7 @@ def test_profiles_are_mean_directions_of_different_items() -> None:
     np.testing.assert_allclose(profiles.vectors[0], mean / np.linalg.norm(mean), atol=1e-6)
 
 
-def test_who_has_only_blank_items_has_no_profile() -> None:
+def test_a_user_with_only_zero_vectors_has_no_profile() -> None:
     blank = np.zeros_like(vectors())
     profiles = user_profiles(blank, interactions((2, 2)), ITEMS)
     assert (len(profiles.user_ids), profiles.vectors.shape) == (0, (0, 8))

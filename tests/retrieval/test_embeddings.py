@@ -1,4 +1,4 @@
-"""Embeddings are made once per image content, and broken images are told, not cached."""
+"""Embeddings are computed once per image content; broken images are reported, not cached."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def embed(
     return vectors
 
 
-def test_vectors_are_the_encoders_in_the_order_asked(catalogue: Catalogue, path: Path) -> None:
-    asked = ["i03", "i00", "i03", "i05"]
-    vectors = embed(catalogue, asked, path, PixelEncoder())
+def test_vectors_are_in_the_order_of_the_item_ids(catalogue: Catalogue, path: Path) -> None:
+    requested = ["i03", "i00", "i03", "i05"]
+    vectors = embed(catalogue, requested, path, PixelEncoder())
     assert vectors.dtype == np.float32
-    expected = PixelEncoder().encode_images(catalogue.images(asked)[0])
+    expected = PixelEncoder().encode_images(catalogue.images(requested)[0])
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
 
@@ -82,7 +82,7 @@ def test_items_that_share_an_image_share_a_vector(tmp_path: Path, path: Path) ->
 
 
 @pytest.mark.parametrize("cached_before", [False, True])
-def test_a_broken_image_is_told_and_has_no_vector(
+def test_a_broken_image_is_reported_and_has_no_vector(
     catalogue: Catalogue, path: Path, cached_before: bool
 ) -> None:
     encoder = PixelEncoder()
@@ -100,20 +100,6 @@ def test_a_broken_image_is_told_and_has_no_vector(
     assert len(EmbeddingCache(path, encoder.encoder_id)) == (6 if cached_before else 4)
 
 
-def test_cached_images_need_not_be_read_again(catalogue: Catalogue, path: Path) -> None:
-    encoder = PixelEncoder()
-    before = embed(catalogue, catalogue.item_ids, path, encoder)
-    assert catalogue.root is not None
-    for file in (catalogue.root / "images").iterdir():
-        file.unlink()
-    cache = EmbeddingCache(path, encoder.encoder_id)
-    vectors, problems = embed_catalogue(
-        catalogue, catalogue.item_ids, encoder.encode_images, cache, verify=False
-    )
-    assert problems == []
-    assert np.array_equal(vectors, before)
-
-
 def test_a_catalogue_without_any_usable_image_gives_rows_without_columns(
     tmp_path: Path, path: Path
 ) -> None:
@@ -127,7 +113,7 @@ def test_a_catalogue_without_any_usable_image_gives_rows_without_columns(
     assert not path.exists()
 
 
-def test_an_unreadable_cache_is_made_anew(
+def test_an_unreadable_cache_is_rebuilt(
     catalogue: Catalogue, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.parent.mkdir(parents=True)
@@ -147,7 +133,7 @@ def test_an_unreadable_cache_is_made_anew(
         (np.full((2, 3), np.inf, dtype=np.float32), "not finite"),
     ],
 )
-def test_an_encoder_that_gives_no_vectors_is_refused(
+def test_invalid_encoder_output_is_refused(
     catalogue: Catalogue, path: Path, vectors: npt.NDArray[np.float32], message: str
 ) -> None:
     with pytest.raises(RetrievalError, match=message):

@@ -85,7 +85,7 @@ def exhaustive(
         ),
         max_size=25,
     ),
-    asked=st.lists(
+    requested=st.lists(
         st.tuples(st.sampled_from(["u1", "u2", "u3", "nobody"]), st.sampled_from(ITEMS)),
         min_size=1,
         max_size=8,
@@ -97,7 +97,7 @@ def exhaustive(
 def test_equals_exhaustive_search(
     codes: list[int],
     rows: list[tuple[str, str, float]],
-    asked: list[tuple[str, str]],
+    requested: list[tuple[str, str]],
     relevance: float,
     recency: float,
     length: int,
@@ -112,9 +112,9 @@ def test_equals_exhaustive_search(
         taste_weight=0.0,
     )
     retriever = HistoryRetriever(embeddings, interactions(rows), ITEMS, config, NOW)
-    found = retriever.retrieve(pairs(*asked))
-    assert found.select("user_id", "item_id").rows() == asked
-    for (user, reference), row in zip(asked, found.iter_rows(named=True), strict=True):
+    found = retriever.retrieve(pairs(*requested))
+    assert found.select("user_id", "item_id").rows() == requested
+    for (user, reference), row in zip(requested, found.iter_rows(named=True), strict=True):
         expected = exhaustive(embeddings, rows, user, reference, config)
         assert row["history_ids"] == [item for item, _ in expected]
         assert row["history_scores"] == pytest.approx([score for _, score in expected], abs=1e-5)
@@ -133,7 +133,7 @@ def test_only_own_items_and_never_the_reference() -> None:
     assert found["history_ids"].to_list() == [["b"], ["a", "b"], [], []]
 
 
-def test_recency_breaks_equal_relevance_and_fades_with_the_half_life() -> None:
+def test_recency_breaks_ties_of_relevance_and_decays_with_the_half_life() -> None:
     embeddings = np.ones((7, 1), dtype=np.float32)
     rows = [("u", "a", 61.0), ("u", "b", 31.0), ("u", "c", 1.0)]
     config = RetrievalConfig(
@@ -145,27 +145,29 @@ def test_recency_breaks_equal_relevance_and_fades_with_the_half_life() -> None:
     assert row["history_scores"] == pytest.approx([1.4, 1.2, 1.1])
 
 
-def test_taste_prefers_what_the_user_mostly_has_to_what_looks_like_the_reference() -> None:
+def test_taste_weight_prefers_items_near_the_users_mean_to_items_near_the_reference() -> None:
     embeddings = unit(
         np.array([[1, 0], [0.9, 0.2], [0.95, -0.1], [0.2, 1], [0.1, 1], [0, 1], [1, 1]])
     )
     rows = [("u", item, 1.0) for item in "abcd"]
-    asked = pairs(("u", "f"))
+    requested = pairs(("u", "f"))
     for weight, first in ((0.0, "d"), (3.0, "b")):
         config = RetrievalConfig(history_length=1, recency_weight=0.0, taste_weight=weight)
-        found = HistoryRetriever(embeddings, interactions(rows), ITEMS, config, NOW).retrieve(asked)
+        found = HistoryRetriever(embeddings, interactions(rows), ITEMS, config, NOW).retrieve(
+            requested
+        )
         assert found["history_ids"].to_list() == [[first]]
 
 
-def test_history_of_an_idle_user_stays_the_same_on_later_nights() -> None:
+def test_history_of_an_inactive_user_stays_the_same_on_later_nights() -> None:
     embeddings = unit(np.random.default_rng(3).normal(size=(7, 4)))
     rows = [("u", item, 3.0 * (i + 1)) for i, item in enumerate(ITEMS)]
     tonight, later = (
         HistoryRetriever(embeddings, interactions(rows), ITEMS, RetrievalConfig(), as_of)
         for as_of in (NOW, NOW + 400 * DAY)
     )
-    asked = pairs(*[("u", item) for item in ITEMS])
-    assert tonight.retrieve(asked).equals(later.retrieve(asked))
+    requested = pairs(*[("u", item) for item in ITEMS])
+    assert tonight.retrieve(requested).equals(later.retrieve(requested))
 
 
 def test_order_of_interactions_and_batches_changes_nothing(
@@ -174,14 +176,14 @@ def test_order_of_interactions_and_batches_changes_nothing(
     rng = np.random.default_rng(11)
     embeddings = unit(rng.normal(size=(7, 3)))
     rows = [(f"u{i % 3}", item, float(i % 5) + 1) for i, item in enumerate(ITEMS * 2)]
-    asked = pairs(*[(f"u{i}", item) for i in range(3) for item in ITEMS])
+    requested = pairs(*[(f"u{i}", item) for i in range(3) for item in ITEMS])
     one = HistoryRetriever(embeddings, interactions(rows), ITEMS, RetrievalConfig(), NOW)
-    expected = one.retrieve(asked)
+    expected = one.retrieve(requested)
     monkeypatch.setattr("pigeon_rec.retrieval.history._CELLS", 9)
-    monkeypatch.setattr("pigeon_rec.retrieval._user_rows._ROWS", 3)
+    monkeypatch.setattr("pigeon_rec.retrieval._user_items._ROWS", 3)
     shuffled = interactions([rows[i] for i in rng.permutation(len(rows))])
     other = HistoryRetriever(embeddings, shuffled, ITEMS, RetrievalConfig(), NOW)
-    assert other.retrieve(asked).equals(expected)
+    assert other.retrieve(requested).equals(expected)
 
 
 def test_no_pairs_and_no_interactions_give_empty_lists() -> None:
@@ -215,12 +217,12 @@ def test_unknown_items_are_named() -> None:
 @pytest.mark.parametrize(
     ("embeddings", "item_ids", "message"),
     [
-        (np.eye(2, dtype=np.float32), ["a"], r"shape \(2, 2\) do not fit 1 item"),
+        (np.eye(2, dtype=np.float32), ["a"], r"shape \(2, 2\) do not match 1 item"),
         (np.full((1, 2), np.nan, dtype=np.float32), ["a"], r"not finite \[item a\]"),
         (np.eye(2, dtype=np.float32), ["a", "a"], "not unique"),
     ],
 )
-def test_embeddings_that_do_not_fit_are_refused(
+def test_embeddings_that_do_not_match_are_refused(
     embeddings: npt.NDArray[np.float32], item_ids: list[str], message: str
 ) -> None:
     with pytest.raises(RetrievalError, match=message):

@@ -1,7 +1,7 @@
-"""`python -m tests.scale`: how much sooner a night ends with a second machine that draws.
+"""`python -m tests.scale`: the speed-up of a night by a second machine that draws.
 
-Both nights run through Airflow, on the cores of this computer, one thread per machine. Two cores
-have to be idle for a fair answer; Airflow's own processes and the servers share them.
+Both nights run through Airflow on this computer, with one thread per machine. The measurement needs
+two idle cores; Airflow's own processes and the servers share them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import datetime as dt
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.result import Bar, Figure, Result, main
+from benchmarks.result import Bar, Figure, Result
+from benchmarks.runner import main
 from tests.scale.cluster import Cluster, missing_parts, start_cluster
 from tests.scale.nights import write_settings
 
 __all__ = ["measure"]
 
-PICTURES = 400  # so many that drawing is what takes the time
+ASSETS = 400  # enough that drawing dominates the time
 SHARDS = 8
 BAR = 1.7
 _PATIENCE = 4 * 3600.0
@@ -24,20 +25,20 @@ _FIRST_DATE = dt.date(2026, 6, 1)
 
 
 def measure(folder: Path, scale: float) -> Result:
-    """Runs the same night with one machine and with two; `scale` is that of its pictures.
+    """Runs the same night with one machine and with two; `scale` multiplies its assets.
 
     Raises:
-        LookupError: Something is not installed.
+        LookupError: A server or Airflow with Celery is not installed.
     """
     if missing := missing_parts():
         raise LookupError(f"{', '.join(missing)} missing: run `make scale-test`")
-    pictures = max(SHARDS, round(PICTURES * scale))
+    assets = max(SHARDS, round(ASSETS * scale))
     with start_cluster(folder) as cluster:
         nights, drawing = zip(
-            *(_seconds(cluster, folder, machines, pictures) for machines in (1, 2)), strict=True
+            *(_seconds(cluster, folder, machines, assets) for machines in (1, 2)), strict=True
         )
     return Result(
-        f"a night of {pictures} pictures in {SHARDS} shards, on Airflow with Celery",
+        f"a night of {assets} assets in {SHARDS} shards, on Airflow with Celery",
         [
             Figure("night, one machine", nights[0], "s"),
             Figure("night, two machines", nights[1], "s"),
@@ -49,12 +50,12 @@ def measure(folder: Path, scale: float) -> Result:
     )
 
 
-def _seconds(cluster: Cluster, folder: Path, machines: int, pictures: int) -> tuple[float, float]:
-    """What a night takes, and how long it is from its first shard's begin to its last one's end."""
+def _seconds(cluster: Cluster, folder: Path, machines: int, assets: int) -> tuple[float, float]:
+    """Seconds of a whole night, and from the start of its first shard to the end of its last."""
     place = folder / f"machines-{machines}"
     place.mkdir()
     settings = write_settings(
-        place, f"file://{place / 'exchange'}", users=pictures, pictures=pictures, shards=SHARDS
+        place, f"file://{place / 'exchange'}", users=assets, assets=assets, shards=SHARDS
     )
     date = _FIRST_DATE + dt.timedelta(days=machines)  # Airflow has one night per date
     with ExitStack() as running:

@@ -1,4 +1,4 @@
-"""Airflow on its CeleryExecutor: what schedules on one side, machines that work on the other."""
+"""Airflow with the CeleryExecutor: scheduler and servers, and workers as separate machines."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["Cluster", "Machine", "missing_parts", "start_cluster"]
 _PYTHON: Final = ROOT / ".venv-airflow-celery" / "bin" / "python"
 _DAG: Final = "pigeon_nightly"
 _HOME_QUEUE, _DRAW_QUEUE = "home", "draw"
-_START: Final = 300.0  # seconds; generous, for machines that are kept busy
+_START: Final = 300.0  # seconds; enough for a busy machine
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A worker, its work directory and its logs; it shares no folder with another.
+    """A worker with its own work directory and logs.
 
     Attributes:
         running: The worker process.
-        work_dir: Where it draws, and where the night's files are if it is the home of them.
+        work_dir: Work directory; on the home machine, also that of the night's other steps.
         logs: Folder of its tasks' logs.
     """
 
@@ -40,7 +40,7 @@ class Machine:
     logs: Path
 
     def shards_begun(self, run_id: str) -> list[tuple[int, int]]:
-        """Position and try of each shard that this machine has been at, by its tasks' logs."""
+        """Position and attempt of each shard that this machine has started, from its task logs."""
         found = self.logs.glob(f"**/run_id={run_id}/task_id=generate/map_index=*/attempt=*.log")
         numbers = (re.findall(r"map_index=(\d+)/attempt=(\d+)", str(log))[0] for log in found)
         return sorted((int(position), int(attempt)) for position, attempt in numbers)
@@ -53,8 +53,8 @@ class Cluster:
     Attributes:
         folder: Logs and homes of all its processes.
         database: Airflow's metadata.
-        environment: Variables of every process.
-        services: What runs besides workers.
+        environment: Environment variables of every process.
+        services: Processes other than workers.
     """
 
     folder: Path
@@ -87,12 +87,12 @@ class Cluster:
 
     @contextmanager
     def machine(self, folder: Path, config: Path, *, home: bool) -> Iterator[Machine]:
-        """A worker that does one task at a time.
+        """Starts a worker that runs one task at a time.
 
         Args:
-            folder: For all its files, made now; the machine has the folder's name.
+            folder: New folder for all its files; its name is that of the machine.
             config: Settings of the night.
-            home: Whether the night's files are here; if not, the machine only draws.
+            home: Whether it runs all steps; if not, the machine only draws.
         """
         folder.mkdir()
         name = folder.name
@@ -115,31 +115,31 @@ class Cluster:
             running.kill()
 
     def trigger(self, run_id: str, date: str) -> None:
-        """Asks for the night of a date."""
+        """Starts the night of a date."""
         self.run("dags", "trigger", _DAG, "--run-id", run_id, "--logical-date", date)
 
     def state(self, run_id: str) -> str:
-        """How the night stands, in Airflow's word."""
-        ((state,),) = self.database.ask(f"SELECT state FROM dag_run WHERE run_id = '{run_id}'")
+        """Airflow's state of the night."""
+        ((state,),) = self.database.query(f"SELECT state FROM dag_run WHERE run_id = '{run_id}'")
         return state
 
     def seconds(self, run_id: str) -> tuple[float, float]:
-        """What a finished night took, and what it took from its first shard to its last."""
-        ((whole,),) = self.database.ask(
+        """Seconds of a finished night, and from the start of its first shard to its last's end."""
+        ((whole,),) = self.database.query(
             f"SELECT extract(epoch FROM end_date - start_date) FROM dag_run "
             f"WHERE run_id = '{run_id}'"
         )
-        ((drawing,),) = self.database.ask(
+        ((drawing,),) = self.database.query(
             f"SELECT extract(epoch FROM max(end_date) - min(start_date)) FROM task_instance "
             f"WHERE run_id = '{run_id}' AND task_id = 'generate'"
         )
         return float(whole), float(drawing)
 
     def finish(self, run_id: str, *workers: Running, patience: float = 1500.0) -> None:
-        """Waits for the end of a night that these workers are at, so many seconds at most.
+        """Waits until a night ends, at most `patience` seconds.
 
         Raises:
-            AssertionError: It has not ended well, or a worker or service has ended before it.
+            AssertionError: It did not succeed, or a worker or service ended before it.
         """
         watched = [*self.services, *workers]
         ended = {"success", "failed"}
@@ -148,17 +148,17 @@ class Cluster:
 
 
 def missing_parts() -> list[str]:
-    """What is not installed of all that a cluster needs."""
+    """The required programs that are not installed."""
     return missing_servers() + ([] if _PYTHON.exists() else ["Airflow with Celery"])
 
 
 @contextmanager
 def start_cluster(folder: Path, slots: int = 2) -> Iterator[Cluster]:
-    """Starts everything that Airflow needs apart from workers, and ends it.
+    """Starts Airflow and its servers, without workers, and ends them.
 
     Args:
-        folder: For logs and homes.
-        slots: Shards that may be drawn at the same time.
+        folder: Folder of logs and homes.
+        slots: Maximum number of shards drawn at the same time.
     """
     with postgresql(folder) as database, redis(folder) as broker:
         running = Cluster(folder, database, _environment(folder, database, broker))
@@ -184,11 +184,11 @@ def start_cluster(folder: Path, slots: int = 2) -> Iterator[Cluster]:
 
 
 def _is_known(database: Database) -> bool:
-    return bool(database.ask(f"SELECT 1 FROM serialized_dag WHERE dag_id = '{_DAG}'"))
+    return bool(database.query(f"SELECT 1 FROM serialized_dag WHERE dag_id = '{_DAG}'"))
 
 
 def _environment(folder: Path, database: Database, broker: str) -> dict[str, str]:
-    """Variables that are the same in every process, as Airflow asks for."""
+    """Environment variables that must be the same in every process."""
     port = free_port()
     address = f"postgresql+psycopg2://{database.location}"
     settings = {
@@ -205,7 +205,7 @@ def _environment(folder: Path, database: Database, broker: str) -> dict[str, str
         "CELERY__RESULT_BACKEND": f"db+{address}",
         "CELERY__SYNC_PARALLELISM": 1,
         "LOGGING__BASE_LOG_FOLDER": folder / "logs",
-        # Only the nights that are asked for.
+        # Only triggered nights.
         "SCHEDULER__USE_JOB_SCHEDULE": "false",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 45,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
@@ -219,7 +219,7 @@ def _environment(folder: Path, database: Database, broker: str) -> dict[str, str
         "NO_PROXY": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
         "PIGEON_PYTHON": sys.executable,
-        "PYTHONPATH": str(ROOT),  # this checkout, whichever one that interpreter has installed
+        "PYTHONPATH": str(ROOT),  # this checkout, not an installed package
         "PIGEON_QUEUE": _HOME_QUEUE,
         "PIGEON_DRAW_QUEUE": _DRAW_QUEUE,
     }

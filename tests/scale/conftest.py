@@ -1,4 +1,4 @@
-"""One Airflow with its servers for all tests of this folder."""
+"""One Airflow with its servers, shared by all tests of this folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.scale.cluster import Cluster, missing_parts, start_cluster
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Airflow on the CeleryExecutor; each test brings its own machines."""
+    """Airflow with the CeleryExecutor; each test starts its own workers."""
     if missing := missing_parts():
         pytest.skip(f"not installed: {', '.join(missing)}; run `make scale-test`")
     with start_cluster(tmp_path_factory.mktemp("airflow")) as running:

@@ -1,4 +1,4 @@
-"""A small night: its settings, how one process draws it, and what it came to."""
+"""A small night: its settings, drawing it in one process, and its published result."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pigeon_rec.nightly.paths import NightPaths
 from tests.conftest import ROOT
 from tests.dags.few_users import write_first_users
 
-__all__ = ["PICTURES", "SHARDS", "Pair", "Published", "draw_alone", "published", "write_settings"]
+__all__ = ["ASSETS", "SHARDS", "Pair", "Published", "draw_alone", "published", "write_settings"]
 
 USERS: Final = 10
-PICTURES: Final = 20
+ASSETS: Final = 20
 SHARDS: Final = 4
 
 Pair = tuple[str, str]
@@ -29,18 +29,18 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Published:
-    """What readers and accountants find of one night.
+    """The published result of one night.
 
     Attributes:
         planned: Every pair of the plan.
-        answered: Every pair that has a picture or a reason why it has none.
-        pictures: File bytes by `asset_key`.
+        answered: Every pair that has an asset or a rejection.
+        assets: File bytes by `asset_key`.
         nights: Nights in the warehouse.
     """
 
     planned: list[Pair]
     answered: list[Pair]
-    pictures: dict[str, bytes]
+    assets: dict[str, bytes]
     nights: list[str]
 
 
@@ -49,17 +49,17 @@ def write_settings(
     exchange: str = "disk",
     *,
     users: int = USERS,
-    pictures: int = PICTURES,
+    assets: int = ASSETS,
     shards: int = SHARDS,
 ) -> Path:
-    """Writes the settings of a night of a few pictures."""
+    """Writes the settings of a night with few assets."""
     settings = {
         "interactions": str(write_first_users(folder / "few.inter", users)),
         "exchange": exchange,
         "threads": 1,
-        "batch_size": 1,  # slow for its size: what takes the time is drawing, not loading
+        "batch_size": 1,  # slow, so that drawing takes longer than loading
         "recommender": {"epochs": 1, "embedding_size": 8, "top_k": 5},
-        "plan": {"max_assets": pictures, "max_assets_per_user": 2, "shards": shards},
+        "plan": {"max_assets": assets, "max_assets_per_user": 2, "shards": shards},
         "generation": {"mask_ratios": [0.0, 0.3], "diffusion_steps": 2},
         "gate": {"min_text_score": -1.0},
     }
@@ -86,11 +86,11 @@ def published(paths: NightPaths) -> Published:
             "SELECT user_id, item_id FROM run_assets UNION ALL "
             "SELECT user_id, item_id FROM rejections"
         ).fetchall()
-        pictures = warehouse.execute("SELECT asset_key, image FROM assets").fetchall()
+        assets = warehouse.execute("SELECT asset_key, image FROM assets").fetchall()
         nights = warehouse.execute("SELECT run_id FROM runs").fetchall()
     return Published(
         planned=sorted(plan.rows()),
         answered=sorted(answered),
-        pictures=dict(pictures),
+        assets=dict(assets),
         nights=[night for (night,) in nights],
     )

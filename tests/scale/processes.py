@@ -1,4 +1,4 @@
-"""Processes that a test starts, watches, and ends with everything that they have started."""
+"""Processes that a test starts, watches, and ends together with their children."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Running", "start", "wait_until"]
 
 @dataclass(frozen=True)
 class Running:
-    """A process at the head of a session of its own, and the file that it logs to."""
+    """A process that leads its own session, and its log file."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def kill(self) -> None:
-        """Ends the whole session at once, as a machine that loses its power does.
+        """Kills the whole session at once, as a power failure would.
 
-        A session, since Airflow puts every task into a process group of its own.
+        Not only the process group: Airflow starts every task in a new group.
         """
         while members := _members(self.process.pid):
             for member in members:
@@ -36,14 +36,14 @@ class Running:
         self.process.wait()
 
     def stop(self, patience: float = 20.0) -> None:
-        """Asks it to end, and kills what has not ended by then."""
+        """Interrupts the process and kills the session after `patience` seconds."""
         self.process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(patience)
         self.kill()
 
     def tail(self, characters: int = 4000) -> str:
-        """The end of its log."""
+        """Returns the exit status and the end of the log."""
         text = self.log.read_text(encoding="utf-8", errors="replace")[-characters:]
         return f"--- {self.name}, exit status {self.process.poll()}\n{text}"
 
@@ -54,13 +54,13 @@ def start(
     environment: Mapping[str, str] | None = None,
     user: str | None = None,
 ) -> Running:
-    """Starts a command in a session of its own.
+    """Starts a command in a new session.
 
     Args:
         command: Program and arguments.
         log: File of its output; its stem is the name of the process.
-        environment: All its variables; None for those of this process.
-        user: Account, and group of the same name, to run as; for programs that refuse to be root.
+        environment: Environment variables; None for those of this process.
+        user: User and group to run as, for programs that refuse to run as root.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -81,10 +81,10 @@ def start(
 def wait_until(
     happened: Callable[[], bool], what: str, processes: Sequence[Running], patience: float
 ) -> None:
-    """Waits for something that these processes bring about.
+    """Waits until `happened()` is true.
 
     Raises:
-        AssertionError: One of them has ended, or it took too long; with the ends of their logs.
+        AssertionError: A process ended or `patience` seconds passed; has the ends of the logs.
     """
     deadline = time.monotonic() + patience
     while not happened():
@@ -93,7 +93,7 @@ def wait_until(
         if ended or late:
             why = f"{', '.join(ended)} ended" if ended else f"{patience:.0f} s have passed"
             logs = "\n".join(running.tail() for running in processes)
-            raise AssertionError(f"no sign that {what}: {why}\n{logs}")
+            raise AssertionError(f"waited in vain until {what}: {why}\n{logs}")
         time.sleep(0.5)
 
 
@@ -101,8 +101,8 @@ def _members(session: int) -> list[int]:
     """The living processes of a session."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
-            # After the name in brackets: state, parent, group, session.
+        with suppress(OSError):  # the process has ended
+            # The fields after the name in brackets: state, parent, group, session.
             fields = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             if int(fields[3]) == session and fields[0] not in "ZX":
                 found.append(int(process.name))

@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Redis server for one test run: private, in temporary folders, surely ended."""
+"""A PostgreSQL and a Redis server for one test run, in temporary folders."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from tests.scale.processes import start, wait_until
 
 __all__ = ["Database", "free_port", "missing_servers", "postgresql", "redis"]
 
-_OWNER = "postgres"  # PostgreSQL refuses to be root
+_OWNER = "postgres"  # PostgreSQL refuses to run as root
 _PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
 class Database:
-    """A database that is reached through a socket file in a private folder, so by no password."""
+    """A database with a socket in a private folder, which needs no password."""
 
     socket_folder: Path
 
     @property
     def location(self) -> str:
-        """The address without the driver."""
+        """The database URL without the driver."""
         return f"{_OWNER}@/postgres?host={self.socket_folder}"
 
-    def ask(self, statement: str) -> list[list[str]]:
-        """The rows of a query, as text."""
+    def query(self, statement: str) -> list[list[str]]:
+        """Runs a statement and returns its rows as text."""
         command = ["psql", "-XAtq", "-F", "\t", "-h", str(self.socket_folder), "-U", _OWNER]
         answer = subprocess.run(
             [*command, "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement],
@@ -44,7 +44,7 @@ class Database:
 
 
 def missing_servers() -> list[str]:
-    """The programs that are not installed."""
+    """The servers that are not installed."""
     found = {
         "postgresql": _postgresql_program("initdb"),
         "redis-server": shutil.which("redis-server"),
@@ -53,7 +53,7 @@ def missing_servers() -> list[str]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A free port of this machine."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
@@ -62,9 +62,9 @@ def free_port() -> int:
 
 @contextmanager
 def postgresql(logs: Path) -> Iterator[Database]:
-    """A new cluster; it listens on no port."""
+    """Runs a new PostgreSQL server, which listens only on a socket."""
     user = _OWNER if os.geteuid() == 0 else None
-    # Not in pytest's folder: only its owner may enter that, and a socket's path has to be short.
+    # Not in pytest's folder, which only its owner can enter; and a socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="pigeon-postgresql-") as name:
         folder = Path(name)
         if user:
@@ -97,7 +97,7 @@ def postgresql(logs: Path) -> Iterator[Database]:
 
 @contextmanager
 def redis(logs: Path) -> Iterator[str]:
-    """The address of a server that keeps nothing on disk."""
+    """Runs a Redis server without persistence; yields its URL."""
     port = free_port()
     options = ("--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no")
     server = start(["redis-server", *options, "--dir", logs], logs / "redis.log")
@@ -109,7 +109,7 @@ def redis(logs: Path) -> Iterator[str]:
 
 
 def _postgresql_program(name: str) -> str | None:
-    """A program of the server's package, which Debian keeps off the path; the newest of several."""
+    """Path of a PostgreSQL program, which Debian keeps off PATH; the newest version."""
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=_version)
     return str(versions[-1]) if versions else shutil.which(name)
 
@@ -120,7 +120,7 @@ def _version(program: Path) -> float:
 
 def _answers(database: Database) -> bool:
     try:
-        return database.ask("SELECT 1") == [["1"]]
+        return database.query("SELECT 1") == [["1"]]
     except subprocess.CalledProcessError:
         return False
 

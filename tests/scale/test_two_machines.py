@@ -1,4 +1,4 @@
-"""A night that two machines draw, and one of which is killed in the middle."""
+"""A night drawn by two machines, also if one of them is killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.warehouse import check_warehouse
 from tests.scale.cluster import Cluster, Machine
-from tests.scale.nights import PICTURES, SHARDS, draw_alone, published, write_settings
+from tests.scale.nights import ASSETS, SHARDS, draw_alone, published, write_settings
 from tests.scale.processes import wait_until
 
 pytestmark = [pytest.mark.scale, pytest.mark.timeout(3000)]
@@ -28,7 +28,7 @@ EVERY_SHARD = set(range(SHARDS))
 
 @dataclass(frozen=True)
 class Machines:
-    """Two workers that have nothing in common but the address of the exchange."""
+    """Two workers that share only the location of the exchange."""
 
     home: Machine
     draw: Machine
@@ -45,25 +45,25 @@ def machines(cluster: Cluster, tmp_path: Path) -> Iterator[Machines]:
 
 
 def drawn_by(machine: Machine, date: dt.date) -> set[int]:
-    """The shards that lie finished in a machine's work directory."""
+    """The finished shards in a machine's work directory."""
     paths = NightPaths(machine.work_dir, date)
     return {shard for shard in EVERY_SHARD if paths.shard(shard).is_file()}
 
 
 def assert_same_night(shared: NightPaths, alone: NightPaths) -> None:
-    """Nothing lost, nothing doubled, every byte as one process makes it."""
-    found, wanted = published(shared), published(alone)
-    assert len(found.planned) == PICTURES
-    assert found.planned == wanted.planned
-    assert found.answered == found.planned
-    assert found.pictures == wanted.pictures
-    assert found.nights == [shared.run_id]
+    """Checks that every pair is answered once and every byte equals that of one process."""
+    result, expected = published(shared), published(alone)
+    assert len(result.planned) == ASSETS
+    assert result.planned == expected.planned
+    assert result.answered == result.planned
+    assert result.assets == expected.assets
+    assert result.nights == [shared.run_id]
     assert check_warehouse(shared.warehouse).rows() == []
     for shard in EVERY_SHARD:
         assert shared.shard(shard).read_bytes() == alone.shard(shard).read_bytes()
 
 
-def test_two_machines_draw_the_night_of_one(
+def test_two_machines_draw_the_same_night_as_one(
     cluster: Cluster, machines: Machines, tmp_path: Path
 ) -> None:
     cluster.trigger("undisturbed", UNDISTURBED.isoformat())
@@ -71,7 +71,7 @@ def test_two_machines_draw_the_night_of_one(
 
     begun = machines.home.shards_begun("undisturbed") + machines.draw.shards_begun("undisturbed")
     assert sorted(begun) == [(shard, 1) for shard in range(SHARDS)]
-    # Home fetches what the other has drawn; nobody fetches from home.
+    # The home machine fetches the other's shards, but not the other way round.
     assert set() < drawn_by(machines.draw, UNDISTURBED) < EVERY_SHARD
     assert drawn_by(machines.home, UNDISTURBED) == EVERY_SHARD
     assert_same_night(
@@ -79,13 +79,13 @@ def test_two_machines_draw_the_night_of_one(
     )
 
 
-def test_a_machine_that_is_killed_at_a_shard_costs_nothing_but_time(
+def test_a_night_is_complete_if_a_machine_is_killed_while_drawing(
     cluster: Cluster, machines: Machines, tmp_path: Path
 ) -> None:
     alone = draw_alone(tmp_path / "alone", DISTURBED)
     cluster.trigger("disturbed", DISTURBED.isoformat())
     wait_until(
-        # The first thing that drawing does.
+        # The first file that drawing writes.
         NightPaths(machines.draw.work_dir, DISTURBED).plan.is_file,
         "the second machine draws",
         [*cluster.services, machines.home.running, machines.draw.running],
@@ -95,7 +95,7 @@ def test_a_machine_that_is_killed_at_a_shard_costs_nothing_but_time(
     drawing = json.loads(alone.drawing_time(interrupted).read_text(encoding="utf-8"))
     time.sleep(drawing["seconds"] / 2)
     machines.draw.running.kill()
-    assert drawn_by(machines.draw, DISTURBED) == set(), "it was to be killed before the end"
+    assert drawn_by(machines.draw, DISTURBED) == set(), "the shard was finished before the kill"
 
     cluster.finish("disturbed", machines.home.running)
 

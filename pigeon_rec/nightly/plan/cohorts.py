@@ -55,7 +55,7 @@ def plan_cohorts(
     popular = _popular(recommendations, cohorts.members, settings.references)
     retriever = HistoryRetriever(
         looks.vectors,
-        cohorts.shelves,
+        cohorts.interactions,
         looks.item_ids,
         config.retrieval,
         inputs.as_of,

@@ -145,13 +145,9 @@ def _kept(paths: NightPaths, made_from: dict[str, object]) -> pl.DataFrame | Non
 
 def _of_checkpoint(config: NightlyConfig, source: Path) -> pl.DataFrame:
     """The best items of every user of a saved recommender."""
-    from pigeon_rec.recbole_plugin import load_pigeon
-    from pigeon_rec.recbole_plugin.model_top_k import model_top_k
-    from pigeon_rec.recbole_plugin.run import no_command_line
+    from pigeon_rec.recbole_plugin.model_top_k import checkpoint_top_k
 
-    with no_command_line():
-        model, dataset, _ = load_pigeon(source)
-    top = model_top_k(model, dataset, config.recommender.top_k)
+    top = checkpoint_top_k(source, config.recommender.top_k)
     return top.select("user_id", "item_id", pl.col("score").cast(pl.Float64()))
 
 

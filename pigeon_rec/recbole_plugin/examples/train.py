@@ -1,4 +1,4 @@
-"""RecBole's own steps with our model class: `python train.py` beside `dataset/stickers`."""
+"""RecBole's own steps with the wrapper: run `python train.py` beside `dataset/stickers`."""
 
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation

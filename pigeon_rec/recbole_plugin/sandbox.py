@@ -1,11 +1,10 @@
-"""A place where RecBole may run: what it does to process and disk ends with the `with` block.
+"""Context managers that undo what RecBole does to the process and the disk.
 
 RecBole 1.2.1 writes `saved/` and `log_tensorboard/` into the current folder, loads pickles it
 finds there, reads `sys.argv` as settings, hides the accelerator by an environment variable, seeds
-every global generator, switches autograd's anomaly checks on, gives numpy its removed aliases
-back, and logs to the root logger. A fresh current folder, removed afterwards, takes care of the
-files (and holds no pickle); the rest is put back as it was. All of it is state of the process:
-only one thread may be in here.
+every global generator, turns autograd's anomaly detection on, adds the aliases that NumPy removed,
+and logs to the root logger. `sandbox` runs it in a new folder, which holds no pickle and is removed
+afterwards, and restores the rest. All of this is process state: use it from one thread at a time.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ import numpy as np
 import torch
 from scipy.sparse import dok_matrix  # type: ignore[import-untyped]
 
-__all__ = ["dok_matrix_update", "sandbox"]
+__all__ = ["dok_matrix_update", "no_command_line", "sandbox"]
 
 _NUMPY_ALIASES = ("bool", "int", "float", "complex", "object", "str", "long", "unicode")
 
 
 @contextlib.contextmanager
 def sandbox(work_dir: Path) -> Iterator[Path]:
-    """Enters an empty folder in `work_dir`, on one CPU thread, and leaves no trace.
+    """Runs its block in an empty folder inside `work_dir`, on one CPU thread.
 
-    One thread, because sums split over several depend on how many there are.
+    One thread, because the rounding of parallel sums depends on the number of threads.
 
     Yields:
         The folder, which is also the current one; it is removed at the end.
@@ -44,12 +43,24 @@ def sandbox(work_dir: Path) -> Iterator[Path]:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=work_dir))
         stack.enter_context(contextlib.chdir(folder))
         stack.enter_context(_random_state())
+        stack.enter_context(no_command_line())
         stack.enter_context(_process_settings())
         stack.enter_context(torch.autograd.set_detect_anomaly(False))
         stack.enter_context(_numpy_aliases())
         stack.enter_context(dok_matrix_update())
         stack.enter_context(_quiet())
         yield Path(folder)
+
+
+@contextlib.contextmanager
+def no_command_line() -> Iterator[None]:
+    """Keeps RecBole from reading the host program's arguments as settings."""
+    arguments = sys.argv
+    sys.argv = arguments[:1]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
 
 
 @contextlib.contextmanager
@@ -65,15 +76,13 @@ def _random_state() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _process_settings() -> Iterator[None]:
-    argv, visible = sys.argv, os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     threads = torch.get_num_threads()
     benchmark, deterministic = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
-    sys.argv = argv[:1]
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        sys.argv = argv
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
         torch.backends.cudnn.deterministic = deterministic
@@ -95,7 +104,7 @@ def _numpy_aliases() -> Iterator[None]:
 
 @contextlib.contextmanager
 def dok_matrix_update() -> Iterator[None]:
-    """LightGCN and its kin fill a matrix by `dok_matrix._update`, gone since SciPy 1.13."""
+    """Restores `dok_matrix._update`, removed in SciPy 1.13, which RecBole's graph models call."""
     if hasattr(dok_matrix, "_update"):
         yield
         return
@@ -108,7 +117,7 @@ def dok_matrix_update() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Warnings of RecBole's dependencies about RecBole's code, and its chatter, help nobody."""
+    """Hides log lines below ERROR, and warnings about RecBole's own code."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(max(level, logging.ERROR))
