@@ -26,6 +26,7 @@ from pigeon_rec.evaluation.conditioning import conditioned
 from pigeon_rec.evaluation.methods import Request
 from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
 from pigeon_rec.model.version import model_version
+from pigeon_rec.runtime.files import replacing
 from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = ["Studio"]
@@ -205,8 +206,5 @@ def _batches(requests: Sequence[Request], size: int) -> list[_Batch]:
 
 def _save(write: Callable[[BinaryIO], object], path: Path) -> None:
     """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         write(file)
-    temporary.replace(path)

@@ -9,35 +9,25 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 import torch
 
 from pigeon_rec import __version__
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.pair_maker import PairMaker
 from pigeon_rec.training.pair_table import PAIRS, read_pairs, write_pairs
 from pigeon_rec.training.provenance import PICTURE_RECIPES, pairs_config_hash, weights_digest
 
-__all__ = ["Progress", "make_pairs"]
+__all__ = ["make_pairs"]
 
 _LABEL = "preference windows"
 
 
-class Progress(Protocol):
-    """Hears how many windows are done."""
-
-    def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
-        """Takes one report; `fields` are further numbers worth showing."""
-
-
-def _silent(label: str, done: int, total: int, **fields: float) -> None:
-    """Ignores every report."""
-
-
-def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = _silent) -> Path:
+def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = silent) -> Path:
     """Makes `folder/pairs.parquet` and returns its path.
 
     A table that was made with the same settings by the same model is left as it is.
