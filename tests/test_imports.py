@@ -59,6 +59,11 @@ OWNERS = {
 }
 """Packages of the product that may import each outside package, at any depth of their code."""
 
+_RUNTIME = ", ".join(
+    f"pigeon_rec.runtime.{path.stem}" for path in sorted((PACKAGE / "runtime").glob("[!_]*.py"))
+)
+"""All modules of the package, for one import statement."""
+
 STAYS_LIGHT = {
     "pigeon_rec": {"numpy", "polars", "pydantic", "torch"},
     "pigeon_rec.cli": {
@@ -73,6 +78,7 @@ STAYS_LIGHT = {
     "pigeon_rec.nightly.steps": {"duckdb", "faiss", "polars", "recbole", "torch"},
     "pigeon_rec.retrieval": {"diffusers", "duckdb", "torch", "transformers"},
     "pigeon_rec.warehouse": {"diffusers", "faiss", "torch", "transformers"},
+    _RUNTIME: {"duckdb", "faiss", "fsspec", "pandas", "polars", "recbole", "torch", "transformers"},
 }
 """What must not be loaded by importing a module, whatever its own imports import."""
 

@@ -31,7 +31,8 @@ AnyVersion = Annotated[
     typer.Argument(metavar="[VERSION]", help="A version; without it, the serving model."),
 ]
 DespiteRefusal = Annotated[
-    bool, typer.Option("--despite-refusal", help="Promote a model that the gate refused.")
+    bool,
+    typer.Option("--despite-refusal", help="Promote a model even if it was refused."),
 ]
 
 _COLUMNS = ("version", "decision", "serving", "created_at", "promoted_at", "reason")

@@ -1,4 +1,4 @@
-"""One run at a time: real processes, and what they say."""
+"""One run at a time, with real processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with hold(night, step, shared=step == "generate"):
 
 @contextmanager
 def other_process(work_dir: Path, step: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process at work in the folder, until the block ends."""
+    """Another process that holds the lock of the folder until the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(work_dir), step], stdout=subprocess.PIPE, text=True
     )
@@ -56,16 +56,16 @@ def paths(tmp_path: Path) -> NightPaths:
     return NightPaths(tmp_path / "var", NIGHT)
 
 
-def test_the_second_run_stops_and_says_who_is_at_work(paths: NightPaths) -> None:
+def test_the_second_run_stops_and_names_the_first(paths: NightPaths) -> None:
     with other_process(paths.work_dir, "run") as holder:
         with pytest.raises(WorkDirBusyError) as caught, hold(paths, "plan"):
             pytest.fail("two runs at once")
-        told = str(caught.value)
+        message = str(caught.value)
         assert (
             f"`plan` of 2026-06-01 cannot start: the work directory is held by process {holder.pid}"
-            in told
+            in message
         )
-        assert "`run` of 2026-06-01 since 20" in told
+        assert "`run` of 2026-06-01 since 20" in message
         assert caught.value.retryable
 
 
@@ -116,14 +116,14 @@ def test_airflow_tries_again_later(paths: NightPaths) -> None:
     assert ended.value.code == TEMPORARY_FAILURE
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     paths = NightPaths(tmp_path / "file" / "var", NIGHT)
     with pytest.raises(ConfigError, match="cannot write in the work directory"), hold(paths, "run"):
         pytest.fail("no lock was held")
 
 
-def test_a_damaged_note_costs_only_the_name(paths: NightPaths) -> None:
+def test_a_damaged_lock_file_still_locks(paths: NightPaths) -> None:
     with other_process(paths.work_dir, "run"):
         paths.lock.write_text("half a no")
         with pytest.raises(WorkDirBusyError, match="held by another process"), hold(paths, "run"):
