@@ -20,7 +20,6 @@ from pigeon_rec.data.catalogue import Problem
 from pigeon_rec.data.movielens import MovieLens
 from pigeon_rec.demo.posters import MADE, is_made
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
-from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["MovieImport", "PosterNames", "import_movies", "poster_names", "read_semantics"]
 
@@ -101,8 +100,8 @@ def import_movies(
             remedy="Lower the least rating, or add posters",
         )
     catalogue, interactions = out / "items.parquet", out / "interactions.parquet"
-    write_parquet(items, catalogue)
-    write_parquet(_timed(kept), interactions)
+    _write(items, catalogue)
+    _write(_timed(kept), interactions)
     return MovieImport(
         catalogue=catalogue,
         interactions=interactions,
@@ -228,3 +227,11 @@ def _timed(ratings: pl.DataFrame) -> pl.DataFrame:
     time = pl.from_epoch("timestamp", time_unit="s").cast(pl.Datetime("us"))
     timed = ratings.with_columns(time.dt.replace_time_zone("UTC").alias("timestamp"))
     return timed.sort("user_id", "timestamp", "item_id")
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    """Writes in one step: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    frame.write_parquet(temporary)
+    temporary.replace(path)

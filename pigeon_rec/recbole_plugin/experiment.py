@@ -30,7 +30,6 @@ from pigeon_rec.recbole_plugin._sandbox import dok_matrix_update, sandbox
 from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
-from pigeon_rec.runtime.files import write_parquet
 
 __all__ = [
     "BASES",
@@ -329,5 +328,8 @@ def _tokens(dataset: Any, field: str, ids: torch.Tensor) -> list[str]:
 
 
 def _written(ranks: pl.DataFrame, path: Path) -> pl.DataFrame:
-    write_parquet(ranks, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    ranks.write_parquet(temporary)
+    temporary.replace(path)
     return ranks

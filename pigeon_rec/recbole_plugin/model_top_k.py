@@ -14,7 +14,6 @@ from recbole.data.interaction import Interaction
 from pigeon_rec.recbole_plugin.histories import Histories, interactions_of
 from pigeon_rec.recbole_plugin.run import load_pigeon, no_command_line
 from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, best_columns
-from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["export_model_top_k", "model_top_k"]
 
@@ -35,7 +34,10 @@ def export_model_top_k(checkpoint: Path, out: Path, k: int) -> pl.DataFrame:
     with no_command_line():
         model, dataset, _ = load_pigeon(checkpoint)
     top = model_top_k(model, dataset, k)
-    write_parquet(top, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp")
+    top.write_parquet(temporary)
+    temporary.replace(out)
     return top
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -13,7 +14,6 @@ import polars as pl
 
 from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.errors import RetrievalError
-from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["EmbeddingCache", "Encode", "Vectors", "embed_catalogue"]
 
@@ -85,7 +85,10 @@ class EmbeddingCache:
             ["encoder_id", "image_sha256"], keep="first", maintain_order=True
         )
         self._rows = merged.filter(pl.col("encoder_id") == self.encoder_id)
-        write_parquet(merged, self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        merged.write_parquet(temporary)
+        temporary.replace(self.path)
 
     def _read(self) -> pl.DataFrame:
         if not self.path.exists():

@@ -1,7 +1,7 @@
-"""Files at fsspec locations: a folder (`file:///srv/nights`) or a bucket (`s3://bucket/nights`).
+"""Files at fsspec locations: in a folder (`file:///srv/nights`) or a bucket (`s3://bucket/nights`).
 
 A reader never sees half a file: a local file is written under another name and renamed, an object
-is put whole. `OSError` passes through, since only the caller knows what it means for its step.
+is put whole. `OSError` is not converted, since only the caller knows what it means for its step.
 Credentials come from where the protocol's package looks for them (environment, its own files).
 """
 
@@ -187,7 +187,7 @@ def _protocols(fs: Any) -> set[str]:
 def _no_package(location: str, error: Exception) -> ConfigError:
     protocol = location.partition("://")[0]
     return ConfigError(
-        f"no package here can reach {protocol}:// ({error})",
+        f"no installed package supports {protocol}:// ({error})",
         location=location,
         remedy="Install the fsspec package of that protocol, such as s3fs for s3://",
     )

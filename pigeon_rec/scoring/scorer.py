@@ -11,12 +11,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -25,15 +26,16 @@ from pigeon_rec.errors import ModelError
 from pigeon_rec.model.arrays import fixed_batches, to_pixels
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.text_tokenizer import TextTokenizer
-from pigeon_rec.runtime.settings import Positive, Settings
 
 __all__ = ["ImageTextEncoder", "Scorer", "ScorerConfig", "load_scorer"]
 
 _BATCH = 64
 """Rows encoded at once."""
 
+Positive = Annotated[int, Field(ge=1)]
 
-class ScorerConfig(Settings):
+
+class ScorerConfig(BaseModel):
     """Sizes of the scorer.
 
     Attributes:
@@ -41,6 +43,8 @@ class ScorerConfig(Settings):
             `patch`: they see the edges and fills that a style lies in from far fewer pictures than
             one linear map of whole patches, which is what an empty stem is.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_size: Positive = 64
     patch: Positive = 8

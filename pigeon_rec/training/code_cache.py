@@ -17,8 +17,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pigeon_rec.runtime.files import replacing
-
 __all__ = ["cached_codes"]
 
 Encode = Callable[[NDArray[np.uint8]], Tensor]
@@ -63,6 +61,6 @@ def _write(path: Path, tokenizer_digest: str, known: dict[bytes, Tensor]) -> Non
     flat = np.frombuffer(b"".join(known), np.uint8).copy()  # writable, as torch wants it
     hashes = torch.from_numpy(flat).reshape(len(known), -1)
     codes = torch.stack(list(known.values())).to(torch.int32)
-    with replacing(path) as fresh:
-        tensors = {"sha256": hashes, "codes": codes}
-        save_file(tensors, fresh, metadata={"tokenizer": tokenizer_digest})
+    fresh = path.with_suffix(".new")
+    save_file({"sha256": hashes, "codes": codes}, fresh, metadata={"tokenizer": tokenizer_digest})
+    fresh.replace(path)

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.model.configuration import PigeonConfig
-from pigeon_rec.runtime.settings import Fraction, Positive, Settings
 from pigeon_rec.scoring.scorer import ScorerConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.preference import LossKind
@@ -28,7 +27,14 @@ __all__ = [
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the bundled plans."""
 
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
 _TENTHS = tuple(tenth / 10 for tenth in range(11))
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CandidateConfig(GenerationConfig):
@@ -43,7 +49,7 @@ class CandidateConfig(GenerationConfig):
     language_guidance: Annotated[float, Field(ge=1.0)] = 1.0
 
 
-class PairsConfig(Settings):
+class PairsConfig(_Settings):
     """How preference pairs are made of the stage-1 model's own pictures.
 
     A candidate's score is `text_weight * likeness to its target's text + (1 - text_weight) * mean
@@ -73,7 +79,7 @@ class PairsConfig(Settings):
     threads: Annotated[int, Field(ge=0)] = 0
 
 
-class AlignConfig(Settings):
+class AlignConfig(_Settings):
     """Stage 2's loss; see `pigeon_rec.training.preference.dpo_loss`."""
 
     beta: Annotated[float, Field(gt=0.0)] = 0.1
@@ -81,7 +87,7 @@ class AlignConfig(Settings):
     loss: LossKind = "sigmoid"
 
 
-class TrainingConfig(Settings):
+class TrainingConfig(_Settings):
     """A model's sizes, the loop of each of its recipes, and its preference pairs.
 
     Attributes:

@@ -17,12 +17,11 @@ from typing import Annotated
 import numpy as np
 import torch
 from accelerate import Accelerator
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.runtime.settings import Settings
 from pigeon_rec.training.checkpoint import (
     Stopping,
     TrainingState,
@@ -37,7 +36,7 @@ from pigeon_rec.training.recipe import Losses, Recipe
 __all__ = ["LoopConfig", "learning_rate_factor", "train"]
 
 
-class LoopConfig(Settings):
+class LoopConfig(BaseModel):
     """Length, optimiser and bookkeeping of one training run.
 
     Attributes:
@@ -53,6 +52,8 @@ class LoopConfig(Settings):
         patience: Validations without a new best after which the run stops; 0 never stops. The
             weights of the best validation are the ones saved, whether it stops or not.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]

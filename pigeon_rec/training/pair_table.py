@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["PAIRS", "SCHEMA", "PairTensors", "pair_tensors", "read_pairs", "write_pairs"]
 
@@ -84,8 +83,11 @@ class PairTensors:
 
 
 def write_pairs(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Writes pairs as parquet, atomically."""
-    write_parquet(pl.DataFrame(list(rows), schema=dict(SCHEMA), orient="row"), path)
+    """Writes pairs as parquet; a killed writer leaves no half a file behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    pl.DataFrame(list(rows), schema=dict(SCHEMA), orient="row").write_parquet(fresh)
+    fresh.replace(path)
 
 
 def read_pairs(folder: Path) -> pl.DataFrame:

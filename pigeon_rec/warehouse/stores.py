@@ -21,7 +21,7 @@ from pigeon_rec.warehouse._images import FORMATS
 __all__ = ["IN_TABLE", "PictureStore", "with_bytes"]
 
 IN_TABLE: Final = "table"
-"""The setting that keeps picture bytes in the table itself."""
+"""Setting that keeps picture bytes in the table itself."""
 
 # With the temporary names of `runtime.files.replacing`, and those of earlier versions (at the end).
 _OURS: Final = re.compile(
@@ -34,8 +34,7 @@ class PictureStore:
     """The folder or bucket that one address names.
 
     Args:
-        address: What fsspec understands, with its protocol. Credentials come from where the
-            protocol's package looks for them (environment, configuration files).
+        address: An fsspec location.
 
     Raises:
         ConfigError: The address has no protocol, or one whose package is not installed.
@@ -46,11 +45,11 @@ class PictureStore:
         """Canonical form: absolute, with protocol, no slash at its end."""
 
     def uri_of(self, sha256: str, encoding: str) -> str:
-        """Where the picture with this hash lies, whether or not it is there."""
+        """Returns the location of the picture with this hash, whether or not it exists."""
         return f"{self.address}/{sha256[:2]}/{sha256}.{encoding}"
 
     def put(self, pictures: pl.DataFrame) -> pl.Series:
-        """Writes pictures; when it returns they are all there and whole.
+        """Writes pictures.
 
         Args:
             pictures: Columns `image, image_sha256, format`.
@@ -70,13 +69,13 @@ class PictureStore:
                 raise _unreachable(self.address, "written", error) from error
             uris += [self.uri_of(*names) for names in part.select("image_sha256", "format").rows()]
         if self.address.startswith("file://"):
-            os.sync()  # the rows that come next must not survive a power cut that these do not
+            os.sync()  # before the rows that refer to them are committed
         return pl.Series("image_uri", uris, dtype=pl.String)
 
     def holdings(self) -> dict[str, int]:
-        """Address -> bytes of every picture file here, unfinished ones included.
+        """Returns location -> size of every picture file, unfinished ones included.
 
-        Files that are not named as this class names them are somebody else's, and left out.
+        Files that do not match this class's naming are left out.
 
         Raises:
             WarehouseError: The store cannot be listed.
@@ -108,11 +107,11 @@ def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
     """Fills `image` from `image_uri` where the bytes lie outside the table.
 
     Args:
-        rows: Columns `image, image_uri`, and any others. Where there is an `asset_key` and it is
-            null, `image_uri` is that of the catalogue's own picture, which is not fetched.
+        rows: Columns `image, image_uri` and any others. Rows whose `asset_key` is null have the
+            location of the catalogue's own picture, which is not fetched.
 
     Returns:
-        The same rows; `image` stays null where nothing can be read.
+        The same rows; `image` stays null if it cannot be read.
     """
     ours = rows.drop_nulls("asset_key") if "asset_key" in rows.columns else rows
     outside = ours.filter(pl.col("image").is_null())["image_uri"].drop_nulls().unique()
@@ -127,7 +126,7 @@ def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _unreachable(address: str, verb: str, error: OSError) -> WarehouseError:
     return WarehouseError(
-        f"the store of pictures cannot be {verb}: {error}",
+        f"the picture store cannot be {verb}: {error}",
         location=address,
-        remedy="Check that it exists and that this account may write there; tables are as before",
+        remedy="Check that it exists and can be written; the tables are unchanged",
     )

@@ -93,7 +93,7 @@ def test_an_address_needs_a_protocol(wrong: str) -> None:
 
 
 def test_an_unknown_protocol_is_told() -> None:
-    with pytest.raises(ConfigError, match="no package here can reach carrier://"):
+    with pytest.raises(ConfigError, match="no installed package supports carrier://"):
         PictureStore("carrier://pigeon")
 
 
