@@ -81,7 +81,7 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 	@echo
 	@echo "$$ pigeon-rec models list"
 	@$(VENV)/bin/pigeon-rec models list --work-dir $(WORK_DIR)
-	@echo "Verdict: $(WORK_DIR)/alignments/$(DATE)/gate.json"
+	@echo "Verdict: $(WORK_DIR)/alignments/$(DATE)/promotion_check.json"
 
 .PHONY: test
 test: $(DEV) $(AIRFLOW) test-store ## run the whole suite, a real Airflow run included

@@ -23,7 +23,7 @@ SERVING_MODEL = Asset(name="pigeon_serving_model", uri="x-pigeon://warehouse/ser
 
 
 def setting(name: str, default: str = "") -> str:
-    """A template for one setting, rendered when a task runs: parsing asks no database.
+    """Returns the template of one setting; it is rendered when a task runs, not at parse time.
 
     The Airflow Variable `name` wins over the environment variable of that name, which wins over
     `default`.
@@ -37,7 +37,7 @@ IN_PRODUCT = {
     "expect_airflow": False,
 }
 SETTINGS = {
-    # A run triggered by hand may have no logical date: then it is of the day it was triggered.
+    # A run triggered by hand may have no logical date; it gets the day it was triggered.
     "date": "{{ ds if dag_run.logical_date else (dag_run.run_after | ds) }}",
     "config": setting("PIGEON_ALIGN_CONFIG"),
     "work_dir": setting("PIGEON_WORK_DIR"),
@@ -46,34 +46,35 @@ SETTINGS = {
 DOC = """
 ### The weekly alignment
 
-`prepare -> reconstruct -> pairs -> prefer -> bundle -> evaluate -> gate -> promote`
+`prepare -> reconstruct -> pairs -> prefer -> bundle -> evaluate -> check -> promote`
 
 Every Sunday at 04:00 UTC training goes on from the serving model: stage 1 (masked preference
 reconstruction), preference pairs from its own pictures, stage 2 (pairwise preference alignment).
-The new and the serving model then draw the same held-out cases. Only where the gate finds the new
-one better is it promoted; else the run ends in `keep_serving`, and the registry holds the reason.
+The new and the serving model then draw the same held-out cases. The new model is promoted only if
+it passes the promotion check; else the run ends in `keep_serving`, and the registry holds the
+reason.
 
-Steps talk through files in `<work dir>/alignments/<date>/`, so a failed task can be cleared and
-run again: finished steps are kept, and training goes on from its checkpoint.
+Steps exchange files in `<work dir>/alignments/<date>/`, so a failed task can be cleared and run
+again: finished steps are kept, and training resumes from its checkpoint.
 
 * **Settings**: Airflow Variables or environment variables `PIGEON_PYTHON` (interpreter that has
   the product), `PIGEON_ALIGN_CONFIG` (weekly YAML file or the name of a bundled one; empty for the
   defaults) and `PIGEON_WORK_DIR` (absolute folder of runs, alignments and warehouse; empty for the
   configuration's own).
-* **Pool**: training and drawing take a slot of `pigeon_accelerator`, which nights take too.
+* **Pool**: training and drawing take a slot of `pigeon_accelerator`, as nights do.
 * **Asset**: `pigeon_serving_model` is updated when a model is promoted. Nights with
   `model: serving` draw with it from then on.
-* **Retries**: two, for what a second try may cure. A wrong setting, missing input or unusable
-  model fails at once.
-* **The registry**: `pigeon-rec models list`; the verdict in numbers: `gate.json` in the folder.
+* **Retries**: two, for errors that may pass. A wrong setting, missing input or unusable model
+  fails at once.
+* **Registry**: `pigeon-rec models list`; the verdict in numbers: `promotion_check.json`.
 """
 
 
 class OnlyTemporary(RetryPolicy):
-    """Spares the retries where the product has said that a second try cannot help.
+    """Does not retry errors that the product marks as permanent.
 
-    The product ends with 2 to 5 for such errors (`PigeonError.exit_code`), and with 75 for those
-    that may pass; a killed process or a defect keeps the usual retries.
+    The product exits with 2 to 5 for such errors (`PigeonError.exit_code`) and with 75 for errors
+    that may pass; a killed process or a bug keeps the usual retries.
     """
 
     permanent = frozenset({2, 3, 4, 5})
@@ -85,7 +86,7 @@ class OnlyTemporary(RetryPolicy):
         max_tries: int,  # noqa: ARG002
         context: Any = None,  # noqa: ARG002
     ) -> RetryDecision:
-        """Fails at once on an exit status of the product's own, and leaves the rest to Airflow."""
+        """Fails at once on a permanent exit status, and leaves the rest to Airflow."""
         status = getattr(exception, "returncode", None)
         if isinstance(exception, subprocess.CalledProcessError) and status in self.permanent:
             return RetryDecision.fail(f"exit status {status}: a retry cannot help")
@@ -95,7 +96,7 @@ class OnlyTemporary(RetryPolicy):
 @dag(
     dag_id="pigeon_align",
     doc_md=DOC,
-    # A bare cron time: an alignment is of the day it runs on, and covers no interval.
+    # Not an interval: an alignment belongs to the day it runs on.
     schedule=CronTriggerTimetable("0 4 * * 0", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -108,7 +109,7 @@ class OnlyTemporary(RetryPolicy):
     tags=["pigeon"],
 )
 def pigeon_align() -> None:
-    """Wires the steps; every task body runs elsewhere and may use nothing of this file."""
+    """Connects the steps; task bodies run in another interpreter and use nothing of this file."""
 
     @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
     def prepare(date: str, config: str, work_dir: str) -> dict[str, Any]:
@@ -146,13 +147,13 @@ def pigeon_align() -> None:
 
         return run_in_airflow("evaluate", date, config, work_dir)
 
-    # The id of the task that follows; the other one is skipped.
+    # Returns the id of the task to run next; the other one is skipped.
     @task.branch_external_python(**IN_PRODUCT)
-    def gate(date: str, config: str, work_dir: str) -> str:
+    def check(date: str, config: str, work_dir: str) -> str:
         from pigeon_rec.weekly.steps import run_in_airflow
 
-        better = run_in_airflow("gate", date, config, work_dir)["accepted"]
-        return "promote" if better else "keep_serving"
+        accepted = run_in_airflow("check", date, config, work_dir)["accepted"]
+        return "promote" if accepted else "keep_serving"
 
     @task.external_python(**IN_PRODUCT, outlets=[SERVING_MODEL])
     def promote(date: str, config: str, work_dir: str) -> dict[str, Any]:
@@ -161,8 +162,8 @@ def pigeon_align() -> None:
         return run_in_airflow("promote", date, config, work_dir)
 
     trained = prepare(**SETTINGS) >> reconstruct(**SETTINGS) >> pairs(**SETTINGS)
-    judged = trained >> prefer(**SETTINGS) >> bundle(**SETTINGS) >> evaluate(**SETTINGS)
-    judged >> gate(**SETTINGS) >> [promote(**SETTINGS), EmptyOperator(task_id="keep_serving")]
+    evaluated = trained >> prefer(**SETTINGS) >> bundle(**SETTINGS) >> evaluate(**SETTINGS)
+    evaluated >> check(**SETTINGS) >> [promote(**SETTINGS), EmptyOperator(task_id="keep_serving")]
 
 
 pigeon_align()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pigeon_rec.placement import Placement
-from pigeon_rec.runtime.settings import Settings, read_settings
+from pigeon_rec.runtime.settings import (
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Settings,
+    location_or,
+    read_settings,
+)
 
 __all__ = [
     "CohortConfig",
@@ -23,59 +32,57 @@ __all__ = [
     "load_config",
 ]
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
-
 
 class RecommenderConfig(Settings):
-    """The RecBole model that recommends items where no file of recommendations is given.
+    """The RecBole model that recommends items if no file of recommendations is given.
 
-    `weight_decay` keeps a model that is trained without validation from memorising: BPR finds a
-    tenth more of the bundled users' last items with the default than with none.
-
-    `group_by` is a catalogue column of items that are pictures of one thing (a concept in many
-    styles). They are recommended as one, by the most chosen of them: the picture that everybody
-    sees. A catalogue without that column has no such groups.
+    Attributes:
+        weight_decay: Keeps a model that is trained without validation from overfitting: BPR finds
+            10 % more of the bundled users' last items with the default than with 0.
+        top_k: Recommendations per user.
+        group_by: Catalogue column whose equal values mark items that show the same thing (a
+            concept in many styles). Each group is recommended as one item, its most popular one.
+            A catalogue without that column has no groups.
     """
 
     model: str = "BPR"
     epochs: Positive = 20
     embedding_size: Positive = 64
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.005
-    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-5
+    weight_decay: NotNegative = 1e-5
     top_k: Positive = 20
     group_by: str = "concept"
 
 
 class RetrievalConfig(Settings):
-    """Which interacted items become a user's history for one reference.
+    """Which interacted items become the history of a request.
 
     The score of an interacted item is `relevance_weight * cosine(item, reference) +
     recency_weight * 0.5 ** (age_in_days / half_life_days) + taste_weight * cosine(item, mean of the
-    user's items)`. Without the last term the nearest items to a reference are often the ones that
-    share its style, which are the least like the user's own.
+    user's items)`. Without the last term, the items nearest to a reference are often those in its
+    own style, which say the least about the user's.
     """
 
     history_length: Positive = 5
-    relevance_weight: Annotated[float, Field(ge=0.0)] = 1.0
-    recency_weight: Annotated[float, Field(ge=0.0)] = 0.2
-    taste_weight: Annotated[float, Field(ge=0.0)] = 2.0
+    relevance_weight: NotNegative = 1.0
+    recency_weight: NotNegative = 0.2
+    taste_weight: NotNegative = 2.0
     half_life_days: Annotated[float, Field(gt=0.0)] = 30.0
 
 
 class CohortConfig(Settings):
-    """Groups of users of like taste, whose pictures stand in for those that users have not.
+    """Cohorts: groups of users with similar taste, served where a user has no own asset.
 
     Attributes:
-        count: Most cohorts there can be; 0 switches them off.
-        references: Popular references that each cohort has pictures of.
-        min_users: Users a cohort is made of at least; no smaller group's taste is shown to others.
-        max_share: Share of the night's budget that cohorts may take.
-        refit_days: Cohorts are made anew every so many days, on what was known then; in between
-            users only change sides, and the cohorts' pictures can be reused.
+        count: Largest number of cohorts; 0 switches them off.
+        references: Popular references drawn for each cohort.
+        min_users: Fewest users of a cohort, so that no smaller group's taste is shown to others.
+        max_share: Largest share of the night's budget for cohorts.
+        refit_days: Days between two fits of the cohorts. In between, users may change cohort, but
+            the cohorts stay, so that their assets can be reused.
     """
 
-    count: Annotated[int, Field(ge=0)] = 8
+    count: Count = 8
     references: Positive = 10
     min_users: Positive = 20
     max_share: Fraction = 0.25
@@ -83,16 +90,16 @@ class CohortConfig(Settings):
 
 
 class PlanConfig(Settings):
-    """How many personalised pictures one night may make, and for whom.
+    """How many requests one night plans, and for which users.
 
     Attributes:
-        max_assets: Pictures a night may plan, those of cohorts included.
-        max_minutes: Minutes a night may draw for, summed over its shards; what a picture takes is
-            learned from earlier nights. The narrower limit counts.
-        max_assets_per_user: Pictures of one user.
+        max_assets: Largest number of requests of a night, cohorts included.
+        max_minutes: Drawing time of a night in minutes, summed over its shards; the time per
+            request is measured in earlier nights. The stricter of both limits counts.
+        max_assets_per_user: Largest number of requests of one user.
         min_interactions: Different items with a usable image that a user must have.
-        shards: Parts that the drawing is cut into.
-        cohorts: Who else is covered.
+        shards: Number of parts that are drawn independently.
+        cohorts: Groups of users that are drawn for besides single users.
     """
 
     max_assets: Positive = 720
@@ -104,25 +111,30 @@ class PlanConfig(Settings):
 
 
 _FIFTIETHS: Final = tuple(step / 50 for step in range(26))
-"""To a half: with more of the reference masked, what it shows is lost more often than not."""
+"""Up to 0.5: with more of the reference masked, its concept is lost in most drawings."""
 
 
 class GenerationConfig(Settings):
-    """How one personalised picture is drawn; part of its `asset_key`.
+    """How a request is drawn; part of its `asset_key`.
 
     Attributes:
         history_mask_ratio: Share of history tokens that the mask generator drops.
-        mask_ratios: Shares of reference tokens to drop; one candidate each.
-        rendered: Candidates that are rendered, those with the best selection scores of their
-            previews; None renders all, and so does a model without previews.
-        temperature: Of the sampling of visual tokens; below 1 is more certain.
-        top_k: Visual tokens to sample from at each place.
-        language_guidance: Classifier-free guidance of the language model on the reference; 1 is
+        mask_ratios: Shares of reference tokens to drop, one candidate each.
+        rendered: Number of candidates to render, those whose previews score best; None renders
+            all, as does a model without previews.
+        temperature: Sampling temperature of the visual tokens.
+        top_k: Number of most probable visual tokens to sample from.
+        language_guidance: Classifier-free guidance of the visual tokens on the reference; 1 is
             none, as published, and half the work.
         diffusion_steps: Solver steps of the renderer.
         render_guidance: Classifier-free guidance of the renderer; 1 is none.
-        image_format: Of the stored pictures, lossless both.
+        image_format: Format of the stored pictures; both are lossless.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "guidance_scale": "render_guidance",
+        "reference_guidance": "language_guidance",
+    }
 
     history_mask_ratio: Fraction = 0.2
     mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = _FIFTIETHS
@@ -153,42 +165,26 @@ class QualityGateConfig(Settings):
 
 
 class ReportConfig(Settings):
-    """How much of a night its gallery page shows; the rest is counted."""
+    """Largest numbers shown on a night's gallery page; the rest is only counted."""
 
     max_users: Positive = 60
     max_assets_per_user: Positive = 2
 
 
 class WarehouseConfig(Settings):
-    """Where published pictures lie; never what they are.
+    """Where published pictures are stored.
 
     Attributes:
-        images: `table` keeps the bytes in the warehouse itself. An address that fsspec knows
-            (`file:///srv/pictures`, `s3://bucket/pictures`) puts the pictures of coming nights
-            there, and their addresses into the tables.
+        images: `table` keeps their bytes in the warehouse. An fsspec location
+            (`file:///srv/pictures`, `s3://bucket/pictures`) stores the pictures of later nights
+            there, and the tables hold their locations.
     """
 
-    images: Annotated[str, Field(pattern=r"^(table|[a-z][a-z0-9+.-]*://.+)$")] = "table"
-
-    @field_validator("images")
-    @classmethod
-    def _reachable(cls, images: str) -> str:
-        return images if images == "table" else _reachable(images)
-
-
-def _reachable(address: str) -> str:
-    """Refuses a protocol that no package here speaks, long before anything is drawn."""
-    import fsspec
-
-    try:
-        fsspec.get_filesystem_class(address.partition("://")[0])
-    except (ImportError, ValueError) as error:
-        raise ValueError(str(error)) from error
-    return address
+    images: Annotated[str, location_or("table")] = "table"
 
 
 class NightlyConfig(Settings):
-    """Everything one night needs; every field has a working default.
+    """All settings of a night; every field has a working default.
 
     Attributes:
         catalogue: `bundled`, or the path of an `items.parquet`.
@@ -196,28 +192,30 @@ class NightlyConfig(Settings):
         recommendations: `recbole` to train `recommender`, a parquet of `user_id, item_id, score`,
             or the `.pth` of a saved `PigeonRecommender`.
         work_dir: Folder of runs, caches and the warehouse.
-        exchange: `disk` where all steps see one work directory. An fsspec address
-            (`s3://bucket/nights`) through which plan and shards go where they do not.
-        model: Name of a bundled model, the folder of a saved one, or `serving`: the one promoted
-            last, and the bundled `sticker-64` until then.
+        exchange: `disk` if all steps share the work directory, else an fsspec location
+            (`s3://bucket/nights`) through which plan and shards are exchanged.
+        model: Name of a bundled model, the folder of a saved one, or `serving`: the model promoted
+            last, and the bundled `sticker-64` before any promotion.
         scenario: Instruction template (`pigeon_rec/data/prompts/<scenario>.yaml`).
-        seed: Root of all randomness; same seed, same bytes.
-        batch_size: Assets generated together; changes speed only, never the result.
-        threads: CPU threads of one generating process; 0 leaves torch's own choice.
-        placement: Where the model computes and in which numbers; its dtype and quantisation decide
-            about pictures, and are part of their keys.
+        seed: Seed of all randomness; the same seed gives the same bytes.
+        batch_size: Requests drawn together; changes the speed, never the result.
+        threads: CPU threads of a drawing process; 0 leaves the choice to torch.
+        placement: Devices and number formats of the model. Its dtype and quantisation change
+            pictures and are part of their keys.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"candidates": "recommendations"}
 
     catalogue: str = "bundled"
     interactions: str = "bundled"
     recommendations: str = "recbole"
     work_dir: Path = Path("var")
-    exchange: Annotated[str, Field(pattern=r"^(disk|[a-z][a-z0-9+.-]*://.+)$")] = "disk"
+    exchange: Annotated[str, location_or("disk")] = "disk"
     model: str = "sticker-64"
     scenario: str = "sticker"
     seed: int = 0
     batch_size: Positive = 32
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Count = 0
     placement: Placement = Placement()
     recommender: RecommenderConfig = RecommenderConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
@@ -226,11 +224,6 @@ class NightlyConfig(Settings):
     gate: QualityGateConfig = QualityGateConfig()
     report: ReportConfig = ReportConfig()
     warehouse: WarehouseConfig = WarehouseConfig()
-
-    @field_validator("exchange")
-    @classmethod
-    def _known(cls, exchange: str) -> str:
-        return exchange if exchange == "disk" else _reachable(exchange)
 
 
 def load_config(path: Path | None) -> NightlyConfig:

@@ -1,4 +1,4 @@
-"""The error hierarchy: every message says what was wrong, where, and what to do."""
+"""The error hierarchy: every message says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = [
 
 
 class PigeonError(Exception):
-    """Base of all errors raised on purpose.
+    """Base of all errors that the package raises; bugs raise other exceptions.
 
     Attributes:
-        what: What was wrong, as one sentence without a full stop.
-        location: The file, row, field or id at fault, if one is known.
-        remedy: What the reader can do about it, if anything.
-        exit_code: Process exit status of the command line for this kind of error.
-        retryable: Whether running the same step again may succeed without a change.
+        what: The problem, as one sentence without a full stop.
+        location: Where it is: path, address, row, setting or id; None if unknown.
+        remedy: What the reader can do, as one sentence without a full stop; None if nothing.
+        exit_code: Exit status of the command line.
+        retryable: Whether the same step may succeed later without a change.
     """
 
     exit_code: ClassVar[int] = 1
@@ -46,7 +46,7 @@ class PigeonError(Exception):
         return f"{self.what}{place}{advice}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only facts survive pickling between worker processes.
+        # The default cannot pickle keyword-only arguments, which worker processes need.
         return (_rebuild, (type(self), self.what, self.location, self.remedy))
 
 
@@ -57,54 +57,54 @@ def _rebuild(
 
 
 class ConfigError(PigeonError, ValueError):
-    """A setting is unknown, of the wrong type or out of range; raised before any work."""
+    """A setting is unknown, has the wrong type or is out of range; raised before any work."""
 
     exit_code = 2
 
 
 class CatalogueError(PigeonError):
-    """The catalogue cannot be read or breaks its schema."""
+    """The catalogue cannot be read or violates its schema."""
 
     exit_code = 3
 
 
 class InteractionError(PigeonError):
-    """The interactions cannot be read or break their schema."""
+    """The interactions cannot be read or violate their schema."""
 
     exit_code = 3
 
 
 class ImageError(PigeonError):
-    """One image is missing, corrupt, too large or not what its hash says."""
+    """An image is missing, corrupt, too large, or does not match its hash."""
 
     exit_code = 3
 
 
 class RetrievalError(PigeonError):
-    """Embeddings or the history index do not fit the request."""
+    """Embeddings or the history index do not match the request."""
 
     exit_code = 3
 
 
 class PlanError(PigeonError):
-    """The night has nothing to do or its candidates are unusable."""
+    """A night has nothing to draw, or its recommendations or plan are unusable."""
 
     exit_code = 3
 
 
 class ModelError(PigeonError):
-    """Weights or a model's configuration are missing or do not fit together."""
+    """Weights or configuration of a model are missing or do not match."""
 
     exit_code = 4
 
 
 class TrainingError(PigeonError):
-    """A training run cannot start, resume or go on."""
+    """A training run cannot start, resume or continue."""
 
     exit_code = 4
 
 
 class WarehouseError(PigeonError):
-    """The DuckDB warehouse is missing, locked, of another version or inconsistent."""
+    """The DuckDB warehouse is missing, locked, inconsistent or of another version."""
 
     exit_code = 5

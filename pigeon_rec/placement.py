@@ -1,4 +1,4 @@
-"""Where a model's weights live, and in which numbers it computes."""
+"""Devices, memory budgets and number formats of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from pigeon_rec.runtime.settings import Settings
 
 __all__ = ["Dtype", "Placement", "Quantisation"]
 
@@ -16,7 +18,7 @@ Quantisation = Literal["int8", "int4"]
 _SIZE = r"^\d+(\.\d+)?\s*[KMGT]i?B$"
 
 
-class Placement(BaseModel):
+class Placement(Settings):
     """Where and how a pipeline computes; the default is float32 on the CPU, all in memory.
 
     Attributes:
@@ -30,8 +32,6 @@ class Placement(BaseModel):
         quantisation: Of the language model's linear layers: `int8` (arXiv 2208.07339) or `int4`
             (NF4, arXiv 2305.14314).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dtype: Dtype = "float32"
     device: Annotated[str, Field(pattern=r"^[a-z]+(:\d+)?$")] = "cpu"
@@ -49,7 +49,7 @@ class Placement(BaseModel):
 
     @property
     def arithmetic(self) -> dict[str, str]:
-        """What decides about the numbers and is not the default; empty for the default."""
-        told = {"dtype": self.dtype, "quantisation": self.quantisation}
+        """The non-default settings that change results, by name; empty for the default."""
+        chosen = {"dtype": self.dtype, "quantisation": self.quantisation}
         usual = {"dtype": "float32", "quantisation": None}
-        return {name: value for name, value in told.items() if value and value != usual[name]}
+        return {name: value for name, value in chosen.items() if value and value != usual[name]}

@@ -78,6 +78,11 @@ OWNERS = {
 }
 """Packages of the product that may import each third-party package, also inside functions."""
 
+_RUNTIME = ", ".join(
+    f"pigeon_rec.runtime.{path.stem}" for path in sorted((PACKAGE / "runtime").glob("[!_]*.py"))
+)
+"""All modules of the package, for one import statement."""
+
 STAYS_LIGHT = {
     "pigeon_rec": {"numpy", "polars", "pydantic", "torch"},
     "pigeon_rec.cli": {
@@ -92,6 +97,7 @@ STAYS_LIGHT = {
     "pigeon_rec.nightly.steps": {"duckdb", "faiss", "polars", "recbole", "torch"},
     "pigeon_rec.retrieval": {"diffusers", "duckdb", "torch", "transformers"},
     "pigeon_rec.warehouse": {"diffusers", "faiss", "torch", "transformers"},
+    _RUNTIME: {"duckdb", "faiss", "fsspec", "pandas", "polars", "recbole", "torch", "transformers"},
 }
 """Packages that must not be loaded, directly or indirectly, by importing a module."""
 

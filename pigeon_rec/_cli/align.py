@@ -1,4 +1,4 @@
-"""`pigeon-rec align ...`: the steps of a weekly alignment, one by one or all in a row."""
+"""`pigeon-rec align ...`: the steps of a weekly alignment, one by one or all in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train on the serving model, compare, and promote the better one: the steps of a week.",
+    help="Weekly alignment: train on from the serving model, compare, promote the better one.",
 )
 
 Config = Annotated[
@@ -23,26 +23,26 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="NAME|FILE",
-        help="Weekly YAML file, or a bundled one such as `smoke`; without it, the defaults.",
+        help="Weekly YAML file, or a bundled one such as `smoke`. Default: the built-in settings.",
     ),
 ]
 Date = Annotated[
     str | None,
-    typer.Option("--date", metavar="YYYY-MM-DD", help="Date of the alignment; without it, today."),
+    typer.Option("--date", metavar="YYYY-MM-DD", help="Date of the alignment. Default: today."),
 ]
 
 HELP = {
-    "prepare": "Take the model to start from apart, into a training folder.",
+    "prepare": "Fill the training folder from the model to start from.",
     "reconstruct": "Train stage 1, masked preference reconstruction.",
-    "pairs": "Draw, score and pair pictures: the best against the worst of each case.",
+    "pairs": "Draw and score candidates, and pair the best with the worst of each window.",
     "prefer": "Train stage 2, pairwise preference alignment, on those pairs.",
-    "bundle": "Put the trained parts together as a model folder.",
+    "bundle": "Assemble the trained parts as a model folder.",
     "evaluate": "Measure the new and the serving model on the same held-out cases.",
-    "gate": "Compare them case by case and register the new model with the verdict.",
+    "check": "Compare them case by case and register the new model with the verdict.",
     "promote": "Make the accepted model the serving one.",
-    "run": "Run all of these in this process.",
+    "run": "Run all steps in this process.",
 }
-"""Every step with its line of help, in the order of an alignment."""
+"""Step -> help text, in the order of an alignment."""
 
 
 def command_for(step: str) -> Callable[..., None]:
@@ -56,7 +56,7 @@ def command_for(step: str) -> Callable[..., None]:
         quiet: Quiet = False,
     ) -> None:
         from pigeon_rec._cli.bars import choose_progress
-        from pigeon_rec.nightly.steps import parse_date
+        from pigeon_rec.runtime.airflow_step import parse_date
         from pigeon_rec.weekly.steps import alignment_settings, run_step
 
         settings = alignment_settings(config, work_dir)

@@ -70,7 +70,8 @@ def _run(
     quiet: bool,
 ) -> None:
     from pigeon_rec._cli.bars import choose_progress
-    from pigeon_rec.nightly.steps import parse_date, run_step
+    from pigeon_rec.nightly.steps import run_step
+    from pigeon_rec.runtime.airflow_step import parse_date
 
     night = parse_date(date) if date is not None else _yesterday()
     progress = choose_progress(quiet=quiet)

@@ -187,7 +187,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _draw_night(study: Study, users: int, progress: Any) -> None:
     """Runs a night for the experiment's recommendations, without its test interactions."""
     from pigeon_rec.config import NightlyConfig
-    from pigeon_rec.nightly.steps import parse_date, run_step
+    from pigeon_rec.nightly.steps import run_step
+    from pigeon_rec.runtime.airflow_step import parse_date
 
     if study.served.exists():
         return

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
@@ -27,6 +27,7 @@ from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.demo.stickers import load_stickers
 from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation.features import FEATURES
+from pigeon_rec.runtime.settings import Settings
 
 __all__ = [
     "CANDIDATES",
@@ -128,9 +129,7 @@ class Judge:
         return embeddings @ self._prototypes.T
 
 
-class _JudgeConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _JudgeConfig(Settings):
     kind: Literal["style", "concept"]
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
 

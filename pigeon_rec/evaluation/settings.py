@@ -6,19 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pigeon_rec.config import GenerationConfig, QualityGateConfig
-from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.methods import CURVES, METHODS
-from pigeon_rec.runtime.settings import read_settings
+from pigeon_rec.runtime.settings import Positive, Settings, check_settings, read_settings
 
 __all__ = ["EvaluationSettings", "load_settings"]
 
-Positive = Annotated[int, Field(ge=1)]
 
-
-class EvaluationSettings(BaseModel):
+class EvaluationSettings(Settings):
     """Settings of one evaluation; every field has a working default.
 
     Attributes:
@@ -40,15 +37,13 @@ class EvaluationSettings(BaseModel):
         threads: CPU threads; 0 leaves torch's own choice.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     model: str = "sticker-64"
     stage1_model: str | None = None
     scorer: str = "sticker-64"
     cases: Positive = 500
     seed: int = 0
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(METHODS)
-    cases_of: dict[str, Positive] = {}
+    cases_of: Mapping[str, Positive] = {}
     curves: tuple[str, ...] = ()
     curve_cases: Positive = 100
     generation: GenerationConfig = GenerationConfig()
@@ -86,11 +81,5 @@ def load_settings(path: Path | None, given: Mapping[str, Any]) -> EvaluationSett
     settings = EvaluationSettings() if path is None else read_settings(
         EvaluationSettings, path, advice
     )  # fmt: skip
-    try:
-        return EvaluationSettings.model_validate(settings.model_dump() | dict(given))
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}" for e in error.errors())
-        raise ConfigError(
-            f"the evaluation's settings are unusable: {faults.strip()}",
-            location=str(path or "options"),
-        ) from error
+    values = settings.model_dump() | dict(given)
+    return check_settings(EvaluationSettings, values, str(path or "options"))

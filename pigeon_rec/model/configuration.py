@@ -10,7 +10,9 @@ from __future__ import annotations
 from math import isqrt
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from pigeon_rec.runtime.settings import Positive, Settings
 
 __all__ = [
     "AdapterConfig",
@@ -23,15 +25,10 @@ __all__ = [
     "VisualTokenizerConfig",
 ]
 
-Positive = Annotated[int, Field(ge=1)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class _Sizes(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class VisualTokenizerConfig(_Sizes):
+class VisualTokenizerConfig(Settings):
     """Image to code ids (LaVIT's dynamic visual tokenizer).
 
     Attributes:
@@ -73,7 +70,7 @@ class VisualTokenizerConfig(_Sizes):
         return self
 
 
-class DecoderConfig(_Sizes):
+class DecoderConfig(Settings):
     """Codes to prompt embeddings (LaVIT's tokenizer decoder).
 
     Attributes:
@@ -100,7 +97,7 @@ class DecoderConfig(_Sizes):
         return sum(self.projections)
 
 
-class MaskGeneratorConfig(_Sizes):
+class MaskGeneratorConfig(Settings):
     """Scores history and target tokens and keeps the relevant ones (paper section 3.2).
 
     Attributes:
@@ -118,7 +115,7 @@ class MaskGeneratorConfig(_Sizes):
     published: bool = False
 
 
-class AdapterConfig(_Sizes):
+class AdapterConfig(Settings):
     """Reference prompt embeddings to language-model embeddings.
 
     Attributes:
@@ -135,7 +132,7 @@ class AdapterConfig(_Sizes):
     aligned: bool = False
 
 
-class LanguageModelConfig(_Sizes):
+class LanguageModelConfig(Settings):
     """The personalisation module's `LlamaForCausalLM`."""
 
     text_vocabulary: Positive = 2048
@@ -147,7 +144,7 @@ class LanguageModelConfig(_Sizes):
     tie_embeddings: bool = True
 
 
-class AutoencoderConfig(_Sizes):
+class AutoencoderConfig(Settings):
     """Pixels to latents: `AutoencoderKL` behind a lossless pixel-unshuffle by `patch`."""
 
     patch: Positive = 4
@@ -157,7 +154,7 @@ class AutoencoderConfig(_Sizes):
     norm_groups: Positive = 16
 
 
-class RendererConfig(_Sizes):
+class RendererConfig(Settings):
     """Prompt embeddings to latents by diffusion: `UNet2DConditionModel` and a scheduler.
 
     Attributes:
@@ -174,7 +171,7 @@ class RendererConfig(_Sizes):
     prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
 
 
-class PigeonConfig(_Sizes):
+class PigeonConfig(Settings):
     """A whole Pigeon model."""
 
     name: str = "sticker-64"

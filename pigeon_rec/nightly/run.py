@@ -76,7 +76,7 @@ def run_night(config: NightlyConfig, date: dt.date, *, progress: Progress = sile
         progress: Told of every finished batch.
 
     Raises:
-        NightBusyError: Another run is at work in the same folder.
+        WorkDirBusyError: Another run is at work in the same folder.
         PigeonError: A step cannot run. What was published before stays as it was, unless the
             night itself got so far.
     """

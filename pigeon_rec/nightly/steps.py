@@ -11,46 +11,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import logging
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec.config import NightlyConfig, load_config
-from pigeon_rec.errors import ConfigError, PigeonError
-from pigeon_rec.runtime.progress import Progress, log_lines, log_progress, silent
+from pigeon_rec.runtime.airflow_step import run_airflow_step
+from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = [
     "STEPS",
-    "TEMPORARY_FAILURE",
     "night_settings",
-    "parse_date",
     "run_in_airflow",
     "run_step",
     "serving_file",
     "warehouse_files",
 ]
-
-TEMPORARY_FAILURE: Final = 75
-"""Exit status (EX_TEMPFAIL) of a step whose error a second try may cure."""
-
-
-def parse_date(text: str) -> dt.date:
-    """Reads the logical date of a night.
-
-    Raises:
-        ConfigError: `text` is no ISO date.
-    """
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"the date of a night must be an ISO date, received {text!r}",
-            location="date",
-            remedy="Write it as 2026-06-01",
-        ) from error
 
 
 def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
@@ -126,7 +103,7 @@ def _fetch_plan(config: NightlyConfig, date: dt.date) -> None:
 def run_in_airflow(
     step: str, date: str, config: str, work_dir: str, shard: int | None = None
 ) -> dict[str, Any]:
-    """Runs one step inside an Airflow task: logs lines instead of bars, ends by exit status.
+    """Runs one step inside an Airflow task; see `pigeon_rec.runtime.airflow_step`.
 
     Args:
         step: One of `STEPS`.
@@ -136,25 +113,14 @@ def run_in_airflow(
         shard: For `generate`: the shard to draw.
 
     Raises:
-        SystemExit: The step failed on purpose: `TEMPORARY_FAILURE` where a second try may help,
-            else the exit status of the error. The message is in the task's log.
+        SystemExit: The step raised a `PigeonError`.
     """
-    log_lines(sys.stdout)
-    log = logging.getLogger(__name__)
-    try:
+
+    def run(day: dt.date, progress: Progress) -> dict[str, Any]:
         settings = night_settings(_path(config), _path(work_dir))
-        summary = run_step(step, settings, parse_date(date), shard=shard, progress=log_progress())
-    except PigeonError as error:
-        log.error("%s: %s", type(error).__name__, error)
-        raise SystemExit(TEMPORARY_FAILURE if error.retryable else error.exit_code) from None
-    log.info("%s: %s", step, _counts(summary))
-    return summary
+        return run_step(step, settings, day, shard=shard, progress=progress)
 
-
-def _counts(summary: Mapping[str, Any]) -> str:
-    """The numbers of a summary in one line; the rest where it has none."""
-    numbers = {key: value for key, value in summary.items() if isinstance(value, int | float)}
-    return ", ".join(f"{key} {value}" for key, value in (numbers or summary).items())
+    return run_airflow_step(step, date, run)
 
 
 def _path(text: str) -> Path | None:

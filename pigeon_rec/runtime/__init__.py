@@ -1,1 +1,1 @@
-"""What every stage uses and none owns: files, locks, digests, progress, settings and addresses."""
+"""Shared by all stages: files, storage, locks, digests, progress, settings, Airflow, bootstrap."""

@@ -2,37 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from pigeon_rec.errors import ConfigError
+from pigeon_rec.runtime.storage import check_location
 
-__all__ = ["Settings", "read_settings"]
+__all__ = [
+    "Count",
+    "Fraction",
+    "NotNegative",
+    "Positive",
+    "Settings",
+    "check_settings",
+    "location_or",
+    "read_settings",
+]
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+
+_RENAMED = "renamed_setting"
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, and unknown keys are refused."""
+    """Base of all settings: immutable, and unknown names are refused.
+
+    Attributes:
+        renamed: Old name -> new name of settings that were renamed. An old name is refused with
+            a message that gives the new one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_old_names(cls, values: Any) -> Any:
+        given = values if isinstance(values, Mapping) else {}
+        old = [name for name in cls.renamed if name in given]
+        if old:
+            text = "; ".join(f"`{name}` is now `{cls.renamed[name]}`" for name in old)
+            raise PydanticCustomError(_RENAMED, "{text}", {"text": text})
+        return values
 
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 
+def location_or(word: str) -> AfterValidator:
+    """Makes the validator of a setting that is either `word` or an fsspec location."""
+
+    def check(value: str) -> str:
+        try:
+            return value if value == word else check_location(value)
+        except ConfigError as error:
+            raise ValueError(f"neither `{word}` nor a usable location: {error}") from error
+
+    return AfterValidator(check)
+
+
 def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
-    """Reads a YAML file as settings of one kind, checked whole.
+    """Reads a YAML file as settings of one kind.
 
     Args:
         kind: The pydantic model of the file.
-        path: The file.
-        advice: What to do where there is no such file.
+        path: The file; an empty one gives the defaults.
+        advice: What to do if the file is missing.
 
     Raises:
-        ConfigError: The file is missing or no YAML mapping, a key is unknown, or a value is
-            out of range; the message names the field, the value received and what is allowed.
+        ConfigError: The file is missing or not a YAML mapping, or as `check_settings`.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -42,18 +89,37 @@ def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
-            "the configuration is no valid YAML", location=f"{path}: {error}"
+            "the configuration is not valid YAML", location=f"{path}: {error}"
         ) from error
     if not isinstance(raw, dict | None):
         raise ConfigError("the configuration must be a mapping of settings", location=str(path))
+    return check_settings(kind, raw or {}, str(path))
+
+
+def check_settings(kind: type[_Kind], values: Mapping[str, Any], location: str) -> _Kind:
+    """Checks values as settings of one kind.
+
+    Args:
+        kind: The pydantic model.
+        values: Setting -> value.
+        location: Where the values come from, for the message.
+
+    Raises:
+        ConfigError: A setting is unknown, renamed or out of range; the message names each
+            setting, the value received and what is allowed.
+    """
     try:
-        return kind.model_validate(raw or {})
+        return kind.model_validate(values)
     except ValidationError as error:
         raise ConfigError(
-            "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']} (received {e['input']!r})"
-                for e in error.errors()
-            ),
-            location=str(path),
+            "; ".join(_problem(e) for e in error.errors()),
+            location=location,
             remedy=f"See the fields of {kind.__module__}.{kind.__name__}",
         ) from error
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, error["loc"]))
+    text = f"{name}: {error['msg']}" if name else str(error["msg"])
+    # The value of a renamed setting is fine, and pydantic reports the whole group as input.
+    return text if error["type"] == _RENAMED else f"{text} (received {error['input']!r})"

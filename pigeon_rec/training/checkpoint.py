@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.runtime.files import current_folder, replacing, replacing_folder
 
 __all__ = ["Stopping", "TrainingState", "export", "resume", "save_checkpoint"]
 
@@ -79,30 +79,20 @@ def _copy(source: list[Tensor] | list[nn.Parameter], target: list[nn.Parameter])
 
 
 def save_checkpoint(folder: Path, step: int, state: TrainingState) -> None:
-    """Writes a new checkpoint beside the old one, then swaps, so a kill leaves one of the two."""
-    fresh, current = folder / "checkpoint.new", folder / "checkpoint"
-    shutil.rmtree(fresh, ignore_errors=True)  # a kill may have left one behind
-    fresh.mkdir()
-    save_file(_state(state.module), fresh / "module.safetensors")
-    save_file(_state(state.average.module), fresh / "average.safetensors")
+    """Writes a new checkpoint in place of the old one; a kill leaves one of the two."""
     stopping = state.stopping
-    if stopping.weights:
-        save_file(stopping.weights, fresh / "best.safetensors")
-    torch.save(
-        {
-            "optimizer": state.optimizer.state_dict(),
-            "step": step,
-            "averaged": int(state.average.n_averaged),
-            "stopping": {"best": stopping.best, "checks": stopping.checks},
-        },
-        fresh / "optimizer.pt",
-    )
-    old = folder / "checkpoint.old"
-    if current.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        current.replace(old)
-    fresh.replace(current)
-    shutil.rmtree(old, ignore_errors=True)
+    rest = {
+        "optimizer": state.optimizer.state_dict(),
+        "step": step,
+        "averaged": int(state.average.n_averaged),
+        "stopping": {"best": stopping.best, "checks": stopping.checks},
+    }
+    with replacing_folder(folder / "checkpoint") as fresh:
+        save_file(_state(state.module), fresh / "module.safetensors")
+        save_file(_state(state.average.module), fresh / "average.safetensors")
+        if stopping.weights:
+            save_file(stopping.weights, fresh / "best.safetensors")
+        torch.save(rest, fresh / "optimizer.pt")
 
 
 def resume(folder: Path, state: TrainingState) -> int:
@@ -111,8 +101,7 @@ def resume(folder: Path, state: TrainingState) -> int:
     Raises:
         TrainingError: The checkpoint is damaged, or of another model.
     """
-    names = ("checkpoint", "checkpoint.old")
-    found = next((folder / name for name in names if (folder / name).exists()), None)
+    found = current_folder(folder / "checkpoint")
     if found is None:
         return 0
     try:
@@ -143,9 +132,8 @@ def _load(found: Path, state: TrainingState) -> int:
 def export(folder: Path, state: TrainingState) -> Path:
     """Writes `model.safetensors`: the averaged weights, of the best validation if there was one."""
     path = folder / "model.safetensors"
-    fresh = path.with_suffix(".new")
-    save_file({**_state(state.average.module), **state.stopping.weights}, fresh)
-    fresh.replace(path)
+    with replacing(path) as fresh:
+        save_file({**_state(state.average.module), **state.stopping.weights}, fresh)
     return path
 
 

@@ -20,7 +20,7 @@ from pigeon_rec.warehouse.serve import AssetReader, ServedAsset
 from pigeon_rec.warehouse.snapshots import content_digest, promote
 from pigeon_rec.warehouse.sql_files import query_names, sql_root
 from pigeon_rec.warehouse.staging import StagedNight, read_staged, stage
-from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore, read_pictures, with_bytes
+from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore, with_bytes
 
 __all__ = [
     "IN_TABLE",
@@ -50,7 +50,6 @@ __all__ = [
     "publish",
     "query",
     "query_names",
-    "read_pictures",
     "read_staged",
     "retain",
     "schema_version",

@@ -36,6 +36,8 @@ def compact(path: Path) -> int:
         WarehouseError: The copy does not hold the same content; the file is as it was.
     """
     file = path.resolve()
+    # Not `runtime.files.replacing`: DuckDB makes the file and a `.wal` beside it. Their names are
+    # fixed, so that the next call removes what a kill left.
     fresh = file.with_name(f".{file.name}.compact.tmp")
     _remove(fresh)
     try:

@@ -121,7 +121,7 @@ def promote_model(
         connection: From `open_warehouse`, outside any transaction.
         version: A registered version.
         work_dir: Folder that relative weight paths start from.
-        despite_refusal: Promote a model that the gate refused.
+        despite_refusal: Promote a model that the promotion check refused.
         now: Time to record; the clock's, if left out.
 
     Raises:

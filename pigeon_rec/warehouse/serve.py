@@ -19,11 +19,12 @@ import polars as pl
 from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.storage import get_files
 from pigeon_rec.warehouse._arrow import ArrowStream
 from pigeon_rec.warehouse._frames import registered, select
 from pigeon_rec.warehouse.connection import driver_errors, open_reader, sibling
 from pigeon_rec.warehouse.sql_files import sql_text
-from pigeon_rec.warehouse.stores import read_pictures, with_bytes
+from pigeon_rec.warehouse.stores import with_bytes
 
 __all__ = ["AssetReader", "ServedAsset"]
 
@@ -76,7 +77,7 @@ class ServedAsset:
                 location=uri or None,
                 remedy="Show the catalogue's own picture at image_uri",
             )
-        found = read_pictures([uri]) if uri else {}
+        found = get_files([uri]) if uri else {}
         if uri not in found:
             raise WarehouseError(
                 f"the picture of {self.user_id} / {self.item_id} cannot be read",

@@ -115,6 +115,8 @@ def _holds(snapshot: Path, digest: str) -> bool:
 
 def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
     """Writes the snapshot under another name, checks it, and only then gives it its own."""
+    # Not `runtime.files.replacing`: a copy left by a kill must not be listed as a snapshot, and is
+    # found by its suffix.
     unfinished = snapshot.with_suffix(".tmp")
     with unfinished.open("wb") as target:
         source.seek(0)
@@ -138,6 +140,7 @@ def _point(link: Path, snapshot: Path) -> None:
     target = Path(snapshot.parent.name) / snapshot.name
     if link.is_symlink() and link.readlink() == target:
         return
+    # A fixed name, so that the next promotion removes a link left by a kill.
     fresh = link.with_name(f".{link.name}.tmp")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import polars as pl
 
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.runtime.digests import file_sha256
+from pigeon_rec.runtime.files import replacing_folder
 from pigeon_rec.warehouse._checks import check_night
 from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
 
@@ -56,17 +56,12 @@ def stage(night: NightRecords, folder: Path) -> StagedNight:
             staging stays as it was.
     """
     checked = check_night(night)
-    # One name for all: what a killed run left behind is swept up by the next.
-    unfinished = folder.with_name(f".{folder.name}.tmp")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        for name in NIGHT_SCHEMAS:
-            getattr(checked, name).write_parquet(unfinished / f"{name}.parquet")
-        index = json.dumps(_index(checked, unfinished), indent=2, sort_keys=True)
-        (unfinished / _INDEX).write_text(index + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
+        with replacing_folder(folder) as fresh:
+            for name in NIGHT_SCHEMAS:
+                getattr(checked, name).write_parquet(fresh / f"{name}.parquet")
+            index = json.dumps(_index(checked, fresh), indent=2, sort_keys=True)
+            (fresh / _INDEX).write_text(index + "\n", encoding="utf-8")
     except OSError as error:
         raise WarehouseError(
             f"cannot stage the night: {error.strerror}",

@@ -1,9 +1,7 @@
-"""Picture bytes outside the table: files below one address, named by the hash of their bytes.
+"""Picture bytes outside the table: files below one fsspec location, named by their SHA-256.
 
-Any address that fsspec knows will do: a folder (`file:///srv/pictures`) or a bucket
-(`s3://bucket/pictures`). A name never holds half a picture: a local file is written under another
-name and renamed, an object is put whole. Rows that refer to a picture are committed after it, so
-what a killed publication leaves behind is at worst a picture that no row refers to, and
+Every file is written atomically (`pigeon_rec.runtime.storage`). Rows that refer to a picture are
+committed after it, so a killed publication leaves at worst a picture that no row refers to, and
 `collect_garbage` removes that.
 """
 
@@ -11,24 +9,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-import fsspec
 import polars as pl
-from fsspec.implementations.local import LocalFileSystem
 
-from pigeon_rec.errors import ConfigError, WarehouseError
+from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime import storage
 from pigeon_rec.warehouse._images import FORMATS
 
-__all__ = ["IN_TABLE", "PictureStore", "read_pictures", "with_bytes"]
+__all__ = ["IN_TABLE", "PictureStore", "with_bytes"]
 
 IN_TABLE: Final = "table"
-"""The setting that keeps picture bytes in the table itself."""
+"""Setting that keeps picture bytes in the table itself."""
 
+# With the temporary names of `runtime.files.replacing`, and those of earlier versions (at the end).
 _OURS: Final = re.compile(
-    rf"/([0-9a-f]{{2}})/\.?\1[0-9a-f]{{62}}\.({'|'.join(FORMATS)})(\.\d+\.tmp)?"
+    rf"/([0-9a-f]{{2}})/\.?\1[0-9a-f]{{62}}(\.\d+\.tmp)?\.({'|'.join(FORMATS)})(\.\d+\.tmp)?"
 )
 _PER_REQUEST: Final = 512
 
@@ -37,24 +34,22 @@ class PictureStore:
     """The folder or bucket that one address names.
 
     Args:
-        address: What fsspec understands, with its protocol. Credentials come from where the
-            protocol's package looks for them (environment, configuration files).
+        address: An fsspec location.
 
     Raises:
         ConfigError: The address has no protocol, or one whose package is not installed.
     """
 
     def __init__(self, address: str) -> None:
-        self._fs, self._root = _filesystem(address)
-        self.address: str = self._fs.unstrip_protocol(self._root).rstrip("/")
+        self.address: str = storage.canonical_location(address)
         """Canonical form: absolute, with protocol, no slash at its end."""
 
     def uri_of(self, sha256: str, encoding: str) -> str:
-        """Where the picture with this hash lies, whether or not it is there."""
+        """Returns the location of the picture with this hash, whether or not it exists."""
         return f"{self.address}/{sha256[:2]}/{sha256}.{encoding}"
 
     def put(self, pictures: pl.DataFrame) -> pl.Series:
-        """Writes pictures; when it returns they are all there and whole.
+        """Writes pictures.
 
         Args:
             pictures: Columns `image, image_sha256, format`.
@@ -69,31 +64,29 @@ class PictureStore:
         for part in pictures.select("image", "image_sha256", "format").iter_slices(_PER_REQUEST):
             named = {self.uri_of(sha256, kind): image for image, sha256, kind in part.iter_rows()}
             try:
-                self._write(named)
+                storage.put_files(named)
             except OSError as error:
                 raise _unreachable(self.address, "written", error) from error
             uris += [self.uri_of(*names) for names in part.select("image_sha256", "format").rows()]
-        if isinstance(self._fs, LocalFileSystem):
-            os.sync()  # the rows that come next must not survive a power cut that these do not
+        if self.address.startswith("file://"):
+            os.sync()  # before the rows that refer to them are committed
         return pl.Series("image_uri", uris, dtype=pl.String)
 
     def holdings(self) -> dict[str, int]:
-        """Address -> bytes of every picture file here, unfinished ones included.
+        """Returns location -> size of every picture file, unfinished ones included.
 
-        Files that are not named as this class names them are somebody else's, and left out.
+        Files that do not match this class's naming are left out.
 
         Raises:
             WarehouseError: The store cannot be listed.
         """
-        self._fs.invalidate_cache()
         try:
-            found: Mapping[str, Mapping[str, Any]] = self._fs.find(self._root, detail=True)
+            found = storage.list_files(self.address)
         except OSError as error:
             raise _unreachable(self.address, "listed", error) from error
-        addressed = {self._fs.unstrip_protocol(path): facts for path, facts in found.items()}
         return {
-            uri: int(facts.get("size") or 0)
-            for uri, facts in sorted(addressed.items())
+            uri: size
+            for uri, size in found.items()
             if uri.startswith(self.address) and _OURS.fullmatch(uri[len(self.address) :])
         }
 
@@ -105,90 +98,35 @@ class PictureStore:
         """
         try:
             for start in range(0, len(uris), _PER_REQUEST):
-                self._fs.rm(list(uris[start : start + _PER_REQUEST]))
+                storage.remove_files(uris[start : start + _PER_REQUEST])
         except OSError as error:
             raise _unreachable(self.address, "cleaned", error) from error
-
-    def _write(self, named: Mapping[str, bytes]) -> None:
-        if not isinstance(self._fs, LocalFileSystem):
-            self._fs.pipe(dict(named))
-            return
-        for uri, image in named.items():
-            _write_whole(Path(self._fs._strip_protocol(uri)), image)
-
-
-def read_pictures(uris: Sequence[str]) -> dict[str, bytes]:
-    """Address -> bytes of the pictures that can be read; the others are left out.
-
-    Args:
-        uris: Addresses, from any number of stores.
-
-    Raises:
-        ConfigError: An address has a protocol whose package is not installed.
-    """
-    by_protocol: dict[str, list[str]] = {}
-    for uri in dict.fromkeys(uris):
-        by_protocol.setdefault(uri.partition("://")[0], []).append(uri)
-    found: dict[str, bytes] = {}
-    for together in by_protocol.values():
-        fs, _ = _filesystem(together[0])
-        paths = {fs._strip_protocol(uri): uri for uri in together}
-        contents = fs.cat(list(paths), on_error="omit")
-        found |= {paths[path]: bytes(content) for path, content in contents.items()}
-    return found
 
 
 def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
     """Fills `image` from `image_uri` where the bytes lie outside the table.
 
     Args:
-        rows: Columns `image, image_uri`, and any others. Where there is an `asset_key` and it is
-            null, `image_uri` is that of the catalogue's own picture, which is not fetched.
+        rows: Columns `image, image_uri` and any others. Rows whose `asset_key` is null have the
+            location of the catalogue's own picture, which is not fetched.
 
     Returns:
-        The same rows; `image` stays null where nothing can be read.
+        The same rows; `image` stays null if it cannot be read.
     """
     ours = rows.drop_nulls("asset_key") if "asset_key" in rows.columns else rows
     outside = ours.filter(pl.col("image").is_null())["image_uri"].drop_nulls().unique()
     if outside.is_empty():
         return rows
-    found = read_pictures(outside.to_list())
+    found = storage.get_files(outside.to_list())
     schema = {"image_uri": pl.String, "_bytes": pl.Binary}
     contents = pl.DataFrame(list(found.items()), schema=schema, orient="row")
     joined = rows.join(contents, on="image_uri", how="left", maintain_order="left")
     return joined.with_columns(pl.coalesce("image", "_bytes").alias("image")).drop("_bytes")
 
 
-def _filesystem(address: str) -> tuple[Any, str]:
-    """The filesystem of an address, and the address without its protocol."""
-    protocol, separator, rest = address.partition("://")
-    if not (protocol and separator and rest):
-        raise ConfigError(
-            f"pictures lie in `{IN_TABLE}` or at an address, received {address!r}",
-            location="warehouse.images",
-            remedy="Write it as file:///srv/pictures or s3://bucket/pictures",
-        )
-    try:
-        fs, path = fsspec.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise ConfigError(
-            f"no package here can reach {protocol}:// ({error})",
-            location="warehouse.images",
-            remedy="Install the fsspec package of that protocol, such as s3fs for s3://",
-        ) from error
-    return fs, path
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
 def _unreachable(address: str, verb: str, error: OSError) -> WarehouseError:
     return WarehouseError(
-        f"the store of pictures cannot be {verb}: {error}",
+        f"the picture store cannot be {verb}: {error}",
         location=address,
-        remedy="Check that it exists and that this account may write there; tables are as before",
+        remedy="Check that it exists and can be written; the tables are unchanged",
     )

@@ -1,4 +1,4 @@
-"""The weekly alignment: train on the serving model, compare case by case, promote the better."""
+"""The weekly alignment: trains on from the serving model, compares, and promotes the better one."""
 
 from __future__ import annotations
 

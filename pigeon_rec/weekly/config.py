@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.runtime.settings import read_settings
+from pigeon_rec.runtime.settings import (
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Settings,
+    read_settings,
+)
 
 __all__ = ["EvaluationConfig", "PromotionRules", "WeeklyConfig", "load_weekly"]
 
 CONFIGS = Path(__file__).parent / "configs"
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
-Positive = Annotated[int, Field(ge=1)]
 
+class PromotionRules(Settings):
+    """The promotion check: when a new model may replace the serving one.
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PromotionRules(_Settings):
-    """When a new model may take the place of the serving one.
-
-    Metrics are those of `pigeon_rec.evaluation.measure.METRICS`. What must improve is seen by the
-    judges' eyes and not by the scorer's, which chooses the preference pairs that models train on.
+    Metrics are those of `pigeon_rec.evaluation.measure.METRICS`. Those that must improve should be
+    measured by the judges: the scorer also chooses the preference pairs that models train on.
 
     Attributes:
-        improve: Metric -> by how much the lower bound of its gain must exceed; all of them must.
-        keep: Metric -> how much it may fall, for sure; a wide bound counts as a fall.
-        confidence: Of the one-sided bounds.
+        improve: Metric -> value that the lower bound of its gain must exceed; all of them must.
+        keep: Metric -> largest fall that the lower bound may show.
+        confidence: Confidence of the one-sided bounds.
         resamples: Bootstrap resamples of the cases.
-        min_cases: Least cases for any decision but no.
-        max_lost: Largest share of cases that the new model may have no value for.
-        seed: Of the resampling.
+        min_cases: Fewest cases for an acceptance.
+        max_lost: Largest share of cases without a value of the new model.
+        seed: Seed of the resampling.
     """
 
-    improve: Annotated[dict[str, NotNegative], Field(min_length=1)] = {"hist_jis": 0.0}
-    keep: dict[str, NotNegative] = {"cs": 0.01, "concept_hit": 0.05}
+    improve: Annotated[Mapping[str, NotNegative], Field(min_length=1)] = {"hist_jis": 0.0}
+    keep: Mapping[str, NotNegative] = {"cs": 0.01, "concept_hit": 0.05}
     confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     resamples: Annotated[int, Field(ge=200)] = 2000
     min_cases: Positive = 50
@@ -55,59 +55,62 @@ class PromotionRules(_Settings):
         return self
 
 
-class EvaluationConfig(_Settings):
-    """On what both models are compared.
+class EvaluationConfig(Settings):
+    """How both models are measured.
 
     Attributes:
-        cases: Held-out cases. A hit-or-miss metric needs some hundreds: where two models differ in
+        cases: Held-out cases. A hit-or-miss metric needs some hundreds: if two models differ in
             a fifth of 400 cases, the bound lies 0.04 below the gain.
-        seed: Of their choice and of all pictures.
-        scorer: Model whose scorer finds histories and chooses candidates, for both models alike.
-        generation: How pictures are drawn; keep it as the nights have it.
-        threads: CPU threads; 0 leaves torch's own choice.
+        seed: Seed of the choice of cases and of all pictures.
+        scorer: Model whose scorer finds histories and chooses candidates, for both models.
+        generation: How pictures are drawn; keep it equal to that of the nights.
+        threads: CPU threads; 0 leaves the choice to torch.
     """
 
     cases: Positive = 400
     seed: int = 0
     scorer: str = "sticker-64"
     generation: GenerationConfig = GenerationConfig()
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Count = 0
 
 
-class WeeklyConfig(_Settings):
-    """Everything one alignment needs; every field has a working default.
+class WeeklyConfig(Settings):
+    """All settings of an alignment; every field has a working default.
 
     Attributes:
-        plan: Name of a bundled training plan, or the path of one.
-        start: What training starts from: `serving` (the model promoted last, at first the bundled
-            `sticker-64`), the name or folder of a model, a folder trained by `pigeon-rec train`,
-            or `scratch` to train the plan's backbone first.
+        plan: Name of a bundled training configuration, or the path of one.
+        start: What training starts from: `serving` (the model promoted last, and the bundled
+            `sticker-64` before any promotion), the name or folder of a model, a folder trained by
+            `pigeon-rec train`, or `scratch` to train the backbone first.
         work_dir: Folder of alignments and the warehouse.
-        evaluation: On what the new and the serving model are compared.
-        gate: When the new one takes the place of the serving one.
+        evaluation: How the new and the serving model are measured.
+        promotion_check: When the new model replaces the serving one.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"gate": "promotion_check"}
 
     plan: str = "sticker-64"
     start: str = "serving"
     work_dir: Path = Path("var")
     evaluation: EvaluationConfig = EvaluationConfig()
-    gate: PromotionRules = PromotionRules()
+    promotion_check: PromotionRules = PromotionRules()
 
     @model_validator(mode="after")
     def _enough_cases(self) -> WeeklyConfig:
-        if self.gate.min_cases > self.evaluation.cases:
+        needed = self.promotion_check.min_cases
+        if needed > self.evaluation.cases:
             raise ValueError(
-                f"gate.min_cases {self.gate.min_cases} is more than "
+                f"promotion_check.min_cases {needed} is more than "
                 f"evaluation.cases {self.evaluation.cases}: nothing could be promoted"
             )
         return self
 
 
 def load_weekly(name_or_path: str | Path | None) -> WeeklyConfig:
-    """Reads and checks a weekly YAML file, or a bundled one by name; `None` gives the defaults.
+    """Reads a weekly YAML file, or a bundled one by name; `None` gives the defaults.
 
     Raises:
-        ConfigError: As `pigeon_rec.config.read_settings`.
+        ConfigError: As `pigeon_rec.runtime.settings.read_settings`.
     """
     if name_or_path is None:
         return WeeklyConfig()

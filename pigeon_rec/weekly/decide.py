@@ -1,4 +1,4 @@
-"""The last steps: judge the new model, enter it into the registry, and let it serve if it may."""
+"""The last steps: the promotion check with the entry into the registry, and the promotion."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import polars as pl
 from pigeon_rec.drawing.models import SERVING, chosen_model
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.evaluation.measure import LOWER_IS_BETTER
+from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.warehouse import open_warehouse
 from pigeon_rec.warehouse.models import TrainedModel, promote_model, register_model
@@ -19,37 +20,37 @@ from pigeon_rec.weekly.config import WeeklyConfig
 from pigeon_rec.weekly.evaluate import METHOD
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.promotion_check import Verdict, compare
-from pigeon_rec.weekly.records import StepRecord, content_hash, finished
+from pigeon_rec.weekly.records import StepRecord, finished
 
-__all__ = ["decide", "promote"]
+__all__ = ["check", "promote"]
 
 
-def decide(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
-    """Compares the two models, writes `gate.json`, and registers the new one with the verdict.
+def check(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
+    """Runs the promotion check, writes `promotion_check.json` and registers the new model.
 
-    The same measurements and rules give the same verdict, so running it again changes nothing.
+    The same measurements and rules give the same verdict, so a second run changes nothing.
 
     Returns:
         `accepted`, `reason`, `version`, `serving_version` and the verdict on every metric.
 
     Raises:
-        TrainingError: `evaluate` has not been done, or was done of another model.
+        TrainingError: `evaluate` has not been done, or was done for another model.
         ConfigError: A rule names a metric that was not measured.
         WarehouseBusyError: Another run is writing to the warehouse.
     """
     paths = AlignmentPaths.of(config, date)
     bundled, evaluated = _measured(paths)
-    candidate, serving = (
+    new, serving = (
         pl.read_parquet(paths.work_dir / evaluated.facts[name]).filter(method=METHOD)
-        for name in ("candidate", "serving")
+        for name in ("new", "serving")
     )
-    verdict = compare(candidate, serving, config.gate, LOWER_IS_BETTER)
+    verdict = compare(new, serving, config.promotion_check, LOWER_IS_BETTER)
     decision = {
         "version": bundled.facts["version"],
         "serving_version": evaluated.facts["serving_version"],
         **dataclasses.asdict(verdict),
     }
-    write_json(decision, paths.decision)
+    write_json(decision, paths.promotion_check)
     model = _trained(config, paths, bundled, verdict)
     with open_warehouse(paths.warehouse) as warehouse:
         register_model(warehouse, model)
@@ -60,10 +61,10 @@ def promote(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
     """Makes the accepted model the serving one.
 
     Raises:
-        TrainingError: The model was not judged yet, or another one was promoted since: what it was
-            compared with is not what it would replace.
-        WarehouseError: It was refused, or another run is writing to the warehouse.
-        ModelError: Its weights were changed since.
+        TrainingError: The model has not been evaluated, or another model than the one it was
+            compared with serves now.
+        WarehouseError: The model was refused, or another run is writing to the warehouse.
+        ModelError: The weights have changed since.
     """
     paths = AlignmentPaths.of(config, date)
     bundled, evaluated = _measured(paths)
@@ -73,7 +74,7 @@ def promote(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
         raise TrainingError(
             f"model {version!r} was compared with {compared!r}, and {now_serving!r} serves now",
             location=str(paths.run),
-            remedy="Run `pigeon-rec align evaluate` and `pigeon-rec align gate` again",
+            remedy="Run `pigeon-rec align evaluate` and `pigeon-rec align check` again",
         )
     with open_warehouse(paths.warehouse) as warehouse:
         model = promote_model(warehouse, version, config.work_dir)
@@ -85,12 +86,12 @@ def promote(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
 
 
 def _measured(paths: AlignmentPaths) -> tuple[StepRecord, StepRecord]:
-    """The records of `bundle` and of its evaluation."""
+    """The records of `bundle` and `evaluate`."""
     bundled, evaluated = finished(paths, "bundle"), finished(paths, "evaluate")
-    if evaluated.facts["candidate_version"] != bundled.facts["version"]:
+    measured = evaluated.facts.get("new_version")  # earlier versions recorded another name
+    if measured != bundled.facts["version"]:
         raise TrainingError(
-            f"model {bundled.facts['version']!r} was made after the evaluation, which is of "
-            f"{evaluated.facts['candidate_version']!r}",
+            f"model {bundled.facts['version']!r} was made after the evaluation of {measured!r}",
             location=str(paths.run),
             remedy="Run `pigeon-rec align evaluate` for this date again",
         )
@@ -101,14 +102,14 @@ def _trained(
     config: WeeklyConfig, paths: AlignmentPaths, bundled: StepRecord, verdict: Verdict
 ) -> TrainedModel:
     begun = finished(paths, "prepare")
-    # Where it was trained is no setting of the model.
+    # The work directory is not a setting of the model.
     settings = config.model_dump(mode="json", exclude={"work_dir"})
     settings["plan"] = begun.inputs["plan"]
     return TrainedModel(
         version=bundled.facts["version"],
         parent_version=begun.facts["parent_version"],
         alignment=paths.run_id,
-        config_hash=content_hash(settings),
+        config_hash=digest(settings),
         config=settings,
         metrics=_by_name(verdict),
         weights_path=bundled.facts["weights_path"],

@@ -1,4 +1,4 @@
-"""Where the files of one alignment lie; the only place that knows folder and file names."""
+"""Paths of the files of one alignment; the only place that knows folder and file names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AlignmentPaths:
 
     @classmethod
     def of(cls, config: WeeklyConfig, date: dt.date) -> AlignmentPaths:
-        """The paths of `date` in the work directory of `config`."""
+        """Returns the paths of `date` in the work directory of `config`."""
         return cls(config.work_dir, date)
 
     @property
@@ -40,11 +40,11 @@ class AlignmentPaths:
 
     @property
     def run(self) -> Path:
-        """Folder of everything that this alignment alone owns."""
+        """Folder of this alignment."""
         return self.alignments / self.run_id
 
     def record(self, step: str) -> Path:
-        """What one step was made from and what it made."""
+        """Record of the inputs and outputs of one step."""
         return self.run / "steps" / f"{step}.json"
 
     @property
@@ -53,11 +53,11 @@ class AlignmentPaths:
         return self.run / "training"
 
     def model(self, name: str) -> Path:
-        """Folder of the trained model; its last part is the name in the model's version."""
+        """Folder of the trained model; its name is part of the model's version."""
         return self.run / "model" / name
 
     def evaluation(self, version: str, settings: str) -> Path:
-        """Measurements of one model under one set of settings, shared by all alignments.
+        """Measurements of one model with one set of settings, shared by all alignments.
 
         Args:
             version: Version of the model.
@@ -66,13 +66,13 @@ class AlignmentPaths:
         return self.alignments / "evaluations" / version / settings[:12]
 
     @property
-    def decision(self) -> Path:
-        """What the gate found, metric by metric."""
-        return self.run / "gate.json"
+    def promotion_check(self) -> Path:
+        """Verdict of the promotion check, metric by metric."""
+        return self.run / "promotion_check.json"
 
     @property
     def lock(self) -> Path:
-        """Held by whoever works at an alignment; the file stays, the lock dies with its process."""
+        """Lock file of all alignments; see `pigeon_rec.runtime.lock`."""
         return self.alignments / "align.lock"
 
     @property

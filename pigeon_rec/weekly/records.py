@@ -1,14 +1,12 @@
-"""What makes a step safe to run again: a record of what it was made from, and of what it made.
+"""Records of steps, which make a step safe to run again.
 
-A finished step whose inputs, settings and files are as recorded is kept. A step that was killed
-finds its own half-done work and goes on from it; half-done work of other inputs is removed first.
+A finished step whose inputs and files are as recorded is kept. A killed step continues from its own
+unfinished work; unfinished work of other inputs is removed first.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,26 +16,26 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.runtime.digests import file_sha256
+from pigeon_rec.runtime.digests import digest, file_sha256
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.weekly.paths import AlignmentPaths
 
-__all__ = ["StepRecord", "content_hash", "finished", "once", "recorded"]
+__all__ = ["StepRecord", "finished", "once", "recorded"]
 
 
 class StepRecord(BaseModel):
-    """One step of one alignment; its JSON form is the file `steps/<step>.json`.
+    """One step of one alignment, stored as `steps/<step>.json`.
 
     Attributes:
-        step: Its name.
-        made_from: Hash of everything that decides its result.
-        inputs: The same, readable.
-        facts: What came out, as JSON values.
-        outputs: SHA-256 of every file it made, by path below the work directory.
-        seconds: Time it took, over its last try.
-        finished_at: When it ended, in UTC; None while it is not done.
-        kept: Whether this call found it done; not part of the file.
+        step: Name of the step.
+        made_from: Digest of `inputs`.
+        inputs: Everything that decides the result, as JSON values.
+        facts: Results, as JSON values.
+        outputs: Path below the work directory -> SHA-256, of every file the step wrote.
+        seconds: Duration of the last run, in seconds.
+        finished_at: End of the step in UTC; None until it has finished.
+        kept: Whether this call found the step finished; not stored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,14 +50,8 @@ class StepRecord(BaseModel):
     kept: bool = False
 
     def summary(self) -> dict[str, Any]:
-        """What the command line and Airflow's log tell of the step."""
+        """Returns the summary for the command line and Airflow's log."""
         return {"kept": self.kept, "seconds": self.seconds, **self.facts}
-
-
-def content_hash(value: object) -> str:
-    """SHA-256 of the canonical JSON of `value`."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def once(
@@ -71,35 +63,34 @@ def once(
     outputs: Sequence[Path] = (),
     scratch: Sequence[Path] = (),
 ) -> StepRecord:
-    """Does the work of a step unless it is done already, and records it.
+    """Runs the work of a step unless it has finished before, and records it.
 
     Args:
         paths: The alignment.
         step: Name of the step.
-        inputs: Everything that decides the result: settings, and hashes of what is read.
-        work: Does it, and returns the facts to record.
-        outputs: Files or folders that `work` leaves.
-        scratch: Folders that `work` goes on from after a kill; removed where they belong to other
-            inputs.
+        inputs: Everything that decides the result: settings, and digests of the files read.
+        work: Does the work and returns the facts to record.
+        outputs: Files or folders that `work` writes.
+        scratch: Folders from which `work` continues after a kill; removed if the inputs changed.
 
     Raises:
-        NightBusyError: Another process is at work on an alignment of this work directory.
+        WorkDirBusyError: Another process runs an alignment in this work directory.
     """
     with hold(paths, step):
-        made_from = content_hash(inputs)
+        made_from = digest(inputs)
         known = recorded(paths, step)
         if known is not None and known.made_from == made_from:
-            if _whole(paths, known):
+            if _is_complete(paths, known):
                 return known.model_copy(update={"kept": True})
         else:
             for folder in scratch:
                 shutil.rmtree(folder, ignore_errors=True)
         begun = StepRecord(step=step, made_from=made_from, inputs=inputs)
         _write(paths, begun)
-        return _do(paths, begun, work, outputs)
+        return _run(paths, begun, work, outputs)
 
 
-def _do(
+def _run(
     paths: AlignmentPaths,
     begun: StepRecord,
     work: Callable[[], Mapping[str, Any]],
@@ -120,10 +111,10 @@ def _do(
 
 
 def finished(paths: AlignmentPaths, step: str) -> StepRecord:
-    """The record of a step that others build on.
+    """Returns the record of a finished step.
 
     Raises:
-        TrainingError: It has not been done, or its files were changed since.
+        TrainingError: The step has not finished, or its files have changed since.
     """
     record = recorded(paths, step)
     if record is None or record.finished_at is None:
@@ -132,9 +123,9 @@ def finished(paths: AlignmentPaths, step: str) -> StepRecord:
             location=str(paths.record(step)),
             remedy=f"Run `pigeon-rec align {step}` for this date first",
         )
-    if not _whole(paths, record):
+    if not _is_complete(paths, record):
         raise TrainingError(
-            f"files of the step {step!r} are gone or were changed since it was done",
+            f"files of the step {step!r} are gone or were changed since it finished",
             location=str(paths.record(step)),
             remedy=f"Run `pigeon-rec align {step}` for this date again",
         )
@@ -142,7 +133,7 @@ def finished(paths: AlignmentPaths, step: str) -> StepRecord:
 
 
 def recorded(paths: AlignmentPaths, step: str) -> StepRecord | None:
-    """The record of a step, done or not; None where it never began."""
+    """Returns the record of a step, finished or not; None if there is none or it is damaged."""
     try:
         return StepRecord.model_validate_json(paths.record(step).read_text(encoding="utf-8"))
     except (OSError, ValidationError):
@@ -153,7 +144,7 @@ def _write(paths: AlignmentPaths, record: StepRecord) -> None:
     write_json(record.model_dump(mode="json", exclude={"kept"}), paths.record(record.step))
 
 
-def _whole(paths: AlignmentPaths, record: StepRecord) -> bool:
+def _is_complete(paths: AlignmentPaths, record: StepRecord) -> bool:
     if record.finished_at is None:
         return False
     files = {paths.work_dir / name: sha256 for name, sha256 in record.outputs.items()}

@@ -1,4 +1,4 @@
-"""Training an alignment: stage 1, preference pairs, stage 2, and the finished model folder."""
+"""The training steps of an alignment: stage 1, preference pairs, stage 2, and the model folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import polars as pl
 from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.digests import folder_sha256
 from pigeon_rec.runtime.progress import Progress, silent
-from pigeon_rec.training.bundle import bundle as put_together
+from pigeon_rec.training.bundle import bundle as assemble
 from pigeon_rec.training.pairs import make_pairs
 from pigeon_rec.training.recipes import TrainingConfig, run_recipe
 from pigeon_rec.weekly.config import WeeklyConfig
@@ -27,27 +27,27 @@ __all__ = ["bundle", "pairs", "prefer", "reconstruct"]
 
 
 def reconstruct(config: WeeklyConfig, date: dt.date) -> StepRecord:
-    """Stage 1, masked preference reconstruction; a killed run goes on from its checkpoint.
+    """Runs stage 1, masked preference reconstruction; a killed run resumes from its checkpoint.
 
     Raises:
-        TrainingError: `prepare` has not been done, or training cannot go on.
+        TrainingError: `prepare` has not been done, or training cannot resume.
     """
-    before, plan = begun(config, date)
-    return _recipe(AlignmentPaths.of(config, date), "reconstruct", "reconstruct", plan, before)
+    before, training = begun(config, date)
+    return _recipe(AlignmentPaths.of(config, date), "reconstruct", "reconstruct", training, before)
 
 
 def pairs(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent) -> StepRecord:
-    """Preference pairs: the best and the worst of the pictures that stage 1 draws of each case.
+    """Makes preference pairs: the best and the worst candidate of the stage-1 model per window.
 
     Raises:
         TrainingError: `reconstruct` has not been done.
     """
-    _, plan = begun(config, date)
+    _, training = begun(config, date)
     paths = AlignmentPaths.of(config, date)
     before = finished(paths, "reconstruct")
 
     def work() -> Mapping[str, Any]:
-        table = make_pairs(plan, paths.training, progress=progress)
+        table = make_pairs(training, paths.training, progress=progress)
         kept = pl.scan_parquet(table).select(pl.len()).collect().item()
         return {"pairs": int(kept)}
 
@@ -61,30 +61,30 @@ def pairs(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent) -
 
 
 def prefer(config: WeeklyConfig, date: dt.date) -> StepRecord:
-    """Stage 2, pairwise preference alignment (DPO) on those pairs.
+    """Runs stage 2, pairwise preference alignment (DPO) on those pairs.
 
     Raises:
-        TrainingError: `pairs` has not been done, or training cannot go on.
+        TrainingError: `pairs` has not been done, or training cannot resume.
     """
-    _, plan = begun(config, date)
+    _, training = begun(config, date)
     paths = AlignmentPaths.of(config, date)
-    return _recipe(paths, "prefer", "align", plan, finished(paths, "pairs"))
+    return _recipe(paths, "prefer", "align", training, finished(paths, "pairs"))
 
 
 def bundle(config: WeeklyConfig, date: dt.date) -> StepRecord:
-    """Puts backbone and merged adapters together as a model folder of its own.
+    """Assembles the backbone and the merged adapters as a model folder.
 
     Raises:
         TrainingError: `prefer` has not been done.
     """
-    _, plan = begun(config, date)
+    _, training = begun(config, date)
     paths = AlignmentPaths.of(config, date)
-    folder = paths.model(plan.model.name)
+    folder = paths.model(training.model.name)
 
     def work() -> Mapping[str, Any]:
-        # The version is over all files of the folder: none of an earlier try may be among them.
+        # The version covers all files of the folder, so none of an earlier run may be left.
         shutil.rmtree(folder, ignore_errors=True)
-        put_together(plan, paths.training, folder)
+        assemble(training, paths.training, folder)
         return {
             "version": model_version(folder),
             "sha256": folder_sha256(folder),
@@ -95,30 +95,30 @@ def bundle(config: WeeklyConfig, date: dt.date) -> StepRecord:
 
 
 def _recipe(
-    paths: AlignmentPaths, step: str, recipe: str, plan: TrainingConfig, before: StepRecord
+    paths: AlignmentPaths, step: str, recipe: str, training: TrainingConfig, before: StepRecord
 ) -> StepRecord:
     folder = paths.training / recipe
     return once(
         paths,
         step,
         _after(before),
-        lambda: _train(recipe, plan, paths.training),
+        lambda: _train(recipe, training, paths.training),
         outputs=[folder / "model.safetensors"],
         scratch=[folder],
     )
 
 
-def _train(recipe: str, plan: TrainingConfig, folder: Path) -> Mapping[str, Any]:
-    run_recipe(recipe, plan, folder, show_progress=sys.stderr.isatty())
+def _train(recipe: str, training: TrainingConfig, folder: Path) -> Mapping[str, Any]:
+    run_recipe(recipe, training, folder, show_progress=sys.stderr.isatty())
     return _last_numbers(folder / recipe / "metrics.jsonl")
 
 
 def _last_numbers(metrics: Path) -> Mapping[str, Any]:
-    """Step and losses at the end of a training run; not its speed."""
+    """Returns step and losses at the end of a training run, without its speed."""
     last = json.loads(metrics.read_text(encoding="utf-8").splitlines()[-1])
     return {name: value for name, value in last.items() if name != "samples_per_second"}
 
 
 def _after(before: StepRecord) -> dict[str, Any]:
-    """What a step is made from that reads the files of the one before it and has no settings."""
+    """Returns the inputs of a step that only reads the files of the step before it."""
     return {"after": before.step, "made_from": before.made_from, "outputs": dict(before.outputs)}

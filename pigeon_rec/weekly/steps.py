@@ -1,21 +1,18 @@
-"""The steps of an alignment by name: what the command line and the Airflow DAG both call.
+"""The steps of an alignment by name, for the command line and the Airflow DAG.
 
-Every step reads the files of the steps before it and writes its own, so each can run alone, in
-another process or on another day, and a finished one is kept when it is run again.
+Every step reads the files of the steps before it and writes its own, so each can run in another
+process or on another day. A finished step is kept when it is run again.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import logging
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pigeon_rec.errors import PigeonError
-from pigeon_rec.nightly.steps import TEMPORARY_FAILURE, parse_date
-from pigeon_rec.runtime.progress import Progress, log_lines, log_progress, silent
+from pigeon_rec.runtime.airflow_step import run_airflow_step
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.weekly.config import WeeklyConfig, load_weekly
 
 __all__ = ["STEPS", "alignment_settings", "run_in_airflow", "run_step"]
@@ -36,16 +33,16 @@ def run_step(
         step: One of `STEPS`.
         config: Settings of the alignment.
         date: Logical date.
-        progress: Told of every finished batch.
+        progress: Receives every finished batch.
 
     Raises:
-        PigeonError: The step cannot run; its class says whether a second try may help.
+        PigeonError: The step cannot run; `retryable` says whether it may succeed later.
     """
     return STEPS[step](config, date, progress)
 
 
 def run_in_airflow(step: str, date: str, config: str, work_dir: str) -> dict[str, Any]:
-    """Runs one step inside an Airflow task: logs lines instead of bars, ends by exit status.
+    """Runs one step inside an Airflow task; see `pigeon_rec.runtime.airflow_step`.
 
     Args:
         step: One of `STEPS`.
@@ -54,28 +51,17 @@ def run_in_airflow(step: str, date: str, config: str, work_dir: str) -> dict[str
         work_dir: Folder of alignments and warehouse; empty for the configuration's own.
 
     Raises:
-        SystemExit: The step failed on purpose: `TEMPORARY_FAILURE` where a second try may help,
-            else the exit status of the error. The message is in the task's log.
+        SystemExit: The step raised a `PigeonError`.
     """
-    log_lines(sys.stdout)
-    log = logging.getLogger(__name__)
-    try:
+
+    def run(day: dt.date, progress: Progress) -> dict[str, Any]:
         settings = alignment_settings(config or None, Path(work_dir) if work_dir else None)
-        summary = run_step(step, settings, parse_date(date), progress=log_progress())
-    except PigeonError as error:
-        log.error("%s: %s", type(error).__name__, error)
-        raise SystemExit(TEMPORARY_FAILURE if error.retryable else error.exit_code) from None
-    log.info("%s: %s", step, _line(summary))
-    return summary
+        return run_step(step, settings, day, progress=progress)
+
+    return run_airflow_step(step, date, run)
 
 
-def _line(summary: Mapping[str, Any]) -> str:
-    """A summary in one line, without its tables."""
-    facts = {key: value for key, value in summary.items() if not isinstance(value, list)}
-    return ", ".join(f"{key} {value}" for key, value in facts.items())
-
-
-# Each step imports its own module when called: the gate needs no torch, training no duckdb.
+# Each step imports its module when called: the promotion check needs no torch, training no duckdb.
 
 
 def _prepare(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
@@ -114,10 +100,10 @@ def _evaluate(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[s
     return evaluate(config, date, progress=progress).summary()
 
 
-def _gate(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.decide import decide
+def _check(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]:
+    from pigeon_rec.weekly.decide import check
 
-    return decide(config, date)
+    return check(config, date)
 
 
 def _promote(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]:
@@ -127,10 +113,10 @@ def _promote(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]
 
 
 def _run(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
-    """All steps in one process; the last one only where the gate accepts."""
+    """Runs all steps in one process; promotes only an accepted model."""
     steps = [step for step in STEPS if step not in ("promote", "run")]
     parts = {step: run_step(step, config, date, progress=progress) for step in steps}
-    verdict = parts["gate"]
+    verdict = parts["check"]
     promoted = run_step("promote", config, date) if verdict["accepted"] else {}
     return {
         **verdict,
@@ -150,7 +136,7 @@ STEPS: Final[Mapping[str, Callable[[WeeklyConfig, dt.date, Progress], dict[str, 
     "prefer": _prefer,
     "bundle": _bundle,
     "evaluate": _evaluate,
-    "gate": _gate,
+    "check": _check,
     "promote": _promote,
     "run": _run,
 }

@@ -33,10 +33,10 @@ def test_a_step_too_early_names_the_one_before(pigeon: Pigeon, tmp_path: Path, s
 
 def test_a_wrong_setting_stops_before_any_work(pigeon: Pigeon, tmp_path: Path) -> None:
     config = tmp_path / "week.yaml"
-    config.write_text("gate: {confidence: 2}\nplam: smoke\n", encoding="utf-8")
+    config.write_text("promotion_check: {confidence: 2}\nplam: smoke\n", encoding="utf-8")
     outcome = pigeon("align", "run", "--config", config, "--work-dir", tmp_path / "var")
     assert outcome.code == 2
-    assert all(fact in outcome.err for fact in (str(config), "gate.confidence", "plam"))
+    assert all(fact in outcome.err for fact in (str(config), "promotion_check.confidence", "plam"))
     assert not (tmp_path / "var").exists()
 
 

@@ -28,7 +28,7 @@ from tests.small_world import NIGHT
 pytestmark = pytest.mark.slow  # in Airflow's own environment
 
 SUNDAY = dt.date(2026, 6, 7)
-TRAINED = ["prepare", "reconstruct", "pairs", "prefer", "bundle", "evaluate", "gate"]
+TRAINED = ["prepare", "reconstruct", "pairs", "prefer", "bundle", "evaluate", "check"]
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +45,15 @@ def test_runs_on_sunday_at_four_one_at_a_time_without_catching_up(align: dict[st
     assert align["documented"]
 
 
-def test_steps_follow_each_other_and_the_gate_has_two_ways_out(align: dict[str, Any]) -> None:
+def test_steps_follow_each_other_and_the_check_has_two_ways_out(align: dict[str, Any]) -> None:
     row = {step: [before] for before, step in itertools.pairwise(TRAINED)}
     assert {name: task["upstream"] for name, task in align["tasks"].items()} == {
         "prepare": [],
         **row,
-        "promote": ["gate"],
-        "keep_serving": ["gate"],
+        "promote": ["check"],
+        "keep_serving": ["check"],
     }
-    assert [name for name, task in align["tasks"].items() if task["branches"]] == ["gate"]
+    assert [name for name, task in align["tasks"].items() if task["branches"]] == ["check"]
 
 
 def test_dag_and_command_line_have_the_same_steps(align: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ def test_promotion_updates_the_asset(align: dict[str, Any]) -> None:
 
 def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> None:
     config = tmp_path / "week.yaml"
-    config.write_text("gate: {improve: {histroy: 0.0}}\n", encoding="utf-8")
+    config.write_text("promotion_check: {improve: {histroy: 0.0}}\n", encoding="utf-8")
     ended = airflow.run(
         *("-m", "airflow", "dags", "test", "pigeon_align", SUNDAY.isoformat()),
         PIGEON_ALIGN_CONFIG=str(config),
@@ -135,7 +135,7 @@ def test_a_real_alignment_ends_in_a_verdict(week: tuple[Path, str]) -> None:
     assert model.version.startswith("smoke-")
     assert (model.decision, model.serving) == ("refused", False)
     assert "hist_jis" in model.reason
-    decision = work_dir / "alignments" / SUNDAY.isoformat() / "gate.json"
+    decision = work_dir / "alignments" / SUNDAY.isoformat() / "promotion_check.json"
     assert json.loads(decision.read_text(encoding="utf-8"))["version"] == model.version
     assert chosen_model("serving", work_dir).source == FALLBACK
 
@@ -144,13 +144,13 @@ def test_a_real_alignment_ends_in_a_verdict(week: tuple[Path, str]) -> None:
 def test_once_promoted_it_is_what_the_next_night_draws_with(
     week: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same measurements, told the wrong way round: then the gate accepts this model."""
+    """With one metric inverted, the promotion check accepts this model."""
     work_dir = week[0] / "var"
     monkeypatch.setattr(decide, "LOWER_IS_BETTER", {"hist_jis"})
     lenient = PromotionRules(improve={"hist_jis": 0.0}, keep={}, confidence=0.5, min_cases=12)
     settings = alignment_settings(week[0] / "week.yaml", work_dir)
-    settings = settings.model_copy(update={"gate": lenient})
-    assert run_step("gate", settings, SUNDAY)["accepted"]
+    settings = settings.model_copy(update={"promotion_check": lenient})
+    assert run_step("check", settings, SUNDAY)["accepted"]
     version = run_step("promote", settings, SUNDAY)["version"]
 
     users = write_first_users(tmp_path / "few.inter")

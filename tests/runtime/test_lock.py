@@ -1,4 +1,4 @@
-"""One run at a time: real processes, and what they say."""
+"""One run at a time, with real processes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import pytest
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.steps import TEMPORARY_FAILURE, run_step
-from pigeon_rec.runtime.lock import NightBusyError, hold
+from pigeon_rec.nightly.steps import run_step
+from pigeon_rec.runtime.airflow_step import TEMPORARY_FAILURE
+from pigeon_rec.runtime.lock import WorkDirBusyError, hold
 
 NIGHT = dt.date(2026, 6, 1)
 
@@ -36,7 +37,7 @@ with hold(night, step, shared=step == "generate"):
 
 @contextmanager
 def other_process(work_dir: Path, step: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process at work in the folder, until the block ends."""
+    """Another process that holds the lock of the folder until the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(work_dir), step], stdout=subprocess.PIPE, text=True
     )
@@ -55,16 +56,16 @@ def paths(tmp_path: Path) -> NightPaths:
     return NightPaths(tmp_path / "var", NIGHT)
 
 
-def test_the_second_run_stops_and_says_who_is_at_work(paths: NightPaths) -> None:
+def test_the_second_run_stops_and_names_the_first(paths: NightPaths) -> None:
     with other_process(paths.work_dir, "run") as holder:
-        with pytest.raises(NightBusyError) as caught, hold(paths, "plan"):
+        with pytest.raises(WorkDirBusyError) as caught, hold(paths, "plan"):
             pytest.fail("two runs at once")
-        told = str(caught.value)
+        message = str(caught.value)
         assert (
             f"`plan` of 2026-06-01 cannot start: the work directory is held by process {holder.pid}"
-            in told
+            in message
         )
-        assert "`run` of 2026-06-01 since 20" in told
+        assert "`run` of 2026-06-01 since 20" in message
         assert caught.value.retryable
 
 
@@ -80,7 +81,7 @@ def test_shards_are_drawn_side_by_side_and_nothing_else_meanwhile(paths: NightPa
     with other_process(paths.work_dir, "generate"):
         with hold(paths, "generate", shared=True):
             pass
-        with pytest.raises(NightBusyError, match="held by process"), hold(paths, "publish"):
+        with pytest.raises(WorkDirBusyError, match="held by process"), hold(paths, "publish"):
             pytest.fail("published while shards were drawn")
 
 
@@ -88,7 +89,7 @@ def test_shards_are_drawn_side_by_side_and_nothing_else_meanwhile(paths: NightPa
 def test_every_step_stops_before_it_changes_anything(paths: NightPaths, step: str) -> None:
     config = NightlyConfig(work_dir=paths.work_dir)
     with other_process(paths.work_dir, "run"):
-        with pytest.raises(NightBusyError):
+        with pytest.raises(WorkDirBusyError):
             run_step(step, config, NIGHT, shard=0)
         assert [path.name for path in paths.work_dir.iterdir()] == ["night.lock"]
 
@@ -103,7 +104,7 @@ def test_two_real_runs_of_the_command(paths: NightPaths) -> None:
             timeout=120,
             check=False,
         )
-    assert second.returncode == NightBusyError.exit_code
+    assert second.returncode == WorkDirBusyError.exit_code
     assert "the work directory is held by process" in second.stderr.replace("\n", " ")
 
 
@@ -115,15 +116,15 @@ def test_airflow_tries_again_later(paths: NightPaths) -> None:
     assert ended.value.code == TEMPORARY_FAILURE
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     paths = NightPaths(tmp_path / "file" / "var", NIGHT)
     with pytest.raises(ConfigError, match="cannot write in the work directory"), hold(paths, "run"):
         pytest.fail("no lock was held")
 
 
-def test_a_damaged_note_costs_only_the_name(paths: NightPaths) -> None:
+def test_a_damaged_lock_file_still_locks(paths: NightPaths) -> None:
     with other_process(paths.work_dir, "run"):
         paths.lock.write_text("half a no")
-        with pytest.raises(NightBusyError, match="held by another process"), hold(paths, "run"):
+        with pytest.raises(WorkDirBusyError, match="held by another process"), hold(paths, "run"):
             pytest.fail("two runs at once")

@@ -1,4 +1,4 @@
-"""Log lines of a long step: not too many, and with rate and time left."""
+"""Log lines of a long step: their number, rate and time left."""
 
 from __future__ import annotations
 

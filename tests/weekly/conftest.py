@@ -51,4 +51,4 @@ def alignment(trained: WeeklyConfig, tmp_path: Path) -> WeeklyConfig:
     """A copy of it that a test may change, with rules for measurements of `history` and `text`."""
     shutil.copytree(trained.work_dir, tmp_path / "var")
     rules = PromotionRules(improve={"history": 0.0}, keep={"text": 0.01}, min_cases=10)
-    return trained.model_copy(update={"work_dir": tmp_path / "var", "gate": rules})
+    return trained.model_copy(update={"work_dir": tmp_path / "var", "promotion_check": rules})

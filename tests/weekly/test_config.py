@@ -1,4 +1,4 @@
-"""Weekly settings: defaults, bundled and own files, and what a wrong value is told."""
+"""Weekly settings: defaults, bundled and own files, and messages for wrong values."""
 
 from __future__ import annotations
 
@@ -34,26 +34,29 @@ def test_bundled_files_are_found_by_name_and_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
-        ("gate: {confidence: 1.0}", ["gate.confidence", "received 1.0"]),
-        ("gate: {improve: {}}", ["gate.improve", "at least 1"]),
-        ("gate: {improve: {cs: -0.1}}", ["gate.improve.cs", "received -0.1"]),
-        ("gate: {improve: {cs: 0}, keep: {cs: 0}}", ["either improves or is kept", "cs"]),
-        ("gate: {resamples: 10}", ["gate.resamples", "200"]),
-        ("gate: {min_cases: 500}", ["min_cases 500", "evaluation.cases 400"]),
+        ("promotion_check: {confidence: 1.0}", ["promotion_check.confidence", "received 1.0"]),
+        ("promotion_check: {improve: {}}", ["promotion_check.improve", "at least 1"]),
+        ("promotion_check: {improve: {cs: -0.1}}", ["promotion_check.improve.cs", "received -0.1"]),
+        (
+            "promotion_check: {improve: {cs: 0}, keep: {cs: 0}}",
+            ["either improves or is kept", "cs"],
+        ),
+        ("promotion_check: {resamples: 10}", ["promotion_check.resamples", "200"]),
+        ("promotion_check: {min_cases: 500}", ["min_cases 500", "evaluation.cases 400"]),
         ("plam: smoke", ["plam", "Extra inputs"]),
     ],
 )
 def test_a_wrong_value_names_file_field_value_and_limit(
-    tmp_path: Path, text: str, told: list[str]
+    tmp_path: Path, text: str, words: list[str]
 ) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as raised:
         load_weekly(path)
-    assert all(words in str(raised.value) for words in [*told, str(path), "WeeklyConfig"])
+    assert all(word in str(raised.value) for word in [*words, str(path), "WeeklyConfig"])
 
 
-def test_a_missing_file_is_told_with_the_bundled_names(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_the_bundled_names(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"week\.yaml.*bundled one: .*smoke"):
         load_weekly(tmp_path / "week.yaml")

@@ -29,10 +29,10 @@ def test_the_settings_are_complete_and_the_defaults(tmp_path: Path) -> None:
     weekly, nightly = blocks("yaml")
     (tmp_path / "week.yaml").write_text(weekly, "utf-8")
     assert load_weekly(tmp_path / "week.yaml") == WeeklyConfig()
-    told = yaml.safe_load(weekly)
-    assert told.keys() == WeeklyConfig.model_fields.keys()
-    assert told["evaluation"].keys() == EvaluationConfig.model_fields.keys()
-    assert told["gate"].keys() == PromotionRules.model_fields.keys()
+    settings = yaml.safe_load(weekly)
+    assert settings.keys() == WeeklyConfig.model_fields.keys()
+    assert settings["evaluation"].keys() == EvaluationConfig.model_fields.keys()
+    assert settings["promotion_check"].keys() == PromotionRules.model_fields.keys()
     (tmp_path / "night.yaml").write_text(nightly, "utf-8")
     assert load_config(tmp_path / "night.yaml").model == "serving"
 

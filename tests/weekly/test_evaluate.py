@@ -1,4 +1,4 @@
-"""Who is measured and when; the evaluation itself is replaced by one that only counts.
+"""Which models are measured and when; the evaluation is replaced by one that only counts.
 
 The real one runs in the slow test of the DAG.
 """
@@ -19,7 +19,7 @@ from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.weekly import evaluate as module
 from pigeon_rec.weekly.config import EvaluationConfig, WeeklyConfig
-from pigeon_rec.weekly.decide import decide, promote
+from pigeon_rec.weekly.decide import check, promote
 from pigeon_rec.weekly.evaluate import METHOD, evaluate
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import finished
@@ -27,15 +27,15 @@ from tests.weekly.conftest import SUNDAY
 
 
 class Evaluations:
-    """Measures every tiny model better than any other, and remembers whom it measured."""
+    """Measures every tiny model as better than any other, and records its calls."""
 
     def __init__(self) -> None:
-        self.asked: list[EvaluationSettings] = []
+        self.calls: list[EvaluationSettings] = []
 
     def __call__(
         self, settings: EvaluationSettings, out: Path, *, progress: Progress = silent
     ) -> None:
-        self.asked.append(settings)
+        self.calls.append(settings)
         value = 0.6 if "tiny" in settings.model else 0.5
         rows = [
             (method, f"c{case}", metric, value if method == METHOD else 9.0)
@@ -50,8 +50,8 @@ class Evaluations:
 
     def models(self) -> list[str]:
         """Versions of the models measured since the last call."""
-        versions = [model_version(settings.model) for settings in self.asked]
-        self.asked.clear()
+        versions = [model_version(settings.model) for settings in self.calls]
+        self.calls.clear()
         return versions
 
 
@@ -65,8 +65,8 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> Evaluations:
 @pytest.fixture
 def version(alignment: WeeklyConfig) -> str:
     """Version of the alignment's new model."""
-    told: str = finished(AlignmentPaths.of(alignment, SUNDAY), "bundle").facts["version"]
-    return told
+    found: str = finished(AlignmentPaths.of(alignment, SUNDAY), "bundle").facts["version"]
+    return found
 
 
 def test_both_models_are_measured_alike_and_once(
@@ -74,7 +74,7 @@ def test_both_models_are_measured_alike_and_once(
 ) -> None:
     record = evaluate(alignment, SUNDAY)
     assert record.facts["serving_version"] == model_version(FALLBACK)
-    new, old = evaluations.asked
+    new, old = evaluations.calls
     assert new.model_copy(update={"model": old.model}) == old
     assert new.methods == (METHOD,)
     assert (new.cases, new.generation) == (
@@ -90,8 +90,8 @@ def test_only_the_method_that_nights_use_is_judged(
     alignment: WeeklyConfig, evaluations: Evaluations
 ) -> None:
     evaluate(alignment, SUNDAY)
-    verdict = decide(alignment, SUNDAY)
-    assert verdict["metrics"][0]["candidate"] == pytest.approx(0.6)
+    verdict = check(alignment, SUNDAY)
+    assert verdict["metrics"][0]["new"] == pytest.approx(0.6)
     assert verdict["metrics"][0]["cases"] == 20
 
 
@@ -118,7 +118,7 @@ def test_other_settings_are_another_measurement_and_threads_are_none(
     fewer = EvaluationConfig(cases=60)
     second = evaluate(alignment.model_copy(update={"evaluation": fewer}), SUNDAY)
     assert len(evaluations.models()) == 2
-    assert second.facts["candidate"] != first.facts["candidate"]
+    assert second.facts["new"] != first.facts["new"]
 
 
 def test_half_a_measurement_is_finished_and_a_whole_one_kept(
@@ -142,10 +142,10 @@ def test_once_it_serves_itself_the_comparison_stays(
     alignment: WeeklyConfig, evaluations: Evaluations, version: str
 ) -> None:
     before = evaluate(alignment, SUNDAY)
-    assert decide(alignment, SUNDAY)["accepted"]
+    assert check(alignment, SUNDAY)["accepted"]
     promote(alignment, SUNDAY)
     assert evaluate(alignment, SUNDAY) == before.model_copy(update={"kept": True})
-    assert decide(alignment, SUNDAY)["accepted"]
+    assert check(alignment, SUNDAY)["accepted"]
     assert promote(alignment, SUNDAY)["version"] == version
 
 

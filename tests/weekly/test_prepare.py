@@ -1,4 +1,4 @@
-"""What an alignment starts from: models taken apart, folders copied, nothing mixed."""
+"""The first weights of an alignment: split models, copied folders, nothing mixed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,6 @@ def test_the_serving_model_is_settled_when_the_alignment_begins(
 def test_another_plan_or_start_is_refused_before_any_work(
     trained: WeeklyConfig, tmp_path: Path
 ) -> None:
-    """Checkpoints of other settings are no place to go on from."""
     config = begin(trained, tmp_path, start=str(tiny_model(trained)))
     prepare(config, SUNDAY)
     other = PLAN.model_copy(update={"users": 3})
@@ -104,8 +103,10 @@ def test_a_rule_on_what_is_not_measured_stops_before_any_work(
     trained: WeeklyConfig, tmp_path: Path
 ) -> None:
     rules = PromotionRules(improve={"histroy": 0.0})
-    with pytest.raises(ConfigError, match=r"rules for histroy.*Metrics are: .*hist_jis"):
-        prepare(begin(trained, tmp_path, gate=rules), SUNDAY)
+    with pytest.raises(
+        ConfigError, match=r"rules for unknown metrics: histroy.*Metrics are: .*hist_jis"
+    ):
+        prepare(begin(trained, tmp_path, promotion_check=rules), SUNDAY)
     assert not (tmp_path / "var").exists()
 
 

@@ -1,4 +1,4 @@
-"""The gate as a pure function: what it must never do, whatever is measured."""
+"""The promotion check as a pure function: properties that hold for any measurements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measured(**metrics: NDArray[np.float64]) -> pl.DataFrame:
 
 
 def model(seed: int, history: float = 0.0, text: float = 0.0, lost: float = 0.0) -> pl.DataFrame:
-    """The same cases of any model of `seed`, moved by so much; a share `lost` of concepts fails."""
+    """The same cases for every `seed`, shifted by a gain; a share `lost` of concepts fails."""
     random = np.random.default_rng(seed)
     concept = (random.random(CASES) < 0.7).astype(float)
     return measured(
@@ -66,7 +66,7 @@ def test_identical_models_are_never_promoted(
     )
     outcome = compare(model(seed), model(seed), rules)
     assert not outcome.accepted
-    # Nothing fell either: it is for want of a gain alone.
+    # Nothing fell: the rule on the gain alone fails.
     assert [verdict.passed for verdict in outcome.metrics] == [False, True]
     assert outcome.reason.startswith("history +0.0000")
 
@@ -97,7 +97,7 @@ def test_no_gain_makes_up_for_a_collapse_of_the_concept(
 
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
-def test_who_is_promoted_over_another_is_never_replaced_by_it(seed: int) -> None:
+def test_a_promoted_model_is_never_replaced_by_the_one_before(seed: int) -> None:
     one, other = drawn(model(seed, history=0.01), 0.05, seed), model(seed)
     assert not (compare(one, other, RULES).accepted and compare(other, one, RULES).accepted)
 
@@ -129,9 +129,9 @@ def test_a_gain_within_the_margin_is_no_gain() -> None:
     assert "needed is more than +0.0500" in outcome.reason
 
 
-def test_a_fall_within_the_margin_is_borne_and_beyond_it_refused() -> None:
-    for fall, borne in ((0.009, True), (0.011, False)):
-        assert compare(model(3, history=0.1, text=-fall), model(3), RULES).accepted is borne
+def test_a_fall_within_the_margin_is_accepted_and_beyond_it_refused() -> None:
+    for fall, accepted in ((0.009, True), (0.011, False)):
+        assert compare(model(3, history=0.1, text=-fall), model(3), RULES).accepted is accepted
 
 
 def test_a_distance_improves_by_falling() -> None:

@@ -1,4 +1,4 @@
-"""What makes a step safe to run again, over real files."""
+"""Steps that run again, over real files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.runtime.lock import NightBusyError, hold
+from pigeon_rec.runtime.lock import WorkDirBusyError, hold
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import StepRecord, finished, once, recorded
 
@@ -23,7 +23,7 @@ def paths(tmp_path: Path) -> AlignmentPaths:
 
 
 class Work:
-    """A step that counts how often it is really done, and can be killed in the middle."""
+    """A step that counts how often its work runs, and can be killed in the middle."""
 
     def __init__(self, paths: AlignmentPaths) -> None:
         self.paths = paths
@@ -87,7 +87,7 @@ def test_damaged_outputs_do_the_step_again(paths: AlignmentPaths, damage: str) -
     assert finished(paths, "reconstruct").facts == {"loss": 1.5}
 
 
-def test_a_killed_step_goes_on_from_its_own_half_done_work_only(paths: AlignmentPaths) -> None:
+def test_a_killed_step_resumes_from_its_own_unfinished_work_only(paths: AlignmentPaths) -> None:
     work = Work(paths)
     work.killed = True
     with pytest.raises(KeyboardInterrupt):
@@ -108,14 +108,14 @@ def test_a_killed_step_goes_on_from_its_own_half_done_work_only(paths: Alignment
 
 def test_two_processes_never_do_one_step_at_the_same_time(paths: AlignmentPaths) -> None:
     work = Work(paths)
-    with hold(paths, "pairs"), pytest.raises(NightBusyError, match=r"held by .*`pairs`") as busy:
+    with hold(paths, "pairs"), pytest.raises(WorkDirBusyError, match=r"held by .*`pairs`") as busy:
         work.run(seed=1)
     assert busy.value.retryable
     assert work.done == 0
     assert not work.run(seed=1).kept
 
 
-def test_a_torn_record_counts_as_none(paths: AlignmentPaths) -> None:
+def test_a_damaged_record_counts_as_none(paths: AlignmentPaths) -> None:
     work = Work(paths)
     work.run(seed=1)
     file = paths.record("reconstruct")

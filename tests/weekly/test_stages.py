@@ -1,4 +1,4 @@
-"""Both stages and the bundle of a tiny alignment: kept, resumed, and what they leave."""
+"""Both stages and the bundle of a tiny alignment: kept, resumed, and their files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_every_step_is_kept_when_it_runs_again(alignment: WeeklyConfig) -> None:
         assert step(alignment, SUNDAY).kept
 
 
-def test_facts_tell_what_came_out(trained: WeeklyConfig) -> None:
+def test_facts_hold_the_results(trained: WeeklyConfig) -> None:
     paths = AlignmentPaths.of(trained, SUNDAY)
     assert finished(paths, "reconstruct").facts["step"] == 2
     assert 0 < finished(paths, "reconstruct").facts["loss"] < 10
@@ -31,7 +31,7 @@ def test_facts_tell_what_came_out(trained: WeeklyConfig) -> None:
     assert table.height > 0
 
 
-def test_the_bundle_is_a_model_that_loads_under_the_version_it_tells(trained: WeeklyConfig) -> None:
+def test_the_bundle_is_a_model_that_loads_with_the_recorded_version(trained: WeeklyConfig) -> None:
     paths = AlignmentPaths.of(trained, SUNDAY)
     facts = finished(paths, "bundle").facts
     folder = trained.work_dir / facts["weights_path"]

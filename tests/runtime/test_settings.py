@@ -1,0 +1,78 @@
+"""The base class of all settings, and reading them from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.errors import ConfigError
+from pigeon_rec.evaluation.settings import EvaluationSettings
+from pigeon_rec.runtime.settings import Settings, check_settings, location_or, read_settings
+from pigeon_rec.training.configuration import TrainingConfig
+from pigeon_rec.weekly.config import WeeklyConfig
+
+
+class Paint(Settings):
+    """Settings of a test."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"color": "colour", "thick": "width"}
+    colour: str = "red"
+    width: int = 1
+    store: Annotated[str, location_or("here")] = "here"
+
+
+def test_settings_cannot_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Paint().width = 2  # type: ignore[misc]
+
+
+def test_all_renamed_settings_are_listed_without_their_values() -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_settings(Paint, {"color": "blue", "thick": 3}, "options")
+    assert refused.value.what == "`color` is now `colour`; `thick` is now `width`"
+    assert refused.value.location == "options"
+
+
+def test_a_setting_is_a_word_or_a_location() -> None:
+    assert Paint(store="file:///srv/paint").store == "file:///srv/paint"
+    for wrong in ("there", "carrier://pigeon"):
+        with pytest.raises(ConfigError, match=r"store: .*neither `here` nor a usable location"):
+            check_settings(Paint, {"store": wrong}, "options")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        (NightlyConfig, "candidates: recbole", "`candidates` is now `recommendations`"),
+        (
+            NightlyConfig,
+            "generation: {guidance_scale: 2.0}",
+            "generation: `guidance_scale` is now `render_guidance`",
+        ),
+        (
+            EvaluationSettings,
+            "generation: {reference_guidance: 2.0}",
+            "generation: `reference_guidance` is now `language_guidance`",
+        ),
+        (
+            TrainingConfig,
+            "{loops: {}, pairs: {candidates: {guidance_scale: 1.0}}}",
+            "pairs.candidates: `guidance_scale` is now `render_guidance`",
+        ),
+        (WeeklyConfig, "gate: {min_cases: 10}", "`gate` is now `promotion_check`"),
+    ],
+)
+def test_the_old_name_of_a_setting_is_refused_with_the_new_one(
+    tmp_path: Path, kind: type[Settings], text: str, message: str
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfigError) as refused:
+        read_settings(kind, path, "Give another file")
+    assert refused.value.what == message
+    assert refused.value.location == str(path)
