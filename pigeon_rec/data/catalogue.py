@@ -17,7 +17,7 @@ import polars as pl
 
 from pigeon_rec.data._images import BrokenImage, decode, read_image
 from pigeon_rec.data.aspect import SQUARE, Aspect
-from pigeon_rec.demo.stickers import STICKERS_PATH
+from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import CatalogueError
 
 __all__ = ["OPTIONAL_COLUMNS", "REQUIRED_COLUMNS", "Catalogue", "Problem", "load_catalogue"]
@@ -143,8 +143,8 @@ def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
         CatalogueError: The file cannot be read, lacks a column, has one of another type, or has
             an id, hash or picture path that is null, repeated or malformed.
     """
-    bundled = source == "bundled"
-    path = STICKERS_PATH if bundled else Path(source)
+    bundled = source in WORLDS
+    path = load_world(str(source)).catalogue if bundled else Path(source)
     try:
         items = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -17,8 +17,8 @@ import polars as pl
 
 from pigeon_rec.data._images import MAX_BYTES, BrokenImage, decode, read_file
 from pigeon_rec.data.catalogue import Problem
+from pigeon_rec.data.made_posters import MADE, is_made
 from pigeon_rec.data.movielens import MovieLens
-from pigeon_rec.demo.posters import MADE, is_made
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 
 __all__ = ["MovieImport", "PosterNames", "import_movies", "poster_names", "read_semantics"]

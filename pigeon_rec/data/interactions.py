@@ -14,7 +14,7 @@ from types import MappingProxyType
 import polars as pl
 
 from pigeon_rec.data.catalogue import Catalogue, Problem
-from pigeon_rec.demo.stickers import INTERACTIONS_PATH
+from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import InteractionError
 
 __all__ = ["INTERACTION_SCHEMA", "load_interactions"]
@@ -49,7 +49,7 @@ def load_interactions(
     """
     if until is not None and until.tzinfo is None:
         raise InteractionError(f"until = {until} has no time zone", remedy="Give it in UTC")
-    path = INTERACTIONS_PATH if source == "bundled" else Path(source)
+    path = load_world(str(source)).interactions if source in WORLDS else Path(source)
     atomic = path.suffix == ".inter"
     rows = (_read_atomic(path) if atomic else _read_parquet(path)).with_row_index("row", offset=1)
     if atomic:  # blank lines count, but hold nothing

@@ -22,7 +22,7 @@ import polars as pl
 from PIL import Image
 
 from pigeon_rec.demo.artwork import ARTWORK, EMOJIBASE, Concept, fetch, match, read_concepts
-from pigeon_rec.demo.stickers import HELD_OUT_PATH, STICKERS_PATH
+from pigeon_rec.demo.stickers import WORLD
 
 __all__ = ["build", "choose_held_out", "main", "rasterise"]
 
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; writes the parquet and the readable list of held-out pairs."""
     parser = argparse.ArgumentParser(description="Build the bundled sticker catalogue.")
     parser.add_argument("--source", type=Path, help="keep the fetched npm packages here")
-    parser.add_argument("--out", type=Path, default=STICKERS_PATH.parent)
+    parser.add_argument("--out", type=Path, default=WORLD.catalogue.parent)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         source: Path = options.source or Path(scratch)
@@ -121,9 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     stickers.write_parquet(
-        out / STICKERS_PATH.name, compression="zstd", compression_level=19, statistics=False
+        out / WORLD.catalogue.name, compression="zstd", compression_level=19, statistics=False
     )
-    stickers.filter("held_out").select("style", "concept").write_csv(out / HELD_OUT_PATH.name)
+    stickers.filter("held_out").select("style", "concept").write_csv(out / WORLD.held_out.name)
     print(
         f"{stickers.height:,} stickers of {stickers['concept'].n_unique():,} concepts in "
         f"{stickers['style'].n_unique()} styles, {stickers['held_out'].sum():,} held out: {out}"

@@ -20,17 +20,14 @@ import numpy as np
 import polars as pl
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from pigeon_rec.data.made_posters import MADE, MADE_FIELD
 from pigeon_rec.demo.motifs import GENRE_MOTIFS, Colour, horizon
 
-__all__ = ["MADE", "MADE_SIZE", "draw_made_poster", "is_made", "make_posters"]
-
-MADE = "made poster"
-"""What made posters are called wherever they appear."""
+__all__ = ["MADE_SIZE", "draw_made_poster", "make_posters"]
 
 MADE_SIZE = (160, 240)
 """Width and height in pixels."""
 
-_FIELD = "Comment"
 _GENRES = tuple(sorted(GENRE_MOTIFS))
 _CAPTION = 11  # pixels of the lowest line
 
@@ -82,15 +79,6 @@ def draw_made_poster(title: str, year: int | None, genres: str) -> bytes:
     GENRE_MOTIFS.get(first, horizon)(draw, *MADE_SIZE, random, main, light)
     _lettering(draw, title, decade, ground, light)
     return _encoded(image)
-
-
-def is_made(data: bytes) -> bool:
-    """Whether an encoded picture is a made poster; False for what is no PNG file."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            return str(image.info.get(_FIELD, "")) == MADE
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False
 
 
 def _seed(text: str) -> int:
@@ -150,7 +138,7 @@ def _lettering(
 
 def _encoded(image: Image.Image) -> bytes:
     facts = PngImagePlugin.PngInfo()
-    facts.add_text(_FIELD, MADE)
+    facts.add_text(MADE_FIELD, MADE)
     stream = io.BytesIO()
     image.save(stream, "PNG", pnginfo=facts)
     return stream.getvalue()

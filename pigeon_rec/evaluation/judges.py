@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation.features import FEATURES
 
@@ -212,7 +212,7 @@ class JudgeAccuracy:
 
 def held_out_accuracy(judges: Judges) -> JudgeAccuracy:
     """Judges every real held-out artwork, once."""
-    rows = load_stickers().filter("held_out")
+    rows = load_world("bundled").artwork().filter("held_out")
     item_ids = rows["item_id"].to_list()
     images, _ = load_catalogue("bundled").images(item_ids, size=64)
     found = np.array(judges.styles(judges.style.embed(images)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pigeon_rec.config import QualityGateConfig
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, load_stickers, topics
+from pigeon_rec.data.world import load_world, topics
 from pigeon_rec.evaluation.judges import CANDIDATES
 from pigeon_rec.scoring import row_cosine
 from pigeon_rec.scoring.scorer import Scorer, load_scorer
@@ -69,7 +69,8 @@ def scorer_accuracy(scorer: Scorer, gate: QualityGateConfig | None = None) -> Sc
         gate: Has the limit of text scores; by default a night's.
     """
     limit = (gate or QualityGateConfig()).min_text_score
-    rows = load_stickers()
+    world = load_world("bundled")
+    rows = world.artwork()
     images, _ = load_catalogue("bundled").images(rows["item_id"].to_list(), size=64)
     seen = scorer.encode_images(images)
     held_out = rows["held_out"].to_numpy()
@@ -84,8 +85,8 @@ def scorer_accuracy(scorer: Scorer, gate: QualityGateConfig | None = None) -> Sc
     wrong = _wrong_texts(concept[asked])
     own = row_cosine(drawn, texts)
     others = np.einsum("nd,nkd->nk", drawn, texts[wrong])
-    names = np.array(list(STYLE_DESCRIPTIONS))
-    described = scorer.encode_texts(list(STYLE_DESCRIPTIONS.values()))
+    names = np.array(list(world.style_descriptions))
+    described = scorer.encode_texts(list(world.style_descriptions.values()))
     return ScorerAccuracy(
         pictures=len(asked),
         style_by_text=_share(names[(drawn @ described.T).argmax(1)] == style[asked]),

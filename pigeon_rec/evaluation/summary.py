@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.evaluation.encoders import JudgeEye
 from pigeon_rec.evaluation.frechet import frechet_interval
 from pigeon_rec.evaluation.judges import Judges
@@ -111,7 +111,7 @@ def _distances(
 ) -> dict[str, dict[str, Any]]:
     """Fréchet distance of each method to all real held-out artwork."""
     eye = JudgeEye(judges)
-    held_out = load_stickers().filter("held_out")["item_id"].to_list()
+    held_out = load_world("bundled").artwork().filter("held_out")["item_id"].to_list()
     real = eye(load_catalogue("bundled").images(held_out, size=64)[0])
     return {
         name: {

@@ -19,7 +19,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from pigeon_rec.demo.stickers import load_training_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.evaluation.augmentation import (
     CONCEPT_DISTORTION,
     STYLE_DISTORTION,
@@ -83,7 +83,7 @@ def train_judges(destination: Path) -> dict[str, float]:
 
 def judge_stickers() -> TrainingArtwork:
     """The artwork judges may see: what is not held out, decoded."""
-    return decode_stickers(load_training_stickers())
+    return decode_stickers(load_world("bundled").training_artwork())
 
 
 def set_aside(rows: pl.DataFrame) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pigeon_rec.demo.posters import MADE, is_made
+from pigeon_rec.data.made_posters import MADE, is_made
 from pigeon_rec.warehouse import ask
 from tests.data.films import write_csv
 

@@ -14,8 +14,9 @@ from pigeon_rec.data.aspect import Aspect
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.import_movies import MovieImport, import_movies, poster_names, read_semantics
 from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.data.made_posters import MADE
 from pigeon_rec.data.movielens import MovieLens, read_movielens
-from pigeon_rec.demo.posters import MADE, make_posters
+from pigeon_rec.demo.posters import make_posters
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 from tests.data.films import write_csv
 

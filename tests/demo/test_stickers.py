@@ -16,19 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pigeon_rec.demo import artwork, stickers
+from pigeon_rec.data.world import topics
+from pigeon_rec.demo import artwork
 from pigeon_rec.demo.artwork import ARTWORK, EMOJIBASE, IconSet, slug
 from pigeon_rec.demo.build_stickers import build, choose_held_out, rasterise
-from pigeon_rec.demo.stickers import (
-    HELD_OUT_PATH,
-    STICKERS_PATH,
-    STYLE_DESCRIPTIONS,
-    STYLES,
-    held_out_pairs,
-    load_stickers,
-    load_training_stickers,
-    topics,
-)
+from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, STYLES, WORLD
 from pigeon_rec.errors import CatalogueError
 
 Pair = tuple[str, str]
@@ -36,7 +28,7 @@ Pair = tuple[str, str]
 
 @pytest.fixture(scope="module")
 def bundled() -> pl.DataFrame:
-    return load_stickers()
+    return WORLD.artwork()
 
 
 def pairs_of(frame: pl.DataFrame) -> set[Pair]:
@@ -48,7 +40,7 @@ def test_there_are_enough_concepts_and_styles(bundled: pl.DataFrame) -> None:
     assert len(styles_of_concept) >= 1000
     assert int(styles_of_concept.to_numpy().min()) >= 6
     assert set(bundled["style"]) == set(STYLES) == set(STYLE_DESCRIPTIONS)
-    assert STICKERS_PATH.stat().st_size <= 15 * 2**20
+    assert WORLD.catalogue.stat().st_size <= 15 * 2**20
 
 
 def test_columns_follow_the_contract(bundled: pl.DataFrame) -> None:
@@ -93,27 +85,27 @@ def test_a_concept_looks_different_in_every_style(bundled: pl.DataFrame) -> None
 
 
 def test_training_stickers_hold_no_held_out_pair(bundled: pl.DataFrame) -> None:
-    training = load_training_stickers()
-    assert pairs_of(training) == pairs_of(bundled) - held_out_pairs()
+    training = WORLD.training_artwork()
+    assert pairs_of(training) == pairs_of(bundled) - WORLD.held_out_pairs()
     assert not training["held_out"].any()
 
 
 def test_no_held_out_picture_stands_under_another_name(bundled: pl.DataFrame) -> None:
     hidden = set(bundled.filter("held_out")["image_sha256"])
-    assert hidden.isdisjoint(load_training_stickers()["image_sha256"])
+    assert hidden.isdisjoint(WORLD.training_artwork()["image_sha256"])
 
 
 def test_the_list_and_the_column_agree(bundled: pl.DataFrame) -> None:
-    assert held_out_pairs() == pairs_of(bundled.filter("held_out"))
-    listed = HELD_OUT_PATH.read_text(encoding="utf-8").splitlines()
+    assert WORLD.held_out_pairs() == pairs_of(bundled.filter("held_out"))
+    listed = WORLD.held_out.read_text(encoding="utf-8").splitlines()
     assert listed[0] == "style,concept"
     assert listed[1:] == sorted(listed[1:])
 
 
 def test_a_tenth_of_each_style_is_held_out(bundled: pl.DataFrame) -> None:
-    total, hidden = Counter(bundled["style"]), Counter(style for style, _ in held_out_pairs())
+    total, hidden = Counter(bundled["style"]), Counter(style for style, _ in WORLD.held_out_pairs())
     assert hidden == {style: round(0.1 * total[style]) for style in STYLES}
-    assert max(Counter(concept for _, concept in held_out_pairs()).values()) <= 3
+    assert max(Counter(concept for _, concept in WORLD.held_out_pairs()).values()) <= 3
 
 
 @settings(max_examples=50, deadline=None)
@@ -261,14 +253,3 @@ def test_a_failing_npm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CatalogueError, match=r"cannot fetch emojibase-data@17\.0\.0 with npm"):
         artwork.fetch([EMOJIBASE], tmp_path / "source")
-
-
-def test_damaged_bundles_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "stickers.parquet"
-    broken.write_bytes(b"no parquet")
-    monkeypatch.setattr(stickers, "STICKERS_PATH", broken)
-    monkeypatch.setattr(stickers, "HELD_OUT_PATH", tmp_path / "gone.csv")
-    with pytest.raises(CatalogueError, match="cannot read the bundled stickers"):
-        load_training_stickers()
-    with pytest.raises(CatalogueError, match="cannot read the held-out list"):
-        held_out_pairs()
