@@ -35,7 +35,7 @@ def test_what_is_written_is_read_back(width: int, height: int) -> None:
     "text", ["", "2/3", "2:3:4", "0:1", "1:5", "-2:3", "2:1000", " 2:3", "a:b"]
 )
 def test_what_is_no_aspect_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"width:height|proportions"):
+    with pytest.raises(ValueError, match=r"width:height|aspect ratio"):
         Aspect.parse(text)
 
 

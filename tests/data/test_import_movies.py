@@ -106,7 +106,7 @@ def test_given_semantics_replace_the_made_up_ones(data: MovieLens, tmp_path: Pat
 
 def test_semantics_of_another_form_are_refused(tmp_path: Path) -> None:
     pl.DataFrame({"item_id": [2], "semantics": ["a"]}).write_parquet(tmp_path / "about.parquet")
-    with pytest.raises(CatalogueError, match="item_id is missing or holds no strings"):
+    with pytest.raises(CatalogueError, match="item_id is missing or does not hold strings"):
         read_semantics(tmp_path / "about.parquet")
 
 

@@ -74,8 +74,8 @@ def test_the_data_set_of_recbole_is_read_whole() -> None:
         ({"movies": MOVIES + "6,,Drama\n"}, CatalogueError, "title is empty.*row 6"),
         ({"movies": "id,title,genres\n"}, CatalogueError, "no column movieId.*movies.csv, line 1"),
         ({"movies": ""}, CatalogueError, "cannot read the file"),
-        ({"ratings": RATINGS + "9,1,good,5\n"}, InteractionError, "rating is no number.*row 6"),
-        ({"ratings": RATINGS + "9,1,nan,5\n"}, InteractionError, "rating is no number.*row 6"),
+        ({"ratings": RATINGS + "9,1,good,5\n"}, InteractionError, "rating is not a number.*row 6"),
+        ({"ratings": RATINGS + "9,1,nan,5\n"}, InteractionError, "rating is not a number.*row 6"),
         ({"ratings": RATINGS + "9,1,4,-5\n"}, InteractionError, "timestamp is not.*row 6"),
         ({"ratings": RATINGS + ",1,4,5\n"}, InteractionError, "user_id is empty.*row 6"),
         ({"ratings": "userId,movieId\n"}, InteractionError, "no column rating"),
@@ -93,7 +93,7 @@ def test_what_is_wrong_with_csv_files_is_named(
     [
         ({"item": ITEM.replace("movie_title", "words")}, CatalogueError, "movie_title or title"),
         ({"item": ITEM + "4\t\t1999\tDrama\n"}, CatalogueError, "title is empty.*row 4"),
-        ({"inter": INTER + "9\t1\t\t5\n"}, InteractionError, "rating is no number.*row 3"),
+        ({"inter": INTER + "9\t1\t\t5\n"}, InteractionError, "rating is not a number.*row 3"),
         ({"inter": INTER.replace("timestamp", "time")}, InteractionError, "no column timestamp"),
     ],
 )

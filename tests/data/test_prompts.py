@@ -85,7 +85,7 @@ def test_files_that_are_no_template_are_refused(tmp_path: Path, text: str) -> No
 
 
 def test_a_lone_brace_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="target is no template"):
+    with pytest.raises(ConfigError, match="target is not a template"):
         load_prompt("own", write(tmp_path, target="{title"))
 
 
@@ -117,7 +117,7 @@ def test_stickers_are_square_and_have_no_text_before_them() -> None:
     ("changes", "told"),
     [
         ({"history": "{semantics}:"}, r"history names unknown placeholders: semantics.*\{title\}"),
-        ({"history": "{title"}, "history is no template"),
+        ({"history": "{title"}, "history is not a template"),
         ({"aspect": "2 by 3"}, "aspect.*is not width:height"),
         ({"aspect": "1:9"}, "aspect.*none over four times"),
         ({"target_tokens": 0}, "target_tokens"),
