@@ -212,9 +212,9 @@ def _interactions(dataset: PublishedDataset) -> pl.DataFrame:
             for group, items in groups.items():
                 for item in items:
                     met.setdefault(item, str(group))
-            for place, (item, group_id) in enumerate(met.items()):
+            for position, (item, group_id) in enumerate(met.items()):
                 ids = {"user_id": str(user), "item_id": str(item), "group_id": group_id}
-                yield {**ids, "timestamp": FIRST_TIME + place * _STEP}
+                yield {**ids, "timestamp": FIRST_TIME + position * _STEP}
 
     return pl.DataFrame(list(rows()), schema=_INTERACTIONS)
 

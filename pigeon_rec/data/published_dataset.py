@@ -179,10 +179,10 @@ def _read(folder: Path, name: str, form: Any) -> Any:
         return TypeAdapter(form).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place = "".join(f"[{part!r}]" for part in first["loc"])
+        entry = "".join(f"[{part!r}]" for part in first["loc"])
         raise CatalogueError(
             f"the file has an unexpected form: {first['msg']} (and {error.error_count() - 1} more)",
-            location=f"{path}{place}",
+            location=f"{path}{entry}",
             remedy="Compare it with the layout in docs/published.md",
         ) from error
 

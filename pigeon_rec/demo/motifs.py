@@ -1,6 +1,6 @@
-"""What made posters show: one plain motif a genre, placed by chance.
+"""Motifs of made posters: one simple drawing per genre, placed at random.
 
-Every motif draws with two colours onto a canvas of any size; `random` is the poster's own.
+Every motif draws with two colours on a canvas of any size; `random` is seeded by the poster.
 """
 
 from __future__ import annotations
@@ -213,4 +213,4 @@ GENRE_MOTIFS: Mapping[str, Motif] = MappingProxyType(
         "western": hills,
     }
 )
-"""By MovieLens' genres in lower case; `horizon` serves for any other."""
+"""MovieLens genre in lower case -> motif; `horizon` is used for any other genre."""

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pigeon_rec.evaluation.drawings import Studio
-from pigeon_rec.evaluation.encoders import ItemViews
+from pigeon_rec.evaluation.encoders import ItemVectors
 from pigeon_rec.evaluation.methods import Method, Request
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.scoring import check_quality, picture_scores, shortlist
@@ -50,7 +50,7 @@ class Chooser:
 
     studio: Studio
     encoder: Scorer
-    items: ItemViews
+    items: ItemVectors
     texts: Mapping[str, NDArray[np.float32]]
     settings: EvaluationSettings
 

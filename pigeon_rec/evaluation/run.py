@@ -1,9 +1,8 @@
-"""The evaluation: cases, pictures, numbers, intervals; every step can be killed and goes on.
+"""Runs an evaluation: cases, pictures, metrics, summary. A stopped run can be resumed.
 
-Files in the output folder: `cases.parquet`, `pictures/` (tokens of every candidate, and pictures of
-those that were rendered), `chosen/` (the picture of each method and case), `per_case.parquet` (one
-value a method, case and metric) and `evaluation.json` (means with intervals, and what measured
-them).
+Files in the output folder: `cases.parquet`, `pictures/` (tokens of every candidate, pictures of the
+rendered ones), `chosen/` (the picture of each method and case), `per_case.parquet` (one value per
+method, case and metric) and `evaluation.json` (settings, and means with intervals).
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.evaluation.cases import cases_with_histories
 from pigeon_rec.evaluation.choose import Chooser
 from pigeon_rec.evaluation.drawings import Studio
-from pigeon_rec.evaluation.encoders import Eye, ItemViews, JudgeEye
+from pigeon_rec.evaluation.encoders import Encoder, ItemVectors, JudgeEncoder
 from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
-from pigeon_rec.evaluation.measure import Ruler
+from pigeon_rec.evaluation.measure import MetricSuite
 from pigeon_rec.evaluation.methods import METHODS, Method, Request, curve_methods
 from pigeon_rec.evaluation.pretrained import Pretrained, load_pretrained
 from pigeon_rec.evaluation.settings import EvaluationSettings
@@ -50,10 +49,10 @@ PER_CASE_SCHEMA: Final = pl.Schema(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Where the results lie, and what they say.
+    """Results of an evaluation.
 
     Attributes:
-        folder: Of all files.
+        folder: Folder of all files.
         per_case: `PER_CASE_SCHEMA`.
         summary: The content of `evaluation.json`.
     """
@@ -65,7 +64,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Job:
-    """One method, the cases it answers, and the rendered candidates of each."""
+    """One method, its cases, and the rendered candidates of each case."""
 
     method: Method
     cases: pl.DataFrame
@@ -73,44 +72,44 @@ class _Job:
 
 
 def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> Evaluation:
-    """Runs or finishes an evaluation.
+    """Runs or resumes an evaluation.
 
     Args:
-        settings: What to do.
-        out: Output folder; pictures that lie there already are not drawn again.
-        progress: Told of pictures drawn and methods measured.
+        settings: Settings of the evaluation.
+        out: Output folder; existing pictures are not drawn again.
+        progress: Called with the numbers of pictures drawn and methods measured.
 
     Raises:
-        ConfigError: More cases are asked for than there are held-out pairs.
+        ConfigError: There are fewer held-out pairs than cases.
         ModelError: A model or a judge cannot be loaded.
     """
     _set_threads(settings.threads)
     judges = Judges.load()
-    encoder = load_scorer(settings.scorer)
+    scorer = load_scorer(settings.scorer)
     catalogue = load_catalogue("bundled")
-    most = max(settings.cases, settings.curve_cases if settings.curves else 0)
-    cases = cases_with_histories(most, settings.seed, scorer=settings.scorer)
+    count = max(settings.cases, settings.curve_cases if settings.curves else 0)
+    cases = cases_with_histories(count, settings.seed, scorer=settings.scorer)
     write_parquet(cases, out / "cases.parquet")
     studio = Studio(_models(settings), catalogue, settings.generation, out / "pictures")
-    asked = _asked(settings, cases)
+    methods = _methods_with_cases(settings, cases)
     studio.write(
         [
             request
-            for method, some in asked
+            for method, some in methods
             for case in some.to_dicts()
             for request in method.requests(case, settings.generation, settings.seed)
         ],
         progress=progress,
     )
     pretrained = load_pretrained()
-    ruler = _ruler(catalogue, cases, judges, encoder, pretrained)
-    chooser = Chooser(studio, encoder, ruler.items, ruler.texts, settings)
-    jobs = [_Job(method, some, chooser.screened(method, some)) for method, some in asked]
+    metrics = _metrics(catalogue, cases, judges, scorer, pretrained)
+    chooser = Chooser(studio, scorer, metrics.items, metrics.texts, settings)
+    jobs = [_Job(method, some, chooser.screened(method, some)) for method, some in methods]
     studio.render(
         [request for job in jobs for requests in job.candidates for request in requests],
         progress=progress,
     )
-    per_case, pictures = _measured(jobs, chooser, ruler, progress)
+    per_case, pictures = _measured(jobs, chooser, metrics, progress)
     write_parquet(per_case, out / "per_case.parquet")
     _save_chosen(jobs, pictures, out / "chosen")
     summary = {
@@ -125,12 +124,12 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """The content of `<folder>/evaluation.json`, its methods in the order they were asked for."""
+    """Reads `<folder>/evaluation.json`, with its methods in the order of the settings."""
     summary: dict[str, Any] = json.loads((folder / "evaluation.json").read_text("utf-8"))
     order = summary["settings"]["methods"]
     for part in ("methods", "differences"):
-        told = summary[part]
-        summary[part] = {name: told[name] for name in order if name in told}
+        found = summary[part]
+        summary[part] = {name: found[name] for name in order if name in found}
     return summary
 
 
@@ -140,14 +139,16 @@ def _models(settings: EvaluationSettings) -> dict[str, str]:
 
 
 def _missing_methods(settings: EvaluationSettings) -> dict[str, str]:
-    """Methods that were asked for and cannot be done, with what they lack."""
+    """Methods in the settings that cannot be run -> what they lack."""
     if "stage1" in settings.methods and settings.stage1_model is None:
         return {"stage1": "give the model without its second stage as `stage1_model`"}
     return {}
 
 
-def _asked(settings: EvaluationSettings, cases: pl.DataFrame) -> list[tuple[Method, pl.DataFrame]]:
-    """Every method and every point of a curve, with the head of the cases that it answers."""
+def _methods_with_cases(
+    settings: EvaluationSettings, cases: pl.DataFrame
+) -> list[tuple[Method, pl.DataFrame]]:
+    """Every method and every point of a curve, with its cases."""
     missing = _missing_methods(settings)
     methods = [
         (METHODS[name], cases.head(settings.cases_of.get(name, settings.cases)))
@@ -162,34 +163,34 @@ def _asked(settings: EvaluationSettings, cases: pl.DataFrame) -> list[tuple[Meth
     return methods + points
 
 
-def _ruler(
+def _metrics(
     catalogue: Catalogue,
     cases: pl.DataFrame,
     judges: Judges,
-    encoder: Scorer,
+    scorer: Scorer,
     pretrained: Pretrained,
-) -> Ruler:
-    eyes: dict[str, Eye] = {"cis": encoder.encode_images, "jis": JudgeEye(judges)}
-    eyes |= pretrained.eyes
+) -> MetricSuite:
+    encoders: dict[str, Encoder] = {"cis": scorer.encode_images, "jis": JudgeEncoder(judges)}
+    encoders |= pretrained.encoders
     lists = ("retrieved_ids", "recent_ids", "random_ids", "noise_ids")
     parts = [cases["reference_id"], cases["truth_id"]]
     item_ids = pl.concat([*parts, *(cases[name].explode() for name in lists)]).to_list()
     references = cases["reference_id"].unique().sort().to_list()
-    words = catalogue.rows(references)["semantics"].to_list()
-    texts = dict(zip(references, encoder.encode_texts(words), strict=True))
-    items = ItemViews(catalogue, item_ids, eyes)
-    return Ruler(judges, eyes, pretrained.distances, items, "cis", texts)
+    semantics = catalogue.rows(references)["semantics"].to_list()
+    texts = dict(zip(references, scorer.encode_texts(semantics), strict=True))
+    items = ItemVectors(catalogue, item_ids, encoders)
+    return MetricSuite(judges, encoders, pretrained.distances, items, "cis", texts)
 
 
 def _measured(
-    jobs: Sequence[_Job], chooser: Chooser, ruler: Ruler, progress: Progress
+    jobs: Sequence[_Job], chooser: Chooser, metrics: MetricSuite, progress: Progress
 ) -> tuple[pl.DataFrame, dict[str, NDArray[np.uint8]]]:
-    """All values, and each method's pictures."""
+    """Returns all values (`PER_CASE_SCHEMA`) and each method's pictures."""
     frames: list[pl.DataFrame] = []
     pictures: dict[str, NDArray[np.uint8]] = {}
     for done, job in enumerate(jobs, start=1):
         chosen = chooser.choose(job.method, job.cases, job.candidates)
-        values = {**ruler.measure(chosen.images, job.cases), "rejected": chosen.rejected}
+        values = {**metrics.measure(chosen.images, job.cases), "rejected": chosen.rejected}
         pictures[job.method.name] = chosen.images
         frames += [
             pl.DataFrame(
@@ -208,7 +209,7 @@ def _measured(
 
 
 def _save_chosen(jobs: Sequence[_Job], pictures: Mapping[str, NDArray[np.uint8]], to: Path) -> None:
-    """The picture of each method and case, for pages that show them: one parquet a method."""
+    """Writes the pictures of each method for reports, one parquet per method."""
     for job in jobs:
         if job.method.name in METHODS:
             images = [_png(image) for image in pictures[job.method.name]]

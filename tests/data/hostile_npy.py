@@ -135,4 +135,4 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "persistent id": (lambda: pickled(b"\x80\x03X\x01\x00\x00\x00aQ."), "persistent"),
     "newer format": (lambda: b"\x93NUMPY\x03\x00" + bytes(64), "version"),
 }
-"""What it is -> the file's bytes, and what the refusal says of it."""
+"""Name -> the file's bytes, and a part of the refusal."""

@@ -17,7 +17,7 @@ POSTER = Aspect(2, 3)
     ("aspect", "size"),
     [(SQUARE, (64, 64)), (POSTER, (96, 64)), (Aspect(3, 2), (64, 96)), (Aspect(4, 4), (64, 64))],
 )
-def test_the_shorter_side_is_the_one_asked_for(aspect: Aspect, size: tuple[int, int]) -> None:
+def test_the_shorter_side_has_the_given_size(aspect: Aspect, size: tuple[int, int]) -> None:
     assert aspect.size(64) == size
 
 

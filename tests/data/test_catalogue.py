@@ -49,7 +49,7 @@ def test_codes_are_row_positions_and_minus_one_for_unknown_ids(shop: Shop) -> No
     assert codes.tolist() == [2, -1, 0, 2]
 
 
-def test_rows_come_in_the_order_asked_with_repeats(shop: Shop) -> None:
+def test_rows_come_in_the_given_order_with_repeats(shop: Shop) -> None:
     rows = load_catalogue(shop.write()).rows(["blue", "red", "blue"])
     assert rows["item_id"].to_list() == ["blue", "red", "blue"]
 
@@ -62,7 +62,7 @@ def test_unknown_ids_are_named(shop: Shop) -> None:
         catalogue.image_hashes(["x"])
 
 
-def test_images_are_rgb_in_the_order_asked(shop: Shop) -> None:
+def test_images_are_rgb_in_the_given_order(shop: Shop) -> None:
     pixels, problems = load_catalogue(shop.write()).images(["blue", "red"], size=16)
     assert problems == []
     assert pixels.shape == (2, 16, 16, 3)
@@ -180,7 +180,7 @@ def test_a_folder_or_an_impossible_name_is_a_missing_image(shop: Shop) -> None:
     assert [problem.kind for problem in problems] == ["image_missing"] * 3
 
 
-def test_one_problem_per_item_even_if_asked_twice(shop: Shop) -> None:
+def test_one_problem_per_item_even_if_requested_twice(shop: Shop) -> None:
     shop.add("odd", b"", image_uri="gone.png")
     _, problems = load_catalogue(shop.write()).images(["odd", "red", "odd"], size=4)
     assert len(problems) == 1

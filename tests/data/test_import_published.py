@@ -85,7 +85,7 @@ def test_sequences_keep_the_authors_split(stickers: Path, tmp_path: Path) -> Non
     assert (test["target_id"], test["user_id"], test["group_id"]) == ("2", "8", "4")
 
 
-def test_a_picture_that_cannot_be_used_is_told_and_left_out(stickers: Path, tmp_path: Path) -> None:
+def test_an_unusable_picture_is_reported_and_left_out(stickers: Path, tmp_path: Path) -> None:
     picture(stickers, 2).write_bytes(b"no picture")
     picture(stickers, 5).unlink()
     summary = import_published(stickers, tmp_path / "out")
@@ -171,7 +171,7 @@ def test_pictures_are_copied_where_links_cannot_be_made(
     assert catalogue.images(catalogue.item_ids)[1] == []
 
 
-def test_progress_is_told(stickers: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    import_published(stickers, tmp_path / "out", progress=lambda *r: told.append(r))
-    assert told == [("item images", 12, 12)]
+def test_progress_is_reported(stickers: Path, tmp_path: Path) -> None:
+    reports: list[tuple[str, int, int]] = []
+    import_published(stickers, tmp_path / "out", progress=lambda *r: reports.append(r))
+    assert reports == [("item images", 12, 12)]

@@ -56,7 +56,7 @@ def test_spaces_and_lines_in_the_texts_are_tidied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["nothing", "../prompts/sticker", "sticker.yaml", "", "a b"])
-def test_unknown_scenarios_are_told_with_the_known_ones(scenario: str) -> None:
+def test_unknown_scenarios_are_reported_with_the_known_ones(scenario: str) -> None:
     with pytest.raises(ConfigError, match=r"there is no scenario.*Choose one of: .*sticker"):
         load_prompt(scenario)
 
@@ -114,7 +114,7 @@ def test_stickers_are_square_and_have_no_text_before_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"history": "{semantics}:"}, r"history names unknown placeholders: semantics.*\{title\}"),
         ({"history": "{title"}, "history is not a template"),
@@ -126,6 +126,6 @@ def test_stickers_are_square_and_have_no_text_before_them() -> None:
         ({"taste": "a b"}, "taste"),
     ],
 )
-def test_a_wrong_piece_is_named(tmp_path: Path, changes: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_piece_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load_prompt("own", write(tmp_path, **changes))

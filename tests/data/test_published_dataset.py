@@ -1,4 +1,4 @@
-"""The published dataset layout is read as it was written, and faults are told with their place."""
+"""The published dataset layout is read as written, and faults are reported with their entry."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ FAULTS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_names_the_file_and_the_place(tmp_path: Path, fault: str) -> None:
-    name, spoil, told = FAULTS[fault]
+def test_a_fault_names_the_file_and_the_entry(tmp_path: Path, fault: str) -> None:
+    name, spoil, message = FAULTS[fault]
     folder = write_stickers(tmp_path) / "processed_seq"
     save(folder, name, spoil(np.load(folder / f"{name}.npy", allow_pickle=True)))
-    with pytest.raises(CatalogueError, match=told):
+    with pytest.raises(CatalogueError, match=message):
         read_published(tmp_path)
 
 
@@ -69,7 +69,7 @@ def test_another_folder_is_no_dataset(tmp_path: Path) -> None:
         read_published(tmp_path)
 
 
-def test_both_scenarios_in_one_folder_are_told(tmp_path: Path) -> None:
+def test_both_scenarios_in_one_folder_are_refused(tmp_path: Path) -> None:
     write_stickers(tmp_path)
     write_movies(tmp_path)
     with pytest.raises(CatalogueError, match="in one folder"):

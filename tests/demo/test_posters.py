@@ -86,9 +86,9 @@ def test_other_pictures_are_not_made_posters() -> None:
 
 def test_a_folder_has_a_poster_for_every_film(tmp_path: Path) -> None:
     films = read_movielens(write_csv(tmp_path / "ml")).films
-    told: list[tuple[int, int]] = []
-    assert make_posters(films, tmp_path / "made", on_film=lambda *n: told.append(n)) == 5
+    reports: list[tuple[int, int]] = []
+    assert make_posters(films, tmp_path / "made", on_film=lambda *n: reports.append(n)) == 5
     assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [
         f"{n}.png" for n in range(1, 6)
     ]
-    assert told[-1] == (5, 5)
+    assert reports[-1] == (5, 5)

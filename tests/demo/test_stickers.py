@@ -199,7 +199,7 @@ def packages(tmp_path: Path) -> Path:
         "groups": {"2": "component", "8": "symbols"},
         "subgroups": {"32": "skin-tone", "96": "geometric"},
     }
-    home = artwork._place(EMOJIBASE, tmp_path) / "package"
+    home = artwork._package_folder(EMOJIBASE, tmp_path) / "package"
     (home / "en").mkdir(parents=True)
     (home / "meta").mkdir()
     (home / "en" / "data.json").write_text(json.dumps(emoji))
@@ -216,7 +216,7 @@ def packages(tmp_path: Path) -> Path:
             icons = {"square": square}
         if package.style in ("fluent-flat", "fluent-hc", "noto", "openmoji", "twemoji"):
             icons["disc"] = {"body": '<circle cx="8" cy="8" r="5"/>'}
-        home = artwork._place(package, tmp_path) / "package"
+        home = artwork._package_folder(package, tmp_path) / "package"
         home.mkdir(parents=True)
         (home / "icons.json").write_text(json.dumps({"icons": icons, "width": 16, "height": 16}))
         if package.style in with_codes:
@@ -244,12 +244,12 @@ def test_building_twice_gives_the_same_rows(packages: Path) -> None:
 
 
 def test_a_missing_package_is_named(packages: Path) -> None:
-    (artwork._place(ARTWORK[0], packages) / "package" / "icons.json").unlink()
+    (artwork._package_folder(ARTWORK[0], packages) / "package" / "icons.json").unlink()
     with pytest.raises(CatalogueError, match=r"cannot read @iconify-json/emojione@1\.2\.3"):
         build(packages)
 
 
-def test_a_failing_npm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_npm_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CatalogueError, match=r"cannot fetch emojibase-data@17\.0\.0 with npm"):
         artwork.fetch([EMOJIBASE], tmp_path / "source")

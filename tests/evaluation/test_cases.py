@@ -1,4 +1,4 @@
-"""Held-out cases: who asks for what, and with which histories."""
+"""Held-out cases: pairs, users, references and histories."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_more_cases_begin_with_the_same_ones(cases: pl.DataFrame) -> None:
     assert held_out_cases(3, 7).equals(cases.select(CASE_SCHEMA.names()).head(3))
 
 
-def test_another_seed_asks_for_other_pairs(cases: pl.DataFrame) -> None:
+def test_another_seed_gives_other_pairs(cases: pl.DataFrame) -> None:
     assert set(held_out_cases(3, 8)["truth_id"]).isdisjoint(cases["truth_id"])
 
 

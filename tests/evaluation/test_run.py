@@ -1,4 +1,4 @@
-"""A whole evaluation with the bundled model, on two cases: drawn once, measured, told."""
+"""A whole evaluation with the bundled model, on two cases: drawn once and measured."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_method_is_measured_on_its_cases(result: Evaluation) -> None:
 
 
 @pytest.mark.slow
-def test_real_artwork_is_what_it_is(result: Evaluation) -> None:
+def test_real_artwork_equals_the_truth(result: Evaluation) -> None:
     assert value(result, "truth", "cis") == pytest.approx([1.0, 1.0], abs=1e-5)
     assert value(result, "truth", "ms_ssim") == pytest.approx([1.0, 1.0], abs=1e-5)
     assert value(result, "unchanged", "style_hit") == [0.0, 0.0]
@@ -72,13 +72,13 @@ def test_only_the_most_promising_candidates_are_rendered(result: Evaluation) -> 
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_named(result: Evaluation) -> None:
+def test_missing_methods_are_listed(result: Evaluation) -> None:
     assert "stage1" in result.summary["missing"]
     assert "stage1" not in result.summary["methods"]
 
 
 @pytest.mark.slow
-def test_a_second_run_draws_nothing_and_says_the_same(
+def test_a_second_run_draws_nothing_and_gives_the_same_summary(
     result: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -92,13 +92,13 @@ def test_a_second_run_draws_nothing_and_says_the_same(
 @pytest.mark.slow
 def test_differences_are_the_full_model_minus_the_other(result: Evaluation) -> None:
     full, none = (value(result, name, "hist_cis") for name in ("full", "no_history"))
-    told = result.summary["differences"]["no_history"]["hist_cis"]
-    assert told["mean"] == pytest.approx(sum(full) / 2 - sum(none) / 2, abs=1e-5)
-    assert told["cases"] == 2
+    interval = result.summary["differences"]["no_history"]["hist_cis"]
+    assert interval["mean"] == pytest.approx(sum(full) / 2 - sum(none) / 2, abs=1e-5)
+    assert interval["cases"] == 2
 
 
 @pytest.mark.slow
-def test_the_page_needs_nothing_else(result: Evaluation) -> None:
+def test_the_page_is_self_contained(result: Evaluation) -> None:
     page = write_report(result.folder, result.summary).read_text("utf-8")
     assert "full model" in page
     assert page.count("<img") >= 2 * (5 + 4)
@@ -120,7 +120,7 @@ def test_the_table_says_what_was_measured(result: Evaluation) -> None:
 
 
 @pytest.mark.slow
-def test_people_can_compare_and_be_counted(result: Evaluation, tmp_path: Path) -> None:
+def test_a_comparison_is_written_and_tallied(result: Evaluation, tmp_path: Path) -> None:
     written = write_comparison(result.folder, "full", "unchanged", seed=1)
     assert written.cases == 2
     page, key = written.page.read_text("utf-8"), json.loads(written.key.read_text("utf-8"))
@@ -130,8 +130,8 @@ def test_people_can_compare_and_be_counted(result: Evaluation, tmp_path: Path) -
     always_full = {n: "left" if p["left"] == "full" else "right" for n, p in key["pairs"].items()}
     answers = tmp_path / "answers.json"
     answers.write_text(json.dumps({"page_id": key["page_id"], "answers": always_full}))
-    told = tally_answers([answers], written.key)
-    assert (told.wins, told.losses, told.win_rate) == (2, 0, 1.0)
+    tally = tally_answers([answers], written.key)
+    assert (tally.wins, tally.losses, tally.win_rate) == (2, 0, 1.0)
 
 
 def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
     write_markdown(summary, readme)
     assert readme.read_text() == text
     readme.write_text("no marks")
-    with pytest.raises(ConfigError, match="no place"):
+    with pytest.raises(ConfigError, match="no marks"):
         write_markdown(summary, readme)
 
 
