@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords
 
 __all__ = ["SIDE", "made_night", "pictures"]
@@ -27,7 +27,7 @@ _METRICS = ("selection_score", "text_score", "history_score")
 
 def pictures(count: int) -> list[bytes]:
     """PNG files of bundled artwork; a comment in each makes them all different."""
-    drawn = [_small(image) for image in load_stickers()["image"].head(_ARTWORK)]
+    drawn = [_small(image) for image in load_world("bundled").artwork()["image"].head(_ARTWORK)]
     return [_commented(drawn[n % len(drawn)], str(n).encode()) for n in range(count)]
 
 

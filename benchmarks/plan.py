@@ -21,7 +21,7 @@ import polars as pl
 
 from benchmarks.result import Bar, Figure, Result, main, stopwatch
 from pigeon_rec.config import NightlyConfig, PlanConfig
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.nightly.plan.night import plan_night
 from pigeon_rec.nightly.plan.recommendations import recommend
 
@@ -107,7 +107,7 @@ def made_inputs(
         items: How many of the bundled stickers there are to choose from; all if left out.
     """
     random = np.random.default_rng(0)
-    every = load_stickers()["item_id"]
+    every = load_world("bundled").artwork()["item_id"]
     known = every if items is None else every.head(items)
     popularity = 1.0 / np.arange(1, len(known) + 1) ** 0.7
     names = pl.Series([f"u{user:06d}" for user in range(users)])

@@ -38,7 +38,7 @@ from benchmarks.made_assets import SIDE, made_night
 from benchmarks.ratios import fitted_three, reached
 from benchmarks.result import Bar, Curve, Figure, Result, machine, main, run, timed
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.demo.stickers import load_training_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.cases import CASE_SCHEMA
 from pigeon_rec.evaluation.tables import write_between
@@ -388,7 +388,7 @@ def test_the_best_previews_are_rendered_and_nothing_else(
 
 
 def test_cases_are_planned_as_a_night(tmp_path: Path) -> None:
-    stickers = load_training_stickers()["item_id"].to_list()
+    stickers = load_world("bundled").training_artwork()["item_id"].to_list()
     rows = [
         (f"u/{n}", "u", stickers[n : n + 5], stickers[n + 5], stickers[n + 6], "cat", "noto")
         for n in range(50)

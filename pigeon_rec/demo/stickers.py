@@ -12,7 +12,6 @@ from pigeon_rec.data.world import World, topics
 from pigeon_rec.demo.users import simulate_test_users
 
 __all__ = [
-    "STYLES",
     "STYLE_DESCRIPTIONS",
     "WORLD",
     "held_out_pairs",
@@ -33,7 +32,6 @@ STYLE_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
         "twemoji": "simple flat drawing in few colours",
     }
 )
-STYLES: tuple[str, ...] = tuple(STYLE_DESCRIPTIONS)
 
 _FILES = Path(__file__).parent / "bundled"
 WORLD = World(

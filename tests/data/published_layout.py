@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 
 __all__ = ["HISTORY", "save", "write_movies", "write_stickers"]
 
@@ -71,7 +71,7 @@ def write_movies(root: Path) -> Path:
 
 
 def _some_stickers() -> pl.DataFrame:
-    return load_stickers().filter(pl.col("style") == "noto").head(_ITEMS)
+    return load_world("bundled").artwork().filter(pl.col("style") == "noto").head(_ITEMS)
 
 
 def _write_pictures(folder: Path, stickers: pl.DataFrame, named: Any) -> list[str]:

@@ -9,7 +9,7 @@ import yaml
 
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.prompts import available_prompts, load_prompt
-from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, STYLES
+from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ConfigError
 
 WHOLE = {"task": "Draw.", "input": "Input:", "target": "{title}", "response": "Response:"}
@@ -36,8 +36,8 @@ def test_the_target_names_the_concept_and_its_category() -> None:
 def test_no_piece_of_an_instruction_names_a_style() -> None:
     prompt = load_prompt("sticker")
     text = f"{prompt.prefix} {prompt.target_template} {prompt.response}".lower()
-    assert not any(style in text for style in STYLES)
-    assert not any(words in text for words in STYLE_DESCRIPTIONS.values())
+    styles = load_world("bundled").style_descriptions
+    assert not any(word in text for word in (*styles, *styles.values()))
 
 
 def test_empty_semantics_give_way_to_the_title() -> None:

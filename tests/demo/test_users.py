@@ -11,7 +11,7 @@ import pytest
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.world import SimulatedUsers, topics
-from pigeon_rec.demo.stickers import STYLES, WORLD
+from pigeon_rec.demo.stickers import WORLD
 from pigeon_rec.demo.users import SimulationConfig, simulate, write_atomic
 from tests.demo.truth import user_truth
 
@@ -86,7 +86,7 @@ def test_choices_follow_the_preferred_style_but_for_the_noise(bundled: pl.DataFr
     clean = (single["style"] == single["preferred_style"]).mean()
     noise = single.select(pl.col("noise_rate").mean()).item()
     # A noisy choice hits the preferred style by chance in one of eight cases.
-    assert clean == pytest.approx(1 - noise * (1 - 1 / len(STYLES)), abs=0.01)
+    assert clean == pytest.approx(1 - noise * (1 - 1 / len(WORLD.style_descriptions)), abs=0.01)
 
 
 def test_some_users_have_a_second_style(bundled: pl.DataFrame) -> None:
@@ -105,7 +105,7 @@ def test_some_users_have_a_second_style(bundled: pl.DataFrame) -> None:
 
 def test_styles_are_preferred_about_equally() -> None:
     counts = user_truth()["preferred_style"].value_counts()["count"]
-    assert len(counts) == len(STYLES)
+    assert len(counts) == len(WORLD.style_descriptions)
     assert counts.is_between(200, 300).all()
 
 

@@ -14,7 +14,6 @@ from pigeon_rec.evaluation.judges import JUDGES_PATH, Judge, Judges, held_out_ac
 from pigeon_rec.evaluation.train_judges import fit_judge, judge_stickers, validation_rows
 from pigeon_rec.training.artwork import TrainingArtwork
 
-
 WORLD = load_world("bundled")
 
 

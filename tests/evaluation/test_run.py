@@ -9,12 +9,10 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.compare import tally_answers, write_comparison
 from pigeon_rec.evaluation.report import write_report
 from pigeon_rec.evaluation.run import PER_CASE_SCHEMA, Evaluation, EvaluationSettings, evaluate
-from pigeon_rec.evaluation.settings import load_settings
-from pigeon_rec.evaluation.tables import BEGIN, END, markdown_table, write_markdown
+from pigeon_rec.evaluation.tables import markdown_table
 
 SETTINGS = EvaluationSettings(
     cases=2,
@@ -132,46 +130,3 @@ def test_a_comparison_is_written_and_tallied(result: Evaluation, tmp_path: Path)
     answers.write_text(json.dumps({"page_id": key["page_id"], "answers": always_full}))
     tally = tally_answers([answers], written.key)
     assert (tally.wins, tally.losses, tally.win_rate) == (2, 0, 1.0)
-
-
-def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
-    summary = {
-        "model_version": "m-1",
-        "settings": {"confidence": 0.95},
-        "judges": {"pictures": 1178, "style": 0.9, "concept": 0.8},
-        "missing": {},
-        "methods": {
-            "full": {
-                "label": "full model",
-                "cases": 4,
-                "metrics": {"style_hit": {"mean": 0.5, "low": 0.25, "high": 0.75, "cases": 4}},
-            }
-        },
-    }
-    readme = tmp_path / "README.md"
-    readme.write_text(f"between `{BEGIN}` and\n`{END}`\n{BEGIN}\nold\n{END}\nafter\n")
-    write_markdown(summary, readme)
-    text = readme.read_text()
-    assert "| full model | 4 | 50.0 (25.0–75.0) |" in text
-    assert "old" not in text
-    assert text.startswith(f"between `{BEGIN}` and\n`{END}`\n{BEGIN}\nModel")
-    assert text.endswith("\nafter\n")
-    write_markdown(summary, readme)
-    assert readme.read_text() == text
-    readme.write_text("no marks")
-    with pytest.raises(ConfigError, match="no marks"):
-        write_markdown(summary, readme)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"methods": ("nothing",)}, "there is no nothing"),
-        ({"curves": ("nothing",)}, "there is no nothing"),
-        ({"cases": 0}, "greater than or equal to 1"),
-        ({"colour": "red"}, "Extra inputs"),
-    ],
-)
-def test_bad_settings_stop_before_any_work(given: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_settings(None, given)
