@@ -1,4 +1,4 @@
-"""The mark of made posters, the drawn stand-ins for film posters that cannot be shipped."""
+"""Recognises made posters: drawn substitutes for film posters, which cannot be shipped."""
 
 from __future__ import annotations
 

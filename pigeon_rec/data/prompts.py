@@ -40,7 +40,7 @@ class PromptTemplate:
         target_tokens: Longest target text, in tokens; `None` for the model's own limit.
         history_tokens: Longest text before a history picture, in tokens; `None` likewise.
         aspect: Aspect ratio of the pictures.
-        picture: Word for one picture in texts for people, such as `sticker`.
+        picture: Word for one picture in reports, such as `sticker`.
         taste: Catalogue column that the gallery shows as a user's taste.
     """
 

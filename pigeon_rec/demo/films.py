@@ -21,8 +21,8 @@ __all__ = ["bundled_movielens", "make_demo"]
 
 _HEADER = """\
 # A night over the demo movie set: RecBole's ml-100k with made posters.
-# The bundled model has seen stickers only, so what it draws of posters is poor, and its scorer
-# cannot tell whether a poster shows its film: `min_text_score: -1` refuses nothing for that.
+# The bundled model has seen stickers only, so its posters are poor, and its scorer cannot compare
+# a poster with its text: `min_text_score: -1` accepts every text score.
 """
 
 

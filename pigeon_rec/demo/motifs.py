@@ -70,7 +70,7 @@ def confetti(
 def blinds(
     draw: ImageDraw.ImageDraw, w: int, h: int, random: Random, main: Colour, second: Colour
 ) -> None:
-    """Light through blinds, and somebody's outline."""
+    """Light through blinds behind a silhouette."""
     slats, slope = int(random.integers(8, 14)), h * random.uniform(-0.12, 0.12)
     for slat in range(slats):
         y, thick = h * slat / slats, h * 0.45 / slats

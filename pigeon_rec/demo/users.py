@@ -203,7 +203,7 @@ def _style_preference(
 
 
 def _favourite_topics(stickers: _Stickers, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    # Favourites lie mostly in two groups, so that a taste is recognisable.
+    # Favourites are mostly from two groups, so that a taste is recognisable.
     groups = np.unique(stickers.group_of_topic)
     factors = np.asarray([_GROUP_FACTORS[group] for group in groups])
     liked = rng.choice(groups, size=min(2, len(groups)), replace=False, p=factors / factors.sum())
@@ -218,7 +218,7 @@ def _times(count: int, config: SimulationConfig, rng: np.random.Generator) -> np
 
 
 def _draw(weights: Weights, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draws without replacement, in proportion: the first arrivals of a race of exponentials."""
+    """Weighted sampling without replacement (exponential races)."""
     count = min(count, int(np.count_nonzero(weights)))
     with np.errstate(divide="ignore"):
         arrivals = rng.exponential(size=len(weights)) / weights

@@ -1,4 +1,4 @@
-"""Files that mean harm, one for each way of it; written by hand, as no library writes them."""
+"""Hostile `.npy` files, one per attack; written by hand, since no library writes them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Writes the published dataset layout at a small scale: real stickers, numpy's own files.
 
-The names and forms are those of the released datasets; what stands in them is made from the bundled
+The names and forms are those of the released datasets; their content is made from the bundled
 stickers. The same pictures serve as "posters" of the movie layout.
 """
 

@@ -1,4 +1,4 @@
-"""The catalogue's schema, and pictures that cannot be trusted."""
+"""The catalogue's schema, and untrusted pictures."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_missing_image_is_a_problem_that_names_item_and_path(shop: Shop) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
-def test_bytes_that_are_no_image_are_a_problem(shop: Shop, content: bytes) -> None:
+def test_malformed_images_are_a_problem(shop: Shop, content: bytes) -> None:
     shop.add("odd", content)
     assert only_problem(shop).kind == "image_corrupt"
 

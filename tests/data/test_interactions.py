@@ -1,4 +1,4 @@
-"""Atomic files and parquet, whole and broken."""
+"""Atomic files and parquet, valid and malformed."""
 
 from __future__ import annotations
 

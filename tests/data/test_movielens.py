@@ -81,7 +81,7 @@ def test_the_data_set_of_recbole_is_read_whole() -> None:
         ({"ratings": "userId,movieId\n"}, InteractionError, "no column rating"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_csv_files_is_named(
+def test_faults_of_csv_files_are_named(
     tmp_path: Path, changes: dict[str, str], error: type[PigeonError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -97,7 +97,7 @@ def test_what_is_wrong_with_csv_files_is_named(
         ({"inter": INTER.replace("timestamp", "time")}, InteractionError, "no column timestamp"),
     ],
 )
-def test_what_is_wrong_with_atomic_files_is_named(
+def test_faults_of_atomic_files_are_named(
     tmp_path: Path, changes: dict[str, str], error: type[PigeonError], message: str
 ) -> None:
     with pytest.raises(error, match=message):

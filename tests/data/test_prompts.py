@@ -40,7 +40,7 @@ def test_no_piece_of_an_instruction_names_a_style() -> None:
     assert not any(word in text for word in (*styles, *styles.values()))
 
 
-def test_empty_semantics_give_way_to_the_title() -> None:
+def test_the_title_replaces_empty_semantics() -> None:
     prompt = load_prompt("sticker")
     assert prompt.target("kite", "", "toys") == prompt.target("other", "kite", "toys")
 
@@ -89,7 +89,7 @@ def test_a_lone_brace_is_refused(tmp_path: Path) -> None:
         load_prompt("own", write(tmp_path, target="{title"))
 
 
-def test_the_movie_scenario_tells_titles_genres_and_semantics() -> None:
+def test_the_movie_scenario_has_titles_genres_and_semantics() -> None:
     prompt = load_prompt("movie")
     assert prompt.history("Toy Story (1995)") == "Toy Story (1995):"
     text = prompt.target("Heat (1995)", "a heist, and the man behind it", "Crime", "Crime, Drama")
@@ -102,7 +102,7 @@ def test_genres_may_be_separated_by_bars() -> None:
     assert prompt.target("t", "s", "", "Crime|Drama") == prompt.target("t", "s", "", "Crime, Drama")
 
 
-def test_missing_genres_give_way_to_the_category() -> None:
+def test_the_category_replaces_missing_genres() -> None:
     prompt = load_prompt("movie")
     assert prompt.target("t", "s", "Film-Noir") == prompt.target("t", "s", "", "Film Noir")
 
@@ -126,6 +126,6 @@ def test_stickers_are_square_and_have_no_text_before_them() -> None:
         ({"taste": "a b"}, "taste"),
     ],
 )
-def test_a_wrong_piece_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_prompt("own", write(tmp_path, **changes))

@@ -1,4 +1,4 @@
-"""Made posters: 2:3, the same for the same film, different otherwise, and never unmarked."""
+"""Made posters: 2:3, deterministic, different for each film, and always marked."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_training_stickers_hold_no_held_out_pair(bundled: pl.DataFrame) -> None:
     assert not training["held_out"].any()
 
 
-def test_no_held_out_picture_stands_under_another_name(bundled: pl.DataFrame) -> None:
+def test_no_held_out_picture_has_a_second_name(bundled: pl.DataFrame) -> None:
     hidden = set(bundled.filter("held_out")["image_sha256"])
     assert hidden.isdisjoint(WORLD.training_artwork()["image_sha256"])
 

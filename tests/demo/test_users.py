@@ -1,4 +1,4 @@
-"""The simulated users: reproducible, within their documented ranges, true to their truth."""
+"""The simulated users: reproducible, in the documented ranges, true to their preferences."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_held_out_stickers_are_never_chosen(bundled: pl.DataFrame) -> None:
     assert WORLD.held_out_pairs().isdisjoint(bundled.select("style", "concept").iter_rows())
 
 
-def test_users_and_their_interactions_are_as_many_as_said(bundled: pl.DataFrame) -> None:
+def test_the_numbers_of_users_and_interactions_are_as_documented(bundled: pl.DataFrame) -> None:
     per_user = bundled.group_by("user_id").agg(pl.len(), pl.col("item_id").n_unique())
     assert per_user.height >= 2000
     assert per_user["len"].is_between(15, 60).all()
