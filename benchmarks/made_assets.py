@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords
 
 __all__ = ["SIDE", "made_images", "made_night"]
@@ -27,7 +27,7 @@ _METRICS = ("selection_score", "text_score", "history_score")
 
 def made_images(count: int) -> list[bytes]:
     """PNG files of bundled artwork, made distinct by a comment in each."""
-    artwork = [_small(image) for image in load_stickers()["image"].head(_ARTWORK)]
+    artwork = [_small(image) for image in load_world("bundled").artwork()["image"].head(_ARTWORK)]
     return [_commented(artwork[n % len(artwork)], str(n).encode()) for n in range(count)]
 
 

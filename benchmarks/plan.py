@@ -22,7 +22,7 @@ import polars as pl
 from benchmarks.result import Bar, Figure, Result, stopwatch
 from benchmarks.runner import main
 from pigeon_rec.config import NightlyConfig, PlanConfig
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.nightly.plan.night import plan_night
 from pigeon_rec.nightly.plan.recommendations import recommend
 
@@ -108,8 +108,8 @@ def made_inputs(
         items: Number of bundled stickers to choose from; all by default.
     """
     random = np.random.default_rng(0)
-    stickers = load_stickers()["item_id"]
-    known = stickers if items is None else stickers.head(items)
+    every = load_world("bundled").artwork()["item_id"]
+    known = every if items is None else every.head(items)
     popularity = 1.0 / np.arange(1, len(known) + 1) ** 0.7
     names = pl.Series([f"u{user:06d}" for user in range(users)])
 

@@ -1,4 +1,4 @@
-"""`pigeon-rec evaluate ...`: measure a model, its judges, and what people prefer."""
+"""`pigeon-rec evaluate ...`: evaluate a model, the judges and a scorer; compare methods blindly."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ __all__ = ["app"]
 
 app = typer.Typer(
     invoke_without_command=True,
-    help="Measure a model on held-out pairs of test users; without a subcommand, do it.",
+    help="Evaluate a model on held-out pairs of test users, or (subcommands) judges and scorer.",
 )
 
 _OUT = Path("var/evaluation")
 
 Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder of pictures and results; resumed.")
+    Path,
+    typer.Option(
+        "--out", metavar="DIR", help="Folder of pictures and results; an existing one is resumed."
+    ),
 ]
 Settings = Annotated[
     Path | None,
     typer.Option("--settings", metavar="FILE", help="YAML file of evaluation settings."),
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", metavar="NAME|DIR", help="Model, instead of the settings'.")
+    str | None,
+    typer.Option("--model", metavar="NAME|DIR", help="Model to evaluate (replaces the setting)."),
 ]
 Stage1 = Annotated[
     str | None,
     typer.Option("--stage1-model", metavar="NAME|DIR", help="The model without its second stage."),
 ]
-Cases = Annotated[int | None, typer.Option("--cases", min=1, help="Held-out cases.")]
+Cases = Annotated[int | None, typer.Option("--cases", min=1, help="Number of held-out cases.")]
 Methods = Annotated[
-    str | None, typer.Option("--methods", metavar="A,B", help="Only these methods.")
+    str | None, typer.Option("--methods", metavar="A,B", help="Methods to evaluate (default: all).")
 ]
-Curves = Annotated[
-    str | None, typer.Option("--curves", metavar="A,B|all", help="Also draw these curves.")
-]
+Curves = Annotated[str | None, typer.Option("--curves", metavar="A,B|all", help="Curves to add.")]
 CurveCases = Annotated[
     int | None, typer.Option("--curve-cases", min=1, help="Cases of each point of a curve.")
 ]
@@ -49,7 +51,7 @@ ReadmeTable = Annotated[
     typer.Option(
         "--readme-table",
         metavar="FILE",
-        help="Write the table in Markdown: a new file, or between the marks of one.",
+        help="Write the table in Markdown to a new file, or between the marks of an existing one.",
     ),
 ]
 
@@ -70,7 +72,7 @@ def evaluate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw, measure and report; a run that was stopped goes on where it was."""
+    """Draw, measure and report; a stopped run is resumed."""
     if context.invoked_subcommand is not None:
         return
     from pigeon_rec.evaluation.methods import CURVES
@@ -86,7 +88,7 @@ def evaluate(
         "threads": threads,
     }
     chosen = load_settings(settings, {k: v for k, v in given.items() if v is not None})
-    # What draws takes seconds to import: bad settings are told before that.
+    # Drawing takes seconds to import, so settings are checked first.
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.evaluation.report import write_report
     from pigeon_rec.evaluation.run import evaluate as run
@@ -105,71 +107,73 @@ def evaluate(
 
 @app.command()
 def judges(as_json: AsJson = False) -> None:
-    """Say what the judges are worth: their answers on all real held-out artwork."""
+    """Measure the accuracy of the judges on all real held-out artwork."""
     from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
 
-    _tell("judges", held_out_accuracy(Judges.load()).as_dict(), as_json=as_json)
+    _show("judges", held_out_accuracy(Judges.load()).as_dict(), as_json=as_json)
 
 
 @app.command()
 def scorer(
     model: Annotated[
-        str, typer.Option("--model", metavar="NAME|DIR", help="Model that the scorer belongs to.")
+        str, typer.Option("--model", metavar="NAME|DIR", help="Model of the scorer.")
     ] = "sticker-64",
     as_json: AsJson = False,
 ) -> None:
-    """Say what a scorer is worth: what it knows of all real held-out artwork."""
+    """Measure the accuracy of a scorer on all real held-out artwork."""
     from pigeon_rec.evaluation.scorer_accuracy import accuracy_of_model
 
-    _tell("scorer", accuracy_of_model(model).as_dict(), as_json=as_json)
+    _show("scorer", accuracy_of_model(model).as_dict(), as_json=as_json)
 
 
 @app.command("train-judges")
 def train_judges(
-    destination: Annotated[Path, typer.Argument(help="Folder of the finished judges.")],
+    destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
     as_json: AsJson = False,
 ) -> None:
-    """Fit both judges on artwork that is not held out; about two minutes."""
+    """Fit both judges on artwork that is not held out (about two minutes)."""
     from pigeon_rec.evaluation.train_judges import train_judges as train
 
-    told = {"path": str(destination), "right_on_set_aside": train(destination)}
-    _tell("train-judges", told, as_json=as_json)
+    facts = {"path": str(destination), "validation_accuracy": train(destination)}
+    _show("train-judges", facts, as_json=as_json)
 
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="Name of a method.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Name of another.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="First method.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Second method.")],
     out: Out = _OUT,
-    cases: Annotated[int, typer.Option("--cases", min=1, help="Most cases on the page.")] = 60,
-    seed: Annotated[int, typer.Option("--seed", help="Of order and sides.")] = 0,
+    cases: Annotated[int, typer.Option("--cases", min=1, help="Maximum number of cases.")] = 60,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the cases, their order and the sides.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write a page on which people choose between two methods without knowing which is which."""
+    """Write a page on which people compare two methods blindly."""
     from pigeon_rec.evaluation.compare import write_comparison
 
     written = write_comparison(out, first, second, count=cases, seed=seed)
     facts = {"page": str(written.page), "key": str(written.key), "cases": written.cases}
-    _tell("compare", facts, as_json=as_json)
+    _show("compare", facts, as_json=as_json)
 
 
 @app.command()
 def tally(
-    answers: Annotated[list[Path], typer.Argument(help="JSON files that the page downloaded.")],
+    answers: Annotated[list[Path], typer.Argument(help="JSON files downloaded from the page.")],
     key: Annotated[Path, typer.Option("--key", help="Key file written with the page.")],
     as_json: AsJson = False,
 ) -> None:
-    """Sum up the answers: the first method's win rate, with its interval."""
+    """Count the answers: win rate of the first method, with its interval."""
     from pigeon_rec.evaluation.compare import tally_answers
 
-    _tell("tally", tally_answers(answers, key).as_dict(), as_json=as_json)
+    _show("tally", tally_answers(answers, key).as_dict(), as_json=as_json)
 
 
 def _names(given: str | None) -> tuple[str, ...] | None:
     return None if given is None else tuple(name.strip() for name in given.split(","))
 
 
-def _tell(title: str, facts: dict[str, Any], *, as_json: bool) -> None:
+def _show(title: str, facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:

@@ -1,4 +1,4 @@
-"""`pigeon-rec import ...`: catalogues and interactions of other layouts, made into ours."""
+"""`pigeon-rec import ...`: converts other data layouts into a catalogue and interactions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Catalogues and interactions of other layouts, made into ours.",
+    help="Convert other data layouts into a catalogue and interactions.",
 )
 
 Folder = Annotated[
@@ -29,7 +29,7 @@ Out = Annotated[
 ]
 Images = Annotated[
     Path | None,
-    typer.Option("--images", metavar="DIR", help="Folder of the pictures, if not beside DIR."),
+    typer.Option("--images", metavar="DIR", help="Folder of the pictures (default: beside DIR)."),
 ]
 _SHOWN = 5
 

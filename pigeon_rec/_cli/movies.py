@@ -1,4 +1,4 @@
-"""`pigeon-rec import movielens|made-posters|demo-movies`: films with posters as a catalogue."""
+"""`pigeon-rec import movielens|made-posters|demo-movies`: films with posters."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ Source = Annotated[
         help="movies.csv, ratings.csv and links.csv of MovieLens, or RecBole's .item and .inter.",
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 Posters = Annotated[
-    Path, typer.Option("--posters", metavar="DIR", help="Folder of poster files, one a film.")
+    Path, typer.Option("--posters", metavar="DIR", help="Folder of poster files, one per film.")
 ]
 Names = Annotated[
     str,
-    typer.Option("--names", metavar="ID", help="What the files are named by: item, imdb or tmdb."),
+    typer.Option("--names", metavar="ID", help="Id in the file names: item, imdb or tmdb."),
 ]
 MinRating = Annotated[
-    float, typer.Option("--min-rating", help="Ratings from here on say that a film was liked.")
+    float, typer.Option("--min-rating", help="Lowest rating that counts as an interaction.")
 ]
 Semantics = Annotated[
     Path | None,
     typer.Option(
         "--semantics",
         metavar="FILE",
-        help="Parquet of item_id and semantics: what films are about.",
+        help="Parquet file with columns item_id and semantics (what a film is about).",
     ),
 ]
 Films = Annotated[
-    int | None, typer.Option("--films", min=1, help="Only so many films, those rated most often.")
+    int | None,
+    typer.Option("--films", min=1, help="Number of films, those rated most often (default: all)."),
 ]
 
 
@@ -83,7 +84,7 @@ def movielens(
 
 
 def made_posters(source: Source, out: Out, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Draw made posters, plain pictures from title, genres and year, for films without any."""
+    """Draw made posters (simple pictures from title, genres and year) for films."""
     from pigeon_rec.data.movielens import read_movielens
     from pigeon_rec.demo.posters import make_posters
 
@@ -108,7 +109,7 @@ def demo_movies(
 
 
 def _summary(imported: MovieImport) -> dict[str, Any]:
-    """All counts, how many films have which problem, and the first few of them."""
+    """All counts, the number of films by problem, and the first few of them."""
     problems = imported.problems
     summary = {
         field.name: getattr(imported, field.name)

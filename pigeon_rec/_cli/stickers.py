@@ -1,4 +1,4 @@
-"""`pigeon-rec stickers`: what the bundled catalogue holds."""
+"""`pigeon-rec stickers`: lists the bundled stickers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["stickers"]
 Unpack = Annotated[
     Path | None,
     typer.Option(
-        "--unpack", metavar="DIR", help="Also write every picture, to DIR/<style>/<concept>.webp."
+        "--unpack", metavar="DIR", help="Write every picture to DIR/<style>/<concept>.webp."
     ),
 ]
 
@@ -24,13 +24,14 @@ def stickers(unpack: Unpack = None, as_json: AsJson = False) -> None:
     """List the styles of the bundled stickers, with their counts."""
     import polars as pl
 
-    from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, load_stickers
+    from pigeon_rec.data.world import load_world
 
-    catalogue = load_stickers()
+    world = load_world("bundled")
+    catalogue = world.artwork()
     counted = catalogue.group_by("style", maintain_order=True).agg(
         pl.len().alias("stickers"), pl.col("held_out").sum()
     )
-    rows = [(*row, STYLE_DESCRIPTIONS.get(row[0], "")) for row in counted.iter_rows()]
+    rows = [(*row, world.style_descriptions.get(row[0], "")) for row in counted.iter_rows()]
     columns = [*counted.columns, "description"]
     if unpack is not None:
         for item_id, image in catalogue.select("item_id", "image").iter_rows():

@@ -1,1 +1,1 @@
-"""Catalogues, interactions, sequences, instruction templates and the bundled stickers."""
+"""Catalogues, interactions, sequences, instruction templates, importers and bundled worlds."""

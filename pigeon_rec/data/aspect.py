@@ -1,8 +1,7 @@
-"""Proportions of a scenario's pictures, and the way between them and a model's squares.
+"""Aspect ratio of a scenario's pictures, and how they are fitted into a model's squares.
 
-The visual tokenizer sees squares only (224x224 in the published model). A picture of other
-proportions is stretched into the square when it is read and back when it has been drawn, so that
-what is round in the picture is round again where it is shown.
+The visual tokenizer reads squares only (224x224 in the published model). A picture of another
+aspect ratio is stretched into the square when it is read, and back after it has been drawn.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ __all__ = ["SQUARE", "Aspect"]
 
 @dataclass(frozen=True)
 class Aspect:
-    """Width to height in whole numbers; 2 to 3 for film posters.
+    """Aspect ratio in whole numbers; 2:3 for film posters.
 
     Raises:
-        ValueError: A side is not between 1 and 100, or one is over four times the other.
+        ValueError: A side is not between 1 and 100, or more than four times the other.
     """
 
     width: int = 1
@@ -32,7 +31,7 @@ class Aspect:
         sides = (self.width, self.height)
         if min(sides) < 1 or max(sides) > 100 or max(sides) > 4 * min(sides):
             raise ValueError(
-                f"proportions {self} need sides from 1 to 100, none over four times the other"
+                f"aspect ratio {self} needs sides from 1 to 100, none over four times the other"
             )
 
     def __str__(self) -> str:
@@ -43,7 +42,7 @@ class Aspect:
         """Reads `width:height`, for example `2:3`.
 
         Raises:
-            ValueError: The text is none, or its numbers are out of range.
+            ValueError: The text has another form, or its numbers are out of range.
         """
         found = re.fullmatch(r"(\d{1,3}):(\d{1,3})", text)
         if found is None:
@@ -52,11 +51,11 @@ class Aspect:
 
     @property
     def is_square(self) -> bool:
-        """Whether nothing has to be stretched."""
+        """Whether width and height are equal."""
         return self.width == self.height
 
     def size(self, side: int) -> tuple[int, int]:
-        """Height and width in pixels whose shorter one is `side`: no drawn pixel is lost."""
+        """Height and width in pixels; the shorter one is `side`, so that no drawn pixel is lost."""
         short = min(self.width, self.height)
         return round(side * self.height / short), round(side * self.width / short)
 

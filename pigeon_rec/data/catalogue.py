@@ -1,8 +1,8 @@
-"""Catalogues: what can be recommended, in words and pictures (`items.parquet`).
+"""Item catalogues: texts and pictures of what can be recommended (`items.parquet`).
 
-Pictures come from outside and are not trusted: limits on bytes and pixels hold before anything is
-decoded, paths stay inside the catalogue's folder, and contents must match their hash. A picture
-that fails is told as a `Problem` and shown as a blank one; it never ends a run.
+Pictures are untrusted: limits on bytes and pixels are checked before decoding, paths must stay
+inside the catalogue's folder, and contents must match their hash. An unusable picture is reported
+as a `Problem` and read as a blank one; it never stops a run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import polars as pl
 
 from pigeon_rec.data._images import BrokenImage, decode, read_image
 from pigeon_rec.data.aspect import SQUARE, Aspect
-from pigeon_rec.demo.stickers import STICKERS_PATH
+from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import CatalogueError
 
 __all__ = ["OPTIONAL_COLUMNS", "REQUIRED_COLUMNS", "Catalogue", "Problem", "load_catalogue"]
@@ -29,13 +29,13 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Problem:
-    """One bad item, as data.
+    """One bad item.
 
     Attributes:
         kind: Stable code, for example `image_missing` or `unknown_item`.
-        subject: The id at fault.
+        subject: Id of the item.
         location: File and row, or the path of the picture.
-        message: One sentence for people.
+        message: The reason, as one sentence.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Catalogue:
         items: Columns `REQUIRED_COLUMNS`, those of `OPTIONAL_COLUMNS` that the file has, and
             `image` (encoded bytes) and `held_out` where the file carries them.
         root: Folder that relative `image_uri` start from; `None` if all bytes are in `items`.
-        aspect: Proportions that its pictures are shown in.
+        aspect: Aspect ratio that its pictures are shown in.
     """
 
     def __init__(self, items: pl.DataFrame, root: Path | None, aspect: Aspect = SQUARE) -> None:
@@ -65,16 +65,16 @@ class Catalogue:
 
     @property
     def item_ids(self) -> list[str]:
-        """All ids, in the order of `items`."""
+        """Ids in the order of `items`."""
         return list(self._codes)
 
     def code_of(self, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Row positions int64 `[n]` in `items`; -1 for an unknown id."""
+        """Returns row positions in `items`, int64 `[n]`; -1 for an unknown id."""
         codes = (self._codes.get(item_id, -1) for item_id in item_ids)
         return np.fromiter(codes, dtype=np.int64, count=len(item_ids))
 
     def rows(self, item_ids: Sequence[str]) -> pl.DataFrame:
-        """The rows of `items` in the order asked, repeats included.
+        """Returns the rows of `items` in the given order, repeats included.
 
         Raises:
             CatalogueError: An id is unknown; the message names the first few.
@@ -90,40 +90,40 @@ class Catalogue:
     def images(
         self, item_ids: Sequence[str], size: int | tuple[int, int] = 64
     ) -> tuple[npt.NDArray[np.uint8], list[Problem]]:
-        """Decodes pictures, fitted into one size.
+        """Decodes pictures and fits them into one size.
 
-        Square pictures' catalogues keep the proportions of a picture that is none. Where `aspect`
-        is another, the whole picture is stretched into the size, as the published model does.
+        If `aspect` is square, pictures keep their proportions. Otherwise they are stretched to
+        fill the size, as in the published model.
 
         Args:
             item_ids: Known ids, repeats allowed.
-            size: Height and width in pixels; one number for a square, which a model sees.
+            size: Height and width in pixels; one number for a square, as models read them.
 
         Returns:
-            RGB on white, uint8 `[n, height, width, 3]`, all white where a picture cannot be used,
-            and one `Problem` for each id whose picture cannot.
+            RGB on white, uint8 `[n, height, width, 3]`, all white for an unusable picture, and one
+            `Problem` for each id with an unusable picture.
 
         Raises:
             CatalogueError: An id is unknown.
         """
-        wanted = self.rows(item_ids)
-        data = wanted["image"] if "image" in wanted.columns else [None] * len(wanted)
+        rows = self.rows(item_ids)
+        data = rows["image"] if "image" in rows.columns else [None] * len(rows)
         height, width = (size, size) if isinstance(size, int) else size
         stretch = not self.aspect.is_square
-        pixels = np.full((len(wanted), height, width, 3), 255, dtype=np.uint8)
+        pixels = np.full((len(rows), height, width, 3), 255, dtype=np.uint8)
         problems: dict[str, Problem] = {}
-        facts = wanted.select("item_id", "image_uri", "image_sha256").iter_rows()
-        for place, (content, (item_id, uri, sha256)) in enumerate(zip(data, facts, strict=True)):
+        facts = rows.select("item_id", "image_uri", "image_sha256").iter_rows()
+        for row, (content, (item_id, uri, sha256)) in enumerate(zip(data, facts, strict=True)):
             try:
                 encoded = read_image(content, uri, sha256, self.root)
-                pixels[place] = decode(encoded, (height, width), stretch=stretch)
+                pixels[row] = decode(encoded, (height, width), stretch=stretch)
             except BrokenImage as broken:
                 location = f"image_uri {uri!r}" + (f" in {self.root}" if self.root else "")
                 problems[item_id] = Problem(broken.kind, item_id, location, str(broken))
         return pixels, list(problems.values())
 
     def image_hashes(self, item_ids: Sequence[str]) -> list[str]:
-        """SHA-256 of the encoded pictures, in hexadecimal, in the order asked.
+        """Returns the SHA-256 of each encoded picture, in hexadecimal.
 
         Raises:
             CatalogueError: An id is unknown.
@@ -137,14 +137,14 @@ def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
 
     Args:
         source: `bundled` for the stickers of this package, or the path of an `items.parquet`.
-        aspect: Proportions of its pictures, which its scenario tells (`PromptTemplate.aspect`).
+        aspect: Aspect ratio of its pictures, from the scenario (`PromptTemplate.aspect`).
 
     Raises:
-        CatalogueError: The file cannot be read, lacks a column, has one of another type, or has
-            an id, hash or picture path that is null, repeated or malformed.
+        CatalogueError: The file cannot be read, a column is missing or has another type, or an
+            id, hash or picture path is null, repeated or malformed.
     """
-    bundled = source == "bundled"
-    path = STICKERS_PATH if bundled else Path(source)
+    bundled = source in WORLDS
+    path = load_world(str(source)).catalogue if bundled else Path(source)
     try:
         items = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:

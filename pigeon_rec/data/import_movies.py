@@ -1,8 +1,7 @@
-"""Films with posters as a catalogue: MovieLens and a folder of pictures become what a night reads.
+"""Imports films: MovieLens and a folder of posters become a catalogue and interactions.
 
-Writes `items.parquet`, `interactions.parquet` and the posters themselves into one folder. A film
-without a usable poster is left out and told, as are the interactions with it: a night can only
-personalise what it can see.
+Writes `items.parquet`, `interactions.parquet` and the posters into one folder. A film without a
+usable poster is left out with its interactions, and reported.
 """
 
 from __future__ import annotations
@@ -15,16 +14,17 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from pigeon_rec.data._images import MAX_BYTES, BrokenImage, decode, read_file
+from pigeon_rec.data._images import BrokenImage, decode, read_file
 from pigeon_rec.data.catalogue import Problem
+from pigeon_rec.data.made_posters import MADE, is_made
 from pigeon_rec.data.movielens import MovieLens
-from pigeon_rec.demo.posters import MADE, is_made
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
+from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["MovieImport", "PosterNames", "import_movies", "poster_names", "read_semantics"]
 
 PosterNames = Literal["item", "imdb", "tmdb"]
-"""What poster files are named by: MovieLens' own id, or that of IMDb or TMDB."""
+"""Which id poster files are named by: that of MovieLens, IMDb or TMDB."""
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 _POSTERS = "posters"
@@ -32,18 +32,18 @@ _POSTERS = "posters"
 
 @dataclass(frozen=True)
 class MovieImport:
-    """What was imported.
+    """Result of an import.
 
     Attributes:
         catalogue: The written `items.parquet`.
         interactions: The written `interactions.parquet`.
-        films: Films of the data set.
-        posters: Films that have a usable poster: the items of the catalogue.
-        made: Those among them whose poster is a made one.
-        users: People in the interactions.
-        kept: Interactions with an item of the catalogue, liked.
-        unliked: Interactions left out because of their rating.
-        without_item: Liked interactions with a film that has no poster.
+        films: Number of films in the data set.
+        posters: Films with a usable poster, which are the items of the catalogue.
+        made: Items with a made poster.
+        users: Number of users in the interactions.
+        kept: Number of interactions written.
+        unliked: Interactions left out because of a low rating.
+        without_item: Interactions left out because the film has no poster.
         problems: One per film that was left out.
     """
 
@@ -68,20 +68,19 @@ def import_movies(
     min_rating: float = 4.0,
     semantics: Mapping[str, str] | None = None,
 ) -> MovieImport:
-    """Writes the catalogue and the interactions of one data set.
+    """Writes catalogue, interactions and posters of one data set.
 
     Args:
         data: Films and ratings.
-        posters: Folder of pictures named by `names`, for example `862.jpg` or `tt0114709.png`.
-        out: Folder to write into; the posters are copied to `out/posters`.
+        posters: Folder of pictures named by id, for example `862.jpg` or `tt0114709.png`.
+        out: Folder to write to; the posters are copied to `out/posters`.
         names: Which id the files are named by; `imdb` with or without `tt` and leading zeros.
-        min_rating: Ratings from here on say that a user liked a film; interactions without a
-            rating all do.
-        semantics: What films are about, by item id. A film without any is told by genres and year.
+        min_rating: Lowest rating that counts as an interaction; rows without a rating all count.
+        semantics: Item id -> what the film is about; genres and year are used for other films.
 
     Raises:
         CatalogueError: There is no such folder, or no film has a usable poster.
-        InteractionError: Nobody liked any of the films that have a poster.
+        InteractionError: No film with a poster has a rating of `min_rating` or more.
     """
     items, problems = _items(data.films, posters, out, names, semantics or {})
     if items.is_empty():
@@ -89,7 +88,7 @@ def import_movies(
             f"none of {data.films.height} films has a usable poster",
             location=f"{posters}, files named by {names} id"
             + (f"; first: {problems[0].message}" if problems else ""),
-            remedy="Check what the files are named by; links.csv tells the ids of IMDb and TMDB",
+            remedy="Check which id the files are named by; links.csv has the ids of IMDb and TMDB",
         )
     liked = data.ratings.filter(pl.col("rating").is_null() | (pl.col("rating") >= min_rating))
     kept = liked.filter(pl.col("item_id").is_in(items["item_id"].implode()))
@@ -97,11 +96,11 @@ def import_movies(
         raise InteractionError(
             f"none of {data.ratings.height} ratings is {min_rating} or more of a film with poster",
             location=str(posters),
-            remedy="Lower the least rating, or add posters",
+            remedy="Lower the minimum rating, or add posters",
         )
     catalogue, interactions = out / "items.parquet", out / "interactions.parquet"
-    _write(items, catalogue)
-    _write(_timed(kept), interactions)
+    write_parquet(items, catalogue)
+    write_parquet(_timed(kept), interactions)
     return MovieImport(
         catalogue=catalogue,
         interactions=interactions,
@@ -117,10 +116,10 @@ def import_movies(
 
 
 def poster_names(text: str) -> PosterNames:
-    """Reads what poster files are named by.
+    """Checks the name of an id that poster files are named by.
 
     Raises:
-        ConfigError: It is none of `PosterNames`.
+        ConfigError: It is not one of `PosterNames`.
     """
     known: tuple[PosterNames, ...] = get_args(PosterNames)
     for name in known:
@@ -132,10 +131,10 @@ def poster_names(text: str) -> PosterNames:
 
 
 def read_semantics(path: Path) -> dict[str, str]:
-    """What films are about, from a parquet file of `item_id` and `semantics`, both strings.
+    """Reads what films are about from a parquet file of `item_id` and `semantics`, both strings.
 
     Raises:
-        CatalogueError: The file cannot be read, or lacks a column of strings.
+        CatalogueError: The file cannot be read, or lacks one of the columns.
     """
     try:
         rows = pl.read_parquet(path)
@@ -144,7 +143,7 @@ def read_semantics(path: Path) -> dict[str, str]:
     for name in ("item_id", "semantics"):
         if rows.schema.get(name) != pl.String():
             raise CatalogueError(
-                f"column {name} is missing or holds no strings",
+                f"column {name} is missing or does not hold strings",
                 location=str(path),
                 remedy="Write a parquet file of item_id and semantics",
             )
@@ -154,7 +153,7 @@ def read_semantics(path: Path) -> dict[str, str]:
 def _items(
     films: pl.DataFrame, posters: Path, out: Path, names: PosterNames, semantics: Mapping[str, str]
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """The catalogue's rows, and what was wrong with the films that are not in it."""
+    """Returns the catalogue's rows, and a problem for each film that is not in it."""
     files = _files(posters, names)
     rows: list[dict[str, str | None]] = []
     problems: list[Problem] = []
@@ -180,9 +179,9 @@ def _items(
 
 
 def _files(folder: Path, names: PosterNames) -> dict[str, str]:
-    """File names of pictures by what they are named after; of two, the first by name counts.
+    """Id -> file name of its poster, the first by name if there are several.
 
-    Listed and not built from ids, so that no id can name a file outside.
+    Files are listed, not built from ids, so that no id can name a file outside the folder.
     """
     if not folder.is_dir():
         raise CatalogueError("there is no folder of posters", location=str(folder))
@@ -198,14 +197,12 @@ def _stem(text: str, names: PosterNames) -> str:
 
 
 def _picture(posters: Path, name: str, target: Path) -> dict[str, str | None]:
-    """Checks one poster and copies it to the catalogue's folder; its address, hash and style.
+    """Checks one poster, copies it to the catalogue's folder and returns its columns.
 
     Raises:
         BrokenImage: It cannot be read or decoded, or is too large.
     """
     data = read_file(name, posters)
-    if len(data) > MAX_BYTES:
-        raise BrokenImage("image_too_large", f"the image has more than {MAX_BYTES} bytes")
     decode(data, (3, 2), stretch=True)
     target.mkdir(parents=True, exist_ok=True)
     if not (target / name).exists() or (target / name).read_bytes() != data:
@@ -218,7 +215,7 @@ def _picture(posters: Path, name: str, target: Path) -> dict[str, str | None]:
 
 
 def _about(genres: str, year: int | None) -> str:
-    """What is known of a film without semantics: `comedy, drama film of 1995`."""
+    """Description of a film without semantics: `comedy, drama film of 1995`."""
     kind = f"{genres.lower()} film" if genres else "film"
     return kind if year is None else f"{kind} of {year}"
 
@@ -227,11 +224,3 @@ def _timed(ratings: pl.DataFrame) -> pl.DataFrame:
     time = pl.from_epoch("timestamp", time_unit="s").cast(pl.Datetime("us"))
     timed = ratings.with_columns(time.dt.replace_time_zone("UTC").alias("timestamp"))
     return timed.sort("user_id", "timestamp", "item_id")
-
-
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    """Writes in one step: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    frame.write_parquet(temporary)
-    temporary.replace(path)

@@ -1,8 +1,8 @@
-"""A published dataset, once, as this product's own files: catalogue, interactions, sequences.
+"""Imports a published dataset as catalogue, interactions and sequences.
 
-`items.parquet` and `interactions.parquet` are what a night reads; `sequences.parquet` keeps the
-authors' own split. Pictures are linked (or copied) to `images/` beside them, so that the catalogue
-stands on its own.
+A night reads `items.parquet` and `interactions.parquet`; `sequences.parquet` keeps the authors'
+split. Pictures are linked (or copied) to `images/` beside them, so that the catalogue is complete
+without the source.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from pigeon_rec.data._images import BrokenImage, decode, read_file, read_image
+from pigeon_rec.data._images import BrokenImage, decode, read_file
 from pigeon_rec.data.catalogue import Problem
 from pigeon_rec.data.published_dataset import (
     SPLITS,
@@ -29,11 +29,12 @@ from pigeon_rec.data.published_dataset import (
     read_published,
 )
 from pigeon_rec.errors import CatalogueError
+from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["FIRST_TIME", "ImportSummary", "import_published"]
 
 FIRST_TIME = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-"""Time of every user's first interaction: the dataset tells an order and no times."""
+"""Time of every user's first interaction: the dataset has an order but no times."""
 
 _STEP = dt.timedelta(minutes=1)
 _REPORT_EVERY = 50
@@ -61,15 +62,15 @@ _SEQUENCES = pl.Schema(
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What an import wrote.
+    """Result of an import.
 
     Attributes:
         scenario: `sticker` or `movie`.
         items: Rows of `items.parquet`.
         users: Users with an interaction.
-        interactions: Rows of `interactions.parquet`; an item a user met again counts once.
+        interactions: Rows of `interactions.parquet`; repeated items of a user count once.
         sequences: Rows of `sequences.parquet`.
-        problems: What was left out: items without a usable picture, and rows that name them.
+        problems: Items left out for lack of a usable picture, and rows left out with them.
         out: The folder.
     """
 
@@ -92,14 +93,14 @@ def import_published(
     """Reads the published layout and writes three parquet files and the pictures to `out`.
 
     Args:
-        folder: Of the `.npy` files, or the one above `processed_seq`.
+        folder: Folder of the `.npy` files, or the one above `processed_seq`.
         out: Folder to write to; files of an earlier import are replaced.
-        images: Folder of the pictures; found beside the `.npy` files by default.
-        progress: Hears how many pictures were checked, of how many.
+        images: Folder of the pictures; by default looked for beside the `.npy` files.
+        progress: Called with label, number of pictures checked, and their total.
 
     Raises:
-        CatalogueError: See `read_published`; or a picture's path leads out of the image folder, no
-            item has a usable picture, or nothing can be written to `out`.
+        CatalogueError: As in `read_published`; or a picture's path leads out of the image folder,
+            no item has a usable picture, or `out` cannot be written to.
     """
     dataset = read_published(folder)
     root = find_images(dataset, images)
@@ -114,8 +115,8 @@ def import_published(
     interactions, unknown = _known(_interactions(dataset), items, ("item_id",))
     sequences, cut = _known(_sequences(dataset), items, ("target_id", "history_ids"))
     for frame, name in ((items, "items"), (interactions, "interactions"), (sequences, "sequences")):
-        frame.write_parquet(out / f"{name}.parquet")
-    missing = _told(unknown, "interactions") + _told(cut, "sequences")
+        write_parquet(frame, out / f"{name}.parquet")
+    missing = _left_out(unknown, "interactions") + _left_out(cut, "sequences")
     return ImportSummary(
         scenario=dataset.scenario,
         items=items.height,
@@ -128,7 +129,7 @@ def import_published(
 
 
 def _refuse_paths_outside(dataset: PublishedDataset, root: Path) -> None:
-    """A path that leads out of the image folder is no mistake to pass over: nothing is imported."""
+    """Refuses the whole dataset if any path leads out of the image folder."""
     base = root.resolve()
     for number, path in enumerate(dataset.image_paths):
         try:
@@ -153,20 +154,20 @@ def _make_folder(out: Path) -> None:
 def _items(
     dataset: PublishedDataset, root: Path, out: Path, progress: Callable[[str, int, int], None]
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """Rows of every item whose picture can be decoded, and a problem for each of the others."""
+    """Returns the rows of items with a usable picture, and a problem for each other item."""
     rows, problems = [], []
     for done, (number, facts) in enumerate(sorted(dataset.facts.items()), start=1):
         path = dataset.image_paths[number]
         try:
             data = read_file(path, root)
-            digest = hashlib.sha256(data).hexdigest()
-            decode(read_image(data, path, digest, root), 8)  # limits and contents, no more
-            uri = _place(root / path, root, out)
+            decode(data, 8)  # only to check it
+            uri = _link(root / path, root, out)
         except BrokenImage as broken:
             location = f"{dataset.paths_file}[{number}]: {path}"
             problems.append(Problem(broken.kind, str(number), location, str(broken)))
         else:
             words = _words(facts, dataset.semantics[number], path)
+            digest = hashlib.sha256(data).hexdigest()
             own = {"item_id": str(number), "image_uri": uri, "image_sha256": digest}
             rows.append(own | words)
         if done % _REPORT_EVERY == 0 or done == len(dataset.facts):
@@ -175,8 +176,8 @@ def _items(
     return pl.DataFrame(rows, schema=pl.Schema({**_ITEMS, **extra})), problems
 
 
-def _place(source: Path, root: Path, out: Path) -> str:
-    """Links the picture to its place under `out`, or copies it; its address from there."""
+def _link(source: Path, root: Path, out: Path) -> str:
+    """Links or copies a picture to `out/images` and returns its path relative to `out`."""
     inside = source.resolve().relative_to(root.resolve())
     target = out / "images" / inside
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +191,7 @@ def _place(source: Path, root: Path, out: Path) -> str:
 
 
 def _words(facts: StickerFacts | MovieFacts, semantics: str, path: str) -> dict[str, str]:
-    """Title, semantics, category and what the scenario has besides."""
+    """Title, semantics, category and the scenario's own columns."""
     if isinstance(facts, StickerFacts):
         theme = path.partition("/")[0] if "/" in path else ""
         emotion = facts.emo.strip().lower()
@@ -203,7 +204,7 @@ def _words(facts: StickerFacts | MovieFacts, semantics: str, path: str) -> dict[
 
 
 def _interactions(dataset: PublishedDataset) -> pl.DataFrame:
-    """Every user's items, each once, a minute apart in their order."""
+    """Every user's items, each once, in order and a minute apart."""
 
     def rows() -> Iterator[dict[str, Any]]:
         for user, groups in dataset.users.items():
@@ -211,9 +212,9 @@ def _interactions(dataset: PublishedDataset) -> pl.DataFrame:
             for group, items in groups.items():
                 for item in items:
                     met.setdefault(item, str(group))
-            for place, (item, group_id) in enumerate(met.items()):
+            for position, (item, group_id) in enumerate(met.items()):
                 ids = {"user_id": str(user), "item_id": str(item), "group_id": group_id}
-                yield {**ids, "timestamp": FIRST_TIME + place * _STEP}
+                yield {**ids, "timestamp": FIRST_TIME + position * _STEP}
 
     return pl.DataFrame(list(rows()), schema=_INTERACTIONS)
 
@@ -234,19 +235,19 @@ def _sequences(dataset: PublishedDataset) -> pl.DataFrame:
 def _known(
     frame: pl.DataFrame, items: pl.DataFrame, columns: tuple[str, ...]
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Rows that name items of the catalogue only, and the other items that rows name."""
+    """Returns the rows whose items are all in the catalogue, and the ids that are not."""
     ids = items["item_id"].implode()
-    fine, strange = pl.lit(True), set[str]()
+    complete, unknown = pl.lit(True), set[str]()
     for name in columns:
         listed = frame.schema[name] == pl.List
         one = pl.element() if listed else pl.col(name)
         is_known = one.is_in(ids)
-        fine &= pl.col(name).list.eval(is_known).list.all() if listed else is_known
+        complete &= pl.col(name).list.eval(is_known).list.all() if listed else is_known
         named = frame[name].explode() if listed else frame[name]
-        strange |= set(named.unique()) - set(items["item_id"])
-    return frame.filter(fine), sorted(strange)
+        unknown |= set(named.unique()) - set(items["item_id"])
+    return frame.filter(complete), sorted(unknown)
 
 
-def _told(unknown: list[str], kind: str) -> list[Problem]:
+def _left_out(unknown: list[str], kind: str) -> list[Problem]:
     words = f"{kind} with this item are left out: it is not in the catalogue"
     return [Problem("unknown_item", item, f"{kind}.parquet", words) for item in unknown]

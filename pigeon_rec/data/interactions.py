@@ -1,7 +1,7 @@
-"""Who interacted with what and when: RecBole atomic files (`*.inter`) or parquet.
+"""Interactions of users with items: RecBole atomic files (`*.inter`) or parquet.
 
-Rows that break the format stop the reading, with file and row; an item that the catalogue does not
-know is data: its rows are left out and told as a `Problem`.
+A malformed row is an error that names file and row. Interactions with items that are not in the
+catalogue are left out and reported as `Problem`s.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 import polars as pl
 
+from pigeon_rec.data._rows import LAST_SECOND, refuse, row_location
 from pigeon_rec.data.catalogue import Catalogue, Problem
-from pigeon_rec.demo.stickers import INTERACTIONS_PATH
+from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import InteractionError
 
 __all__ = ["INTERACTION_SCHEMA", "load_interactions"]
@@ -25,7 +26,6 @@ INTERACTION_SCHEMA = pl.Schema(
 _ATOMIC_HEADERS: Mapping[str, str] = MappingProxyType(
     {"user_id": "user_id:token", "item_id": "item_id:token", "timestamp": "timestamp:float"}
 )
-_LAST_SECOND = 253_402_300_799  # end of the year 9999; milliseconds since 1978 lie beyond
 
 
 def load_interactions(
@@ -36,8 +36,8 @@ def load_interactions(
     Args:
         source: `bundled` for the simulated users, a RecBole `*.inter` (tab-separated, header
             `name:type`, timestamps in seconds since 1970) or a parquet file.
-        catalogue: What the item ids must be in.
-        until: End of the time read, exclusive, with a time zone; `None` reads all.
+        catalogue: The items that are known.
+        until: Reads interactions before this time (with a time zone) only; `None` reads all.
 
     Returns:
         `INTERACTION_SCHEMA`, sorted by user, time and item; and one `Problem` of kind
@@ -49,23 +49,23 @@ def load_interactions(
     """
     if until is not None and until.tzinfo is None:
         raise InteractionError(f"until = {until} has no time zone", remedy="Give it in UTC")
-    path = INTERACTIONS_PATH if source == "bundled" else Path(source)
+    path = load_world(str(source)).interactions if source in WORLDS else Path(source)
     atomic = path.suffix == ".inter"
     rows = (_read_atomic(path) if atomic else _read_parquet(path)).with_row_index("row", offset=1)
     if atomic:  # blank lines count, but hold nothing
         rows = rows.filter(~pl.all_horizontal(pl.col(INTERACTION_SCHEMA.names()).is_null()))
-    rows = _checked(rows, path, atomic)
+    rows = _checked(rows, path)
     if until is not None:
         rows = rows.filter(pl.col("timestamp") < until)
     known = pl.col("item_id").is_in(catalogue.items["item_id"].implode())
-    problems = _unknown(rows.filter(~known), path, atomic)
+    problems = _unknown(rows.filter(~known), path)
     kept = rows.filter(known).select(INTERACTION_SCHEMA.names())
     return kept.sort("user_id", "timestamp", "item_id"), problems
 
 
 def _read_atomic(path: Path) -> pl.DataFrame:
     try:
-        # Everything as text and no quoting, as RecBole does: types are checked row by row below.
+        # All text and no quoting, as in RecBole; types are checked row by row below.
         rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, error) from error
@@ -99,52 +99,40 @@ def _read_parquet(path: Path) -> pl.DataFrame:
     return rows
 
 
-def _checked(rows: pl.DataFrame, path: Path, atomic: bool) -> pl.DataFrame:
+def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
+    def check(fault: pl.Expr, what: str) -> None:
+        refuse(rows, fault, what, path, InteractionError)
+
     for name in ("user_id", "item_id"):
-        _refuse(rows, pl.col(name).fill_null("") == "", f"{name} is empty", path, atomic)
+        check(pl.col(name).fill_null("") == "", f"{name} is empty")
     kind = rows.schema["timestamp"]
     if isinstance(kind, pl.Datetime):
-        _refuse(rows, pl.col("timestamp").is_null(), "timestamp is null", path, atomic)
+        check(pl.col("timestamp").is_null(), "timestamp is null")
         zoned = pl.col("timestamp").cast(pl.Datetime("us", kind.time_zone))
         if kind.time_zone is None:
             zoned = zoned.dt.replace_time_zone("UTC")
         return rows.with_columns(zoned.dt.convert_time_zone("UTC"))
     if not (kind.is_numeric() or kind == pl.String()):
         raise InteractionError(f"column timestamp holds {kind}, not a time", location=str(path))
-    seconds = rows.with_columns(second=pl.col("timestamp").cast(pl.Float64, strict=False))
-    usable = pl.col("second").is_between(0, _LAST_SECOND).fill_null(value=False)
-    _refuse(seconds, ~usable, "timestamp is not in seconds since 1970", path, atomic)
-    micros = (pl.col("second") * 1e6).round().cast(pl.Int64)
-    return seconds.with_columns(timestamp=micros.cast(pl.Datetime("us", "UTC"))).drop("second")
+    seconds = pl.col("timestamp").cast(pl.Float64, strict=False)
+    usable = seconds.is_between(0, LAST_SECOND).fill_null(value=False)
+    check(~usable, "timestamp is not in seconds since 1970")
+    micros = (seconds * 1e6).round().cast(pl.Int64)
+    return rows.with_columns(timestamp=micros.cast(pl.Datetime("us", "UTC")))
 
 
-def _refuse(rows: pl.DataFrame, fault: pl.Expr, what: str, path: Path, atomic: bool) -> None:
-    bad = rows.filter(fault)
-    if bad.height:
-        row = bad.row(0, named=True)
-        values = ", ".join(f"{name}={row[name]!r}" for name in INTERACTION_SCHEMA)
-        raise InteractionError(
-            f"{what} ({values}), in {bad.height} of {rows.height} rows",
-            location=_place(path, row["row"], atomic),
-        )
-
-
-def _unknown(rows: pl.DataFrame, path: Path, atomic: bool) -> list[Problem]:
+def _unknown(rows: pl.DataFrame, path: Path) -> list[Problem]:
     by_id = rows.group_by("item_id").agg(pl.col("row").min(), pl.len().alias("count")).sort("row")
     return [
         Problem(
             kind="unknown_item",
             subject=item_id,
-            location=_place(path, row, atomic),
+            location=row_location(path, row),
             message=f"item {item_id!r} is not in the catalogue; its interactions are left out "
             f"({count})",
         )
         for item_id, row, count in by_id.iter_rows()
     ]
-
-
-def _place(path: Path, row: int, atomic: bool) -> str:
-    return f"{path}, row {row}" + (f" (line {row + 1})" if atomic else "")
 
 
 def _unreadable(path: Path, error: Exception) -> InteractionError:

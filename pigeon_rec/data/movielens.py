@@ -1,8 +1,7 @@
-"""Films and ratings of MovieLens: its own CSV files, or the atomic files that RecBole has of it.
+"""Reads films and ratings of MovieLens: its own CSV files, or RecBole's atomic files.
 
-Both come to the same two tables. Ids become file names and addresses later on, so they are letters,
-digits, `-` and `_` only (MovieLens' own are numbers); rows that break the format stop the reading,
-with file and row.
+Both give the same two tables. Ids become file names later, so they may have letters, digits, `-`
+and `_` only (MovieLens' own are numbers). A malformed row is an error that names file and row.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pigeon_rec.data._rows import LAST_SECOND, refuse
 from pigeon_rec.errors import CatalogueError, InteractionError, PigeonError
 
 __all__ = ["FILM_SCHEMA", "RATING_SCHEMA", "MovieLens", "read_movielens"]
@@ -35,7 +35,6 @@ RATING_SCHEMA = pl.Schema(
     }
 )
 _ID = r"^[A-Za-z0-9_-]{1,64}$"
-_LAST_SECOND = 253_402_300_799  # end of the year 9999
 _NO_GENRES = ("(no genres listed)", "unknown", "")
 _REMEDY = (
     "Give a folder with movies.csv, ratings.csv and, if posters are named by it, links.csv; or "
@@ -48,10 +47,10 @@ class MovieLens:
     """One MovieLens data set.
 
     Attributes:
-        films: `FILM_SCHEMA`. `title` ends with the year in brackets where it is known, and starts
-            with its article; `genres` are separated by ", ", empty where unknown; `imdb_id` and
-            `tmdb_id` are null where no links are given.
-        ratings: `RATING_SCHEMA`; `rating` is null where the data set has none, `timestamp` is in
+        films: `FILM_SCHEMA`. `title` begins with its article and ends with the year in brackets,
+            if known; `genres` are separated by ", ", empty if unknown; `imdb_id` and `tmdb_id` are
+            null without `links.csv`.
+        ratings: `RATING_SCHEMA`; `rating` is null if the data set has none, `timestamp` is in
             seconds since 1970.
     """
 
@@ -60,7 +59,7 @@ class MovieLens:
 
 
 def read_movielens(folder: Path) -> MovieLens:
-    """Reads a data set in either form.
+    """Reads a MovieLens data set in either form.
 
     Raises:
         CatalogueError: There is no data set in the folder, or its films cannot be read.
@@ -93,14 +92,14 @@ def _atomic_films(path: Path) -> pl.DataFrame:
     title = _present(rows, ("movie_title", "title", "name"), path, CatalogueError)
     year = next((name for name in ("release_year", "year") if name in rows.columns), None)
     genres = next((name for name in ("genres", "genre", "class") if name in rows.columns), None)
-    # A `token_seq` is separated by spaces, which no genre of MovieLens has.
-    told = pl.lit("") if genres is None else pl.col(genres).fill_null("").str.split(" ")
+    # A `token_seq` is separated by spaces; MovieLens' genres have none.
+    listed = pl.lit("") if genres is None else pl.col(genres).str.replace_all(" ", ", ")
     films = rows.select(
         "row",
         pl.col("item_id"),
         pl.col(title).alias("title"),
         (pl.lit(None, pl.String()) if year is None else pl.col(year)).alias("year"),
-        (told if genres is None else told.list.join(", ")).alias("genres"),
+        listed.fill_null("").alias("genres"),
     )
     known = pl.col("year").str.contains(r"^\d{4}$").fill_null(value=False)
     dated = pl.when(known & ~pl.col("title").str.contains(r"\(\d{4}\)\s*$")).then(
@@ -110,17 +109,17 @@ def _atomic_films(path: Path) -> pl.DataFrame:
 
 
 def _checked_films(films: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Films in `FILM_SCHEMA`, with tidied titles; `films` has `row` and perhaps no links."""
+    """Checks the films and brings them and their titles into the form of `FILM_SCHEMA`."""
     usable = pl.col("item_id").str.contains(_ID).fill_null(value=False)
-    _refuse(films, ~usable, "item id is not letters, digits, - and _", path, CatalogueError)
-    _refuse(films, pl.col("item_id").is_duplicated(), "item id is repeated", path, CatalogueError)
+    refuse(films, ~usable, "item id is not letters, digits, - and _", path, CatalogueError)
+    refuse(films, pl.col("item_id").is_duplicated(), "item id is repeated", path, CatalogueError)
     empty = pl.col("title").fill_null("").str.strip_chars() == ""
-    _refuse(films, empty, "title is empty", path, CatalogueError)
+    refuse(films, empty, "title is empty", path, CatalogueError)
     unlinked = [name for name in ("imdb_id", "tmdb_id") if name not in films.columns]
     films = films.with_columns(pl.lit(None, pl.String()).alias(name) for name in unlinked)
     title = pl.col("title").str.strip_chars()
     year = title.str.extract(r"\((\d{4})\)$")
-    # "Matrix, The" -> "The Matrix", as people write it.
+    # "Matrix, The" -> "The Matrix".
     name = title.str.replace(r"\s*\(\d{4}\)$", "").str.replace(r"^(.+), (The|A|An)$", "${2} ${1}")
     whole = pl.when(year.is_null()).then(name).otherwise(pl.format("{} ({})", name, year))
     genres = pl.when(pl.col("genres").is_in(_NO_GENRES)).then(pl.lit("")).otherwise("genres")
@@ -147,18 +146,18 @@ def _atomic_ratings(path: Path) -> pl.DataFrame:
 def _checked_ratings(rows: pl.DataFrame, path: Path, *, rated: bool = True) -> pl.DataFrame:
     for name in ("user_id", "item_id"):
         empty = pl.col(name).fill_null("") == ""
-        _refuse(rows, empty, f"{name} is empty", path, InteractionError)
+        refuse(rows, empty, f"{name} is empty", path, InteractionError)
     rows = rows.with_columns(pl.col("rating", "timestamp").cast(pl.Float64, strict=False))
     if rated:
         finite = pl.col("rating").is_finite().fill_null(value=False)
-        _refuse(rows, ~finite, "rating is no number", path, InteractionError)
-    timed = pl.col("timestamp").is_between(0, _LAST_SECOND).fill_null(value=False)
-    _refuse(rows, ~timed, "timestamp is not in seconds since 1970", path, InteractionError)
+        refuse(rows, ~finite, "rating is not a number", path, InteractionError)
+    timed = pl.col("timestamp").is_between(0, LAST_SECOND).fill_null(value=False)
+    refuse(rows, ~timed, "timestamp is not in seconds since 1970", path, InteractionError)
     return rows.select(pl.col(name).cast(kind) for name, kind in RATING_SCHEMA.items())
 
 
 def _read(path: Path, names: dict[str, str], error: type[PigeonError]) -> pl.DataFrame:
-    """Columns of a CSV file by our names, all as text, with the number of each row from 1."""
+    """Reads columns of a CSV file under our names, as text, with row numbers from 1."""
     try:
         rows = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as cause:
@@ -171,7 +170,7 @@ def _read(path: Path, names: dict[str, str], error: type[PigeonError]) -> pl.Dat
 
 
 def _read_atomic(path: Path, error: type[PigeonError]) -> pl.DataFrame:
-    """An atomic file, all as text and without the types in its header, with numbered rows."""
+    """Reads an atomic file as text, without the types of its header, with row numbers from 1."""
     try:
         rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
         rows = rows.rename({name: name.split(":")[0] for name in rows.columns})
@@ -184,7 +183,7 @@ def _read_atomic(path: Path, error: type[PigeonError]) -> pl.DataFrame:
 def _present(
     rows: pl.DataFrame, names: tuple[str, ...], path: Path, error: type[PigeonError]
 ) -> str:
-    """The first of the names that is a column."""
+    """Returns the first of the names that is a column."""
     found = next((name for name in names if name in rows.columns), None)
     if found is None:
         raise error(
@@ -193,15 +192,3 @@ def _present(
             remedy=_REMEDY,
         )
     return found
-
-
-def _refuse(
-    rows: pl.DataFrame, fault: pl.Expr, what: str, path: Path, error: type[PigeonError]
-) -> None:
-    bad = rows.filter(fault)
-    if bad.height:
-        first = ", ".join(f"{k}={v!r}" for k, v in bad.row(0, named=True).items() if k != "row")
-        raise error(
-            f"{what} ({first}), in {bad.height} of {rows.height} rows",
-            location=f"{path}, row {bad['row'][0]}",
-        )

@@ -1,16 +1,16 @@
-"""Reading `.npy` files that nobody vouches for, pickled ones included, without running their code.
+"""Reads untrusted `.npy` files, pickled ones included, without running code from them.
 
-numpy writes a dict or a list as a pickled object array, and a pickle may name any function of any
-module to be called. Here it may name numpy's own constructors and plain containers only, and those
-are replaced by ones that check what they are given. A file is refused, by name, before it can take
-more memory than its own size allows.
+numpy writes a dict or a list as a pickled object array, and a pickle can call any function of any
+module. Here it can name numpy's constructors and plain containers only, and each is replaced by a
+constructor that checks its arguments. A file is refused before it takes more memory than its size
+allows.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickletools  # looks at a pickle's instructions without carrying them out
+import pickletools  # reads a pickle's instructions without running them
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,10 +27,10 @@ from pigeon_rec.errors import CatalogueError
 __all__ = ["MAX_BYTES", "MAX_VALUES", "load_npy"]
 
 MAX_BYTES = 512 * 2**20
-"""Largest file that is opened at all: far more than paths, texts and windows of items take."""
+"""Largest file that is read; real datasets are far smaller."""
 
 MAX_VALUES = 20_000_000
-"""Most values a file may hold once every reference inside it is written out."""
+"""Most values in a file, with every reference inside it expanded."""
 
 _DEEPEST = 12
 _DTYPE = re.compile(r"[<>|=]?([biufU]\d+|O(8)?|b1)")
@@ -39,21 +39,20 @@ _DAMAGED = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError),
     *(SyntaxError, TokenError, TypeError, ValueError),
 )
-"""How numpy and pickle tell damaged files."""
+"""What numpy and pickle raise for damaged files."""
 
 _LAST_CHARACTER = 0x10FFFF
 
 
 def load_npy(path: Path) -> Any:
-    """The file's value as plain Python: dicts, lists, strings, numbers, truth values and None.
+    """Returns the file's value as plain Python: dicts, lists, strings, numbers, booleans and None.
 
     Args:
         path: A `.npy` file of an array of numbers or strings, or of a pickled dict or list.
 
     Raises:
         CatalogueError: The file is missing, damaged, larger than `MAX_BYTES`, holds more than
-            `MAX_VALUES` values, or names anything but plain containers and arrays. The message
-            names the file.
+            `MAX_VALUES` values, or names anything but plain containers and arrays.
     """
     try:
         size = path.stat().st_size
@@ -71,14 +70,14 @@ def load_npy(path: Path) -> Any:
         raise CatalogueError(
             f"the file is refused: {refused}",
             location=str(path),
-            remedy="Only numpy arrays and plain containers are read; nothing in it was run",
+            remedy="Only numpy arrays and plain containers are read; no code in it was run",
         ) from refused
     except _DAMAGED as error:
         raise CatalogueError(f"the file is damaged: {error}", location=str(path)) from error
 
 
 class _Refused(Exception):
-    """Why a file is not read any further."""
+    """The reason why a file is refused."""
 
 
 def _read(data: bytes) -> Any:
@@ -94,13 +93,13 @@ def _header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = layout.read_magic(stream)
     readers = {(1, 0): layout.read_array_header_1_0, (2, 0): layout.read_array_header_2_0}
     if version not in readers:
-        raise _Refused(f"it has the format's version {version}; known are {sorted(readers)}")
+        raise _Refused(f"it has format version {version}; known are {sorted(readers)}")
     shape, fortran, dtype = readers[version](stream)
     return shape, fortran, dtype
 
 
 def _filled(shape: Any, code: str, fortran: object, content: object) -> NDArray[Any]:
-    """An array of `content`, once shape, type and content fit together."""
+    """Returns `content` as an array, after checking that shape, dtype and content fit."""
     if not all(type(size) is int and size >= 0 for size in shape):
         raise _Refused(f"it holds an array of shape {shape}")
     dtype, count = np.dtype(_plain_code(code)), math.prod(shape)
@@ -108,7 +107,7 @@ def _filled(shape: Any, code: str, fortran: object, content: object) -> NDArray[
         raise _Refused(f"it holds an array of {count} values, more than {MAX_VALUES}")
     kind, size = (list, count) if dtype.hasobject else (bytes, count * dtype.itemsize)
     if not isinstance(content, kind) or len(content) != size:
-        raise _Refused(f"it promises an array of {shape} {dtype} and holds another")
+        raise _Refused(f"it declares an array of {shape} {dtype} but holds another")
     if isinstance(content, list):
         flat = np.fromiter(content, dtype=object, count=count)
     else:
@@ -118,16 +117,16 @@ def _filled(shape: Any, code: str, fortran: object, content: object) -> NDArray[
 
 
 def _check_characters(flat: NDArray[Any]) -> None:
-    """Refuses strings of numbers that are no characters, which Python does not expect."""
+    """Refuses strings with numbers that are not Unicode code points."""
     if flat.dtype.kind == "U" and flat.itemsize and flat.size:
         codes = flat.view(f"{flat.dtype.str[0]}u4")
         if codes.max() > _LAST_CHARACTER:
-            raise _Refused("it holds strings that are none")
+            raise _Refused("it holds strings of invalid characters")
 
 
 def _plain_code(code: object) -> str:
     if not isinstance(code, str) or not _DTYPE.fullmatch(code):
-        raise _Refused(f"it holds values of kind {code!r}")
+        raise _Refused(f"it holds values of dtype {code!r}")
     return code
 
 
@@ -140,14 +139,14 @@ def _unpickle(data: bytes) -> Any:
 
 
 def _check_instructions(data: bytes) -> None:
-    """Refuses what takes memory before it is read: places in the memo far beyond what is stored."""
+    """Refuses memo indices beyond the file's size, for which pickle would allocate memory."""
     for opcode, argument, _ in pickletools.genops(data):
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):
-            raise _Refused(f"it asks for {argument} places of memory in {len(data)} bytes")
+            raise _Refused(f"it has memo index {argument} in {len(data)} bytes")
 
 
 class _SafeUnpickler(Unpickler):  # noqa: S301 - the restricted unpickler itself
-    """An unpickler that knows the names in `_KNOWN`, and for each a constructor that checks."""
+    """An unpickler that allows only the names in `_KNOWN`, with our constructors for them."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = _KNOWN.get((module, name))
@@ -157,7 +156,7 @@ class _SafeUnpickler(Unpickler):  # noqa: S301 - the restricted unpickler itself
 
 
 class _Constructor:
-    """What stands for a name. A pickle can call it and pass it on, and change nothing of it."""
+    """Replaces an allowed name. A pickle can call it and pass it on, but not change it."""
 
     __slots__ = ("_make",)
 
@@ -172,21 +171,21 @@ class _Constructor:
 
 
 class _Dtype:
-    """Stands for a `numpy.dtype` while a file is read; only plain ones are known."""
+    """Replaces `numpy.dtype` while a file is read; allows plain dtypes only."""
 
     def __init__(self, code: object = None, *_: object) -> None:
         self.code = _plain_code(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        # Fields, flags and sizes of the state are left out: the code tells all of a plain type.
+        # Fields, flags and sizes are ignored: the code describes a plain dtype completely.
         self.code = _plain_code(f"{state[1]}{self.code.lstrip('<>|=')}")
 
 
 class _Array:
-    """Stands for a `numpy.ndarray` while a file is read.
+    """Replaces `numpy.ndarray` while a file is read.
 
     Attributes:
-        value: The array, or None until its state was read.
+        value: The array; None until its state has been read.
     """
 
     def __init__(self) -> None:
@@ -195,24 +194,24 @@ class _Array:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, content = state
         if not isinstance(dtype, _Dtype):
-            raise _Refused("it holds an array without a plain type")
+            raise _Refused("it holds an array without a plain dtype")
         self.value = _filled(shape, dtype.code, fortran, content)
 
 
 def _new_array(kind: object, *_: object) -> _Array:
     if kind is not _NDARRAY:
-        raise _Refused("it holds an array of a kind of its own")
+        raise _Refused("it holds an array of another class")
     return _Array()
 
 
 def _new_scalar(dtype: object, content: object = b"") -> Any:
     if not isinstance(dtype, _Dtype) or not isinstance(content, bytes):
-        raise _Refused("it holds a number that is none")
+        raise _Refused("it holds a malformed number")
     return _filled((1,), dtype.code, False, content)[0].item()
 
 
 def _new_dict(*_: object) -> dict[Any, Any]:
-    """An `OrderedDict` or a `defaultdict`, empty; what makes its missing values is left out."""
+    """Replaces `OrderedDict` and `defaultdict` (without its default factory)."""
     return {}
 
 
@@ -226,25 +225,25 @@ _KNOWN: Mapping[tuple[str, str], _Constructor] = MappingProxyType(
     {
         **{
             (f"numpy.{core}.multiarray", name): _Constructor(make)
-            for core in ("core", "_core")  # before and since numpy 2
+            for core in ("core", "_core")  # before numpy 2 and since
             for name, make in (("_reconstruct", _new_array), ("scalar", _new_scalar))
         },
         ("numpy", "ndarray"): _NDARRAY,
         ("numpy", "dtype"): _Constructor(_Dtype),
         ("collections", "OrderedDict"): _Constructor(_new_dict),
         ("collections", "defaultdict"): _Constructor(_new_dict),
-        # Only ever the argument of a defaultdict.
+        # Only as the argument of a defaultdict.
         **{
             ("builtins", name): _Constructor(_not_called)
             for name in ("dict", "float", "int", "list", "str")
         },
     }
 )
-"""Every name a file may use, and what is called instead."""
+"""Every allowed name -> what is called instead."""
 
 
 class _Plain:
-    """Writes a value out as plain Python, counting: a small file can refer to itself many times."""
+    """Converts to plain Python, counting values: a small file can expand to a huge value."""
 
     def __init__(self) -> None:
         self.values = 0
@@ -254,7 +253,7 @@ class _Plain:
         value = value.tolist() if isinstance(value, np.ndarray) else value
         self.values += 1
         if self.values > MAX_VALUES or depth > _DEEPEST:
-            raise _Refused(f"it holds more than {MAX_VALUES} values, or {_DEEPEST} in each other")
+            raise _Refused(f"it holds more than {MAX_VALUES} values or {_DEEPEST} nested levels")
         if isinstance(value, dict):
             return {self._key(k): self.convert(v, depth + 1) for k, v in value.items()}
         if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
 """Instruction templates: the text around the pictures (paper section 3.3), one YAML per scenario.
 
-An instruction reads: task and "Input:", the history pictures (each behind its title where the
-scenario says so, as for films), the target's text, the reference, "Response:". Templates are data
-in our own wording (`prompts/<scenario>.yaml`); they also tell the proportions of the pictures.
+An instruction is: task and "Input:", the history pictures (for films each after its title), the
+target's text, the reference, "Response:". The templates (`prompts/<scenario>.yaml`) are in our own
+wording and also set the aspect ratio of the pictures.
 """
 
 from __future__ import annotations
@@ -28,21 +28,20 @@ _MOST_TOKENS = 512
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """The text pieces of one scenario's instruction, and what its pictures are.
+    """The instruction texts of one scenario, and facts about its pictures.
 
     Attributes:
         scenario: Name of the template.
-        prefix: Task and input words, before the history pictures.
+        prefix: Task and input text, before the history pictures.
         target_template: Text of the target with `{title}`, `{semantics}`, `{category}` and
             `{genres}`.
-        response: Words after the reference, before the picture that is written.
-        history_template: Text before each history picture, with `{title}`; empty where only
-            pictures stand there.
-        target_tokens: Longest text of a target, in tokens; `None` leaves it to the model.
-        history_tokens: The same of the text before a history picture.
-        aspect: Proportions of the pictures.
-        picture: What people call one of them, such as `sticker`.
-        taste: Catalogue column whose values tell a user's taste on the gallery page.
+        response: Text after the reference, before the visual tokens that the model writes.
+        history_template: Text before each history picture, with `{title}`; empty for none.
+        target_tokens: Longest target text, in tokens; `None` for the model's own limit.
+        history_tokens: Longest text before a history picture, in tokens; `None` likewise.
+        aspect: Aspect ratio of the pictures.
+        picture: Word for one picture in reports, such as `sticker`.
+        taste: Catalogue column that the gallery shows as a user's taste.
     """
 
     scenario: str
@@ -57,10 +56,10 @@ class PromptTemplate:
     taste: str = "style"
 
     def target(self, title: str, semantics: str, category: str, genres: str = "") -> str:
-        """The target's text, with spaces tidied.
+        """Returns the target's text, with single spaces.
 
-        Empty semantics give way to the title, and empty genres to the category. Genres may be
-        separated as MovieLens does (`Comedy|Drama`).
+        The title replaces empty semantics, and the category empty genres. Genres may be separated
+        as in MovieLens (`Comedy|Drama`).
         """
         category, genres = category.replace("-", " "), genres.replace("|", ", ")
         text = self.target_template.format(
@@ -69,7 +68,7 @@ class PromptTemplate:
         return " ".join(text.split())
 
     def history(self, title: str) -> str:
-        """The text before one history picture; empty where the scenario has none."""
+        """Returns the text before one history picture; empty if the scenario has none."""
         return " ".join(self.history_template.format(title=title).split())
 
 
@@ -95,7 +94,7 @@ class _Template(BaseModel):
 
 
 def available_prompts() -> list[str]:
-    """Names of the scenarios that come with the package, sorted."""
+    """Returns the sorted names of the bundled scenarios."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
@@ -104,11 +103,11 @@ def load_prompt(scenario: str, folder: Path = _FOLDER) -> PromptTemplate:
 
     Args:
         scenario: Name without suffix: lower-case letters, digits, `-` and `_`.
-        folder: Where the templates lie; the package's own by default.
+        folder: Folder of the templates; the bundled ones by default.
 
     Raises:
-        ConfigError: There is no such scenario, or its template lacks a piece or names a
-            placeholder that does not exist.
+        ConfigError: There is no such scenario, or its template lacks a field or names an unknown
+            placeholder.
     """
     path = folder / f"{scenario}.yaml"
     if not re.fullmatch(r"[a-z0-9_-]+", scenario) or not path.is_file():
@@ -120,7 +119,7 @@ def load_prompt(scenario: str, folder: Path = _FOLDER) -> PromptTemplate:
     try:
         template = _Template.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
-        raise ConfigError("the template is no valid YAML", location=f"{path}: {error}") from error
+        raise ConfigError("the template is not valid YAML", location=f"{path}: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"the template is not usable: {faults}", location=str(path)) from error
@@ -145,7 +144,7 @@ def _check_placeholders(piece: str, text: str, fields: tuple[str, ...], path: Pa
         # Plain names only: `{title.__class__}` or `{title!r}` would reach into the values.
         parts = [part[1:] for part in string.Formatter().parse(text) if part[1] is not None]
     except ValueError as error:
-        raise ConfigError(f"{piece} is no template: {error}", location=str(path)) from error
+        raise ConfigError(f"{piece} is not a template: {error}", location=str(path)) from error
     wrong = [
         str(name) for name, spec, conversion in parts if name not in fields or spec or conversion
     ]

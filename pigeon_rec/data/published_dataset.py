@@ -1,9 +1,9 @@
-"""The dataset layout that Pigeon's authors publish: stickers (SER-30K) or movies (MovieLens).
+"""Reads the dataset layout of Pigeon's authors: stickers (SER-30K) or movies (MovieLens).
 
-A folder of `.npy` files of dicts and lists: the picture's path and the semantics of every item by
-its number, facts of the items, every user's items per group (a theme or genre) in order, and
-windows of five history items and a target, split 8:1:1 (arXiv 2410.14170, section 4.1). Features,
-token ids and preference pairs of the layout belong to other models and are not read.
+A folder of `.npy` files of dicts and lists: picture path and semantics of every item by its number,
+facts about the items, every user's items per group (a theme or genre) in order, and windows of five
+history items and a target, split 8:1:1 (arXiv 2410.14170, section 4.1). The layout's features,
+token ids and preference pairs belong to other models and are not read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SPLITS = ("train", "valid", "test")
 
 
 def _absent_is_empty(value: object) -> object:
-    """What pandas leaves where a text is missing (None, or a float that is no number) is empty."""
+    """Turns pandas' missing values (None or NaN) into an empty text."""
     return "" if value is None or value != value else value
 
 
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class StickerFacts(BaseModel):
-    """What `mapped_anno_dict.npy` tells of a sticker."""
+    """Entry of a sticker in `mapped_anno_dict.npy`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -54,7 +54,7 @@ class StickerFacts(BaseModel):
 
 
 class MovieFacts(BaseModel):
-    """What `mapped_movies.npy` tells of a movie; genres as MovieLens joins them, by `|`."""
+    """Entry of a movie in `mapped_movies.npy`; genres are separated by `|`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -80,7 +80,7 @@ _LAYOUTS: Mapping[str, _Layout] = MappingProxyType(
         "movie": _Layout("mapped_movies", "user_seq_dict", "movie_semantics", "poster", MovieFacts),
     }
 )
-"""Names of the files of each scenario, without `.npy`, and of its folder of pictures."""
+"""File names of each scenario, without `.npy`, and its folder of pictures."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ class PublishedDataset:
 
     Attributes:
         scenario: `sticker` or `movie`.
-        folder: Where the `.npy` files lie.
-        image_paths: Path of each item's picture below the image folder; empty where it has none.
-        semantics: Each item's description; empty where it has none.
-        facts: Of the items, by number.
+        folder: Folder of the `.npy` files.
+        image_paths: Path of each item's picture below the image folder; empty for none.
+        semantics: Each item's description; empty for none.
+        facts: Item number -> its entry.
         users: User -> group -> items in the order of interaction.
         windows: Split -> user -> group -> windows, the last item of each being the target.
     """
@@ -107,7 +107,7 @@ class PublishedDataset:
 
     @property
     def paths_file(self) -> Path:
-        """The file that tells the pictures' paths."""
+        """The file of the picture paths."""
         return self.folder / "all_image_paths.npy"
 
 
@@ -115,8 +115,8 @@ def read_published(folder: Path) -> PublishedDataset:
     """Reads the `.npy` files of `folder`, or of its `processed_seq`; nothing in them is run.
 
     Raises:
-        CatalogueError: A file is missing, refused (see `load_npy`) or not of its form, or the files
-            disagree on how many items there are; the message names file and place.
+        CatalogueError: A file is missing, refused (see `load_npy`) or of another form, or the files
+            disagree on the number of items; the message names the file and the entry.
     """
     folder = _processed(folder)
     scenario, layout = _layout(folder)
@@ -138,7 +138,7 @@ def read_published(folder: Path) -> PublishedDataset:
 
 
 def find_images(dataset: PublishedDataset, images: Path | None = None) -> Path:
-    """The folder of pictures: as given, or under its published name beside the `.npy` files.
+    """Returns the folder of pictures: `images`, or the published name beside the `.npy` files.
 
     Raises:
         CatalogueError: There is no such folder.
@@ -165,7 +165,7 @@ def _layout(folder: Path) -> tuple[str, _Layout]:
     if len(found) != 1:
         names = " or ".join(f"{known.facts}.npy" for known in _LAYOUTS.values())
         raise CatalogueError(
-            "this is no published dataset" if not found else "stickers and movies lie together",
+            "not a published dataset" if not found else "stickers and movies in one folder",
             location=str(folder),
             remedy=f"Give a folder with {names}, or the one above it",
         )
@@ -179,10 +179,10 @@ def _read(folder: Path, name: str, form: Any) -> Any:
         return TypeAdapter(form).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place = "".join(f"[{part!r}]" for part in first["loc"])
+        entry = "".join(f"[{part!r}]" for part in first["loc"])
         raise CatalogueError(
-            f"the file is not of its form: {first['msg']} (and {error.error_count() - 1} more)",
-            location=f"{path}{place}",
+            f"the file has an unexpected form: {first['msg']} (and {error.error_count() - 1} more)",
+            location=f"{path}{entry}",
             remedy="Compare it with the layout in docs/published.md",
         ) from error
 
@@ -190,5 +190,5 @@ def _read(folder: Path, name: str, form: Any) -> Any:
 def _same_count(path: Path, found: int, count: int, *, at_most: bool = False) -> None:
     if found > count or (found != count and not at_most):
         raise CatalogueError(
-            f"the file knows {found} items, all_image_paths.npy {count}", location=str(path)
+            f"the file has {found} items, all_image_paths.npy has {count}", location=str(path)
         )

@@ -1,7 +1,7 @@
 """Training sequences: windows of consecutive interactions (paper section 4.1).
 
-A window is five interactions of history and the one after them as the target; the next window
-starts one interaction later. Windows are split 8:1:1 by the time of their target.
+A window is a history of five interactions and the next one as its target; windows have stride 1.
+They are split 8:1:1 by the time of their target.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ HISTORY_LENGTH = 5
 def make_sequences(
     interactions: pl.DataFrame, history_length: int = HISTORY_LENGTH
 ) -> pl.DataFrame:
-    """Windows of each user with their split; see `sliding_windows` and `split_windows`."""
+    """Returns each user's windows with their split (`sliding_windows`, then `split_windows`)."""
     return split_windows(sliding_windows(interactions, history_length))
 
 
 def sliding_windows(
     interactions: pl.DataFrame, history_length: int = HISTORY_LENGTH
 ) -> pl.DataFrame:
-    """All windows of `history_length` + 1 consecutive interactions of one user, stride 1.
+    """Returns all windows of `history_length` + 1 consecutive interactions of a user, stride 1.
 
     Args:
         interactions: `user_id`, `item_id` and `timestamp`, in any order.
@@ -47,13 +47,13 @@ def sliding_windows(
 
 
 def split_windows(windows: pl.DataFrame) -> pl.DataFrame:
-    """Adds `split`: the first 8 of 10 windows by target time `train`, then `valid`, then `test`.
+    """Adds `split` by target time: the first 8 of 10 windows `train`, then `valid`, then `test`.
 
-    All users are split at the same moments, so nothing trained on is later than what is tested.
-    Ties in time are broken by user and position; row order stays as it was.
+    All users are split at the same moments, so no training target is later than a test target.
+    Ties in time are broken by user and position; the row order is kept.
     """
     order = pl.struct("timestamp", "user_id", "position").rank("ordinal").cast(pl.Int64) - 1
-    # Integers, not fractions: the same share on every machine.
+    # In integers: the same split on every machine.
     tenth = order * 10 // pl.len()
     split = pl.when(tenth < 8).then(pl.lit("train")).when(tenth < 9).then(pl.lit("valid"))
     return windows.with_columns(split=split.otherwise(pl.lit("test")))

@@ -1,8 +1,8 @@
-"""Reading openly licensed emoji sets and matching their pictures of the same thing.
+"""Reads openly licensed emoji sets and matches their pictures of the same concept.
 
-The sets are npm packages in the Iconify layout. A *concept* is an emoji of emojibase; a set's
-picture of it is found by code point where the set tells code points (`chars.json`), otherwise by
-the names that the other sets give to that code point.
+The sets are npm packages in the Iconify layout. A *concept* is an emoji of emojibase. A set's
+picture of it is found by code point if the set has code points (`chars.json`), otherwise by the
+names that the other sets give to that code point.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Package:
-    """One pinned npm package; `style` is our name of the drawing style it holds."""
+    """One pinned npm package; `style` is our name for its drawing style."""
 
     style: str
     npm: str
     version: str
-    codes_from: str | None = None  # style whose code points apply, since the names are the same
+    codes_from: str | None = None  # style with the same names, whose code points apply
 
     @property
     def spec(self) -> str:
@@ -57,16 +57,16 @@ ARTWORK: tuple[Package, ...] = (
 )
 EMOJIBASE = Package("", "emojibase-data", "17.0.0")
 
-# (style, code point) -> the right name, where the usual one leads to another picture; found on
-# contact sheets of everything matched by name. Both sets call the upwards triangle "up button".
-_RIGHT_NAMES: Mapping[tuple[str, str], str] = MappingProxyType(
+# (style, code point) -> name, where matching by name finds another picture; found by looking at all
+# pictures matched by name. Both sets call the upwards triangle "up button".
+_CORRECTED_NAMES: Mapping[tuple[str, str], str] = MappingProxyType(
     {("emojione", "1f199"): "up-text-button", ("noto-v1", "1f199"): "up-text-button"}
 )
 
 
 @dataclass(frozen=True)
 class Concept:
-    """What a sticker shows, in words that hold for every style.
+    """What a sticker shows, in words that apply to every style.
 
     Attributes:
         key: Slug of the label, for example `red-apple`.
@@ -85,7 +85,7 @@ class Concept:
 
 @dataclass(frozen=True)
 class IconSet:
-    """One set's drawings: `icons` by name, `aliases` to them, `codes` from code point to name."""
+    """Drawings of one set: `icons` by name, `aliases` to them, `codes` from code point to name."""
 
     style: str
     icons: Mapping[str, Mapping[str, Any]]
@@ -95,7 +95,7 @@ class IconSet:
     height: float
 
     def svg(self, name: str, size: int) -> str | None:
-        """A square SVG document of `size` pixels, or `None` where the set has no such name."""
+        """Returns a square SVG document of `size` pixels; `None` if the set has no such name."""
         alias = self.aliases.get(name, {})
         icon = self.icons.get(alias.get("parent", name))
         if icon is None:
@@ -112,14 +112,14 @@ class IconSet:
 
 
 def fetch(packages: Iterable[Package], folder: Path) -> None:
-    """Downloads and unpacks the packages that `folder` does not hold yet (`npm pack`).
+    """Downloads and unpacks the packages that are not yet in `folder` (`npm pack`).
 
     Raises:
         CatalogueError: npm is missing, or a package cannot be fetched.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for package in packages:
-        target = _place(package, folder)
+        target = _package_folder(package, folder)
         if target.is_dir():
             continue
         command = ["npm", "pack", "--silent", "--pack-destination", str(folder), package.spec]
@@ -139,10 +139,10 @@ def read_set(package: Package, folder: Path) -> IconSet:
     """Reads one unpacked set.
 
     Raises:
-        CatalogueError: The package is not in `folder` or is no Iconify package.
+        CatalogueError: The package is not in `folder`, or not an Iconify package.
     """
     icons = _read_json(package, folder, "package/icons.json")
-    chars = _place(package, folder) / "package" / "chars.json"
+    chars = _package_folder(package, folder) / "package" / "chars.json"
     codes = json.loads(chars.read_text(encoding="utf-8")) if chars.exists() else {}
     return IconSet(
         style=package.style,
@@ -155,7 +155,7 @@ def read_set(package: Package, folder: Path) -> IconSet:
 
 
 def read_concepts(folder: Path) -> list[Concept]:
-    """All emoji of emojibase but skin tones, hair and regional indicators, in its order."""
+    """Reads the emoji of emojibase, in its order, without skin tones, hair and indicators."""
     emoji = _read_json(EMOJIBASE, folder, "package/en/data.json")
     groups = _read_json(EMOJIBASE, folder, "package/meta/groups.json")
     return [
@@ -173,7 +173,7 @@ def read_concepts(folder: Path) -> list[Concept]:
 
 
 def match(concepts: Iterable[Concept], folder: Path, size: int) -> dict[tuple[str, str], str]:
-    """The SVG of each (style, concept key) that a set can show, `size` pixels square."""
+    """Returns an SVG of `size` pixels for each (style, concept key) that a set has."""
     sets = {package.style: read_set(package, folder) for package in ARTWORK}
     found: dict[tuple[str, str], str] = {}
     for concept in concepts:
@@ -192,7 +192,7 @@ def match(concepts: Iterable[Concept], folder: Path, size: int) -> dict[tuple[st
 
 
 def slug(label: str) -> str:
-    """`Mrs. Claus` -> `mrs-claus`; the keycaps of `#` and `*` keep different names."""
+    """`Mrs. Claus` -> `mrs-claus`; the keycaps of `#` and `*` get different names."""
     text = label.lower().replace("#", "hash").replace("*", "asterisk")
     text = re.sub(r"[’'.“”]", "", text)
     return re.sub(r"[^0-9a-zà-ÿ]+", "-", text).strip("-")
@@ -205,8 +205,8 @@ def _names(
         return [named[package.style]] if package.style in named else []
     if package.codes_from is not None:
         return [named[package.codes_from]] if package.codes_from in named else []
-    if (package.style, concept.code) in _RIGHT_NAMES:
-        return [_RIGHT_NAMES[package.style, concept.code]]
+    if (package.style, concept.code) in _CORRECTED_NAMES:
+        return [_CORRECTED_NAMES[package.style, concept.code]]
     return [concept.key, *(_bare(name) for name in named.values())]
 
 
@@ -218,12 +218,12 @@ def _plain(code: str) -> str:
     return "-".join(part for part in code.lower().split("-") if part != "fe0f")
 
 
-def _place(package: Package, folder: Path) -> Path:
+def _package_folder(package: Package, folder: Path) -> Path:
     return folder / package.spec.replace("/", "-").lstrip("@")
 
 
 def _read_json(package: Package, folder: Path, name: str) -> Any:
-    path = _place(package, folder) / name
+    path = _package_folder(package, folder) / name
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

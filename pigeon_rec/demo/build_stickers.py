@@ -1,8 +1,8 @@
 """Builds the bundled sticker catalogue: `python -m pigeon_rec.demo.build_stickers`.
 
-Pinned npm packages of openly licensed emoji artwork are fetched, matched by concept, rasterised
-to 64x64 on white and written as one parquet. The same packages always give the same bytes.
-Needs npm and the PyPI wheel `resvg-py`; authors and licences stand in NOTICE.
+Downloads pinned npm packages of openly licensed emoji artwork, matches them by concept, rasterises
+them to 64x64 on white and writes one parquet. The same packages always give the same bytes.
+Needs npm and the PyPI wheel `resvg-py`; authors and licences are listed in NOTICE.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import polars as pl
 from PIL import Image
 
 from pigeon_rec.demo.artwork import ARTWORK, EMOJIBASE, Concept, fetch, match, read_concepts
-from pigeon_rec.demo.stickers import HELD_OUT_PATH, STICKERS_PATH
+from pigeon_rec.demo.stickers import WORLD
 
 __all__ = ["build", "choose_held_out", "main", "rasterise"]
 
@@ -30,7 +30,7 @@ SIZE = 64
 MIN_STYLES = 6
 HELD_OUT_SHARE = 0.1
 MAX_HELD_OUT_STYLES = 3
-# Two pictures nearer than this (root mean square over 16x16 RGB thumbnails) count as the same.
+# Pictures closer than this (root mean square difference of 16x16 RGB thumbnails) are duplicates.
 SAME_PICTURE = 6.0
 
 _EMOTIONS: Mapping[str, str] = {
@@ -67,7 +67,7 @@ def rasterise(svg: str) -> bytes:
 
 
 def build(source: Path) -> pl.DataFrame:
-    """The sticker catalogue from the packages in `source`, sorted by style and concept.
+    """Builds the sticker catalogue from the packages in `source`, sorted by style and concept.
 
     Raises:
         CatalogueError: A package is missing from `source` or unreadable.
@@ -88,14 +88,13 @@ def build(source: Path) -> pl.DataFrame:
 def choose_held_out(
     pairs: Sequence[tuple[str, str]], excluded: Iterable[tuple[str, str]] = ()
 ) -> set[tuple[str, str]]:
-    """A fixed tenth of the (style, concept) pairs that no training step may read.
+    """Chooses the held-out pairs: a tenth of every style, at most three styles of a concept.
 
-    Pairs are taken in the order of a hash of their names, so the choice depends on nothing else:
-    a tenth of every style, at most three styles of one concept.
+    Pairs are taken in the order of a hash of their names, so the choice depends on nothing else.
 
     Args:
         pairs: All (style, concept) pairs of the catalogue.
-        excluded: Pairs that cannot test anything, since another sticker shows the same picture.
+        excluded: Pairs that would test nothing, since another sticker has the same picture.
     """
     quota = {s: round(HELD_OUT_SHARE * n) for s, n in Counter(s for s, _ in pairs).items()}
     per_concept: Counter[str] = Counter()
@@ -109,10 +108,10 @@ def choose_held_out(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; writes the parquet and the readable list of held-out pairs."""
+    """Writes the catalogue and the list of held-out pairs (command line)."""
     parser = argparse.ArgumentParser(description="Build the bundled sticker catalogue.")
     parser.add_argument("--source", type=Path, help="keep the fetched npm packages here")
-    parser.add_argument("--out", type=Path, default=STICKERS_PATH.parent)
+    parser.add_argument("--out", type=Path, default=WORLD.catalogue.parent)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         source: Path = options.source or Path(scratch)
@@ -121,9 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     stickers.write_parquet(
-        out / STICKERS_PATH.name, compression="zstd", compression_level=19, statistics=False
+        out / WORLD.catalogue.name, compression="zstd", compression_level=19, statistics=False
     )
-    stickers.filter("held_out").select("style", "concept").write_csv(out / HELD_OUT_PATH.name)
+    stickers.filter("held_out").select("style", "concept").write_csv(out / WORLD.held_out.name)
     print(
         f"{stickers.height:,} stickers of {stickers['concept'].n_unique():,} concepts in "
         f"{stickers['style'].n_unique()} styles, {stickers['held_out'].sum():,} held out: {out}"
@@ -155,20 +154,20 @@ def _row(style: str, concept: Concept, image: bytes) -> dict[str, Any]:
 def _semantics(concept: Concept) -> str:
     subgroup = concept.subgroup.replace("-", " ")
     words = [concept.label, *concept.tags, subgroup]
-    return ", ".join(dict.fromkeys(words))  # without repeats, in this order
+    return ", ".join(dict.fromkeys(words))  # without repeats
 
 
 def _repeated(
     images: Sequence[bytes], pairs: Sequence[tuple[str, str]], block: int = 512
 ) -> set[tuple[str, str]]:
-    """The pairs whose picture some other pair shows (nearly) unchanged."""
+    """Returns the pairs whose picture is nearly the same as that of another pair."""
     thumbs = np.stack([_thumbnail(image) for image in images])
     norms = (thumbs**2).sum(axis=1)
     limit = SAME_PICTURE**2 * thumbs.shape[1]
     same: set[tuple[str, str]] = set()
     for start in range(0, len(pairs), block):
         rows = slice(start, min(start + block, len(pairs)))
-        # Integers below 2**53: exact in float64, hence the same on every machine.
+        # Integers below 2**53 are exact in float64, so the result is the same on every machine.
         distance = norms[rows, None] + norms[None, :] - 2.0 * (thumbs[rows] @ thumbs.T)
         near = (distance < limit).sum(axis=1) > 1
         same.update(pairs[start + int(i)] for i in np.flatnonzero(near))

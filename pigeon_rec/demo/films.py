@@ -1,7 +1,7 @@
-"""The demo movie set: the ml-100k that comes with RecBole, with made posters.
+"""The demo film world: RecBole's copy of MovieLens 100K, with made posters.
 
-RecBole's wheel carries the ratings of MovieLens 100K but no pictures, and no film's poster can be
-shipped, so every poster is a made one (`pigeon_rec.demo.posters`).
+RecBole's wheel has the ratings of ml-100k but no pictures, and real posters cannot be shipped, so
+every poster is a made one (`pigeon_rec.demo.posters`).
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ __all__ = ["bundled_movielens", "make_demo"]
 
 _HEADER = """\
 # A night over the demo movie set: RecBole's ml-100k with made posters.
-# The bundled model has seen stickers only, so what it draws of posters is poor, and its scorer
-# cannot tell whether a poster shows its film: `min_text_score: -1` refuses nothing for that.
+# The bundled model has seen stickers only, so its posters are poor, and its scorer cannot compare
+# a poster with its text: `min_text_score: -1` accepts every text score.
 """
 
 
 def bundled_movielens() -> Path:
-    """The folder of RecBole's ml-100k, found without importing RecBole.
+    """Finds the folder of RecBole's ml-100k without importing RecBole.
 
     Raises:
-        CatalogueError: RecBole is not installed, or without its example.
+        CatalogueError: RecBole or its example data set is not installed.
     """
     spec = importlib.util.find_spec("recbole")
-    places = list(spec.submodule_search_locations or ()) if spec is not None else []
-    for place in places:
-        folder = Path(place) / "dataset_example" / "ml-100k"
+    roots = list(spec.submodule_search_locations or ()) if spec is not None else []
+    for root in roots:
+        folder = Path(root) / "dataset_example" / "ml-100k"
         if folder.is_dir():
             return folder
     raise CatalogueError(
-        "RecBole's ml-100k is not here",
-        location=", ".join(places) or "no package named recbole",
+        "RecBole's ml-100k is not installed",
+        location=", ".join(roots) or "no package named recbole",
         remedy="Install pigeon-rec[recbole], or import MovieLens files of your own",
     )
 
@@ -55,13 +55,13 @@ def make_demo(
     """Draws made posters, imports films and ratings, and writes `night.yaml` beside them.
 
     Args:
-        out: Folder to write into.
+        out: Folder to write to.
         source: A MovieLens data set; RecBole's ml-100k by default.
-        films: Only so many, those rated most often; all by default.
-        on_film: Told how many of how many posters are drawn.
+        films: Number of films, those rated most often; all by default.
+        on_film: Called with the number of posters drawn, and their total.
 
     Returns:
-        What was imported, and the path of the configuration.
+        Result of the import, and the path of the configuration.
     """
     data = read_movielens(source if source is not None else bundled_movielens())
     if films is not None:

@@ -1,6 +1,6 @@
-"""What made posters show: one plain motif a genre, placed by chance.
+"""Motifs of made posters: one simple drawing per genre, placed at random.
 
-Every motif draws with two colours onto a canvas of any size; `random` is the poster's own.
+Every motif draws with two colours on a canvas of any size; `random` is seeded by the poster.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def confetti(
 def blinds(
     draw: ImageDraw.ImageDraw, w: int, h: int, random: Random, main: Colour, second: Colour
 ) -> None:
-    """Light through blinds, and somebody's outline."""
+    """Light through blinds behind a silhouette."""
     slats, slope = int(random.integers(8, 14)), h * random.uniform(-0.12, 0.12)
     for slat in range(slats):
         y, thick = h * slat / slats, h * 0.45 / slats
@@ -213,4 +213,4 @@ GENRE_MOTIFS: Mapping[str, Motif] = MappingProxyType(
         "western": hills,
     }
 )
-"""By MovieLens' genres in lower case; `horizon` serves for any other."""
+"""MovieLens genre in lower case -> motif; `horizon` is used for any other genre."""

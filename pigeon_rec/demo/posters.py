@@ -1,10 +1,10 @@
-"""Made posters: plain pictures drawn from a film's title, genres and year, for tests and demos.
+"""Made posters: simple pictures drawn from a film's title, genres and year, for tests and demos.
 
-No film's artwork can be shipped with this package. A made poster stands in for it and says so
-three times: in its lowest line, in a text field of its PNG file (`is_made`), and from there in the
-catalogue, where its style is `MADE`. It shows the motif of its first genre in that genre's colours,
-the second genre's motif behind it, and the layout and depth of colour of its decade; chance, drawn
-from title and year, does the rest. The same film always has the same poster.
+No film's artwork can be shipped with this package. A made poster says that it is one in its lowest
+line, in a text field of its PNG file (`is_made`) and in the catalogue's column `style`. It shows
+the motif of its first genre in that genre's colours, the second genre's motif behind it, and the
+layout and saturation of its decade; the rest is random, seeded by title and year. The same film
+always has the same poster.
 """
 
 from __future__ import annotations
@@ -20,19 +20,16 @@ import numpy as np
 import polars as pl
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from pigeon_rec.data.made_posters import MADE, MADE_FIELD
 from pigeon_rec.demo.motifs import GENRE_MOTIFS, Colour, horizon
 
-__all__ = ["MADE", "MADE_SIZE", "draw_made_poster", "is_made", "make_posters"]
-
-MADE = "made poster"
-"""What made posters are called wherever they appear."""
+__all__ = ["MADE_SIZE", "draw_made_poster", "make_posters"]
 
 MADE_SIZE = (160, 240)
 """Width and height in pixels."""
 
-_FIELD = "Comment"
 _GENRES = tuple(sorted(GENRE_MOTIFS))
-_CAPTION = 11  # pixels of the lowest line
+_CAPTION = 11  # height of the lowest line in pixels
 
 
 def make_posters(
@@ -44,10 +41,9 @@ def make_posters(
     """Draws `<item_id>.png` for every film.
 
     Args:
-        films: `item_id, title, year, genres`, as `read_movielens` gives them: its ids are fit to
-            be file names.
-        folder: Where to; made if it is not there. Files of the same names are replaced.
-        on_film: Told how many of how many are drawn.
+        films: `item_id, title, year, genres` of `read_movielens`, whose ids are safe file names.
+        folder: Folder to write to; existing files are replaced.
+        on_film: Called with the number of posters drawn, and their total.
 
     Returns:
         The number of posters.
@@ -62,11 +58,11 @@ def make_posters(
 
 
 def draw_made_poster(title: str, year: int | None, genres: str) -> bytes:
-    """One made poster as the bytes of a PNG file.
+    """Draws one made poster; returns the bytes of a PNG file.
 
     Args:
-        title: As it is to be read, with or without the year.
-        year: Of the film; decides the layout with its decade.
+        title: Text on the poster, with or without the year.
+        year: Year of the film; its decade decides the layout.
         genres: Separated by ", "; may be empty.
     """
     random = np.random.default_rng(_seed(f"{title}|{year}"))
@@ -84,15 +80,6 @@ def draw_made_poster(title: str, year: int | None, genres: str) -> bytes:
     return _encoded(image)
 
 
-def is_made(data: bytes) -> bool:
-    """Whether an encoded picture is a made poster; False for what is no PNG file."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            return str(image.info.get(_FIELD, "")) == MADE
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False
-
-
 def _seed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
@@ -100,7 +87,7 @@ def _seed(text: str) -> int:
 def _colours(
     first: str, second: str, year: int, random: np.random.Generator
 ) -> tuple[Colour, Colour, Colour]:
-    """Ground, main and light colour: hues of the two genres, paler the older the film is."""
+    """Ground, main and light colour: hues of the two genres, less saturated for older films."""
     depth = min(1.0, max(0.25, (year - 1920) / 70))
     hues = [_hue(name) + random.uniform(-0.04, 0.04) for name in (first, second)]
     dark = random.random() < 0.5
@@ -111,8 +98,8 @@ def _colours(
 
 
 def _hue(genre: str) -> float:
-    place = _GENRES.index(genre) if genre in _GENRES else len(_GENRES)
-    return place / (len(_GENRES) + 1)
+    index = _GENRES.index(genre) if genre in _GENRES else len(_GENRES)
+    return index / (len(_GENRES) + 1)
 
 
 def _rgb(hue: float, saturation: float, value: float) -> Colour:
@@ -130,7 +117,7 @@ def _mixed(one: Colour, other: Colour, share: float) -> Colour:
 def _lettering(
     draw: ImageDraw.ImageDraw, title: str, decade: int, ground: Colour, light: Colour
 ) -> None:
-    """The title on a band above, below or in the middle, by decade; a frame in even decades."""
+    """Draws the title on a band (top, bottom or middle, by decade) and a frame in even decades."""
     width, height = MADE_SIZE
     lines = textwrap.wrap(title, 15)[:4] or [""]
     font = ImageFont.load_default(16)
@@ -143,14 +130,14 @@ def _lettering(
     if decade % 2 == 0:
         draw.rectangle((3, 3, width - 4, height - _CAPTION - 4), outline=light, width=2)
     draw.rectangle((0, height - _CAPTION, width, height), fill=(0, 0, 0))
-    place = (width // 2, height - _CAPTION // 2)
+    centre = (width // 2, height - _CAPTION // 2)
     small = ImageFont.load_default(9)
-    draw.text(place, MADE.upper(), font=small, fill=(255, 255, 255), anchor="mm")
+    draw.text(centre, MADE.upper(), font=small, fill=(255, 255, 255), anchor="mm")
 
 
 def _encoded(image: Image.Image) -> bytes:
     facts = PngImagePlugin.PngInfo()
-    facts.add_text(_FIELD, MADE)
+    facts.add_text(MADE_FIELD, MADE)
     stream = io.BytesIO()
     image.save(stream, "PNG", pnginfo=facts)
     return stream.getvalue()

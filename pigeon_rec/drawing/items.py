@@ -25,6 +25,7 @@ class ItemTable:
         scorer: Embeds the pictures.
 
     Attributes:
+        catalogue: Source of the pictures.
         images: uint8 `[n, side, side, 3]`, squares as model and scorer see them; white where a
             picture cannot be used.
         broken: Item id -> what is wrong with its picture.
@@ -39,7 +40,7 @@ class ItemTable:
     ) -> None:
         unique = sorted(set(item_ids))
         self._row = {item_id: row for row, item_id in enumerate(unique)}
-        self._pipeline, self._scorer = pipeline, scorer
+        self.catalogue, self._pipeline, self._scorer = catalogue, pipeline, scorer
         self.images, problems = catalogue.images(unique, size=pipeline.config.tokenizer.image_size)
         self.broken = {problem.subject: problem.message for problem in problems}
 

@@ -1,7 +1,7 @@
-"""Distortions a judge must not mind: of place and size, of colour, of sharpness.
+"""Data augmentation for training the judges: geometry, colour, sharpness.
 
-A judge sees drawn pictures later, which are softer and less clean than artwork; and the concept
-judge meets concepts in styles it has not seen them in, black and white among them.
+Drawn pictures are softer and noisier than artwork, and the concept judge must recognise concepts in
+styles it has not seen them in, also in black and white.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _GREY = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Distortion:
-    """How far pictures are distorted; chances are those of one picture.
+    """Strength of the augmentation; probabilities are per picture.
 
     Attributes:
-        degrees: Largest turn to either side.
-        zoom: Largest change of size to either side, as a share; height and width apart.
-        shift: Largest move, as a share of the side.
+        degrees: Largest rotation in either direction.
+        zoom: Largest relative change of size, separately for height and width.
+        shift: Largest translation, as a share of the side.
         colour: Largest change of an entry of the colour matrix.
-        grey: Chance of a picture without colours.
-        silhouette: Chance of a picture in black and white.
-        blur: Chance of a soft picture.
-        noise: Chance of a grainy picture.
-        grain: Most of the grain, as a deviation; 1 is from white to black.
-        erased: Chance of a grey box somewhere in the picture.
+        grey: Probability of greyscale.
+        silhouette: Probability of black and white.
+        blur: Probability of blur.
+        noise: Probability of noise.
+        grain: Largest standard deviation of the noise; white to black is 1.
+        erased: Probability of a grey box somewhere in the picture.
     """
 
     degrees: float
@@ -51,27 +51,27 @@ STYLE_DISTORTION = Distortion(
     degrees=4.0, zoom=0.08, shift=0.06, colour=0.05,
     grey=0.0, silhouette=0.0, blur=0.3, noise=0.3, grain=0.02, erased=0.1,
 )  # fmt: skip
-"""A style lies in edges, shading and palette: mostly the place changes."""
+"""Style depends on edges, shading and palette: mostly the geometry changes."""
 
 CONCEPT_DISTORTION = Distortion(
     degrees=14.0, zoom=0.2, shift=0.1, colour=0.35,
     grey=0.2, silhouette=0.12, blur=0.4, noise=0.4, grain=0.04, erased=0.3,
 )  # fmt: skip
-"""A concept stays what it is in any colour, and in none."""
+"""A concept does not depend on colour."""
 
 
 def distort(pixels: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
-    """Distorts each picture in its own way.
+    """Distorts each picture independently.
 
     Args:
-        pixels: float32 `[B, 3, H, W]` in [-1, 1], white ground.
-        how: How far.
-        generator: All randomness.
+        pixels: float32 `[B, 3, H, W]` in [-1, 1], on white.
+        how: Strength.
+        generator: Source of all randomness.
 
     Returns:
         float32 of the same shape, in [-1, 1].
     """
-    ink = (1.0 - pixels) / 2.0  # 0 is the white ground, so that what comes in from outside is white
+    ink = (1.0 - pixels) / 2.0  # white is 0, so that padding is white
     ink = _placed(ink, how, generator)
     ink = _coloured(ink, how, generator)
     ink = _softened(ink, how, generator)
@@ -79,7 +79,7 @@ def distort(pixels: Tensor, how: Distortion, generator: torch.Generator) -> Tens
 
 
 def _placed(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
-    """Turned, sized, moved, and mirrored half the time."""
+    """Rotates, scales and shifts; mirrors half of the pictures."""
     count = len(ink)
     angle = _spread(count, generator) * how.degrees * math.pi / 180.0
     zoom = 1.0 + how.zoom * torch.stack([_spread(count, generator), _spread(count, generator)], 1)
@@ -94,7 +94,7 @@ def _placed(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
 
 
 def _coloured(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
-    """Other colours, none, or a silhouette; white stays white."""
+    """Changes colours, or makes a greyscale picture or a silhouette; white stays white."""
     count = len(ink)
     change = how.colour * (2.0 * torch.rand(count, 3, 3, generator=generator) - 1.0)
     mixed = torch.einsum("bij,bjhw->bihw", torch.eye(3) + change * 0.5, ink)
@@ -108,7 +108,7 @@ def _coloured(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tenso
 
 
 def _softened(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
-    """Blurred by a little, grainy, with a box of one grey."""
+    """Blurs, adds noise and draws a grey box."""
     count, _, height, width = ink.shape
     kernel = torch.tensor([0.25, 0.5, 0.25])
     kernel = (kernel[:, None] * kernel[None, :]).expand(3, 1, 3, 3)
@@ -126,10 +126,10 @@ def _softened(ink: Tensor, how: Distortion, generator: torch.Generator) -> Tenso
 
 
 def _box(count: int, length: int, side: Tensor, generator: torch.Generator) -> Tensor:
-    """Which places `[count, length]` lie in a stretch of `side` (share of the length)."""
+    """Mask bool `[count, length]` of a random interval of `side` (share of the length)."""
     start = torch.rand(count, generator=generator) * (1.0 - side)
-    place = (torch.arange(length) + 0.5) / length
-    return (place >= start[:, None]) & (place < (start + side)[:, None])
+    centre = (torch.arange(length) + 0.5) / length
+    return (centre >= start[:, None]) & (centre < (start + side)[:, None])
 
 
 def _spread(count: int, generator: torch.Generator) -> Tensor:

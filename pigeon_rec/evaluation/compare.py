@@ -1,7 +1,7 @@
-"""Blind comparison of two methods by people: a page, a key kept apart from it, and the tally.
+"""Blind comparison of two methods by people: an HTML page, a key file, and the tally of answers.
 
-The page knows neither names nor which picture comes from which method; its answers are sides of
-numbered pairs. Only the key file, which the people asked need not have, tells whose they are.
+The page has no method names, and its answers are sides (left, right) of numbered pairs. The key
+file, which participants do not get, says which side shows which method.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from pigeon_rec.runtime.html import data_uri, encode_picture
 
 __all__ = ["Comparison", "Tally", "tally_answers", "write_comparison"]
 
-_QUESTION: Final = "Which picture shows the target, and fits this person's pictures better?"
+_QUESTION: Final = "Which picture shows the target and better fits this user's own pictures?"
 
 Content = TypeVar("Content", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was written.
+    """The files of a comparison.
 
     Attributes:
         page: The HTML page.
-        key: JSON file that tells whose picture stood on which side.
-        cases: Pairs on the page.
+        key: JSON file with the method on the left side of each pair.
+        cases: Number of pairs.
     """
 
     page: Path
@@ -48,17 +48,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Tally:
-    """What people chose.
+    """Result of a comparison.
 
     Attributes:
         first: The first method.
-        second: The other.
-        answers: Answers counted, of all people together.
+        second: The second method.
+        answers: Number of answers of all participants.
         cases: Pairs with an answer.
         wins: Answers for the first method.
         ties: Answers for neither.
         losses: Answers for the second method.
-        win_rate: Mean over the pairs of the first method's share, a tie counting half.
+        win_rate: Mean over pairs of the first method's share; a tie counts half.
         low: Lower bound of the 95 % bootstrap interval over pairs.
         high: Upper bound.
     """
@@ -75,7 +75,7 @@ class Tally:
     high: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Returns plain values for JSON."""
         return asdict(self)
 
 
@@ -87,7 +87,7 @@ class _Pair(BaseModel):
 
 
 class _Key(BaseModel):
-    """Content of the key file: `pairs` by their number on the page."""
+    """Content of the key file; `pairs` by their number on the page."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -98,7 +98,7 @@ class _Key(BaseModel):
 
 
 class _Answers(BaseModel):
-    """What the page downloads; `answers` by the number of the pair."""
+    """Content of a downloaded file; `answers` by the number of the pair."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -109,20 +109,20 @@ class _Answers(BaseModel):
 def write_comparison(
     folder: Path, first: str, second: str, *, count: int = 60, seed: int = 0
 ) -> Comparison:
-    """Writes page and key of two methods of a finished evaluation.
+    """Writes page and key for two methods of a finished evaluation.
 
-    Pairs whose two pictures are the same are left out: there is nothing to choose.
+    Pairs of identical pictures are left out.
 
     Args:
-        folder: Of the evaluation.
-        first: Method whose win rate is told later.
+        folder: Folder of the evaluation.
+        first: Method whose win rate is measured.
         second: The other method.
-        count: Most pairs.
-        seed: Of the choice of pairs, their order and the sides.
+        count: Maximum number of pairs.
+        seed: Decides the pairs, their order and the sides.
 
     Raises:
         ConfigError: Both methods are the same.
-        PlanError: A method has not been evaluated there, or no pair differs.
+        PlanError: A method has not been evaluated there, or all pairs are identical.
     """
     if first == second:
         raise ConfigError("a method cannot be compared with itself", location=first)
@@ -149,7 +149,7 @@ def write_comparison(
 
 
 def tally_answers(answers: Sequence[Path], key: Path) -> Tally:
-    """Sums up the downloaded answers of one or more people.
+    """Counts the downloaded answers of one or more participants.
 
     Raises:
         ConfigError: A file is missing or malformed, or belongs to another page.
@@ -157,14 +157,14 @@ def tally_answers(answers: Sequence[Path], key: Path) -> Tally:
     known = _read(_Key, key)
     shares: dict[str, list[float]] = {}
     for path in answers:
-        told = _read(_Answers, path)
-        if told.page_id != known.page_id:
+        given = _read(_Answers, path)
+        if given.page_id != known.page_id:
             raise ConfigError(
-                f"the answers are of page {told.page_id}, the key of {known.page_id}",
+                f"the answers are of page {given.page_id}, the key is of page {known.page_id}",
                 location=str(path),
                 remedy="Give the key that was written with the page",
             )
-        for number, side in told.answers.items():
+        for number, side in given.answers.items():
             shares.setdefault(number, []).append(_share(known, number, side, path))
     if not shares:
         raise ConfigError("there are no answers", location=", ".join(map(str, answers)))
@@ -185,7 +185,7 @@ def tally_answers(answers: Sequence[Path], key: Path) -> Tally:
 
 
 def _pairs(folder: Path, first: str, second: str, seed: int) -> pl.DataFrame:
-    """Cases that both have answered differently, shuffled: with both pictures."""
+    """Shuffled cases in which the two methods differ, with both pictures."""
     both = _chosen(folder, first).join(_chosen(folder, second), on="case_id", suffix="_second")
     cases = pl.read_parquet(folder / "cases.parquet")
     differ = both.filter(pl.col("image") != pl.col("image_second"))
@@ -201,12 +201,12 @@ def _chosen(folder: Path, method: str) -> pl.DataFrame:
         raise PlanError(
             f"there are no pictures of {method!r}",
             location=str(folder),
-            remedy=f"Evaluate it first; there are: {have or 'none'}",
+            remedy=f"Evaluate it first; evaluated so far: {have or 'none'}",
         ) from error
 
 
 def _shown(number: int, row: Mapping[str, Any], *, swapped: bool) -> dict[str, Any]:
-    """One pair as the page gets it."""
+    """Returns the data of one pair for the page."""
     images, _ = load_catalogue("bundled").images(row["history_ids"], size=64)
     left, right = data_uri(row["image"]), data_uri(row["image_second"])
     if swapped:
@@ -221,7 +221,7 @@ def _shown(number: int, row: Mapping[str, Any], *, swapped: bool) -> dict[str, A
 
 
 def _share(key: _Key, number: str, side: str, path: Path) -> float:
-    """What one answer gives the first method: 1, 0.5 or 0."""
+    """Share of the first method in one answer: 1, 0.5 or 0."""
     pair = key.pairs.get(number)
     if pair is None:
         raise ConfigError(f"the page has no pair {number}", location=str(path))

@@ -1,9 +1,8 @@
-"""Hand-made features of a small picture on white, for the judges (numpy only).
+"""Hand-crafted features of a small picture on white, for the judges (numpy only).
 
-For the style: which colours, how they change from pixel to pixel, and where the drawing ends. For
-the concept: where which edges run (histograms of oriented gradients, Dalal and Triggs, CVPR 2005),
-the silhouette and the layout of colours. Nothing here is learned, and nothing is shared with the
-scorer, which is a trained patch transformer.
+Style: colour palette, gradients and margins. Concept: histograms of oriented gradients (Dalal and
+Triggs, CVPR 2005), silhouette and colour layout. Nothing here is learned or shared with the scorer,
+which is a trained patch transformer.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ Features = NDArray[np.float32]
 
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _INK: Final = 0.06
-"""A pixel this far from white, in any channel, is part of the drawing."""
+"""A pixel at least this far from white in any channel is ink."""
 _MARGIN: Final = 12
-"""Widths of the white margin that are told apart, in pixels."""
+"""Number of margin widths that are distinguished, in pixels."""
 
 
 def style_features(images: Images) -> Features:
-    """What a style shows itself in: palette, smoothness of every channel, margins.
+    """Features of a style: palette, smoothness of the channels, margins.
 
     Args:
         images: uint8 `[n, 64, 64, 3]`.
 
     Returns:
-        float32 `[n, 483]`; square roots of shares of the inked pixels, mostly.
+        float32 `[n, 483]`; mostly square roots of shares of the ink pixels.
     """
     x = images.astype(np.float32) / 255.0
     mask = (1.0 - x).max(-1) > _INK  # [n, H, W]
@@ -55,13 +54,13 @@ def style_features(images: Images) -> Features:
 
 
 def concept_features(images: Images) -> Features:
-    """What a concept shows itself in, whatever the style: edges, silhouette, colour layout.
+    """Features of a concept in any style: edges, silhouette, colour layout.
 
     Args:
         images: uint8 `[n, 64, 64, 3]`.
 
     Returns:
-        float32 `[n, 1472]`; the blocks have length about 1 each.
+        float32 `[n, 1472]`; each block has a norm of about 1.
     """
     ink = 1.0 - images.astype(np.float32) / 255.0
     mask = (ink.max(-1) > _INK).astype(np.float32)
@@ -82,7 +81,7 @@ FEATURES: Final[dict[str, Callable[[Images], Features]]] = {
     "style": style_features,
     "concept": concept_features,
 }
-"""The features of each judge."""
+"""Judge -> its features."""
 
 
 def _steps(channel: Features) -> tuple[Features, Features]:
@@ -92,13 +91,13 @@ def _steps(channel: Features) -> tuple[Features, Features]:
 
 
 def _octaves(change: Features, bins_per_octave: float, bins: int) -> NDArray[np.int64]:
-    """Bins of a size of change, evenly over its logarithm; the first is no change at all."""
-    place = np.log2(change * 256.0 + 1.0) * bins_per_octave
-    return np.clip(place, 0, bins - 1).astype(np.int64)
+    """Logarithmic bins of the size of a change; the first is for no change."""
+    octaves = np.log2(change * 256.0 + 1.0) * bins_per_octave
+    return np.clip(octaves, 0, bins - 1).astype(np.int64)
 
 
 def _shares(bins: NDArray[np.int64], mask: NDArray[np.bool_], count: int) -> Features:
-    """Square root of the share of inked pixels in each bin, `[n, count]`."""
+    """Square root of the share of ink pixels in each bin, `[n, count]`."""
     n = len(bins)
     rows = np.arange(n)[:, None, None] * count + bins
     filled = np.bincount(rows[mask], minlength=n * count).reshape(n, count)
@@ -106,7 +105,7 @@ def _shares(bins: NDArray[np.int64], mask: NDArray[np.bool_], count: int) -> Fea
 
 
 def _margins(mask: NDArray[np.bool_]) -> Features:
-    """First and last inked row and column, the share of ink, and each margin as one of twelve."""
+    """First and last row and column with ink, share of ink, and each margin one-hot of twelve."""
     rows, columns = mask.any(2), mask.any(1)
     last = mask.shape[1] - 1
     widths = np.stack(
@@ -119,7 +118,7 @@ def _margins(mask: NDArray[np.bool_]) -> Features:
 
 
 def _oriented_gradients(channel: Features, cells: int = 8, turns: int = 8) -> Features:
-    """Share of the edges that run each way in each cell, `[n, cells² * turns]`, square roots."""
+    """Square root of the share of edges by cell and direction, `[n, cells² * turns]`."""
     n, height, width = channel.shape
     down, across = np.gradient(channel, axis=(1, 2))
     size = np.hypot(down, across)

@@ -1,4 +1,4 @@
-"""Fréchet distance between sets of pictures, on the judges' features (not Inception's: see FID)."""
+"""Fréchet distance between sets of pictures, on the judges' features instead of Inception's."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["frechet_distance", "frechet_interval"]
 
 Vectors = NDArray[np.float32]
 _SCALE = 10.0
-"""Unit vectors give distances below 1; as factor of the vectors, its square makes them readable."""
+"""Factor of the unit vectors, whose distances would be below 1; distances grow with its square."""
 
 
 def frechet_distance(drawn: Vectors, real: Vectors) -> float:
-    """Distance of two sets of unit vectors `[n, d]`, as Gaussians; 0 where they are the same.
+    """Fréchet distance of two sets of unit vectors `[n, d]`; 0 for equal sets.
 
-    It has an upward bias that falls with the number of pictures: only sets of one size compare.
+    Its upward bias falls with the number of pictures: compare sets of the same size only.
     """
-    metric = FrechetInceptionDistance(feature=_Given(drawn.shape[1])).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(feature=_Features(drawn.shape[1])).set_dtype(torch.float64)
     metric.update(torch.from_numpy(real * _SCALE), real=True)
     metric.update(torch.from_numpy(drawn * _SCALE), real=False)
     return float(metric.compute())
@@ -31,21 +31,21 @@ def frechet_distance(drawn: Vectors, real: Vectors) -> float:
 def frechet_interval(
     drawn: Vectors, real: Vectors, *, confidence: float = 0.95, resamples: int = 50
 ) -> Interval:
-    """The distance with its interval over the cases behind `drawn`.
+    """Returns the distance with its bootstrap interval over the cases of `drawn`.
 
-    Resampling repeats pictures, which makes sets narrower: the interval is moved to stand around
-    the distance itself (basic bootstrap), never below 0.
+    Resampling repeats pictures and so biases the distance: the interval is centred on the distance
+    of the whole sets, and never below 0.
     """
     whole = frechet_distance(drawn, real)
     again = [frechet_distance(drawn[rows], real) for rows in resampled_rows(len(drawn), resamples)]
-    apart = np.array(again) - np.mean(again)
+    deviations = np.array(again) - np.mean(again)
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(apart, [tail, 1.0 - tail])
+    low, high = np.quantile(deviations, [tail, 1.0 - tail])
     return Interval(whole, max(0.0, whole + float(low)), whole + float(high), len(drawn))
 
 
-class _Given(nn.Identity):
-    """Stands in for Inception: what it is given are features already."""
+class _Features(nn.Identity):
+    """Replaces Inception: the inputs are features already."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

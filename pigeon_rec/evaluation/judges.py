@@ -1,9 +1,8 @@
-"""The judges: which of 8 styles a picture has, and which of 100 concepts it shows.
+"""The judges: classifiers of the style (of 8) and the concept (of 100) of a picture.
 
-Both are linear in hand-made features (`pigeon_rec.evaluation.features`), where the scorer is a
-trained patch transformer. They never choose a picture, only measure it. What they are worth
-themselves is told by `held_out_accuracy`: their answers on real artwork that no training step,
-theirs included, has read.
+Both are linear in hand-crafted features (`pigeon_rec.evaluation.features`), while the scorer is a
+trained patch transformer. They only measure and never choose a picture. `held_out_accuracy` is
+their own accuracy on real artwork that no training step, theirs included, has read.
 """
 
 from __future__ import annotations
@@ -16,32 +15,29 @@ from textwrap import shorten
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from torch import Tensor
 
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation.features import FEATURES
 from pigeon_rec.runtime.settings import Settings
 
 __all__ = [
-    "CANDIDATES",
+    "CHOICES",
     "JUDGES_PATH",
     "Judge",
     "JudgeAccuracy",
     "Judges",
-    "as_levels",
     "held_out_accuracy",
 ]
 
 JUDGES_PATH: Final = Path(__file__).parent / "weights"
-CANDIDATES: Final = 100
-"""Concepts to choose the right one from."""
+CHOICES: Final = 100
+"""Number of concepts, the right one included, in a concept hit."""
 
 _BATCH = 256
 
@@ -50,14 +46,14 @@ Vectors = NDArray[np.float32]
 
 
 class Judge:
-    """Hand-made features, a linear embedding, and a prototype for each class.
+    """Hand-crafted features, a linear embedding, and a prototype for each class.
 
     Args:
-        kind: Whose features: `style` or `concept`.
-        classes: What it tells apart.
-        mean: Of the features, `[d]`.
-        projection: `[d, e]`.
-        prototypes: Unit vectors `[classes, e]`.
+        kind: `style` or `concept`; decides the features.
+        classes: Names of the classes.
+        mean: Mean of the features, `[d]`.
+        projection: Linear embedding, `[d, e]`.
+        prototypes: Unit vector of each class, `[classes, e]`.
     """
 
     def __init__(
@@ -70,11 +66,11 @@ class Judge:
     ) -> None:
         self.kind = kind
         self.classes = tuple(classes)
-        # As they are stored, so that a judge just fitted answers like one that was loaded.
+        # Rounded as stored, so that a fitted judge gives the same answers as a loaded one.
         self._mean = mean.astype(np.float32)
         self._projection = projection.astype(np.float32)
         self._prototypes = prototypes.astype(np.float16).astype(np.float32)
-        self._place = {name: place for place, name in enumerate(self.classes)}
+        self._code = {name: code for code, name in enumerate(self.classes)}
 
     @classmethod
     def load(cls, folder: Path) -> Judge:
@@ -101,7 +97,7 @@ class Judge:
         return cls(config.kind, config.classes, mean, projection, prototypes)
 
     def save(self, folder: Path) -> None:
-        """Writes what `load` reads."""
+        """Writes `config.json` and `model.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)
         config = _JudgeConfig(kind=self.kind, classes=self.classes)
         (folder / "config.json").write_text(config.model_dump_json() + "\n", encoding="utf-8")
@@ -112,9 +108,9 @@ class Judge:
         }
         save_file(weights, folder / "model.safetensors")
 
-    def places(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Places of class names among `classes`; -1 for what the judge does not know."""
-        return np.array([self._place.get(name, -1) for name in names], dtype=np.int64)
+    def codes(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Returns the positions of names in `classes`; -1 for an unknown name."""
+        return np.array([self._code.get(name, -1) for name in names], dtype=np.int64)
 
     def embed(self, images: Images) -> Vectors:
         """uint8 `[n, 64, 64, 3]` -> unit vectors float32 `[n, e]`."""
@@ -134,22 +130,16 @@ class _JudgeConfig(Settings):
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
 
 
-def as_levels(pixels: Tensor) -> Images:
-    """float32 `[n, 3, H, W]` in [-1, 1] -> uint8 `[n, H, W, 3]`, as pictures are stored."""
-    levels = ((pixels + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous().numpy()
-
-
 @dataclass(frozen=True)
 class Judges:
-    """Both judges."""
+    """The style judge and the concept judge."""
 
     style: Judge
     concept: Judge
 
     @classmethod
     def load(cls, folder: Path = JUDGES_PATH) -> Judges:
-        """The bundled judges, or those `train_judges` wrote to a folder.
+        """Loads the bundled judges, or those in a folder of `train_judges`.
 
         Raises:
             ModelError: A judge is missing or damaged.
@@ -157,46 +147,46 @@ class Judges:
         return cls(Judge.load(folder / "style"), Judge.load(folder / "concept"))
 
     def styles(self, embeddings: Vectors) -> list[str]:
-        """The style each picture has, from embeddings of the style judge."""
-        return [self.style.classes[place] for place in self.style.scores(embeddings).argmax(1)]
+        """Predicts the style of each picture from embeddings of the style judge."""
+        return [self.style.classes[code] for code in self.style.scores(embeddings).argmax(1)]
 
     def concept_hits(
         self, embeddings: Vectors, concepts: Sequence[str], keys: Sequence[str]
     ) -> NDArray[np.bool_]:
-        """Whether the right concept scores best among 100, from the concept judge's embeddings.
+        """Whether the right concept scores best among 100, bool `[n]`.
 
         Args:
-            embeddings: float32 `[n, d]`.
-            concepts: The right one of each row.
-            keys: Of each row; decides the 99 others, so that every method faces the same ones.
+            embeddings: Of the concept judge, float32 `[n, d]`.
+            concepts: The right concept of each row.
+            keys: Key of each row; decides the 99 other concepts, the same for every method.
         """
         scores = self.concept.scores(embeddings)
-        right = self.concept.places(concepts)
+        right = self.concept.codes(concepts)
         hits = np.zeros(len(right), dtype=np.bool_)
-        for row, (place, key) in enumerate(zip(right, keys, strict=True)):
-            if place < 0:
+        for row, (code, key) in enumerate(zip(right, keys, strict=True)):
+            if code < 0:
                 continue
-            others = _others(int(place), len(self.concept.classes), key)
-            hits[row] = scores[row, place] > scores[row, others].max()
+            others = _others(int(code), len(self.concept.classes), key)
+            hits[row] = scores[row, code] > scores[row, others].max()
         return hits
 
 
 def _others(right: int, count: int, key: str) -> NDArray[np.int64]:
     seed = int.from_bytes(hashlib.sha256(f"concepts/{key}".encode()).digest()[:8], "big")
-    wanted = min(CANDIDATES, count) - 1
-    drawn = np.random.default_rng(seed).choice(count - 1, wanted, replace=False)
-    return drawn + (drawn >= right)  # the right one is left out
+    size = min(CHOICES, count) - 1
+    drawn = np.random.default_rng(seed).choice(count - 1, size, replace=False)
+    return drawn + (drawn >= right)  # skips the right one
 
 
 @dataclass(frozen=True)
 class JudgeAccuracy:
-    """What the judges are worth on real held-out artwork.
+    """Accuracy of the judges on real held-out artwork.
 
     Attributes:
-        pictures: Held-out artworks judged.
-        style: Share of right styles.
-        concept: Share of right concepts among 100.
-        style_by_style: Share of right styles of each style.
+        pictures: Number of artworks.
+        style: Accuracy of the style judge.
+        concept: Accuracy of the concept judge among 100 concepts.
+        style_by_style: Accuracy of the style judge for each style.
     """
 
     pictures: int
@@ -205,21 +195,19 @@ class JudgeAccuracy:
     style_by_style: dict[str, float]
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
+        """Returns plain values for JSON."""
         return asdict(self)
 
 
 def held_out_accuracy(judges: Judges) -> JudgeAccuracy:
-    """Judges every real held-out artwork, once."""
-    rows = load_stickers().filter("held_out")
+    """Measures the judges on every real held-out artwork."""
+    rows = load_world("bundled").artwork().filter("held_out")
     item_ids = rows["item_id"].to_list()
     images, _ = load_catalogue("bundled").images(item_ids, size=64)
-    found = np.array(judges.styles(judges.style.embed(images)))
-    right = found == rows["style"].to_numpy().astype(str)
-    concepts = judges.concept_hits(
-        judges.concept.embed(images), rows["concept"].to_list(), item_ids
-    )
     styles = rows["style"].to_numpy().astype(str)
+    right = np.array(judges.styles(judges.style.embed(images))) == styles
+    embeddings = judges.concept.embed(images)
+    concepts = judges.concept_hits(embeddings, rows["concept"].to_list(), item_ids)
     return JudgeAccuracy(
         pictures=rows.height,
         style=float(right.mean()),

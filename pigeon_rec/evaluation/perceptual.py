@@ -1,17 +1,18 @@
-"""Shift-tolerant LPIPS: how far apart two pictures are for people, learned from their judgements.
+"""Shift-tolerant LPIPS: a perceptual distance of two pictures, learned from human judgements.
 
 Ghildyal and Liu, "Shift-tolerant Perceptual Similarity Metric" (ECCV 2022): LPIPS (Zhang et al.,
-CVPR 2018, equation 1) on an AlexNet whose steps of two are blurred and padded by reflection. The
-weights are the authors', from the extra `eval`; the network is ours, since their package imports
-much that measuring does not need.
+CVPR 2018, equation 1) on an AlexNet with blurred downsampling and reflection padding. The weights
+are the authors', from the extra `eval`; the network is written here, since importing their package
+needs much that is not used.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: TID251 - only what torch raises for a file it refuses
+from pickle import UnpicklingError  # noqa: TID251 - torch raises it for a file that it refuses
 from textwrap import shorten
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.arrays import to_pixels
 
-__all__ = ["ShiftTolerantLpips", "fill"]
+__all__ = ["ShiftTolerantLpips", "in_batches", "load_weights"]
 
 _PACKAGE = "stlpips_pytorch"
 _WEIGHTS = "weights/vST0.0/alex_shift_tolerant.pth"
@@ -33,7 +34,7 @@ Images = NDArray[np.uint8]
 
 
 class ShiftTolerantLpips:
-    """Distance of picture pairs, 0 for equal ones and about 1 for unlike ones.
+    """Distance of two pictures: 0 if equal, about 1 if unrelated.
 
     Raises:
         ImportError: The extra `eval` is not installed.
@@ -42,25 +43,30 @@ class ShiftTolerantLpips:
 
     def __init__(self) -> None:
         self._network = _Network().eval()
-        fill(self._network, _weights_file())
+        load_weights(self._network, _weights_file())
 
     @torch.inference_mode()
     def __call__(self, first: Images, second: Images, /) -> NDArray[np.float64]:
         """Two batches uint8 `[n, 64, 64, 3]` -> distances `[n]`, at least 0."""
-        rows = [
-            self._network(
-                to_pixels(first[start : start + _BATCH]), to_pixels(second[start : start + _BATCH])
-            )
-            for start in range(0, len(first), _BATCH)
-        ]
-        return torch.cat(rows).double().numpy() if rows else np.zeros(0)
+        return in_batches(self._network, first, second).double().numpy()
 
 
-def fill(network: nn.Module, path: Path) -> None:
-    """Gives a network its weights from a file of torch's; no code in it is run.
+def in_batches(function: Callable[..., Tensor], *images: Images) -> Tensor:
+    """Calls a function of pixels `[n, 3, H, W]` in [-1, 1] in batches and joins its results.
+
+    Args:
+        function: Takes one batch of each of `images`.
+        images: uint8 `[n, H, W, 3]`, all of the same length, at least 1.
+    """
+    batches = [slice(start, start + _BATCH) for start in range(0, len(images[0]), _BATCH)]
+    return torch.cat([function(*(to_pixels(part[rows]) for part in images)) for rows in batches])
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Loads weights from a torch file, without running code from it.
 
     Raises:
-        ModelError: The file is damaged, or of another network.
+        ModelError: The file is damaged, or belongs to another network.
     """
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -80,7 +86,7 @@ def _weights_file() -> Path:
 
 
 class _Network(nn.Module):
-    """AlexNet's five stages and one linear layer each; names as in the authors' file."""
+    """AlexNet's five stages with one linear layer each; parameter names as in the authors' file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,37 +94,37 @@ class _Network(nn.Module):
         self.net = nn.ModuleDict(
             {
                 "slice1": _stage(0, nn.Conv2d(3, 64, 11, padding=2), _Blur(64), nn.ReLU()),
-                "slice2": _stage(3, *_smaller(64), nn.Conv2d(64, 192, 5, padding=2), nn.ReLU()),
-                "slice3": _stage(7, *_smaller(192), nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
+                "slice2": _stage(3, *_pool(64), nn.Conv2d(64, 192, 5, padding=2), nn.ReLU()),
+                "slice3": _stage(7, *_pool(192), nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
                 "slice4": _stage(11, nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
                 "slice5": _stage(13, nn.Conv2d(256, 256, 3, padding=1), nn.ReLU()),
             }
         )
-        for place, channels in enumerate((64, 192, 384, 256, 256)):
-            self.add_module(f"lin{place}", _Linear(channels))
+        for number, channels in enumerate((64, 192, 384, 256, 256)):
+            self.add_module(f"lin{number}", _Linear(channels))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Pixels `[n, 3, H, W]` in [-1, 1], twice -> distances `[n]`."""
-        apart = torch.zeros(len(first))
+        distance = torch.zeros(len(first))
         one, other = self.scaling_layer(first), self.scaling_layer(second)
-        for place, stage in enumerate(self.net.values()):
+        for number, stage in enumerate(self.net.values()):
             one, other = stage(one), stage(other)
             squares = (F.normalize(one, dim=1) - F.normalize(other, dim=1)) ** 2
-            apart = apart + self.get_submodule(f"lin{place}")(squares).mean((1, 2, 3))
-        return apart
+            distance = distance + self.get_submodule(f"lin{number}")(squares).mean((1, 2, 3))
+        return distance
 
 
 def _stage(first: int, *layers: nn.Module) -> nn.Sequential:
-    """Layers numbered on from `first`."""
+    """Layers named by number, from `first`."""
     return nn.Sequential(OrderedDict((str(first + i), layer) for i, layer in enumerate(layers)))
 
 
-def _smaller(channels: int) -> tuple[nn.Module, nn.Module]:
+def _pool(channels: int) -> tuple[nn.Module, nn.Module]:
     return nn.MaxPool2d(3, stride=1), _Blur(channels)
 
 
 class _Scaling(nn.Module):
-    """The colours' mean and spread of LPIPS."""
+    """Normalises colours with the mean and deviation of LPIPS."""
 
     shift: Tensor
     scale: Tensor
@@ -133,7 +139,7 @@ class _Scaling(nn.Module):
 
 
 class _Blur(nn.Module):
-    """Every second place of a blurred picture, its border reflected by two."""
+    """Blur with stride 2 and reflection padding of 2."""
 
     filt: Tensor
 
@@ -146,7 +152,7 @@ class _Blur(nn.Module):
 
 
 class _Linear(nn.Module):
-    """Weights of the channels; the dropout of training is left out, its place is kept."""
+    """Weighted sum of channels; without training's dropout, which was module 0 in the file."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Plots of an evaluation, as SVG text to stand inside a page."""
+"""Plots of an evaluation, as SVG text for an HTML page."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _LINES = ("#2b7a78", "#d98a5b", "#5b6fd9", "#a34b78")
 
 
 def method_plot(methods: Mapping[str, Any], metrics: Mapping[str, str]) -> str:
-    """Means with intervals of every method, one panel a metric.
+    """Plots means with intervals of every method, one panel per metric.
 
     Args:
         methods: `methods` of `evaluation.json`.
-        metrics: Metric -> title; those that no method has are left out.
+        metrics: Metric -> title; metrics that no method has are left out.
     """
     shown = [m for m in metrics if any(m in v["metrics"] for v in methods.values())]
     height = 0.8 + 0.3 * len(methods)
     figure = Figure(figsize=(3.1 * max(1, len(shown)), height), layout="constrained")
     names = list(methods)
-    for place, metric in enumerate(shown, start=1):
-        axes = figure.add_subplot(1, len(shown), place, title=metrics[metric])
+    for panel, metric in enumerate(shown, start=1):
+        axes = figure.add_subplot(1, len(shown), panel, title=metrics[metric])
         for row, name in enumerate(names):
             _point(axes, row, methods[name]["metrics"].get(metric), full=name == "full")
-        labels = [methods[name]["label"] for name in names] if place == 1 else [""] * len(names)
+        labels = [methods[name]["label"] for name in names] if panel == 1 else [""] * len(names)
         axes.set_yticks(range(len(names)), labels)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(axis="x", alpha=0.3)
@@ -41,15 +41,15 @@ def method_plot(methods: Mapping[str, Any], metrics: Mapping[str, str]) -> str:
 
 
 def curve_plot(curves: Sequence[tuple[str, Mapping[str, Any]]], metrics: Mapping[str, str]) -> str:
-    """Metrics over the x of one or more curves that share it, each with a band of its interval.
+    """Plots metrics of one or more curves over their common x-axis, with bands of the intervals.
 
     Args:
         curves: Label and curve of `evaluation.json`.
         metrics: Metric -> title.
     """
     figure = Figure(figsize=(3.1 * len(metrics), 2.5), layout="constrained")
-    for place, (metric, title) in enumerate(metrics.items(), start=1):
-        axes = figure.add_subplot(1, len(metrics), place, title=title)
+    for panel, (metric, title) in enumerate(metrics.items(), start=1):
+        axes = figure.add_subplot(1, len(metrics), panel, title=title)
         for colour, (label, curve) in zip(_LINES, curves, strict=False):
             points = [p for p in curve["points"] if metric in p["metrics"]]
             x = [p["x"] for p in points]
@@ -76,7 +76,7 @@ def _point(axes: Axes, row: int, interval: Mapping[str, Any] | None, *, full: bo
 
 
 def _svg(figure: Figure) -> str:
-    """SVG text without prologue; names inside do not depend on the time."""
+    """Returns SVG without prologue, the same in every run."""
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "pigeon", "font.size": 8.0}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})

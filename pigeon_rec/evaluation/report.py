@@ -1,4 +1,4 @@
-"""The evaluation as one HTML page that needs nothing else."""
+"""Writes the evaluation report: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _SHARED_AXIS: Final = {"noise": ("noise", "noise_no_mask")}
 
 @dataclass(frozen=True)
 class GridRow:
-    """One case on the page.
+    """Row of one case.
 
     Attributes:
-        title: What is asked for, and in which style.
+        title: Concept and style of the truth.
         history: Data URIs of the history pictures.
-        pictures: Data URI of each shown method, empty where it has not answered the case.
+        pictures: Data URI of each method's picture; empty if it has none for the case.
     """
 
     title: str
@@ -61,21 +61,21 @@ def write_report(folder: Path, summary: Mapping[str, Any]) -> Path:
 def render_page(
     summary: Mapping[str, Any], grid_heads: Sequence[str], grid: Sequence[GridRow]
 ) -> str:
-    """The page as text.
+    """Renders the page.
 
     Args:
         summary: Content of `evaluation.json`.
-        grid_heads: Labels of the methods in the grid.
-        grid: Its rows.
+        grid_heads: Labels of the methods in the picture grid.
+        grid: Rows of the picture grid.
     """
     heads, rows = table_rows(summary["methods"])
     return template("evaluation.html.j2").render(
         summary=summary,
         heads=heads,
         rows=rows,
-        plot=Markup(method_plot(summary["methods"], _PANELS)),  # noqa: S704 - drawn here
+        plot=Markup(method_plot(summary["methods"], _PANELS)),  # noqa: S704 - our own SVG
         differences=_differences(summary),
-        curves=[Markup(plot) for plot in _curves(summary)],  # noqa: S704 - drawn here
+        curves=[Markup(plot) for plot in _curves(summary)],  # noqa: S704 - our own SVG
         grid_heads=grid_heads,
         grid=grid,
         metrics=METRICS,
@@ -83,7 +83,7 @@ def render_page(
 
 
 def template(name: str) -> Any:
-    """A template of this package; every value is escaped."""
+    """Loads a template of this package; every value is escaped."""
     environment = Environment(
         loader=BaseLoader(), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -93,7 +93,7 @@ def template(name: str) -> Any:
 
 
 def _differences(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the table of differences: the other method, and per metric text and verdict."""
+    """Table of differences: one row per method; each cell has a text and a CSS class."""
     rows = []
     for name, metrics in summary["differences"].items():
         cells = []
@@ -103,8 +103,8 @@ def _differences(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
                 cells.append(("", ""))
                 continue
             mean, low, high = (100.0 * interval[key] for key in ("mean", "low", "high"))
-            verdict = "better" if low > 0 else "worse" if high < 0 else ""
-            cells.append((f"{mean:+.1f} ({low:+.1f} to {high:+.1f})", verdict))
+            css = "better" if low > 0 else "worse" if high < 0 else ""
+            cells.append((f"{mean:+.1f} ({low:+.1f} to {high:+.1f})", css))
         rows.append({"label": METHODS[name].label, "cells": cells})
     return [{"heads": _DIFFERENCES, "rows": rows}] if rows else []
 

@@ -1,9 +1,8 @@
-"""The evaluation: cases, pictures, numbers, intervals; every step can be killed and goes on.
+"""Runs an evaluation: cases, pictures, metrics, summary. A stopped run can be resumed.
 
-Files in the output folder: `cases.parquet`, `pictures/` (tokens of every candidate, and pictures of
-those that were rendered), `chosen/` (the picture of each method and case), `per_case.parquet` (one
-value a method, case and metric) and `evaluation.json` (means with intervals, and what measured
-them).
+Files in the output folder: `cases.parquet`, `pictures/` (tokens of every candidate, pictures of the
+rendered ones), `chosen/` (the picture of each method and case), `per_case.parquet` (one value per
+method, case and metric) and `evaluation.json` (settings, and means with intervals).
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from pigeon_rec.data.catalogue import Catalogue, load_catalogue
+from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.evaluation.candidates import CandidateStore
 from pigeon_rec.evaluation.cases import cases_with_histories
 from pigeon_rec.evaluation.choose import Chooser
-from pigeon_rec.evaluation.encoders import Eye, ItemViews, JudgeEye
+from pigeon_rec.evaluation.encoders import Encoder, JudgeEncoder
 from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
-from pigeon_rec.evaluation.measure import Ruler
+from pigeon_rec.evaluation.measure import MetricSuite
 from pigeon_rec.evaluation.methods import METHODS, Candidate, Method, curve_methods
 from pigeon_rec.evaluation.pretrained import Pretrained, load_pretrained
 from pigeon_rec.evaluation.settings import EvaluationSettings
@@ -51,10 +50,10 @@ PER_CASE_SCHEMA: Final = pl.Schema(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Where the results lie, and what they say.
+    """Results of an evaluation.
 
     Attributes:
-        folder: Of all files.
+        folder: Folder of all files.
         per_case: `PER_CASE_SCHEMA`.
         summary: The content of `evaluation.json`.
     """
@@ -66,7 +65,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Job:
-    """One method, the cases it answers, and the rendered candidates of each."""
+    """One method, its cases, and the rendered candidates of each case."""
 
     method: Method
     cases: pl.DataFrame
@@ -74,45 +73,45 @@ class _Job:
 
 
 def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> Evaluation:
-    """Runs or finishes an evaluation.
+    """Runs or resumes an evaluation.
 
     Args:
-        settings: What to do.
-        out: Output folder; pictures that lie there already are not drawn again.
-        progress: Told of pictures drawn and methods measured.
+        settings: Settings of the evaluation.
+        out: Output folder; existing pictures are not drawn again.
+        progress: Called with the numbers of pictures drawn and methods measured.
 
     Raises:
-        ConfigError: More cases are asked for than there are held-out pairs.
+        ConfigError: There are fewer held-out pairs than cases.
         ModelError: A model or a judge cannot be loaded.
     """
     _set_threads(settings.threads)
     judges = Judges.load()
-    encoder = load_scorer(settings.scorer)
+    scorer = load_scorer(settings.scorer)
     catalogue = load_catalogue("bundled")
-    most = max(settings.cases, settings.curve_cases if settings.curves else 0)
-    cases = cases_with_histories(most, settings.seed, scorer=settings.scorer)
+    count = max(settings.cases, settings.curve_cases if settings.curves else 0)
+    cases = cases_with_histories(count, settings.seed, scorer=settings.scorer)
     write_parquet(cases, out / "cases.parquet")
-    store = CandidateStore(settings, _models(settings), encoder, catalogue, out / "pictures")
-    asked = _asked(settings, cases)
+    store = CandidateStore(settings, _models(settings), scorer, catalogue, out / "pictures")
+    methods = _methods_with_cases(settings, cases)
     store.write(
         [
             candidate
-            for method, some in asked
+            for method, some in methods
             for case in some.to_dicts()
             for candidate in method.candidates(case, settings.generation, settings.seed)
         ],
         progress=progress,
     )
     pretrained = load_pretrained()
-    ruler = _ruler(catalogue, cases, judges, encoder, pretrained)
-    items = ItemTable(catalogue, _item_ids(cases), store.drawer("full").pipeline, encoder)
+    items = ItemTable(catalogue, _item_ids(cases), store.drawer("full").pipeline, scorer)
+    metrics = _metrics(items, cases, judges, scorer, pretrained)
     chooser = Chooser(store, items, settings)
-    jobs = [_Job(method, some, chooser.shortlist(method, some)) for method, some in asked]
+    jobs = [_Job(method, some, chooser.shortlist(method, some)) for method, some in methods]
     store.render(
         [candidate for job in jobs for own in job.candidates for candidate in own],
         progress=progress,
     )
-    per_case, pictures = _measured(jobs, chooser, ruler, progress)
+    per_case, pictures = _measured(jobs, chooser, metrics, progress)
     write_parquet(per_case, out / "per_case.parquet")
     _save_chosen(jobs, pictures, out / "chosen")
     summary = {
@@ -127,12 +126,12 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """The content of `<folder>/evaluation.json`, its methods in the order they were asked for."""
+    """Reads `<folder>/evaluation.json`, with its methods in the order of the settings."""
     summary: dict[str, Any] = json.loads((folder / "evaluation.json").read_text("utf-8"))
     order = summary["settings"]["methods"]
     for part in ("methods", "differences"):
-        told = summary[part]
-        summary[part] = {name: told[name] for name in order if name in told}
+        found = summary[part]
+        summary[part] = {name: found[name] for name in order if name in found}
     return summary
 
 
@@ -142,14 +141,16 @@ def _models(settings: EvaluationSettings) -> dict[str, str]:
 
 
 def _missing_methods(settings: EvaluationSettings) -> dict[str, str]:
-    """Methods that were asked for and cannot be done, with what they lack."""
+    """Methods in the settings that cannot be run -> what they lack."""
     if "stage1" in settings.methods and settings.stage1_model is None:
         return {"stage1": "give the model without its second stage as `stage1_model`"}
     return {}
 
 
-def _asked(settings: EvaluationSettings, cases: pl.DataFrame) -> list[tuple[Method, pl.DataFrame]]:
-    """Every method and every point of a curve, with the head of the cases that it answers."""
+def _methods_with_cases(
+    settings: EvaluationSettings, cases: pl.DataFrame
+) -> list[tuple[Method, pl.DataFrame]]:
+    """Every method and every point of a curve, with its cases."""
     missing = _missing_methods(settings)
     methods = [
         (METHODS[name], cases.head(settings.cases_of.get(name, settings.cases)))
@@ -164,20 +165,22 @@ def _asked(settings: EvaluationSettings, cases: pl.DataFrame) -> list[tuple[Meth
     return methods + points
 
 
-def _ruler(
-    catalogue: Catalogue,
-    cases: pl.DataFrame,
-    judges: Judges,
-    encoder: Scorer,
-    pretrained: Pretrained,
-) -> Ruler:
-    eyes: dict[str, Eye] = {"cis": encoder.encode_images, "jis": JudgeEye(judges)}
-    eyes |= pretrained.eyes
+def _metrics(
+    items: ItemTable, cases: pl.DataFrame, judges: Judges, scorer: Scorer, pretrained: Pretrained
+) -> MetricSuite:
+    others: dict[str, Encoder] = {"jis": JudgeEncoder(judges), **pretrained.encoders}
+    vectors = {name: encoder(items.images) for name, encoder in others.items()}
     references = cases["reference_id"].unique().sort().to_list()
-    words = catalogue.rows(references)["semantics"].to_list()
-    texts = dict(zip(references, encoder.encode_texts(words), strict=True))
-    items = ItemViews(catalogue, _item_ids(cases), eyes)
-    return Ruler(judges, eyes, pretrained.distances, items, "cis", texts)
+    semantics = items.catalogue.rows(references)["semantics"].to_list()
+    return MetricSuite(
+        judges=judges,
+        encoders={"cis": scorer.encode_images, **others},
+        distances=pretrained.distances,
+        items=items,
+        vectors={"cis": items.embeddings, **vectors},
+        text_encoder="cis",
+        texts=dict(zip(references, scorer.encode_texts(semantics), strict=True)),
+    )
 
 
 def _item_ids(cases: pl.DataFrame) -> list[str]:
@@ -188,14 +191,14 @@ def _item_ids(cases: pl.DataFrame) -> list[str]:
 
 
 def _measured(
-    jobs: Sequence[_Job], chooser: Chooser, ruler: Ruler, progress: Progress
+    jobs: Sequence[_Job], chooser: Chooser, metrics: MetricSuite, progress: Progress
 ) -> tuple[pl.DataFrame, dict[str, NDArray[np.uint8]]]:
-    """All values, and each method's pictures."""
+    """Returns all values (`PER_CASE_SCHEMA`) and each method's pictures."""
     frames: list[pl.DataFrame] = []
     pictures: dict[str, NDArray[np.uint8]] = {}
     for done, job in enumerate(jobs, start=1):
         chosen = chooser.choose(job.method, job.cases, job.candidates)
-        values = {**ruler.measure(chosen.images, job.cases), "rejected": chosen.rejected}
+        values = {**metrics.measure(chosen.images, job.cases), "rejected": chosen.rejected}
         pictures[job.method.name] = chosen.images
         frames += [
             pl.DataFrame(
@@ -214,7 +217,7 @@ def _measured(
 
 
 def _save_chosen(jobs: Sequence[_Job], pictures: Mapping[str, NDArray[np.uint8]], to: Path) -> None:
-    """The picture of each method and case, for pages that show them: one parquet a method."""
+    """Writes the pictures of each method for reports, one parquet per method."""
     for job in jobs:
         if job.method.name in METHODS:
             images = [_png(image) for image in pictures[job.method.name]]

@@ -1,7 +1,7 @@
-"""What a scorer knows of real artwork that it was not trained on.
+"""Accuracy of a scorer on real artwork that it was not trained on.
 
-The scorer finds histories, chooses among candidates and feeds the quality gate; what it cannot see,
-none of them can.
+The scorer's embeddings are used to retrieve histories, to choose among candidates and in the
+quality gate.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pigeon_rec.config import QualityGateConfig
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, load_stickers, topics
-from pigeon_rec.evaluation.judges import CANDIDATES
+from pigeon_rec.data.world import load_world, topics
+from pigeon_rec.evaluation.judges import CHOICES
 from pigeon_rec.scoring import row_cosine
 from pigeon_rec.scoring.scorer import Scorer, load_scorer
 
@@ -29,14 +29,13 @@ class ScorerAccuracy:
     """Shares, in [0, 1], over the real held-out stickers.
 
     Attributes:
-        pictures: Held-out stickers looked at.
-        style_by_text: The right one of all style descriptions is nearest.
-        style_by_neighbour: The nearest sticker of the training set has the style.
-        topic_by_neighbour: The nearest sticker of the training set of another concept has the
-            topic.
-        concept_by_text: The sticker's own text is nearest among as many as the judges face.
-        own_text_passes: The gate lets the sticker pass with its own text.
-        wrong_text_passes: The gate lets it pass with the text of another concept.
+        pictures: Number of held-out stickers.
+        style_by_text: The right style description is nearest.
+        style_by_neighbour: The nearest training sticker has the same style.
+        topic_by_neighbour: The nearest training sticker of another concept has the same topic.
+        concept_by_text: The sticker's own text is nearest among 100 texts.
+        own_text_passes: The sticker passes the gate's text score with its own text.
+        wrong_text_passes: It passes with the text of another concept.
     """
 
     pictures: int
@@ -48,12 +47,12 @@ class ScorerAccuracy:
     wrong_text_passes: float
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
+        """Returns plain values for JSON."""
         return asdict(self)
 
 
 def accuracy_of_model(model: str | Path) -> ScorerAccuracy:
-    """`scorer_accuracy` of a bundled model's scorer, or a saved one's, with a night's gate.
+    """Returns `scorer_accuracy` of a model's scorer with the default gate.
 
     Raises:
         ModelError: There is no such model, or it has no scorer.
@@ -62,35 +61,35 @@ def accuracy_of_model(model: str | Path) -> ScorerAccuracy:
 
 
 def scorer_accuracy(scorer: Scorer, gate: QualityGateConfig | None = None) -> ScorerAccuracy:
-    """Shows a scorer every real held-out sticker, and the others as neighbours.
+    """Measures a scorer on every held-out sticker, with the training stickers as neighbours.
 
     Args:
         scorer: Image and text encoder.
-        gate: Has the limit of text scores; by default a night's.
+        gate: Sets the minimum text score; the default gate if not given.
     """
     limit = (gate or QualityGateConfig()).min_text_score
-    rows = load_stickers()
+    world = load_world("bundled")
+    rows = world.artwork()
     images, _ = load_catalogue("bundled").images(rows["item_id"].to_list(), size=64)
-    seen = scorer.encode_images(images)
+    vectors = scorer.encode_images(images)
     held_out = rows["held_out"].to_numpy()
     style, concept = rows["style"].to_numpy(), rows["concept"].to_numpy()
     topic = topics(rows).to_numpy()
-    asked = np.flatnonzero(held_out)
-    drawn = seen[asked]
-    known = np.flatnonzero(~held_out)
-    near = drawn @ seen[known].T
-    other = np.where(concept[asked, None] == concept[None, known], -2.0, near)
-    texts = scorer.encode_texts(rows["semantics"].gather(asked).to_list())
-    wrong = _wrong_texts(concept[asked])
-    own = row_cosine(drawn, texts)
-    others = np.einsum("nd,nkd->nk", drawn, texts[wrong])
-    names = np.array(list(STYLE_DESCRIPTIONS))
-    described = scorer.encode_texts(list(STYLE_DESCRIPTIONS.values()))
+    tested, known = np.flatnonzero(held_out), np.flatnonzero(~held_out)
+    queries = vectors[tested]
+    near = queries @ vectors[known].T
+    other = np.where(concept[tested, None] == concept[None, known], -2.0, near)
+    texts = scorer.encode_texts(rows["semantics"].gather(tested).to_list())
+    wrong = _wrong_texts(concept[tested])
+    own = row_cosine(queries, texts)
+    others = np.einsum("nd,nkd->nk", queries, texts[wrong])
+    names = np.array(list(world.style_descriptions))
+    described = scorer.encode_texts(list(world.style_descriptions.values()))
     return ScorerAccuracy(
-        pictures=len(asked),
-        style_by_text=_share(names[(drawn @ described.T).argmax(1)] == style[asked]),
-        style_by_neighbour=_share(style[known][near.argmax(1)] == style[asked]),
-        topic_by_neighbour=_share(topic[known][other.argmax(1)] == topic[asked]),
+        pictures=len(tested),
+        style_by_text=_share(names[(queries @ described.T).argmax(1)] == style[tested]),
+        style_by_neighbour=_share(style[known][near.argmax(1)] == style[tested]),
+        topic_by_neighbour=_share(topic[known][other.argmax(1)] == topic[tested]),
         concept_by_text=_share(own > others.max(1)),
         own_text_passes=_share(own >= limit),
         wrong_text_passes=_share(others[:, 0] >= limit),
@@ -98,10 +97,10 @@ def scorer_accuracy(scorer: Scorer, gate: QualityGateConfig | None = None) -> Sc
 
 
 def _wrong_texts(concepts: NDArray[np.object_]) -> NDArray[np.int64]:
-    """Rows of other concepts, int64 `[n, CANDIDATES - 1]`, the same in every run."""
+    """Random rows of other concepts, int64 `[n, CHOICES - 1]`, from a fixed seed."""
     random = np.random.default_rng(0)
     rows = [
-        random.choice(np.flatnonzero(concepts != concept), CANDIDATES - 1, replace=False)
+        random.choice(np.flatnonzero(concepts != concept), CHOICES - 1, replace=False)
         for concept in concepts
     ]
     return np.stack(rows)

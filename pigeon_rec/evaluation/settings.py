@@ -1,4 +1,4 @@
-"""What an evaluation does; part of its result."""
+"""Settings of an evaluation."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class EvaluationSettings(Settings):
 
     Attributes:
         model: Name of a bundled model, or the folder of a saved one.
-        stage1_model: The same model without its second stage; without it, the method `stage1` is
-            left out and said to be missing.
-        scorer: Model whose scorer finds histories, chooses candidates and gives CS and CIS. Models
-            that are compared with each other need the same one.
-        cases: Held-out cases of every method.
-        seed: Of the cases and of all pictures.
+        stage1_model: The same model without its second stage; if missing, the method `stage1` is
+            left out and reported as missing.
+        scorer: Model whose scorer retrieves histories, chooses candidates and computes CS and CIS.
+            Results are comparable only with the same scorer.
+        cases: Number of held-out cases.
+        seed: Decides the cases and all pictures.
         methods: Names from `METHODS`.
-        cases_of: Fewer cases for single methods, by name.
+        cases_of: Method -> its number of cases, if not `cases`.
         curves: Names from `CURVES`.
-        curve_cases: Cases of every point of a curve.
-        generation: How pictures are drawn.
-        gate: What would be served.
-        confidence: Of all intervals.
+        curve_cases: Cases of each point of a curve.
+        generation: Sampling and rendering.
+        gate: Quality gate that chosen pictures must pass.
+        confidence: Confidence level of all intervals.
         resamples: Bootstrap samples.
-        threads: CPU threads; 0 leaves torch's own choice.
+        threads: CPU threads; 0 for torch's default.
     """
 
     model: str = "sticker-64"
@@ -68,11 +68,11 @@ class EvaluationSettings(Settings):
 
 
 def load_settings(path: Path | None, given: Mapping[str, Any]) -> EvaluationSettings:
-    """Settings of a YAML file or the defaults, with single fields replaced.
+    """Reads a YAML file, or takes the defaults, and replaces single fields.
 
     Args:
         path: The file; None for the defaults.
-        given: Fields that replace those of the file.
+        given: Replaced fields.
 
     Raises:
         ConfigError: The file is unusable, a field is unknown or a value out of range.

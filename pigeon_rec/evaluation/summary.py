@@ -1,4 +1,4 @@
-"""Means, intervals and comparisons of an evaluation, as plain values."""
+"""Summarises an evaluation: means, intervals and differences, as plain values."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.demo.stickers import load_stickers
-from pigeon_rec.evaluation.encoders import JudgeEye
+from pigeon_rec.data.world import load_world
+from pigeon_rec.evaluation.encoders import JudgeEncoder
 from pigeon_rec.evaluation.frechet import frechet_interval
 from pigeon_rec.evaluation.judges import Judges
 from pigeon_rec.evaluation.measure import METRICS
@@ -23,7 +23,7 @@ from pigeon_rec.runtime.bootstrap import Interval, mean_interval, paired_interva
 __all__ = ["summarise"]
 
 _FID: Final = "fid_judge"
-_LEAST_FOR_FID: Final = 20
+_MIN_FID_CASES: Final = 20
 
 Images = NDArray[np.uint8]
 
@@ -34,12 +34,12 @@ def summarise(
     judges: Judges,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
-    """What `evaluation.json` tells of the methods.
+    """Returns the results that `evaluation.json` has about methods.
 
     Args:
         per_case: `method, case_id, metric, value`.
-        pictures: Of each method, uint8 `[n, 64, 64, 3]`.
-        judges: Whose features the Fréchet distance is taken on.
+        pictures: Method -> its pictures, uint8 `[n, 64, 64, 3]`.
+        judges: The judges whose features the Fréchet distance uses.
         settings: Confidence and number of resamples.
 
     Returns:
@@ -65,35 +65,35 @@ def summarise(
 
 
 def _table(part: pl.DataFrame) -> pl.DataFrame:
-    """One row a case, one column a metric."""
+    """One row per case, one column per metric."""
     return part.pivot(on="metric", index="case_id", values="value").sort("case_id")
 
 
 def _means(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Any]:
     return {
-        metric: _plain(mean_interval(table[metric], **_sureness(settings)))
+        metric: _plain(mean_interval(table[metric], **_bootstrap(settings)))
         for metric in METRICS
         if metric in table.columns and table[metric].is_finite().any()
     }
 
 
 def _differences(tables: Mapping[str, pl.DataFrame], settings: EvaluationSettings) -> Any:
-    """Full model minus the others, by method and metric."""
+    """Method -> metric -> full model minus the method."""
     if FULL.name not in tables:
         return {}
-    told = {}
+    differences = {}
     for name in settings.methods:
         if name == FULL.name or name not in tables:
             continue
         both = tables[FULL.name].join(tables[name], on="case_id", suffix="_other")
-        told[name] = {
+        differences[name] = {
             metric: _plain(
-                paired_interval(both[metric], both[f"{metric}_other"], **_sureness(settings))
+                paired_interval(both[metric], both[f"{metric}_other"], **_bootstrap(settings))
             )
             for metric in METRICS
             if f"{metric}_other" in both.columns and both[f"{metric}_other"].is_finite().any()
         }
-    return told
+    return differences
 
 
 def _points(curve: str, tables: Mapping[str, pl.DataFrame], settings: EvaluationSettings) -> Any:
@@ -109,26 +109,26 @@ def _points(curve: str, tables: Mapping[str, pl.DataFrame], settings: Evaluation
 def _distances(
     pictures: Mapping[str, Images], judges: Judges, settings: EvaluationSettings
 ) -> dict[str, dict[str, Any]]:
-    """Fréchet distance of each method to all real held-out artwork."""
-    eye = JudgeEye(judges)
-    held_out = load_stickers().filter("held_out")["item_id"].to_list()
-    real = eye(load_catalogue("bundled").images(held_out, size=64)[0])
+    """Fréchet distance of each method to the real held-out artwork."""
+    encode = JudgeEncoder(judges)
+    held_out = load_world("bundled").artwork().filter("held_out")["item_id"].to_list()
+    real = encode(load_catalogue("bundled").images(held_out, size=64)[0])
     return {
         name: {
             _FID: _plain(
-                frechet_interval(eye(pictures[name]), real, confidence=settings.confidence)
+                frechet_interval(encode(pictures[name]), real, confidence=settings.confidence)
             )
         }
         for name in settings.methods
-        if name in pictures and len(pictures[name]) >= _LEAST_FOR_FID
+        if name in pictures and len(pictures[name]) >= _MIN_FID_CASES
     }
 
 
-def _sureness(settings: EvaluationSettings) -> dict[str, Any]:
+def _bootstrap(settings: EvaluationSettings) -> dict[str, Any]:
     return {"confidence": settings.confidence, "resamples": settings.resamples}
 
 
 def _plain(interval: Interval) -> dict[str, Any]:
-    """An interval as JSON values; what is no number is null."""
+    """Returns an interval as JSON values; NaN becomes null."""
     fields = dataclasses.asdict(interval)
     return {k: (None if np.isnan(v) else round(v, 6)) for k, v in fields.items()}

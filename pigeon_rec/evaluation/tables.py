@@ -1,4 +1,4 @@
-"""The results as a table: the same columns in Markdown and on the page."""
+"""Results as a table, with the same columns in Markdown and in the HTML report."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         "fid_judge": "FID (judge features) ↓",
     }
 )
-"""Metrics of the table and their heads; all others stand in `evaluation.json`."""
+"""Metric -> column head; other metrics are in `evaluation.json` only."""
 
 _UNSCALED = frozenset({"fid_judge"})
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method.
+    """Row of one method.
 
     Attributes:
-        label: For people.
-        cases: How many.
-        cells: Text of each column, empty where it was not measured.
+        label: Label of the method.
+        cases: Number of cases.
+        cells: Text of each column; empty if not measured.
     """
 
     label: str
@@ -64,7 +64,7 @@ class Row:
 
 
 def table_rows(methods: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
-    """Heads of the columns that any method has, and a row a method.
+    """Returns the heads of the columns that any method has, and one row per method.
 
     Args:
         methods: `methods` of `evaluation.json`.
@@ -86,7 +86,7 @@ def table_rows(methods: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
 
 
 def markdown_table(summary: Mapping[str, Any]) -> str:
-    """The table in Markdown, under a line that says what was measured and by whom."""
+    """Returns the table in Markdown, after a line on model, units and judges."""
     heads, rows = table_rows(summary["methods"])
     judges = summary["judges"]
     confidence = summary["settings"]["confidence"]
@@ -100,39 +100,39 @@ def markdown_table(summary: Mapping[str, Any]) -> str:
         *(f"| {row.label} | {row.cases} | " + " | ".join(row.cells) + " |" for row in rows),
     ]
     if summary["missing"]:
-        told = "; ".join(f"`{name}`: {why}" for name, why in summary["missing"].items())
-        lines += ["", f"Not measured: {told}."]
+        missing = "; ".join(f"`{name}`: {why}" for name, why in summary["missing"].items())
+        lines += ["", f"Not measured: {missing}."]
     return "\n".join(lines) + "\n"
 
 
 def write_markdown(summary: Mapping[str, Any], path: Path) -> None:
-    """Writes the table: a new file, or between the two marks of one that is there.
+    """Writes the table to a new file, or between the two marks of an existing one.
 
     Raises:
-        ConfigError: The file is there and does not have both marks, in order.
+        ConfigError: The existing file does not have both marks, in order.
     """
     write_between(markdown_table(summary), path)
 
 
 def write_between(table: str, path: Path, begin: str = BEGIN, end: str = END) -> None:
-    """Writes text into a new file, or between two marks, on lines of their own, of one that is.
+    """Writes text to a new file, or between two marks on lines of their own in an existing one.
 
     Raises:
-        ConfigError: The file is there and does not have both marks, in order.
+        ConfigError: The existing file does not have both marks, in order.
     """
     if not path.exists():
         path.write_text(table, encoding="utf-8")
         return
     text = path.read_text(encoding="utf-8")
-    # On lines of their own: prose may name the marks.
-    place = re.search(rf"^{begin}\n(.*?)^{end}$", text, re.MULTILINE | re.DOTALL)
-    if place is None:
+    # On lines of their own, since prose may mention the marks.
+    found = re.search(rf"^{begin}\n(.*?)^{end}$", text, re.MULTILINE | re.DOTALL)
+    if found is None:
         raise ConfigError(
-            "the file has no place for the table",
+            "the file has no marks for the table",
             location=str(path),
             remedy=f"Put `{begin}` and `{end}` on lines of their own, or give a new file",
         )
-    path.write_text(text[: place.start(1)] + table + text[place.end(1) :], encoding="utf-8")
+    path.write_text(text[: found.start(1)] + table + text[found.end(1) :], encoding="utf-8")
 
 
 def _cell(metric: str, interval: Mapping[str, Any] | None) -> str:

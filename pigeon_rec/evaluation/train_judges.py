@@ -1,9 +1,9 @@
 """Fits the judges: `pigeon-rec evaluate train-judges`.
 
-Linear discriminant analysis of hand-made features, in closed form: about two minutes of one core,
-with no luck in it but the seed of the distortions. Each artwork counts twice, as it is and mirrored
-or distorted, so that drawn pictures, which are softer and less clean, are still judged as what they
-show. Only artwork that is not held out is read, and a part of that is set aside as a first test.
+Linear discriminant analysis of hand-crafted features, in closed form: about two minutes on one
+core; only the augmentation is random, with a fixed seed. Each artwork counts twice, unchanged and
+distorted, since drawn pictures are softer and noisier than artwork. Held-out artwork is never read,
+and a part of the rest is kept for validation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from pigeon_rec.demo.stickers import load_training_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.evaluation.augmentation import (
     CONCEPT_DISTORTION,
     STYLE_DISTORTION,
@@ -27,28 +27,28 @@ from pigeon_rec.evaluation.augmentation import (
     distort,
 )
 from pigeon_rec.evaluation.features import FEATURES
-from pigeon_rec.evaluation.judges import Judge, as_levels
-from pigeon_rec.model.arrays import to_pixels
+from pigeon_rec.evaluation.judges import Judge
+from pigeon_rec.model.arrays import to_levels, to_pixels
 from pigeon_rec.training.artwork import TrainingArtwork, decode_stickers
 
-__all__ = ["JudgeKind", "fit_judge", "judge_stickers", "set_aside", "train_judges"]
+__all__ = ["JudgeKind", "fit_judge", "judge_stickers", "train_judges", "validation_rows"]
 
 JudgeKind = Literal["style", "concept"]
 Matrix = NDArray[np.float64]
 
 _BLOCK: Final = 500
 _SEED: Final = 9201
-"""Apart from those of the model's own training plans."""
+"""Not used by the model's own training."""
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Recipe:
     """How one judge is fitted.
 
     Attributes:
-        dimensions: Of the embedding.
-        shrinkage: Share of the identity in the covariance within classes.
-        distortion: Of the second copy of each artwork.
+        dimensions: Dimension of the embedding.
+        shrinkage: Share of the identity in the within-class covariance.
+        distortion: Augmentation of the second copy of each artwork.
     """
 
     dimensions: int
@@ -56,9 +56,9 @@ class _Plan:
     distortion: Distortion
 
 
-_PLANS: Final[dict[JudgeKind, _Plan]] = {
-    "style": _Plan(7, 0.01, STYLE_DISTORTION),
-    "concept": _Plan(100, 0.1, CONCEPT_DISTORTION),
+_RECIPES: Final[dict[JudgeKind, _Recipe]] = {
+    "style": _Recipe(7, 0.01, STYLE_DISTORTION),
+    "concept": _Recipe(100, 0.1, CONCEPT_DISTORTION),
 }
 
 
@@ -66,42 +66,42 @@ def train_judges(destination: Path) -> dict[str, float]:
     """Fits both judges and writes them to `<destination>/<kind>`.
 
     Returns:
-        Share of right answers of each on the artwork that was set aside; of concepts, among all.
+        Accuracy of each on the validation artwork; of concepts, among all of them.
     """
     stickers = judge_stickers()
-    aside = set_aside(stickers.rows)
-    told = {}
+    validation = validation_rows(stickers.rows)
+    accuracy = {}
     for kind in get_args(JudgeKind):
-        judge = fit_judge(kind, stickers, ~aside)
+        judge = fit_judge(kind, stickers, ~validation)
         judge.save(destination / kind)
         classes, labels = _labels(kind, stickers)
-        best = judge.scores(judge.embed(stickers.images[aside])).argmax(1)
-        right = best == judge.places([classes[label] for label in labels[aside]])
-        told[kind] = float(right.mean())
-    return told
+        best = judge.scores(judge.embed(stickers.images[validation])).argmax(1)
+        right = best == judge.codes([classes[label] for label in labels[validation]])
+        accuracy[kind] = float(right.mean())
+    return accuracy
 
 
 def judge_stickers() -> TrainingArtwork:
-    """The artwork judges may see: what is not held out, decoded."""
-    return decode_stickers(load_training_stickers())
+    """Decodes the artwork that is not held out."""
+    return decode_stickers(load_world("bundled").training_artwork())
 
 
-def set_aside(rows: pl.DataFrame) -> NDArray[np.bool_]:
-    """Which rows (`item_id`) no judge learns from, although they are not held out: 4 in 100."""
+def validation_rows(rows: pl.DataFrame) -> NDArray[np.bool_]:
+    """Mask of the 4 % of the rows (`item_id`) that are kept for validation."""
     return np.array([_draw(item) < 0.04 for item in rows["item_id"]])
 
 
-def fit_judge(kind: JudgeKind, stickers: TrainingArtwork, learned: NDArray[np.bool_]) -> Judge:
-    """Fits one judge on the `learned` rows, bool `[stickers]`.
+def fit_judge(kind: JudgeKind, stickers: TrainingArtwork, mask: NDArray[np.bool_]) -> Judge:
+    """Fits one judge on the rows of a mask, bool `[stickers]`.
 
-    Classes without a learned row are unknown to the judge.
+    The judge does not know classes without a row.
     """
-    plan = _PLANS[kind]
+    recipe = _RECIPES[kind]
     names, labels = _labels(kind, stickers)
-    known, codes = np.unique(labels[learned], return_inverse=True)
-    features = _features(kind, stickers.images[learned], plan.distortion)
+    known, codes = np.unique(labels[mask], return_inverse=True)
+    features = _features(kind, stickers.images[mask], recipe.distortion)
     codes = np.concatenate([codes, codes])
-    mean, projection = _discriminants(features, codes, plan)
+    mean, projection = _discriminants(features, codes, recipe)
     embedded = _unit((features - mean) @ projection)
     prototypes = _class_means(embedded, codes)
     return Judge(kind, [names[code] for code in known], mean, projection, _unit(prototypes))
@@ -119,32 +119,33 @@ def _draw(item_id: str) -> float:
 
 
 def _features(kind: JudgeKind, images: NDArray[np.uint8], how: Distortion) -> Matrix:
-    """Features of the artwork and, behind them, of distorted copies, `[2 n, d]`."""
+    """Features of the artwork, then of distorted copies, `[2 n, d]`."""
     generator = torch.Generator().manual_seed(_SEED)
     plain, changed = [], []
     for start in range(0, len(images), _BLOCK):
         part = images[start : start + _BLOCK]
         plain.append(FEATURES[kind](part))
-        changed.append(FEATURES[kind](as_levels(distort(to_pixels(part), how, generator))))
+        distorted = to_levels(distort(to_pixels(part), how, generator)).contiguous()
+        changed.append(FEATURES[kind](distorted.numpy()))
     return np.concatenate([*plain, *changed]).astype(np.float64)
 
 
 def _discriminants(
-    features: Matrix, codes: NDArray[np.int64], plan: _Plan
+    features: Matrix, codes: NDArray[np.int64], recipe: _Recipe
 ) -> tuple[Matrix, Matrix]:
-    """Mean `[d]` and the directions `[d, dimensions]` in which classes lie apart, best first."""
+    """Mean `[d]` and discriminant directions `[d, dimensions]`, best first."""
     mean = features.mean(0)
     centres = _class_means(features - mean, codes)
     inner = features - mean - centres[codes]
     within = inner.T @ inner / len(inner)
-    ridge = plan.shrinkage * np.trace(within) / len(within)
-    within = (1.0 - plan.shrinkage) * within + ridge * np.eye(len(within))
+    ridge = recipe.shrinkage * np.trace(within) / len(within)
+    within = (1.0 - recipe.shrinkage) * within + ridge * np.eye(len(within))
     weights = np.bincount(codes)[:, None] / len(codes)
     between = (centres * weights).T @ centres
-    # Whitened by the Cholesky factor, the generalised problem is a plain one.
+    # Whitening with the Cholesky factor gives an ordinary eigenvalue problem.
     factor = np.linalg.inv(np.linalg.cholesky(within))
     _, vectors = np.linalg.eigh(factor @ between @ factor.T)  # ascending
-    return mean, factor.T @ vectors[:, ::-1][:, : plan.dimensions]
+    return mean, factor.T @ vectors[:, ::-1][:, : recipe.dimensions]
 
 
 def _class_means(rows: Matrix, codes: NDArray[np.int64]) -> Matrix:

@@ -28,7 +28,9 @@ def test_documented_commands_exist_with_their_options(
     assert all(word in outcome.out for word in words if word.startswith("--"))
 
 
-def test_bad_settings_are_told_before_any_work(pigeon: Callable[..., Any], tmp_path: Path) -> None:
+def test_bad_settings_are_refused_before_any_work(
+    pigeon: Callable[..., Any], tmp_path: Path
+) -> None:
     outcome = pigeon("evaluate", "--methods", "nothing", "--out", tmp_path / "out", "--json")
     assert outcome.code == 2
     error = json.loads(outcome.out)["error"]
@@ -42,9 +44,9 @@ def test_answers_are_tallied(pigeon: Callable[..., Any], tmp_path: Path) -> None
     key.write_text(json.dumps({"page_id": "p", "first": "full", "second": "b", "pairs": pairs}))
     sides = {"0": "left", "1": "left", "2": "left", "3": "right"}
     answers.write_text(json.dumps({"page_id": "p", "answers": sides}))
-    told = json.loads(pigeon("evaluate", "tally", answers, "--key", key, "--json").out)
-    assert (told["wins"], told["losses"], told["win_rate"]) == (3, 1, 0.75)
-    assert told["low"] < 0.75 < told["high"]
+    tally = json.loads(pigeon("evaluate", "tally", answers, "--key", key, "--json").out)
+    assert (tally["wins"], tally["losses"], tally["win_rate"]) == (3, 1, 0.75)
+    assert tally["low"] < 0.75 < tally["high"]
 
 
 def test_a_comparison_needs_an_evaluation(pigeon: Callable[..., Any], tmp_path: Path) -> None:

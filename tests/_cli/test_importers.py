@@ -24,9 +24,9 @@ def test_published_tells_what_it_wrote(
     next((dataset / "Images").rglob("0004.png")).unlink()
     outcome = pigeon("import", "published", dataset, "--out", tmp_path / "out", "--json")
     assert outcome.code == 0
-    told = json.loads(outcome.out)
-    assert (told["scenario"], told["items"], told["users"]) == ("sticker", 11, 2)
-    assert told["left_out"] == {"image_missing": 1, "unknown_item": 2}
+    facts = json.loads(outcome.out)
+    assert (facts["scenario"], facts["items"], facts["users"]) == ("sticker", 11, 2)
+    assert facts["left_out"] == {"image_missing": 1, "unknown_item": 2}
     assert {p.name for p in (tmp_path / "out").glob("*.parquet")} == {
         *("items.parquet", "interactions.parquet", "sequences.parquet")
     }

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pigeon_rec.demo.posters import MADE, is_made
+from pigeon_rec.data.made_posters import MADE, is_made
 from pigeon_rec.warehouse import ask
 from tests.data.films import write_csv
 
@@ -26,15 +26,15 @@ def test_posters_are_made_and_imported(pigeon: Pigeon, tmp_path: Path) -> None:
     drawn = json.loads(pigeon("import", "made-posters", source, "--out", made, "--json").out)
     assert drawn == {"made_posters": 5, "folder": str(made)}
     (made / "4.png").unlink()
-    told = pigeon("import", "movielens", source, "--posters", made, "--out", out, "--json")
-    summary = json.loads(told.out)
+    outcome = pigeon("import", "movielens", source, "--posters", made, "--out", out, "--json")
+    summary = json.loads(outcome.out)
     assert (summary["posters"], summary["made"], summary["kept"]) == (4, 4, 3)
     assert summary["left_out"] == {"image_missing": 1}
     assert summary["first_left_out"][0]["film"] == "4"
     assert pl.read_parquet(summary["catalogue"]).height == 4
 
 
-def test_a_wrong_name_and_a_missing_data_set_are_told(pigeon: Pigeon, tmp_path: Path) -> None:
+def test_a_wrong_name_and_a_missing_data_set_are_reported(pigeon: Pigeon, tmp_path: Path) -> None:
     source, out = write_csv(tmp_path / "ml"), tmp_path / "out"
     wrong = pigeon(
         "import", "movielens", source, "--posters", source, "--out", out, "--names", "title"
@@ -48,8 +48,8 @@ def test_a_wrong_name_and_a_missing_data_set_are_told(pigeon: Pigeon, tmp_path: 
 
 
 def test_the_demo_set_says_what_it_is(pigeon: Pigeon, tmp_path: Path) -> None:
-    told = pigeon("import", "demo-movies", "--out", tmp_path, "--films", "12", "--json")
-    summary = json.loads(told.out)
+    outcome = pigeon("import", "demo-movies", "--out", tmp_path, "--films", "12", "--json")
+    summary = json.loads(outcome.out)
     assert summary["films"] == summary["posters"] == summary["made"] == 12
     assert summary["users"] > 800
     text = Path(summary["config"]).read_text(encoding="utf-8")

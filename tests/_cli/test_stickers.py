@@ -8,16 +8,18 @@ from typing import Any
 
 from PIL import Image
 
-from pigeon_rec.demo.stickers import STYLES, load_stickers
+from pigeon_rec.data.world import load_world
+
+WORLD = load_world("bundled")
 
 
 def test_styles_are_listed_and_pictures_unpacked(
     pigeon: Callable[..., Any], tmp_path: Path
 ) -> None:
     outcome = pigeon("stickers", "--json", "--unpack", tmp_path)
-    catalogue = load_stickers()
+    catalogue = WORLD.artwork()
     styles = json.loads(outcome.out)["styles"]
-    assert sorted(style["style"] for style in styles) == sorted(STYLES)
+    assert sorted(style["style"] for style in styles) == sorted(WORLD.style_descriptions)
     assert sum(style["stickers"] for style in styles) == catalogue.height
     assert all(0 < style["held_out"] < style["stickers"] for style in styles)
     assert len(list(tmp_path.glob("*/*.webp"))) == catalogue.height
@@ -29,4 +31,4 @@ def test_styles_are_listed_and_pictures_unpacked(
 def test_people_get_a_table(pigeon: Callable[..., Any]) -> None:
     lines = pigeon("stickers").out.rstrip("\n").split("\n")
     assert lines[0].split() == ["style", "stickers", "held_out", "description"]
-    assert len(lines) == 2 + len(STYLES)
+    assert len(lines) == 2 + len(WORLD.style_descriptions)

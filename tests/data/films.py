@@ -1,4 +1,4 @@
-"""A MovieLens of five films and two people, in both forms, for tests."""
+"""A MovieLens of five films and two users in both forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that mean harm, one for each way of it; written by hand, as no library writes them."""
+"""Hostile `.npy` files, one per attack; written by hand, since no library writes them."""
 
 from __future__ import annotations
 
@@ -92,20 +92,20 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: pickled(b"\x80\x03cnumpy\ndtype\n}X\x05\x00\x00\x00_makeNsb."),
         "changes a function",
     ),
-    "array kind of its own": (
+    "array of another class": (
         lambda: pickled(
             b"\x80\x03cnumpy.core.multiarray\n_reconstruct\ncbuiltins\ndict\nK\x00\x85C\x01b\x87R."
         ),
-        "kind of its own",
+        "another class",
     ),
     "huge array in the header": (lambda: _header_only("<f8", (10**12,)), "more than"),
-    "array without its bytes": (lambda: _header_only("<i8", (1000,)) + b"few", "promises"),
+    "array without its bytes": (lambda: _header_only("<i8", (1000,)) + b"few", "declares"),
     "huge array of nothing": (lambda: _header_only("<U0", (10**12,)), "more than"),
     "strings of no characters": (
         lambda: _header_only("<U1", (1,)) + b"\xff\xff\xff\x7f",
-        "strings that are none",
+        "invalid characters",
     ),
-    "records": (lambda: _header_only("<V16", (1,)) + bytes(16), "kind"),
+    "records": (lambda: _header_only("<V16", (1,)) + bytes(16), "dtype"),
     "huge array in the pickle": (
         lambda: _filled(
             b"\x8a\x06" + (10**12).to_bytes(6, "little") + b"\x85" + _OBJECTS + b"\x89]"
@@ -118,21 +118,21 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "objects made of bytes": (
         lambda: _filled(b"K\x01\x85" + _OBJECTS + b"\x89C\x08AAAAAAAA"),
-        "promises",
+        "declares",
     ),
     "type with objects inside": (
         lambda: pickled(b"\x80\x03" + _DTYPE + b"X\x03\x00\x00\x00V16\x89\x88\x87R."),
-        "kind 'V16'",
+        "dtype 'V16'",
     ),
     "huge memo": (
         lambda: pickled(b"\x80\x03]r" + struct.pack("<I", 2**31) + b"."),
-        "places of memory",
+        "memo index",
     ),
-    "values in values": (lambda: pickled(b"\x80\x03" + b"]" * 50 + b"a" * 49 + b"."), "in each"),
+    "values in values": (lambda: pickled(b"\x80\x03" + b"]" * 50 + b"a" * 49 + b"."), "nested"),
     "one value many times": (_many_lists, "more than"),
     "bytes": (lambda: _saved({"a": b"raw"}), "bytes"),
     "tuple as a key": (lambda: _saved({(1, 2): 3}), "tuple"),
     "persistent id": (lambda: pickled(b"\x80\x03X\x01\x00\x00\x00aQ."), "persistent"),
     "newer format": (lambda: b"\x93NUMPY\x03\x00" + bytes(64), "version"),
 }
-"""What it is -> the file's bytes, and what the refusal says of it."""
+"""Name -> the file's bytes, and a part of the refusal."""

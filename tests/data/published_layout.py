@@ -1,6 +1,6 @@
 """Writes the published dataset layout at a small scale: real stickers, numpy's own files.
 
-The names and forms are those of the released datasets; what stands in them is made from the bundled
+The names and forms are those of the released datasets; their content is made from the bundled
 stickers. The same pictures serve as "posters" of the movie layout.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from pigeon_rec.demo.stickers import load_stickers
+from pigeon_rec.data.world import load_world
 
 __all__ = ["HISTORY", "save", "write_movies", "write_stickers"]
 
@@ -71,7 +71,7 @@ def write_movies(root: Path) -> Path:
 
 
 def _some_stickers() -> pl.DataFrame:
-    return load_stickers().filter(pl.col("style") == "noto").head(_ITEMS)
+    return load_world("bundled").artwork().filter(pl.col("style") == "noto").head(_ITEMS)
 
 
 def _write_pictures(folder: Path, stickers: pl.DataFrame, named: Any) -> list[str]:

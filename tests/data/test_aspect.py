@@ -1,4 +1,4 @@
-"""Proportions: read, refused, and undone."""
+"""Aspect ratios: parsing, limits, and stretching."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ POSTER = Aspect(2, 3)
     ("aspect", "size"),
     [(SQUARE, (64, 64)), (POSTER, (96, 64)), (Aspect(3, 2), (64, 96)), (Aspect(4, 4), (64, 64))],
 )
-def test_the_shorter_side_is_the_one_asked_for(aspect: Aspect, size: tuple[int, int]) -> None:
+def test_the_shorter_side_has_the_given_size(aspect: Aspect, size: tuple[int, int]) -> None:
     assert aspect.size(64) == size
 
 
 @given(st.integers(1, 100), st.integers(1, 100))
-def test_what_is_written_is_read_back(width: int, height: int) -> None:
+def test_text_is_parsed_back(width: int, height: int) -> None:
     if max(width, height) > 4 * min(width, height):
         with pytest.raises(ValueError, match=f"{width}:{height}"):
             Aspect(width, height)
@@ -34,12 +34,12 @@ def test_what_is_written_is_read_back(width: int, height: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "2/3", "2:3:4", "0:1", "1:5", "-2:3", "2:1000", " 2:3", "a:b"]
 )
-def test_what_is_no_aspect_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"width:height|proportions"):
+def test_malformed_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"width:height|aspect ratio"):
         Aspect.parse(text)
 
 
-def test_a_square_comes_back_as_it_is() -> None:
+def test_a_square_is_unchanged() -> None:
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     assert SQUARE.from_square(image) is image
 

@@ -1,4 +1,4 @@
-"""The catalogue's schema, and pictures that cannot be trusted."""
+"""The catalogue's schema, and untrusted pictures."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_codes_are_row_positions_and_minus_one_for_unknown_ids(shop: Shop) -> No
     assert codes.tolist() == [2, -1, 0, 2]
 
 
-def test_rows_come_in_the_order_asked_with_repeats(shop: Shop) -> None:
+def test_rows_come_in_the_given_order_with_repeats(shop: Shop) -> None:
     rows = load_catalogue(shop.write()).rows(["blue", "red", "blue"])
     assert rows["item_id"].to_list() == ["blue", "red", "blue"]
 
@@ -62,7 +62,7 @@ def test_unknown_ids_are_named(shop: Shop) -> None:
         catalogue.image_hashes(["x"])
 
 
-def test_images_are_rgb_in_the_order_asked(shop: Shop) -> None:
+def test_images_are_rgb_in_the_given_order(shop: Shop) -> None:
     pixels, problems = load_catalogue(shop.write()).images(["blue", "red"], size=16)
     assert problems == []
     assert pixels.shape == (2, 16, 16, 3)
@@ -97,7 +97,7 @@ def test_a_missing_image_is_a_problem_that_names_item_and_path(shop: Shop) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
-def test_bytes_that_are_no_image_are_a_problem(shop: Shop, content: bytes) -> None:
+def test_malformed_images_are_a_problem(shop: Shop, content: bytes) -> None:
     shop.add("odd", content)
     assert only_problem(shop).kind == "image_corrupt"
 
@@ -180,7 +180,7 @@ def test_a_folder_or_an_impossible_name_is_a_missing_image(shop: Shop) -> None:
     assert [problem.kind for problem in problems] == ["image_missing"] * 3
 
 
-def test_one_problem_per_item_even_if_asked_twice(shop: Shop) -> None:
+def test_one_problem_per_item_even_if_requested_twice(shop: Shop) -> None:
     shop.add("odd", b"", image_uri="gone.png")
     _, problems = load_catalogue(shop.write()).images(["odd", "red", "odd"], size=4)
     assert len(problems) == 1

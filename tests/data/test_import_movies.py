@@ -1,4 +1,4 @@
-"""Films with posters become a catalogue that a night can read; the others are told."""
+"""Films with posters become a catalogue that a night can read; the others are reported."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pigeon_rec.data.aspect import Aspect
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.import_movies import MovieImport, import_movies, poster_names, read_semantics
 from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.data.made_posters import MADE
 from pigeon_rec.data.movielens import MovieLens, read_movielens
-from pigeon_rec.demo.posters import MADE, make_posters
+from pigeon_rec.demo.posters import make_posters
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 from tests.data.films import write_csv
 
@@ -66,8 +67,8 @@ def test_everything_is_counted(data: MovieLens, tmp_path: Path) -> None:
     assert (imported.films, imported.posters, imported.made) == (5, 3, 0)
     # 3.5 of film 2 is not liked; films 4 and 5 have no usable poster.
     assert (imported.users, imported.kept, imported.unliked, imported.without_item) == (1, 2, 1, 2)
-    told = {problem.subject: problem.kind for problem in imported.problems}
-    assert told == {"4": "image_corrupt", "5": "image_missing"}
+    found = {problem.subject: problem.kind for problem in imported.problems}
+    assert found == {"4": "image_corrupt", "5": "image_missing"}
 
 
 def test_a_lower_rating_can_say_liked(data: MovieLens, tmp_path: Path) -> None:
@@ -90,8 +91,8 @@ def test_posters_may_be_named_by_other_ids(
 
 
 def test_given_semantics_replace_the_made_up_ones(data: MovieLens, tmp_path: Path) -> None:
-    told = pl.DataFrame({"item_id": ["2"], "semantics": ["a hacker wakes up"]})
-    told.write_parquet(tmp_path / "about.parquet")
+    semantics = pl.DataFrame({"item_id": ["2"], "semantics": ["a hacker wakes up"]})
+    semantics.write_parquet(tmp_path / "about.parquet")
     imported = import_movies(
         data,
         posters(tmp_path / "posters", "1.jpg", "2.jpg"),
@@ -105,7 +106,7 @@ def test_given_semantics_replace_the_made_up_ones(data: MovieLens, tmp_path: Pat
 
 def test_semantics_of_another_form_are_refused(tmp_path: Path) -> None:
     pl.DataFrame({"item_id": [2], "semantics": ["a"]}).write_parquet(tmp_path / "about.parquet")
-    with pytest.raises(CatalogueError, match="item_id is missing or holds no strings"):
+    with pytest.raises(CatalogueError, match="item_id is missing or does not hold strings"):
         read_semantics(tmp_path / "about.parquet")
 
 

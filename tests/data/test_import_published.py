@@ -43,7 +43,7 @@ def test_everything_is_read_back_without_a_problem(tmp_path: Path, write: object
     assert interactions.height == 21
 
 
-def test_stickers_bring_emotion_theme_and_text(stickers: Path, tmp_path: Path) -> None:
+def test_stickers_have_emotion_theme_and_text(stickers: Path, tmp_path: Path) -> None:
     import_published(stickers, tmp_path / "out")
     items = pl.read_parquet(tmp_path / "out" / "items.parquet")
     first, second = items.head(2).to_dicts()
@@ -56,7 +56,7 @@ def _title(row: dict[str, str]) -> str:
     return row["semantics"].removeprefix("a sticker of ")
 
 
-def test_movies_bring_title_genres_and_a_text_each(tmp_path: Path) -> None:
+def test_movies_have_title_genres_and_a_text(tmp_path: Path) -> None:
     import_published(write_movies(tmp_path / "in"), tmp_path / "out")
     items = pl.read_parquet(tmp_path / "out" / "items.parquet")
     assert items["title"].str.ends_with("(1980)").to_list() == [True] + [False] * 11
@@ -85,7 +85,7 @@ def test_sequences_keep_the_authors_split(stickers: Path, tmp_path: Path) -> Non
     assert (test["target_id"], test["user_id"], test["group_id"]) == ("2", "8", "4")
 
 
-def test_a_picture_that_cannot_be_used_is_told_and_left_out(stickers: Path, tmp_path: Path) -> None:
+def test_an_unusable_picture_is_reported_and_left_out(stickers: Path, tmp_path: Path) -> None:
     picture(stickers, 2).write_bytes(b"no picture")
     picture(stickers, 5).unlink()
     summary = import_published(stickers, tmp_path / "out")
@@ -100,7 +100,7 @@ def test_a_picture_that_cannot_be_used_is_told_and_left_out(stickers: Path, tmp_
     assert summary.interactions == 21 - 4
 
 
-def test_what_pandas_leaves_for_a_missing_text_is_none(stickers: Path, tmp_path: Path) -> None:
+def test_missing_texts_of_pandas_become_empty(stickers: Path, tmp_path: Path) -> None:
     folder, none = stickers / "processed_seq", float("nan")
     facts = {i: {"emo": "Neutral", "text": none} for i in range(12)}
     save(folder, "mapped_anno_dict", facts)
@@ -118,7 +118,7 @@ def test_nothing_usable_is_an_error(stickers: Path, tmp_path: Path) -> None:
         import_published(stickers, tmp_path / "out")
 
 
-def test_a_place_that_cannot_be_written_to(stickers: Path, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_error(stickers: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(CatalogueError, match=r"cannot write there: .*out"):
         import_published(stickers, tmp_path / "out")
@@ -171,7 +171,7 @@ def test_pictures_are_copied_where_links_cannot_be_made(
     assert catalogue.images(catalogue.item_ids)[1] == []
 
 
-def test_progress_is_told(stickers: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    import_published(stickers, tmp_path / "out", progress=lambda *r: told.append(r))
-    assert told == [("item images", 12, 12)]
+def test_progress_is_reported(stickers: Path, tmp_path: Path) -> None:
+    reports: list[tuple[str, int, int]] = []
+    import_published(stickers, tmp_path / "out", progress=lambda *r: reports.append(r))
+    assert reports == [("item images", 12, 12)]

@@ -1,4 +1,4 @@
-"""Atomic files and parquet, whole and broken."""
+"""Atomic files and parquet, valid and malformed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_until_needs_a_time_zone(catalogue: Catalogue, inter: Path) -> None:
         load_interactions(write(inter), catalogue, until=naive)
 
 
-def test_unknown_items_are_told_with_file_row_and_id(catalogue: Catalogue, inter: Path) -> None:
+def test_unknown_items_are_reported_with_file_row_and_id(catalogue: Catalogue, inter: Path) -> None:
     write(inter, "u\tred\t1", "u\tgrey\t2", "v\tgrey\t3", "v\tpink\t4", "v\tblue\t5")
     rows, problems = load_interactions(inter, catalogue)
     assert rows["item_id"].to_list() == ["red", "blue"]
@@ -90,7 +90,7 @@ def test_unknown_items_are_told_with_file_row_and_id(catalogue: Catalogue, inter
     assert "(2)" in problems[0].message
 
 
-def test_unknown_items_after_until_are_not_told(catalogue: Catalogue, inter: Path) -> None:
+def test_unknown_items_after_until_are_not_reported(catalogue: Catalogue, inter: Path) -> None:
     write(inter, "u\tred\t1", "u\tgrey\t100")
     _, problems = load_interactions(inter, catalogue, until=datetime(1970, 1, 1, 0, 1, tzinfo=UTC))
     assert problems == []
@@ -125,7 +125,7 @@ def test_an_empty_file_with_a_header_gives_no_rows(catalogue: Catalogue, inter: 
         ("u\tred\t1", "nothing for user_id"),
     ],
 )
-def test_a_wrong_header_is_told(
+def test_a_wrong_header_is_reported(
     catalogue: Catalogue, inter: Path, header: str, message: str
 ) -> None:
     with pytest.raises(InteractionError, match=message):
@@ -145,7 +145,7 @@ def test_a_wrong_header_is_told(
         ("u\t\t1", "item_id is empty"),
     ],
 )
-def test_a_broken_row_is_told_with_file_and_row(
+def test_a_broken_row_is_reported_with_file_and_row(
     catalogue: Catalogue, inter: Path, line: str, message: str
 ) -> None:
     with pytest.raises(InteractionError, match=message) as caught:
@@ -153,13 +153,13 @@ def test_a_broken_row_is_told_with_file_and_row(
     assert caught.value.location == f"{inter}, row 2 (line 3)"
 
 
-def test_a_row_with_too_many_fields_is_told(catalogue: Catalogue, inter: Path) -> None:
+def test_a_row_with_too_many_fields_is_reported(catalogue: Catalogue, inter: Path) -> None:
     with pytest.raises(InteractionError, match="cannot read the interactions"):
         load_interactions(write(inter, "u\tred\t1\textra"), catalogue)
 
 
 @pytest.mark.parametrize("name", ["gone.inter", "gone.parquet"])
-def test_a_missing_file_is_told(catalogue: Catalogue, tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_reported(catalogue: Catalogue, tmp_path: Path, name: str) -> None:
     with pytest.raises(InteractionError, match=f"cannot read the interactions.*{name}"):
         load_interactions(tmp_path / name, catalogue)
 
@@ -192,7 +192,7 @@ def test_parquet_times_of_every_kind_become_utc(
 
 
 @pytest.mark.parametrize("kind", [pl.Int64(), pl.Datetime("us", "UTC")])
-def test_a_null_timestamp_in_parquet_is_told(
+def test_a_null_timestamp_in_parquet_is_reported(
     catalogue: Catalogue, tmp_path: Path, kind: pl.DataType
 ) -> None:
     path = tmp_path / "log.parquet"
@@ -210,7 +210,7 @@ def test_a_null_timestamp_in_parquet_is_told(
         ({"timestamp": [True]}, "column timestamp holds Boolean"),
     ],
 )
-def test_parquet_columns_of_another_type_are_told(
+def test_parquet_columns_of_another_type_are_reported(
     catalogue: Catalogue, tmp_path: Path, changes: dict[str, list[object]], message: str
 ) -> None:
     path = tmp_path / "log.parquet"
@@ -220,7 +220,7 @@ def test_parquet_columns_of_another_type_are_told(
         load_interactions(path, catalogue)
 
 
-def test_missing_parquet_columns_are_told(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_missing_parquet_columns_are_reported(catalogue: Catalogue, tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     pl.DataFrame({"user_id": ["u"]}).write_parquet(path)
     with pytest.raises(InteractionError, match="columns are missing: item_id, timestamp"):

@@ -1,4 +1,4 @@
-"""MovieLens in both of its forms comes to the same tables; what is malformed is named."""
+"""Both forms of MovieLens give the same tables; malformed rows are named."""
 
 from __future__ import annotations
 
@@ -67,40 +67,40 @@ def test_the_data_set_of_recbole_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "told"),
+    ("changes", "error", "message"),
     [
         ({"movies": MOVIES + "1,Twice,Drama\n"}, CatalogueError, "repeated.*2 of 6.*row 1"),
         ({"movies": MOVIES + "../6,Out (2000),Drama\n"}, CatalogueError, r"'\.\./6'.*row 6"),
         ({"movies": MOVIES + "6,,Drama\n"}, CatalogueError, "title is empty.*row 6"),
         ({"movies": "id,title,genres\n"}, CatalogueError, "no column movieId.*movies.csv, line 1"),
         ({"movies": ""}, CatalogueError, "cannot read the file"),
-        ({"ratings": RATINGS + "9,1,good,5\n"}, InteractionError, "rating is no number.*row 6"),
-        ({"ratings": RATINGS + "9,1,nan,5\n"}, InteractionError, "rating is no number.*row 6"),
+        ({"ratings": RATINGS + "9,1,good,5\n"}, InteractionError, "rating is not a number.*row 6"),
+        ({"ratings": RATINGS + "9,1,nan,5\n"}, InteractionError, "rating is not a number.*row 6"),
         ({"ratings": RATINGS + "9,1,4,-5\n"}, InteractionError, "timestamp is not.*row 6"),
         ({"ratings": RATINGS + ",1,4,5\n"}, InteractionError, "user_id is empty.*row 6"),
         ({"ratings": "userId,movieId\n"}, InteractionError, "no column rating"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_csv_files_is_named(
-    tmp_path: Path, changes: dict[str, str], error: type[PigeonError], told: str
+def test_faults_of_csv_files_are_named(
+    tmp_path: Path, changes: dict[str, str], error: type[PigeonError], message: str
 ) -> None:
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         read_movielens(write_csv(tmp_path, **changes))
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "told"),
+    ("changes", "error", "message"),
     [
         ({"item": ITEM.replace("movie_title", "words")}, CatalogueError, "movie_title or title"),
         ({"item": ITEM + "4\t\t1999\tDrama\n"}, CatalogueError, "title is empty.*row 4"),
-        ({"inter": INTER + "9\t1\t\t5\n"}, InteractionError, "rating is no number.*row 3"),
+        ({"inter": INTER + "9\t1\t\t5\n"}, InteractionError, "rating is not a number.*row 3"),
         ({"inter": INTER.replace("timestamp", "time")}, InteractionError, "no column timestamp"),
     ],
 )
-def test_what_is_wrong_with_atomic_files_is_named(
-    tmp_path: Path, changes: dict[str, str], error: type[PigeonError], told: str
+def test_faults_of_atomic_files_are_named(
+    tmp_path: Path, changes: dict[str, str], error: type[PigeonError], message: str
 ) -> None:
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         read_movielens(write_atomic(tmp_path, **changes))
 
 

@@ -1,4 +1,4 @@
-"""`.npy` files: what numpy writes is read back, and what means harm is refused by name."""
+"""`.npy` files: numpy's own are read back, hostile ones are refused by name."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_any_plain_dict_comes_back(tmp_path_factory: pytest.TempPathFactory, val
 def test_a_hostile_file_is_refused_by_name(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, told = HOSTILE[name]
+    make, reason = HOSTILE[name]
     path = tmp_path / "train.npy"
     path.write_bytes(make())
     ran: list[object] = []
@@ -95,7 +95,7 @@ def test_a_hostile_file_is_refused_by_name(
         load_npy(path)
     assert str(path) in str(error.value)
     assert "the file is refused" in str(error.value)
-    assert told in str(error.value)
+    assert reason in str(error.value)
     assert ran == []
 
 
@@ -121,7 +121,7 @@ def test_a_large_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_constructors_are_as_they_were_after_every_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing a refused file does is left behind."""
+    """A refused file leaves nothing behind."""
     monkeypatch.setattr(npy_files, "MAX_VALUES", 100_000)
     path = tmp_path / "file.npy"
     for make, _ in HOSTILE.values():
@@ -142,8 +142,10 @@ def test_a_cut_file_is_damaged(tmp_path: Path, cut: int) -> None:
 
 
 @given(st.randoms(use_true_random=False))
-def test_any_damage_is_told_as_such(tmp_path_factory: pytest.TempPathFactory, chance: Any) -> None:
-    """Whatever a few changed bytes make of a file, it is read or refused, and nothing else."""
+def test_damaged_files_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, chance: Any
+) -> None:
+    """A file with a few changed bytes is read or refused; no other error escapes."""
     stream = io.BytesIO()
     np.save(stream, np.array({1: ["a", 2.5, None], "b": np.array(["x", "yz"])}))
     data = bytearray(stream.getvalue())

@@ -9,7 +9,7 @@ import yaml
 
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.prompts import available_prompts, load_prompt
-from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS, STYLES
+from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ConfigError
 
 WHOLE = {"task": "Draw.", "input": "Input:", "target": "{title}", "response": "Response:"}
@@ -36,11 +36,11 @@ def test_the_target_names_the_concept_and_its_category() -> None:
 def test_no_piece_of_an_instruction_names_a_style() -> None:
     prompt = load_prompt("sticker")
     text = f"{prompt.prefix} {prompt.target_template} {prompt.response}".lower()
-    assert not any(style in text for style in STYLES)
-    assert not any(words in text for words in STYLE_DESCRIPTIONS.values())
+    styles = load_world("bundled").style_descriptions
+    assert not any(word in text for word in (*styles, *styles.values()))
 
 
-def test_empty_semantics_give_way_to_the_title() -> None:
+def test_the_title_replaces_empty_semantics() -> None:
     prompt = load_prompt("sticker")
     assert prompt.target("kite", "", "toys") == prompt.target("other", "kite", "toys")
 
@@ -56,7 +56,7 @@ def test_spaces_and_lines_in_the_texts_are_tidied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["nothing", "../prompts/sticker", "sticker.yaml", "", "a b"])
-def test_unknown_scenarios_are_told_with_the_known_ones(scenario: str) -> None:
+def test_unknown_scenarios_are_reported_with_the_known_ones(scenario: str) -> None:
     with pytest.raises(ConfigError, match=r"there is no scenario.*Choose one of: .*sticker"):
         load_prompt(scenario)
 
@@ -85,11 +85,11 @@ def test_files_that_are_no_template_are_refused(tmp_path: Path, text: str) -> No
 
 
 def test_a_lone_brace_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="target is no template"):
+    with pytest.raises(ConfigError, match="target is not a template"):
         load_prompt("own", write(tmp_path, target="{title"))
 
 
-def test_the_movie_scenario_tells_titles_genres_and_semantics() -> None:
+def test_the_movie_scenario_has_titles_genres_and_semantics() -> None:
     prompt = load_prompt("movie")
     assert prompt.history("Toy Story (1995)") == "Toy Story (1995):"
     text = prompt.target("Heat (1995)", "a heist, and the man behind it", "Crime", "Crime, Drama")
@@ -102,7 +102,7 @@ def test_genres_may_be_separated_by_bars() -> None:
     assert prompt.target("t", "s", "", "Crime|Drama") == prompt.target("t", "s", "", "Crime, Drama")
 
 
-def test_missing_genres_give_way_to_the_category() -> None:
+def test_the_category_replaces_missing_genres() -> None:
     prompt = load_prompt("movie")
     assert prompt.target("t", "s", "Film-Noir") == prompt.target("t", "s", "", "Film Noir")
 
@@ -114,10 +114,10 @@ def test_stickers_are_square_and_have_no_text_before_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"history": "{semantics}:"}, r"history names unknown placeholders: semantics.*\{title\}"),
-        ({"history": "{title"}, "history is no template"),
+        ({"history": "{title"}, "history is not a template"),
         ({"aspect": "2 by 3"}, "aspect.*is not width:height"),
         ({"aspect": "1:9"}, "aspect.*none over four times"),
         ({"target_tokens": 0}, "target_tokens"),
@@ -126,6 +126,6 @@ def test_stickers_are_square_and_have_no_text_before_them() -> None:
         ({"taste": "a b"}, "taste"),
     ],
 )
-def test_a_wrong_piece_is_named(tmp_path: Path, changes: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load_prompt("own", write(tmp_path, **changes))

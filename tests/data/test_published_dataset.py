@@ -1,4 +1,4 @@
-"""The published dataset layout is read as it was written, and faults are told with their place."""
+"""The published dataset layout is read as written, and faults are reported with their entry."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ FAULTS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "no groups": ("mapped_user_dict", lambda _: {7: [1, 2]}, r"mapped_user_dict\.npy\[7\]"),
     "a list of users": ("mapped_user_dict", lambda _: [[1, 2]], r"mapped_user_dict\.npy"),
     "no emotion": ("mapped_anno_dict", lambda _: {0: {"text": ""}}, r"npy\[0\]\['emo'\]"),
-    "one text too few": ("sticker_semantics", lambda v: v[:-1], "knows 11 items, .* 12"),
-    "facts of no item": ("mapped_anno_dict", lambda _: {40: {"emo": "x"}}, "knows 41 items, .* 12"),
+    "one text too few": ("sticker_semantics", lambda v: v[:-1], "has 11 items, .* 12"),
+    "facts of no item": ("mapped_anno_dict", lambda _: {40: {"emo": "x"}}, "has 41 items, .* 12"),
     "paths that are numbers": ("all_image_paths", lambda _: [1, 2], r"all_image_paths\.npy\[0\]"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_names_the_file_and_the_place(tmp_path: Path, fault: str) -> None:
-    name, spoil, told = FAULTS[fault]
+def test_a_fault_names_the_file_and_the_entry(tmp_path: Path, fault: str) -> None:
+    name, spoil, message = FAULTS[fault]
     folder = write_stickers(tmp_path) / "processed_seq"
     save(folder, name, spoil(np.load(folder / f"{name}.npy", allow_pickle=True)))
-    with pytest.raises(CatalogueError, match=told):
+    with pytest.raises(CatalogueError, match=message):
         read_published(tmp_path)
 
 
@@ -65,14 +65,14 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_another_folder_is_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match=r"no published dataset.*mapped_anno_dict\.npy or"):
+    with pytest.raises(CatalogueError, match=r"not a published dataset.*mapped_anno_dict\.npy or"):
         read_published(tmp_path)
 
 
-def test_both_scenarios_in_one_folder_are_told(tmp_path: Path) -> None:
+def test_both_scenarios_in_one_folder_are_refused(tmp_path: Path) -> None:
     write_stickers(tmp_path)
     write_movies(tmp_path)
-    with pytest.raises(CatalogueError, match="lie together"):
+    with pytest.raises(CatalogueError, match="in one folder"):
         read_published(tmp_path)
 
 

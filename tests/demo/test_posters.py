@@ -1,4 +1,4 @@
-"""Made posters: 2:3, the same for the same film, different otherwise, and never unmarked."""
+"""Made posters: 2:3, deterministic, different for each film, and always marked."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from pigeon_rec.data.made_posters import is_made
 from pigeon_rec.data.movielens import read_movielens
 from pigeon_rec.demo.motifs import GENRE_MOTIFS
-from pigeon_rec.demo.posters import MADE_SIZE, draw_made_poster, is_made, make_posters
+from pigeon_rec.demo.posters import MADE_SIZE, draw_made_poster, make_posters
 from tests.data.films import write_csv
 
 
@@ -85,9 +86,9 @@ def test_other_pictures_are_not_made_posters() -> None:
 
 def test_a_folder_has_a_poster_for_every_film(tmp_path: Path) -> None:
     films = read_movielens(write_csv(tmp_path / "ml")).films
-    told: list[tuple[int, int]] = []
-    assert make_posters(films, tmp_path / "made", on_film=lambda *n: told.append(n)) == 5
+    reports: list[tuple[int, int]] = []
+    assert make_posters(films, tmp_path / "made", on_film=lambda *n: reports.append(n)) == 5
     assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [
         f"{n}.png" for n in range(1, 6)
     ]
-    assert told[-1] == (5, 5)
+    assert reports[-1] == (5, 5)

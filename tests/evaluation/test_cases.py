@@ -1,21 +1,21 @@
-"""Held-out cases: who asks for what, and with which histories."""
+"""Held-out cases: pairs, users, references and histories."""
 
 from __future__ import annotations
 
 import polars as pl
 import pytest
 
-from pigeon_rec.demo.stickers import held_out_pairs, load_stickers
-from pigeon_rec.demo.users import Simulation, load_user_truth
+from pigeon_rec.data.world import SimulatedUsers, load_world
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.cases import (
     CASE_SCHEMA,
     LONG,
     cases_with_histories,
     held_out_cases,
-    test_users,
 )
+from tests.demo.truth import user_truth
 
+WORLD = load_world("bundled")
 HISTORIES = ("retrieved_ids", "recent_ids", "random_ids")
 
 
@@ -25,14 +25,14 @@ def cases() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def users() -> Simulation:
-    return test_users()
+def users() -> SimulatedUsers:
+    return WORLD.test_users()
 
 
 @pytest.fixture(scope="module")
 def items() -> dict[str, dict[str, object]]:
     columns = ("item_id", "style", "concept", "held_out")
-    return {str(row["item_id"]): row for row in load_stickers().select(columns).to_dicts()}
+    return {str(row["item_id"]): row for row in WORLD.artwork().select(columns).to_dicts()}
 
 
 def test_cases_have_the_schema_that_others_rely_on(cases: pl.DataFrame) -> None:
@@ -44,7 +44,7 @@ def test_more_cases_begin_with_the_same_ones(cases: pl.DataFrame) -> None:
     assert held_out_cases(3, 7).equals(cases.select(CASE_SCHEMA.names()).head(3))
 
 
-def test_another_seed_asks_for_other_pairs(cases: pl.DataFrame) -> None:
+def test_another_seed_gives_other_pairs(cases: pl.DataFrame) -> None:
     assert set(held_out_cases(3, 8)["truth_id"]).isdisjoint(cases["truth_id"])
 
 
@@ -52,14 +52,14 @@ def test_the_truth_is_a_held_out_pair(
     cases: pl.DataFrame, items: dict[str, dict[str, object]]
 ) -> None:
     pairs = set(cases.select("style", "concept").iter_rows())
-    assert pairs <= held_out_pairs()
+    assert pairs <= WORLD.held_out_pairs()
     for case in cases.to_dicts():
         truth = items[case["truth_id"]]
         assert (truth["style"], truth["concept"]) == (case["style"], case["concept"])
 
 
 def test_the_reference_is_the_concept_in_a_style_the_user_does_not_like(
-    cases: pl.DataFrame, items: dict[str, dict[str, object]], users: Simulation
+    cases: pl.DataFrame, items: dict[str, dict[str, object]], users: SimulatedUsers
 ) -> None:
     truth = {str(row["user_id"]): row for row in users.users.to_dicts()}
     for case in cases.to_dicts():
@@ -71,11 +71,11 @@ def test_the_reference_is_the_concept_in_a_style_the_user_does_not_like(
 
 
 def test_no_test_user_is_among_the_bundled_ones(cases: pl.DataFrame) -> None:
-    assert set(cases["user_id"]).isdisjoint(load_user_truth()["user_id"])
+    assert set(cases["user_id"]).isdisjoint(user_truth()["user_id"])
 
 
 def test_histories_are_the_users_own_and_show_nothing_held_out(
-    cases: pl.DataFrame, items: dict[str, dict[str, object]], users: Simulation
+    cases: pl.DataFrame, items: dict[str, dict[str, object]], users: SimulatedUsers
 ) -> None:
     own = users.interactions.group_by("user_id").agg("item_id")
     owned = {str(user): set(ids) for user, ids in own.iter_rows()}
@@ -87,7 +87,7 @@ def test_histories_are_the_users_own_and_show_nothing_held_out(
         assert case["history_ids"] == case["retrieved_ids"][:5]
 
 
-def test_recent_items_are_the_latest(cases: pl.DataFrame, users: Simulation) -> None:
+def test_recent_items_are_the_latest(cases: pl.DataFrame, users: SimulatedUsers) -> None:
     case = cases.row(0, named=True)
     seen = users.interactions.filter(
         (pl.col("user_id") == case["user_id"]) & (pl.col("item_id") != case["reference_id"])

@@ -32,17 +32,17 @@ def answers(folder: Path, name: str, given: dict[str, str], page_id: str = "p1")
     return path
 
 
-def test_sides_are_turned_back_into_methods(key: Path, tmp_path: Path) -> None:
-    told = tally_answers([answers(tmp_path, "a", {"0": "left", "1": "left", "2": "tie"})], key)
-    assert (told.wins, told.losses, told.ties, told.cases) == (1, 1, 1, 3)
-    assert told.win_rate == pytest.approx(0.5)
-    assert told.low <= told.win_rate <= told.high
+def test_sides_are_mapped_to_methods(key: Path, tmp_path: Path) -> None:
+    tally = tally_answers([answers(tmp_path, "a", {"0": "left", "1": "left", "2": "tie"})], key)
+    assert (tally.wins, tally.losses, tally.ties, tally.cases) == (1, 1, 1, 3)
+    assert tally.win_rate == pytest.approx(0.5)
+    assert tally.low <= tally.win_rate <= tally.high
 
 
-def test_people_who_disagree_on_a_pair_are_one_case(key: Path, tmp_path: Path) -> None:
+def test_two_answers_to_a_pair_are_one_case(key: Path, tmp_path: Path) -> None:
     files = [answers(tmp_path, "a", {"0": "left"}), answers(tmp_path, "b", {"0": "right"})]
-    told = tally_answers(files, key)
-    assert (told.answers, told.cases, told.win_rate) == (2, 1, 0.5)
+    tally = tally_answers(files, key)
+    assert (tally.answers, tally.cases, tally.win_rate) == (2, 1, 0.5)
 
 
 @pytest.mark.parametrize(

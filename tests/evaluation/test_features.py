@@ -1,4 +1,4 @@
-"""Features of pictures whose features can be reckoned by hand."""
+"""Features of pictures whose features are known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_an_empty_picture_has_features_and_no_ink() -> None:
     assert style_features(canvas())[0, :216].sum() == 0
 
 
-def test_the_palette_tells_shares_of_ink() -> None:
+def test_the_palette_has_shares_of_ink() -> None:
     image = canvas()
     image[0, 8:16, 8:16] = (0, 0, 0)
     image[0, 20:28, 8:16] = (255, 0, 0)
@@ -28,16 +28,16 @@ def test_the_palette_tells_shares_of_ink() -> None:
     assert palette[5 * 36] == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_concept_features_do_not_see_a_change_of_colour_in_edges_alone() -> None:
+def test_edge_features_do_not_depend_on_brightness() -> None:
     dark, light = canvas(), canvas()
     dark[0, 16:48, 16:48] = (20, 20, 20)
     light[0, 16:48, 16:48] = (200, 200, 200)
     edges = slice(0, 1024)  # of greys, then of the silhouette
-    seen = [concept_features(image)[0, edges] for image in (dark, light)]
-    np.testing.assert_allclose(seen[0], seen[1], atol=1e-3)
+    found = [concept_features(image)[0, edges] for image in (dark, light)]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 
 
-def test_edges_know_which_way_they_run() -> None:
+def test_edges_have_a_direction() -> None:
     upright, lying = canvas(), canvas()
     upright[0, :, 31:33] = 0
     lying[0, 31:33, :] = 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig, QualityGateConfig
-from pigeon_rec.demo.stickers import load_training_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import PlanError
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly.files import shards_to_draw
@@ -35,7 +35,7 @@ REFERENCES = ("twemoji/rocket", "fluent/lion")
 
 def plan_rows(shards: int) -> list[dict[str, object]]:
     """Every user with every reference; histories are five stickers of the user's style."""
-    stickers = load_training_stickers()
+    stickers = load_world("bundled").training_artwork()
     rows = []
     for user, style in TASTES.items():
         history = stickers.filter(pl.col("style") == style)["item_id"][100:105].to_list()
