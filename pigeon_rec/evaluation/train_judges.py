@@ -29,7 +29,7 @@ from pigeon_rec.evaluation.augmentation import (
 from pigeon_rec.evaluation.features import FEATURES
 from pigeon_rec.evaluation.judges import Judge, as_levels
 from pigeon_rec.model.arrays import to_pixels
-from pigeon_rec.training.artwork import TrainingArtwork, decode_stickers
+from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork
 
 __all__ = ["JudgeKind", "fit_judge", "judge_stickers", "set_aside", "train_judges"]
 
@@ -83,7 +83,7 @@ def train_judges(destination: Path) -> dict[str, float]:
 
 def judge_stickers() -> TrainingArtwork:
     """The artwork judges may see: what is not held out, decoded."""
-    return decode_stickers(load_training_stickers())
+    return decode_artwork(load_training_stickers())
 
 
 def set_aside(rows: pl.DataFrame) -> NDArray[np.bool_]:

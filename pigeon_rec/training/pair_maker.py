@@ -24,7 +24,7 @@ from pigeon_rec.scoring.scorer import ImageTextEncoder, Scorer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import assemble
 from pigeon_rec.training.configuration import PairsConfig, TrainingConfig
-from pigeon_rec.training.frozen import load_part, sticker_codes
+from pigeon_rec.training.frozen import artwork_codes, load_part
 from pigeon_rec.training.recipes import training_artwork
 from pigeon_rec.training.restyle import other_style
 from pigeon_rec.training.teacher_forcing import target_texts
@@ -95,7 +95,7 @@ class PairMaker:
         return cls(
             plan.pairs,
             stickers,
-            sticker_codes(pipeline.tokenizer, stickers, folder).numpy(),
+            artwork_codes(pipeline.tokenizer, stickers, folder).numpy(),
             target_texts(stickers),
             pipeline,
             Scorer(encoder, pipeline.text, "scorer"),

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
-from pigeon_rec.scoring.selection import (
-    Choice,
-    choose_candidates,
-    choose_preference_pairs,
-    strip_padding,
-)
+from pigeon_rec.scoring.selection import Choice, choose_preference_pairs, combine_scores
 from tests.parity.checks import Checks
 from tests.parity.golden import Golden
 
-__all__ = ["selection"]
+__all__ = ["selection", "strip_padding"]
 
 
 def selection(golden: Golden, checks: Checks) -> None:
@@ -22,10 +18,11 @@ def selection(golden: Golden, checks: Checks) -> None:
     told = golden.settings
     target, history = golden["in.tgt_score"].numpy(), golden["in.hist_score"].numpy()
     checks.same_setting("ratios", history.shape[1], len(told["ratios"]))
-    chosen = choose_candidates(target, history, told["target_weight"])
+    combined = combine_scores(target, history, told["target_weight"])
+    selected = choose_preference_pairs(combined).chosen
     pair = choose_preference_pairs(history)
     for name, choice in (
-        ("selected", chosen),
+        ("selected", selected),
         ("chosen", pair.chosen),
         ("rejected", pair.rejected),
     ):
@@ -47,3 +44,18 @@ def _compare(golden: Golden, checks: Checks, name: str, choice: Choice) -> None:
         checks.equal(f"{name}: {field}", torch.from_numpy(ours), golden[f"out.{name}.{field}"])
     score = torch.from_numpy(np.asarray(choice.score))
     checks.close(f"{name}: score", score, golden[f"out.{name}.score"])
+
+
+def strip_padding(tokens: ArrayLike, pad_id: int) -> list[NDArray[np.int64]]:
+    """Cuts the trailing padding of every token row.
+
+    Args:
+        tokens: `int64 [n, length]`, padded on the right; `pad_id` may also occur inside a row.
+        pad_id: Padding id (the published code pads with the end-of-sequence id, 2).
+
+    Returns:
+        `n` rows `int64 [length_i]`; empty for a row of padding only.
+    """
+    rows = np.asarray(tokens, np.int64)
+    trailing = np.cumprod(rows[:, ::-1] == pad_id, axis=1).sum(axis=1)
+    return [row[: len(row) - cut] for row, cut in zip(rows, trailing, strict=True)]

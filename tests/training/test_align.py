@@ -21,8 +21,8 @@ from pigeon_rec.training.configuration import AlignConfig
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.pair_table import read_pairs, write_pairs
 from pigeon_rec.training.teacher_forcing import code_labels
+from tests.training.tiny import CONFIG, quick_loop
 from tests.training.toy import rows
-from tests.training.world import PLAN, quick_loop
 
 PATCHES = 16
 ALIGN = AlignConfig()
@@ -50,7 +50,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 
 def start(folder: Path, step: int = 0) -> AlignRecipe:
-    recipe = AlignRecipe(PLAN.model, ALIGN, folder)
+    recipe = AlignRecipe(CONFIG.model, ALIGN, folder)
     recipe.set_training(True)
     recipe.start(step)
     return recipe
@@ -73,7 +73,7 @@ def test_the_margin_grows_on_held_out_pairs(folder: Path) -> None:
     loop = quick_loop(
         30, batch_size=8, learning_rate=0.01, average=0.0, precision="no", validate_every=10
     )
-    train(AlignRecipe(PLAN.model, ALIGN, folder), loop, folder / "align")
+    train(AlignRecipe(CONFIG.model, ALIGN, folder), loop, folder / "align")
     held_out = [row for row in rows(folder / "align") if "validation_margin" in row]
     margins = [row["validation_margin"] for row in held_out]
     assert [row["step"] for row in held_out] == [9, 19, 29]
@@ -83,7 +83,7 @@ def test_the_margin_grows_on_held_out_pairs(folder: Path) -> None:
 
 
 def test_only_lora_changes(folder: Path) -> None:
-    train(AlignRecipe(PLAN.model, ALIGN, folder), quick_loop(3), folder / "align")
+    train(AlignRecipe(CONFIG.model, ALIGN, folder), quick_loop(3), folder / "align")
     before = load_file(folder / "reconstruct" / "model.safetensors")
     after = load_file(folder / "align" / "model.safetensors")
     assert sorted(before) == sorted(after)
@@ -151,7 +151,7 @@ def test_reference_log_probabilities_are_computed_once(
 def test_the_reference_is_stage_one_even_when_the_policy_has_moved(folder: Path) -> None:
     wanted = start(folder).reference
     (folder / "align" / "reference.safetensors").unlink()
-    recipe = AlignRecipe(PLAN.model, ALIGN, folder)
+    recipe = AlignRecipe(CONFIG.model, ALIGN, folder)
     for name, weight in recipe.module().named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight)
@@ -172,8 +172,8 @@ def test_a_run_goes_on_with_its_own_pairs_only(folder: Path) -> None:
 def test_a_killed_run_gives_the_same_curve(folder: Path, tmp_path: Path) -> None:
     loop = quick_loop(6, checkpoint_every=2, validate_every=2)
     shutil.copytree(folder, tmp_path / "again")
-    train(AlignRecipe(PLAN.model, ALIGN, folder), loop, folder / "align")
-    recipe = AlignRecipe(PLAN.model, ALIGN, tmp_path / "again")
+    train(AlignRecipe(CONFIG.model, ALIGN, folder), loop, folder / "align")
+    recipe = AlignRecipe(CONFIG.model, ALIGN, tmp_path / "again")
 
     def killed(step: int) -> None:
         if step == 4:
@@ -183,7 +183,7 @@ def test_a_killed_run_gives_the_same_curve(folder: Path, tmp_path: Path) -> None
     out = tmp_path / "again" / "align"
     with pytest.raises(KeyboardInterrupt):
         train(recipe, loop, out)
-    path = train(AlignRecipe(PLAN.model, ALIGN, tmp_path / "again"), loop, out)
+    path = train(AlignRecipe(CONFIG.model, ALIGN, tmp_path / "again"), loop, out)
     assert rows(out) == rows(folder / "align")
     assert path.read_bytes() == (folder / "align" / "model.safetensors").read_bytes()
 
@@ -194,16 +194,16 @@ def test_pairs_of_another_stage_one_are_refused(folder: Path) -> None:
     weights["adapter.encoder.bias"] += 1.0
     save_file(weights, path)
     with pytest.raises(TrainingError, match="made by another stage-1 model"):
-        AlignRecipe(PLAN.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, folder)
 
 
 def test_without_pairs_to_train_on_stage_two_says_so(folder: Path) -> None:
     write_pairs(read_pairs(folder).filter(split="valid").to_dicts(), folder / "pairs.parquet")
     with pytest.raises(TrainingError, match="no preference pair to train on"):
-        AlignRecipe(PLAN.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, folder)
     (folder / "pairs.parquet").unlink()
     with pytest.raises(TrainingError, match="pigeon-rec train pairs"):
-        AlignRecipe(PLAN.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, folder)
 
 
 def test_dropout_is_off_while_stage_two_trains(folder: Path) -> None:

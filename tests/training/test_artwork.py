@@ -17,28 +17,28 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pigeon_rec.demo.stickers import held_out_pairs, load_training_stickers
-from pigeon_rec.demo.stickers import load_stickers as load_all
+from pigeon_rec.demo.stickers import load_artwork as load_all
 from pigeon_rec.training import recipes
 from pigeon_rec.training.artwork import (
     TrainingArtwork,
-    decode_stickers,
-    load_stickers,
+    decode_artwork,
+    load_artwork,
     shifted,
     to_pixels,
 )
-from pigeon_rec.training.frozen import sticker_codes
+from pigeon_rec.training.frozen import artwork_codes
 from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.reconstruct import ReconstructRecipe
 from pigeon_rec.training.renderer import RendererRecipe
 from pigeon_rec.training.restyle import RestyleCases, other_style
 from pigeon_rec.training.windows import load_windows
-from tests.training.world import PLAN, handful, is_held_out
+from tests.training.tiny import CONFIG, handful, is_held_out
 
 
 @pytest.fixture(scope="module")
 def whole() -> TrainingArtwork:
     """All artwork that training may see."""
-    return load_stickers()
+    return load_artwork()
 
 
 def test_held_out_pairs_are_a_tenth_of_the_artwork() -> None:
@@ -96,7 +96,7 @@ def test_no_reference_is_a_held_out_pair(whole: TrainingArtwork) -> None:
 
 
 class Seen:
-    """Which stickers a module was shown, where every sticker is of one colour of its own."""
+    """Which artwork a module was shown, where every sticker is of one colour of its own."""
 
     def __init__(self, module: nn.Module) -> None:
         self.rows: set[int] = set()
@@ -109,13 +109,13 @@ class Seen:
         self.rows |= set((red + 256 * green).tolist())
 
 
-def coloured(stickers: TrainingArtwork) -> TrainingArtwork:
-    images = np.zeros_like(stickers.images)
-    images[..., 0] = (np.arange(len(stickers)) % 256)[:, None, None]
-    images[..., 1] = (np.arange(len(stickers)) // 256)[:, None, None]
+def coloured(artwork: TrainingArtwork) -> TrainingArtwork:
+    images = np.zeros_like(artwork.images)
+    images[..., 0] = (np.arange(len(artwork)) % 256)[:, None, None]
+    images[..., 1] = (np.arange(len(artwork)) // 256)[:, None, None]
     return TrainingArtwork(
-        stickers.rows, images, stickers.style, stickers.concept, stickers.at,
-        stickers.styles, stickers.concepts,
+        artwork.rows, images, artwork.style, artwork.concept, artwork.at,
+        artwork.styles, artwork.concepts,
     )  # fmt: skip
 
 
@@ -123,10 +123,10 @@ def coloured(stickers: TrainingArtwork) -> TrainingArtwork:
     ("name", "eye"), [("tokenizer", "tokenizer.encoder.patch_embed"), ("scorer", "patch_embed")]
 )
 def test_recipes_look_at_the_given_stickers_only(
-    name: str, eye: str, stickers: TrainingArtwork, tmp_path: Path
+    name: str, eye: str, artwork: TrainingArtwork, tmp_path: Path
 ) -> None:
-    given = coloured(stickers)
-    recipe = recipes.RECIPES[name](PLAN, given, tmp_path)
+    given = coloured(artwork)
+    recipe = recipes.RECIPES[name](CONFIG, given, tmp_path)
     seen = Seen(recipe.module().get_submodule(eye))
     for step in range(60):
         recipe.losses(24, np.random.default_rng(step))
@@ -136,10 +136,10 @@ def test_recipes_look_at_the_given_stickers_only(
 
 
 def test_the_autoencoder_looks_at_the_given_stickers_only(
-    stickers: TrainingArtwork, tmp_path: Path
+    artwork: TrainingArtwork, tmp_path: Path
 ) -> None:
-    given = coloured(stickers)
-    recipe: Any = recipes.RECIPES["autoencoder"](PLAN, given, tmp_path)
+    given = coloured(artwork)
+    recipe: Any = recipes.RECIPES["autoencoder"](CONFIG, given, tmp_path)
     eye = nn.Identity()
     seen, posterior = Seen(eye), recipe.codec.posterior
     recipe.codec.posterior = lambda pixels: posterior(eye(pixels))
@@ -150,17 +150,17 @@ def test_the_autoencoder_looks_at_the_given_stickers_only(
     assert not any(is_held_out(given, sorted(seen.rows)))
 
 
-def every_recipe_on_codes(folder: Path, stickers: TrainingArtwork) -> Iterator[Any]:
+def every_recipe_on_codes(folder: Path, artwork: TrainingArtwork) -> Iterator[Any]:
     for name in ("renderer", "language-model", "reconstruct"):
-        yield recipes.RECIPES[name](PLAN, stickers, folder)
+        yield recipes.RECIPES[name](CONFIG, artwork, folder)
 
 
 def test_recipes_on_codes_have_the_given_stickers_and_their_mirrors_only(
-    stickers: TrainingArtwork, trained: Path
+    artwork: TrainingArtwork, trained: Path
 ) -> None:
-    for recipe in every_recipe_on_codes(trained, stickers):
+    for recipe in every_recipe_on_codes(trained, artwork):
         assert isinstance(recipe, RendererRecipe | LanguageModelRecipe | ReconstructRecipe)
-        assert len(recipe.codes) == 2 * len(stickers)
+        assert len(recipe.codes) == 2 * len(artwork)
 
 
 def test_run_recipe_reads_artwork_by_the_training_loader_only(
@@ -169,36 +169,36 @@ def test_run_recipe_reads_artwork_by_the_training_loader_only(
     """The way of the command line: the only pictures read are the loader's."""
     given: list[TrainingArtwork] = []
 
-    def build(_plan: Any, stickers: TrainingArtwork, _folder: Path) -> Any:
-        given.append(stickers)
+    def build(_config: Any, artwork: TrainingArtwork, _folder: Path) -> Any:
+        given.append(artwork)
         raise StopIteration
 
     for name in recipes.RECIPES:
         monkeypatch.setitem(recipes.RECIPES, name, build)
         with pytest.raises(StopIteration):
-            recipes.run_recipe(name, PLAN, tmp_path)
+            recipes.run_recipe(name, CONFIG, tmp_path)
         assert not any(is_held_out(given[-1], range(len(given[-1]))))
-        monkeypatch.setattr(recipes, "load_stickers", lambda _: given[0])
+        monkeypatch.setattr(recipes, "load_artwork", lambda _: given[0])
 
 
-def test_arrays_line_up(stickers: TrainingArtwork) -> None:
-    rows = stickers.rows
-    assert [stickers.styles[s] for s in stickers.style] == rows["style"].to_list()
-    assert [stickers.concepts[c] for c in stickers.concept] == rows["concept"].to_list()
-    found = stickers.at[stickers.concept, stickers.style]
-    assert np.array_equal(found, np.arange(len(stickers)))
-    assert (stickers.at >= 0).sum() == len(stickers)
+def test_arrays_line_up(artwork: TrainingArtwork) -> None:
+    rows = artwork.rows
+    assert [artwork.styles[s] for s in artwork.style] == rows["style"].to_list()
+    assert [artwork.concepts[c] for c in artwork.concept] == rows["concept"].to_list()
+    found = artwork.at[artwork.concept, artwork.style]
+    assert np.array_equal(found, np.arange(len(artwork)))
+    assert (artwork.at >= 0).sum() == len(artwork)
 
 
 def test_pictures_are_the_decoded_files() -> None:
     rows = load_training_stickers().gather_every(997)
-    stickers = decode_stickers(rows)
-    for data, image in zip(rows["image"], stickers.images, strict=True):
+    artwork = decode_artwork(rows)
+    for data, image in zip(rows["image"], artwork.images, strict=True):
         with Image.open(io.BytesIO(data)) as opened:
             assert np.array_equal(np.asarray(opened.convert("RGB")), image)
-    assert "image" not in stickers.rows.columns
-    assert stickers.rows["item_id"].to_list() == rows["item_id"].to_list()
-    assert isinstance(stickers.rows, pl.DataFrame)
+    assert "image" not in artwork.rows.columns
+    assert artwork.rows["item_id"].to_list() == rows["item_id"].to_list()
+    assert isinstance(artwork.rows, pl.DataFrame)
 
 
 def test_pixels_run_from_minus_one_to_one() -> None:
@@ -223,12 +223,12 @@ def test_shifted_pictures_are_moved_or_mirrored_over_white(seed: int, reach: int
 
 
 def test_codes_of_mirrors_stand_behind_all_stickers(
-    stickers: TrainingArtwork, trained: Path
+    artwork: TrainingArtwork, trained: Path
 ) -> None:
     from pigeon_rec.training.frozen import load_tokenizer
 
-    tokenizer, _ = load_tokenizer(PLAN.model, trained)
-    codes = sticker_codes(tokenizer, stickers, trained)
+    tokenizer, _ = load_tokenizer(CONFIG.model, trained)
+    codes = artwork_codes(tokenizer, artwork, trained)
     with torch.inference_mode():
-        mirrored = to_pixels(stickers.images[3:5, :, ::-1])
-        assert torch.equal(tokenizer.encode(mirrored).ids, codes[len(stickers) + 3 :][:2])
+        mirrored = to_pixels(artwork.images[3:5, :, ::-1])
+        assert torch.equal(tokenizer.encode(mirrored).ids, codes[len(artwork) + 3 :][:2])

@@ -19,14 +19,14 @@ from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.lora import add_lora, merge_lora
 from tests.model.tiny import QUICK, TINY, seeded
-from tests.training.world import PLAN
+from tests.training.tiny import CONFIG
 
 STAGES = shutil.ignore_patterns("reconstruct", "align")
 
 
 @pytest.fixture(scope="module")
 def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle(PLAN, trained, tmp_path_factory.mktemp("bundled") / "tiny")
+    return bundle(CONFIG, trained, tmp_path_factory.mktemp("bundled") / "tiny")
 
 
 def adapted() -> torch.nn.Module:
@@ -60,7 +60,7 @@ def test_the_bundle_says_what_its_last_stage_said(
 ) -> None:
     if stage == "reconstruct":
         shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("align"))
-        model = bundle(PLAN, tmp_path / "run", tmp_path / "model")
+        model = bundle(CONFIG, tmp_path / "run", tmp_path / "model")
     with seeded():
         last = Personalisation(TINY)
         add_lora(last.language_model)
@@ -81,21 +81,21 @@ def test_a_stage_two_of_another_stage_one_is_refused(trained: Path, tmp_path: Pa
     weights["adapter.encoder.bias"] += 1.0
     save_file(weights, path)
     with pytest.raises(TrainingError, match="another stage 1"):
-        bundle(PLAN, tmp_path / "run", tmp_path / "model")
+        bundle(CONFIG, tmp_path / "run", tmp_path / "model")
 
 
 def test_without_stage_one_the_backbone_is_bundled(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run", ignore=STAGES)
-    made = bundle(PLAN, tmp_path / "run", tmp_path / "model")
+    made = bundle(CONFIG, tmp_path / "run", tmp_path / "model")
     before = load_file(trained / "language-model" / "model.safetensors")
     after = load_file(made / "personalisation.safetensors")
     for name, weight in after.items():
         assert torch.equal(weight, before[name].half() if weight.dtype == torch.float16 else weight)
 
 
-def test_a_bundled_model_draws_and_scores(model: Path, stickers: TrainingArtwork) -> None:
+def test_a_bundled_model_draws_and_scores(model: Path, artwork: TrainingArtwork) -> None:
     pipeline, encoder = PigeonPipeline.from_pretrained(model, batch_size=2), load_scorer(model)
-    history, reference = stickers.images[None, :5].repeat(2, 0), stickers.images[5:7]
+    history, reference = artwork.images[None, :5].repeat(2, 0), artwork.images[5:7]
     out = pipeline(history, reference, ["cat", "dog"], keys=["a", "b"], settings=QUICK)
     assert out.images.shape == (2, 2, 16, 16, 3)
     drawn, seen = encoder.encode_images(out.images[:, 0]), encoder.encode_texts(["cat", "dog"])
@@ -109,7 +109,7 @@ def test_weights_are_in_half_precision_and_sizes_with_them(model: Path) -> None:
         }
     assert json.loads((model / "config.json").read_text("utf-8"))["name"] == "tiny"
     scorer = json.loads((model / "scorer" / "config.json").read_text("utf-8"))
-    assert scorer == PLAN.scorer.model_dump(mode="json")
+    assert scorer == CONFIG.scorer.model_dump(mode="json")
 
 
 @pytest.mark.parametrize("missing", ["tokenizer", "renderer", "scorer", "language-model"])
@@ -117,7 +117,7 @@ def test_a_recipe_that_was_not_trained_is_told(trained: Path, tmp_path: Path, mi
     shutil.copytree(trained, tmp_path / "run", ignore=STAGES)
     (tmp_path / "run" / missing / "model.safetensors").unlink()
     with pytest.raises(TrainingError, match=f"pigeon-rec train {missing}"):
-        bundle(PLAN, tmp_path / "run", tmp_path / "model")
+        bundle(CONFIG, tmp_path / "run", tmp_path / "model")
 
 
 def test_broken_adapters_are_told(trained: Path, tmp_path: Path) -> None:
@@ -126,4 +126,4 @@ def test_broken_adapters_are_told(trained: Path, tmp_path: Path) -> None:
     plain = {k: v for k, v in load_file(path).items() if "lora_" not in k}
     save_file(plain, path)
     with pytest.raises(TrainingError, match="'reconstruct' cannot be used"):
-        bundle(PLAN, tmp_path / "run", tmp_path / "model")
+        bundle(CONFIG, tmp_path / "run", tmp_path / "model")

@@ -13,7 +13,7 @@ from torch import nn
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.devices import autocast, average_gradients, new_accelerator
 from pigeon_rec.training.recipes import RECIPES
-from tests.training.world import PLAN
+from tests.training.tiny import CONFIG
 
 TABLES = {
     "tokenizer": ["averages.sums"],
@@ -71,9 +71,9 @@ def test_one_process_keeps_its_gradients() -> None:
 
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_a_recipe_moves_all_that_batches_are_made_of(
-    name: str, stickers: TrainingArtwork, trained: Path
+    name: str, artwork: TrainingArtwork, trained: Path
 ) -> None:
-    recipe, device = RECIPES[name](PLAN, stickers, trained), torch.device("meta")
+    recipe, device = RECIPES[name](CONFIG, artwork, trained), torch.device("meta")
     recipe.place(device)
     assert recipe.device == device
     assert {weight.device for weight in recipe.module().parameters()} == {device}

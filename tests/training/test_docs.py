@@ -38,9 +38,9 @@ def test_commands_exist_with_their_options(pigeon: Callable[..., Any]) -> None:
 def test_yaml_is_a_valid_plan_that_says_what_differs(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     (tmp_path / "mine.yaml").write_text(text, "utf-8")
-    plan = load_training_config(tmp_path / "mine.yaml")
-    assert plan.loops["reconstruct"].accumulate == 2
-    assert plan.pairs.text_weight == load_training_config("sticker-64").pairs.text_weight
+    config = load_training_config(tmp_path / "mine.yaml")
+    assert config.loops["reconstruct"].accumulate == 2
+    assert config.pairs.text_weight == load_training_config("sticker-64").pairs.text_weight
 
 
 @pytest.mark.parametrize("code", blocks("python"))

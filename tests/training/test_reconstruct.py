@@ -19,12 +19,12 @@ from pigeon_rec.training.lora import add_lora
 from pigeon_rec.training.reconstruct import ReconstructRecipe
 from pigeon_rec.training.teacher_forcing import Conditioning, code_loss, read_codes, select_texts
 from tests.model.tiny import TINY, seeded, tiny_personalisation
-from tests.training.world import PLAN
+from tests.training.tiny import CONFIG
 
 
 @pytest.fixture
-def recipe(stickers: TrainingArtwork, text: TextTokenizer, trained: Path) -> ReconstructRecipe:
-    return ReconstructRecipe(PLAN.model, stickers, text, trained)
+def recipe(artwork: TrainingArtwork, text: TextTokenizer, trained: Path) -> ReconstructRecipe:
+    return ReconstructRecipe(CONFIG.model, artwork, text, trained)
 
 
 def learns(name: str) -> bool:
@@ -85,12 +85,12 @@ def test_every_weight_that_learns_gets_gradient(recipe: ReconstructRecipe) -> No
 
 
 def test_references_are_the_target_as_often_as_asked(recipe: ReconstructRecipe) -> None:
-    target = torch.arange(len(recipe.stickers)).repeat(4)
+    target = torch.arange(len(recipe.artwork)).repeat(4)
     shares = {}
     for share in (0.0, 0.25, 1.0):
         recipe.same_reference = share
         rows = recipe._references(target, np.random.default_rng(0))
-        assert np.array_equal(recipe.stickers.concept[rows], recipe.stickers.concept[target])
+        assert np.array_equal(recipe.artwork.concept[rows], recipe.artwork.concept[target])
         shares[share] = float((rows == target).double().mean())
     assert shares[0.25] - shares[0.0] == pytest.approx(0.25, abs=0.05)
     assert shares[1.0] == 1.0
@@ -124,10 +124,10 @@ def test_the_loss_depends_on_everything_the_model_is_told(
 
 
 def test_the_shared_prefix_reads_as_the_whole_instruction(
-    stickers: TrainingArtwork, text: TextTokenizer, trained: Path, monkeypatch: pytest.MonkeyPatch
+    artwork: TrainingArtwork, text: TextTokenizer, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The backbone recipe computes a user's history once; inference reads it in one go."""
-    recipe = LanguageModelRecipe(PLAN.model, stickers, text, trained, targets_per_user=3)
+    recipe = LanguageModelRecipe(CONFIG.model, artwork, text, trained, targets_per_user=3)
     recipe.history_ratio = recipe.reference_ratio = 0.0
     model = recipe.personalisation.eval()
     model.load_state_dict(tiny_personalisation().state_dict())  # attends, where new weights average
@@ -138,7 +138,7 @@ def test_the_shared_prefix_reads_as_the_whole_instruction(
         history = recipe.codes[batch.history].repeat_interleave(3, dim=0)
         target, reference = batch.target.flatten(), recipe.codes[batch.reference.flatten()]
         told = Conditioning(
-            select_texts(recipe.texts, target % len(stickers)),
+            select_texts(recipe.texts, target % len(artwork)),
             history,
             torch.ones(history.shape),
             reference,

@@ -34,7 +34,7 @@ STAGES = ("reconstruct", "pairs", "align")
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Held-out artwork cannot be decoded here: a stage that reads it fails. Counts the loads."""
     loads: list[int] = []
-    whole = catalogue.load_stickers()
+    whole = catalogue.load_artwork()
     hidden = whole.with_columns(
         pl.when("held_out").then(pl.lit(b"held out")).otherwise("image").alias("image")
     )
@@ -43,7 +43,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         loads.append(hidden.height)
         return hidden
 
-    monkeypatch.setattr(catalogue, "load_stickers", load)
+    monkeypatch.setattr(catalogue, "load_artwork", load)
     return loads
 
 
@@ -51,7 +51,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_the_whole_chain_runs_from_the_command_line(
     pigeon: Pigeon, tmp_path: Path, poisoned: list[int]
 ) -> None:
-    plan, out = load_training_config("smoke"), tmp_path / "run"
+    config, out = load_training_config("smoke"), tmp_path / "run"
     for command in (*BACKBONE, *STAGES):
         told = pigeon("train", command, "--plan", "smoke", "--out", out, "--json")
         assert told.code == 0, told.err
@@ -83,12 +83,12 @@ def test_the_whole_chain_runs_from_the_command_line(
 
     told = pigeon("train", "bundle", tmp_path / "model", "--plan", "smoke", "--out", out, "--quiet")
     assert told.code == 0, told.err
-    pipeline, stickers = PigeonPipeline.from_pretrained(tmp_path / "model"), training_artwork(plan)
-    images = stickers.images
+    pipeline, artwork = PigeonPipeline.from_pretrained(tmp_path / "model"), training_artwork(config)
+    images = artwork.images
     drawn = pipeline(
         images[None, :5],
         images[5:6],
-        [str(stickers.rows["semantics"][5])],
+        [str(artwork.rows["semantics"][5])],
         keys=["one"],
         settings=GenerationConfig(mask_ratios=(0.0,), diffusion_steps=2),
     ).images

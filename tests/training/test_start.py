@@ -18,20 +18,20 @@ from pigeon_rec.training.recipes import RECIPES, run_recipe
 from pigeon_rec.training.start import STARTED, adopt_words, start_from
 from pigeon_rec.training.tokenizer import TokenizerRecipe
 from tests.model.tiny import TINY, seeded
-from tests.training.world import PLAN, handful
+from tests.training.tiny import CONFIG, handful
 
 
 @pytest.fixture(scope="module")
 def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle(PLAN, trained, tmp_path_factory.mktemp("model") / "tiny")
+    return bundle(CONFIG, trained, tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.mark.parametrize("name", list(STARTED))
 def test_a_recipe_begins_with_the_models_weights(
-    name: str, model: Path, stickers: TrainingArtwork, trained: Path
+    name: str, model: Path, artwork: TrainingArtwork, trained: Path
 ) -> None:
     with seeded(9):
-        recipe = RECIPES[name](PLAN, stickers, trained)
+        recipe = RECIPES[name](CONFIG, artwork, trained)
     before = {k: v.clone() for k, v in recipe.module().state_dict().items()}
     start_from(recipe, name, model)
     after = recipe.module().state_dict()
@@ -45,10 +45,10 @@ def test_a_recipe_begins_with_the_models_weights(
 
 
 def test_a_tokenizer_goes_on_with_the_codebook_it_was_given(
-    model: Path, stickers: TrainingArtwork
+    model: Path, artwork: TrainingArtwork
 ) -> None:
     with seeded(9):
-        recipe = TokenizerRecipe(TINY, stickers)
+        recipe = TokenizerRecipe(TINY, artwork)
     assert not recipe.quantising
     start_from(recipe, "tokenizer", model)
     recipe.start(0)
@@ -56,18 +56,18 @@ def test_a_tokenizer_goes_on_with_the_codebook_it_was_given(
     assert torch.equal(recipe.averages.sums, recipe.tokenizer.quantize.embedding.weight)
 
 
-def test_other_sizes_are_refused(model: Path, stickers: TrainingArtwork) -> None:
+def test_other_sizes_are_refused(model: Path, artwork: TrainingArtwork) -> None:
     wider = TINY.tokenizer.model_copy(update={"width": 64})
-    recipe = TokenizerRecipe(TINY.model_copy(update={"tokenizer": wider}), stickers)
+    recipe = TokenizerRecipe(TINY.model_copy(update={"tokenizer": wider}), artwork)
     with pytest.raises(TrainingError, match="do not fit the recipe 'tokenizer'") as refused:
         start_from(recipe, "tokenizer", model)
     assert refused.value.location == str(model)
 
 
 def test_stages_have_no_model_to_start_from(
-    model: Path, stickers: TrainingArtwork, trained: Path
+    model: Path, artwork: TrainingArtwork, trained: Path
 ) -> None:
-    recipe = RECIPES["reconstruct"](PLAN, stickers, trained)
+    recipe = RECIPES["reconstruct"](CONFIG, artwork, trained)
     with pytest.raises(TrainingError, match="'reconstruct' cannot start from a model"):
         start_from(recipe, "reconstruct", model)
 
@@ -84,13 +84,13 @@ def test_words_are_adopted_once(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_started_from_a_model_learns_from_there(
-    model: Path, trained: Path, stickers: TrainingArtwork, tmp_path: Path,
+    model: Path, trained: Path, artwork: TrainingArtwork, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(recipes, "load_stickers", handful)
-    run_recipe("tokenizer", PLAN, tmp_path, start=model)
-    run_recipe("language-model", PLAN, tmp_path, start=model)
-    recipe = RECIPES["language-model"](PLAN, stickers, tmp_path)
+    monkeypatch.setattr(recipes, "load_artwork", handful)
+    run_recipe("tokenizer", CONFIG, tmp_path, start=model)
+    run_recipe("language-model", CONFIG, tmp_path, start=model)
+    recipe = RECIPES["language-model"](CONFIG, artwork, tmp_path)
     assert isinstance(recipe, LanguageModelRecipe)
     load_part(recipe.personalisation, trained, "language-model")
     old = recipe.personalisation.token_embeddings(torch.arange(8)).detach().clone()

@@ -16,7 +16,7 @@ from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.tokenizer import CodebookAverages, TokenizerRecipe, edge_loss
 from tests.model.tiny import DYNAMIC, TINY, seeded
-from tests.training.world import quick_loop
+from tests.training.tiny import quick_loop
 
 
 def book(rows: int = 8) -> tuple[VectorQuantizer, CodebookAverages]:
@@ -98,13 +98,13 @@ def test_edges_are_differences_of_neighbours() -> None:
     assert float(edge_loss(drawn, truth)) == pytest.approx(1 / 3)
 
 
-def recipe(stickers: TrainingArtwork, continuous_steps: int) -> TokenizerRecipe:
+def recipe(artwork: TrainingArtwork, continuous_steps: int) -> TokenizerRecipe:
     with seeded():
-        return TokenizerRecipe(TINY, stickers, continuous_steps=continuous_steps)
+        return TokenizerRecipe(TINY, artwork, continuous_steps=continuous_steps)
 
 
-def test_quantising_starts_after_the_continuous_steps(stickers: TrainingArtwork) -> None:
-    made = recipe(stickers, continuous_steps=3)
+def test_quantising_starts_after_the_continuous_steps(artwork: TrainingArtwork) -> None:
+    made = recipe(artwork, continuous_steps=3)
     start = made.tokenizer.quantize.embedding.weight.clone()
     for step in range(5):
         assert made.quantising == (step >= 3)
@@ -116,16 +116,16 @@ def test_quantising_starts_after_the_continuous_steps(stickers: TrainingArtwork)
     assert not torch.equal(start, made.tokenizer.quantize.embedding.weight)
 
 
-def test_a_resumed_run_knows_that_it_quantises(stickers: TrainingArtwork, tmp_path: Path) -> None:
+def test_a_resumed_run_knows_that_it_quantises(artwork: TrainingArtwork, tmp_path: Path) -> None:
     """Killed behind the start of quantising, it goes on as the unbroken run does."""
 
     class Killed(BaseException):
         pass
 
     loop = quick_loop(8, checkpoint_every=2)
-    train(recipe(stickers, 3), loop, tmp_path / "unbroken")
+    train(recipe(artwork, 3), loop, tmp_path / "unbroken")
     for kill_at in (2, 6):
-        broken = recipe(stickers, 3)
+        broken = recipe(artwork, 3)
         after = broken.after_step
 
         def die(step: int, last: int = kill_at, goes_on: object = after) -> None:
@@ -136,7 +136,7 @@ def test_a_resumed_run_knows_that_it_quantises(stickers: TrainingArtwork, tmp_pa
         broken.after_step = die  # type: ignore[method-assign]
         with pytest.raises(Killed):
             train(broken, loop, tmp_path / "broken")
-    train(recipe(stickers, 3), loop, tmp_path / "broken")
+    train(recipe(artwork, 3), loop, tmp_path / "broken")
     assert losses(tmp_path / "broken") == losses(tmp_path / "unbroken")
     weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("broken", "unbroken")]
     assert weights[0] == weights[1]
@@ -147,7 +147,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
-def test_the_decoder_sees_some_codes_only(stickers: TrainingArtwork) -> None:
+def test_the_decoder_sees_some_codes_only(artwork: TrainingArtwork) -> None:
     filled = torch.ones(400, 16, dtype=torch.bool)
     seen = TokenizerRecipe._kept(filled, np.random.default_rng(0))
     share = seen.double().mean(1)
@@ -156,9 +156,9 @@ def test_the_decoder_sees_some_codes_only(stickers: TrainingArtwork) -> None:
     assert seen[:, 0].all()
 
 
-def test_dynamic_tokens_learn_to_keep_their_share(stickers: TrainingArtwork) -> None:
+def test_dynamic_tokens_learn_to_keep_their_share(artwork: TrainingArtwork) -> None:
     with seeded():
-        made = TokenizerRecipe(DYNAMIC, stickers, keep_rate=0.25, continuous_steps=0)
+        made = TokenizerRecipe(DYNAMIC, artwork, keep_rate=0.25, continuous_steps=0)
     weights = [p for p in made.module().parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=3e-3)
     kept = []

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.world import PLAN, handful
 
 from pigeon_rec.training import recipes
 from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.prepare import prepare
 from pigeon_rec.weekly.stages import bundle, pairs, prefer, reconstruct
-from tests.training.world import PLAN, handful
 
 SUNDAY = dt.date(2026, 6, 7)
 

@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from tests.training.world import PLAN
 
 from pigeon_rec.errors import ConfigError, ModelError, TrainingError
 from pigeon_rec.model.version import model_version
@@ -14,7 +15,6 @@ from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.prepare import BACKBONE, begun, prepare
 from tests.registered import promoted
-from tests.training.world import PLAN
 from tests.weekly.conftest import SUNDAY
 
 
