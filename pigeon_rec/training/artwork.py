@@ -42,7 +42,7 @@ class TrainingArtwork:
     at: NDArray[np.int64]
     styles: tuple[str, ...]
     concepts: tuple[str, ...]
-    style_descriptions: Mapping[str, str] = _NO_DESCRIPTIONS
+    style_descriptions: Mapping[str, str]
 
     def __len__(self) -> int:
         return len(self.images)

@@ -10,6 +10,7 @@ import torch
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training import recipes
 from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.pairs import make_pairs
 from pigeon_rec.training.text import text_tokenizer
 from tests.training.tiny import CONFIG, handful
@@ -27,7 +28,7 @@ def artwork() -> TrainingArtwork:
 
 @pytest.fixture(scope="session")
 def trained(artwork: TrainingArtwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training folder after all recipes, in their order; tests only read it."""
+    """A training folder after all recipes; read-only."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipes, "load_artwork", handful)
@@ -41,3 +42,9 @@ def trained(artwork: TrainingArtwork, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def text(artwork: TrainingArtwork, trained: Path) -> TextTokenizer:
     return text_tokenizer(trained, artwork, CONFIG)
+
+
+@pytest.fixture(scope="session")
+def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model folder of `trained`; read-only."""
+    return bundle(CONFIG, trained, tmp_path_factory.mktemp("model") / "tiny")

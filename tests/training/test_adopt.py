@@ -1,4 +1,4 @@
-"""Parts of a finished model in a training folder."""
+"""Parts of a finished model, copied into a training folder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ from pigeon_rec.training.configuration import load_training_config
 from tests.training.tiny import CONFIG
 
 
-@pytest.fixture(scope="module")
-def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle(CONFIG, trained, tmp_path_factory.mktemp("model") / "tiny")
-
-
-def test_a_model_taken_apart_and_put_together_again_is_the_same_files(
-    model: Path, tmp_path: Path
-) -> None:
+def test_bundling_adopted_parts_gives_the_same_files(model: Path, tmp_path: Path) -> None:
     paths = adopt(model, CONFIG, tmp_path / "parts")
     assert paths == [tmp_path / "parts" / name / "model.safetensors" for name in PARTS]
     bundle(CONFIG, tmp_path / "parts", tmp_path / "tiny")
@@ -31,17 +24,17 @@ def test_a_model_taken_apart_and_put_together_again_is_the_same_files(
 
 
 @pytest.mark.slow
-def test_so_is_the_bundled_model_under_its_own_plan(tmp_path: Path) -> None:
+def test_bundling_the_bundled_models_parts_gives_the_same_version(tmp_path: Path) -> None:
     config = load_training_config("sticker-64")
     adopt("sticker-64", config, tmp_path / "parts")
     bundle(config, tmp_path / "parts", tmp_path / "sticker-64")
     assert model_version(tmp_path / "sticker-64") == model_version("sticker-64")
 
 
-def test_parts_of_other_sizes_are_refused_unless_left_out(model: Path, tmp_path: Path) -> None:
+def test_parts_of_other_sizes_are_refused_unless_omitted(model: Path, tmp_path: Path) -> None:
     scorer = CONFIG.scorer.model_copy(update={"embedding": 24})
     config = CONFIG.model_copy(update={"scorer": scorer})
-    with pytest.raises(TrainingError, match="differs from the one to start from in scorer"):
+    with pytest.raises(TrainingError, match="differs from the training configuration in scorer"):
         adopt(model, config, tmp_path / "parts")
     assert not (tmp_path / "parts").exists()
     adopt(model, config, tmp_path / "parts", ["tokenizer", "renderer"])
@@ -52,18 +45,18 @@ def test_parts_of_other_sizes_are_refused_unless_left_out(model: Path, tmp_path:
     ]
 
 
-def test_what_has_been_trained_is_not_replaced(model: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_trained_recipe_is_not_replaced(model: Path, trained: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(trained, runs)
     before = folder_sha256(runs)
-    with pytest.raises(TrainingError, match="'scorer' has been trained here"):
+    with pytest.raises(TrainingError, match="'scorer' has already been trained here"):
         adopt(model, CONFIG, runs, ["scorer"])
-    with pytest.raises(TrainingError, match="no part of a model belongs to the recipe 'align'"):
+    with pytest.raises(TrainingError, match="holds no weights of the recipe 'align'"):
         adopt(model, CONFIG, runs, ["align"])
     assert folder_sha256(runs) == before
 
 
-def test_a_damaged_model_leaves_nothing_behind(model: Path, tmp_path: Path) -> None:
+def test_a_damaged_model_leaves_no_files(model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(model, copy)
     (copy / "image_generator.safetensors").write_bytes(b"torn")

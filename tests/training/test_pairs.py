@@ -227,9 +227,9 @@ def test_pairs_that_are_there_are_not_made_again(
 
 
 def test_without_any_pair_the_setting_at_fault_is_named(folder: Path) -> None:
-    with pytest.raises(TrainingError, match="none of 8 windows gave a pair") as told:
+    with pytest.raises(TrainingError, match="none of 8 windows gave a pair") as refused:
         make_pairs(with_pairs(windows=4, min_margin=2.0), folder)
-    assert told.value.location == "pairs.min_margin"
+    assert refused.value.location == "pairs.min_margin"
 
 
 def test_without_stage_one_there_are_no_pairs(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Batches, captions and the loss of the scorer."""
+"""The scorer recipe: batches, captions and loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.scorer import _NAMED, ScorerRecipe, _soft_loss
@@ -36,7 +35,7 @@ def test_captions_name_concept_style_both_or_topic(
 ) -> None:
     random = np.random.default_rng(0)
     row = artwork.rows.row(5, named=True)
-    style = STYLE_DESCRIPTIONS[row["style"]]
+    style = artwork.style_descriptions[row["style"]]
     plain = {recipe._caption(5, "concept", random) for _ in range(20)}
     assert plain == {row["title"], row["semantics"]}
     described = {recipe._caption(5, "both", random) for _ in range(20)}
@@ -46,12 +45,14 @@ def test_captions_name_concept_style_both_or_topic(
     assert recipe._caption(5, "topic", random) == topic
 
 
-def test_a_caption_fits_what_it_says(recipe: ScorerRecipe, artwork: TrainingArtwork) -> None:
+def test_a_caption_fits_images_with_everything_it_names(
+    recipe: ScorerRecipe, artwork: TrainingArtwork
+) -> None:
     styles = [s for s in artwork.at[0] if s >= 0][:2] + [s for s in artwork.at[1] if s >= 0][:1]
     concept, both = (list(_NAMED).index(kind) for kind in ("concept", "both"))
     fits = recipe._fits(np.array(styles), np.array([concept, both, both]))
     assert fits.tolist() == [
-        [True, False, False],  # the first caption names no style and fits both pictures
+        [True, False, False],  # the first caption names no style and fits both images
         [True, True, False],
         [False, False, True],
     ]

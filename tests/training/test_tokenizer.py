@@ -30,7 +30,7 @@ def units(count: int, seed: int = 1) -> Tensor:
         return F.normalize(torch.randn(count, 4), dim=-1)
 
 
-def test_rows_follow_the_average_of_what_they_were_given() -> None:
+def test_rows_follow_the_average_of_their_vectors() -> None:
     quantizer, averages = book()
     start, unit = quantizer.embedding.weight.detach().clone(), units(5)
     ids = torch.tensor([0, 0, 3, 3, 3])
@@ -45,7 +45,7 @@ def test_rows_follow_the_average_of_what_they_were_given() -> None:
     assert torch.allclose(quantizer.embedding.weight[rest], start[rest], atol=1e-6)
 
 
-def test_a_row_given_one_vector_for_long_becomes_it() -> None:
+def test_a_row_converges_to_a_repeated_vector() -> None:
     quantizer, averages = book()
     unit = units(1)
     for _ in range(100):
@@ -53,7 +53,7 @@ def test_a_row_given_one_vector_for_long_becomes_it() -> None:
     assert torch.allclose(quantizer.embedding.weight[2], unit[0], atol=1e-3)
 
 
-def test_rows_nobody_uses_restart_at_vectors_of_the_batch() -> None:
+def test_unused_rows_restart_at_vectors_of_the_batch() -> None:
     quantizer, averages = book()
     unit = units(6)
     with seeded():
@@ -116,8 +116,8 @@ def test_quantising_starts_after_the_continuous_steps(artwork: TrainingArtwork) 
     assert not torch.equal(start, made.tokenizer.quantize.embedding.weight)
 
 
-def test_a_resumed_run_knows_that_it_quantises(artwork: TrainingArtwork, tmp_path: Path) -> None:
-    """Killed behind the start of quantising, it goes on as the unbroken run does."""
+def test_a_resumed_run_continues_to_quantise(artwork: TrainingArtwork, tmp_path: Path) -> None:
+    """Killed after quantising has started, it resumes like the unbroken run."""
 
     class Killed(BaseException):
         pass
@@ -128,8 +128,8 @@ def test_a_resumed_run_knows_that_it_quantises(artwork: TrainingArtwork, tmp_pat
         broken = recipe(artwork, 3)
         after = broken.after_step
 
-        def die(step: int, last: int = kill_at, goes_on: object = after) -> None:
-            goes_on(step)  # type: ignore[operator]
+        def die(step: int, last: int = kill_at, original: object = after) -> None:
+            original(step)  # type: ignore[operator]
             if step == last:
                 raise Killed
 
@@ -147,7 +147,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
-def test_the_decoder_sees_some_codes_only(artwork: TrainingArtwork) -> None:
+def test_some_codes_are_hidden_from_the_decoder(artwork: TrainingArtwork) -> None:
     filled = torch.ones(400, 16, dtype=torch.bool)
     seen = TokenizerRecipe._kept(filled, np.random.default_rng(0))
     share = seen.double().mean(1)

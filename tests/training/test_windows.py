@@ -1,4 +1,4 @@
-"""Users' own sequences as training cases."""
+"""Windows of the users' sequences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pigeon_rec.training.artwork import TrainingArtwork, load_artwork
 from pigeon_rec.training.windows import concepts_of, load_windows
 
 
-def test_windows_show_their_targets_style(artwork: TrainingArtwork) -> None:
+def test_histories_contain_the_targets_style(artwork: TrainingArtwork) -> None:
     windows = load_windows(artwork, "train")
     assert len(windows) >= 10
     same = artwork.style[windows.history] == artwork.style[windows.target][:, None]
@@ -17,9 +17,7 @@ def test_windows_show_their_targets_style(artwork: TrainingArtwork) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
-def test_rows_are_the_pictures_that_the_sequences_name(
-    artwork: TrainingArtwork, split: str
-) -> None:
+def test_rows_match_the_item_ids_of_the_sequences(artwork: TrainingArtwork, split: str) -> None:
     windows = load_windows(artwork, split)
     items = np.array(artwork.rows["item_id"].to_list())
     assert set(windows.sequences["split"]) == {split}
@@ -36,7 +34,7 @@ def test_splits_share_no_window(artwork: TrainingArtwork) -> None:
     assert not keys[0] & keys[1]
 
 
-def test_a_few_users_make_a_small_world_with_both_splits() -> None:
+def test_the_concepts_of_a_few_users_give_both_splits() -> None:
     few, more = concepts_of(2), concepts_of(4)
     assert few < more
     small = load_artwork(more)
