@@ -37,14 +37,14 @@ def other_style(
         int64 `[n]` artwork rows.
     """
     place = np.arange(len(target))
-    pictures = artwork.at[artwork.concept[target]]  # [n, styles]
-    order = random.random(pictures.shape)
-    order[pictures < 0] = 2.0
+    alternatives = artwork.at[artwork.concept[target]]  # [n, styles]
+    order = random.random(alternatives.shape)
+    order[alternatives < 0] = 2.0
     order[place, artwork.style[target]] = 2.0
     best = order.argmin(1)
     only_style = order[place, best] >= 2.0
     itself = only_style | (random.random(len(target)) < same_reference)
-    return np.where(itself, target, pictures[place, best])
+    return np.where(itself, target, alternatives[place, best])
 
 
 @dataclass(frozen=True)
