@@ -226,13 +226,13 @@ def _values(losses: Losses) -> dict[str, float]:
     return {name: round(float(value.detach()), 5) for name, value in losses.items()}
 
 
-def _means(batches: list[dict[str, float]], accelerator: Accelerator) -> dict[str, float]:
+def _means(passes: list[dict[str, float]], accelerator: Accelerator) -> dict[str, float]:
     """Means over the passes of all processes."""
-    if len(batches) == accelerator.num_processes == 1:
-        return batches[0]
-    rows = torch.tensor([list(row.values()) for row in batches], dtype=torch.float32)
+    if len(passes) == accelerator.num_processes == 1:
+        return passes[0]
+    rows = torch.tensor([list(row.values()) for row in passes], dtype=torch.float32)
     mean = accelerator.reduce(rows.mean(0).to(accelerator.device), reduction="mean").tolist()
-    return {name: round(value, 5) for name, value in zip(batches[0], mean, strict=True)}
+    return {name: round(value, 5) for name, value in zip(passes[0], mean, strict=True)}
 
 
 def _check_finite(step: int, values: Mapping[str, float]) -> None:
