@@ -1,4 +1,4 @@
-"""`pigeon-rec align ...`: the steps of a weekly alignment, one by one or all together."""
+"""`pigeon-rec align ...`: the steps of a weekly alignment, one by one or all in a row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Weekly alignment: train from the serving model, compare, and promote the better one.",
+    help="Train on the serving model, compare, and promote the better one: the steps of a week.",
 )
 
 Config = Annotated[
@@ -23,26 +23,26 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="NAME|FILE",
-        help="Weekly YAML file, or a bundled one such as `smoke`; by default, built-in settings.",
+        help="Weekly YAML file, or a bundled one such as `smoke`; without it, the defaults.",
     ),
 ]
 Date = Annotated[
     str | None,
-    typer.Option("--date", metavar="YYYY-MM-DD", help="Date of the alignment; default: today."),
+    typer.Option("--date", metavar="YYYY-MM-DD", help="Date of the alignment; without it, today."),
 ]
 
 HELP = {
-    "prepare": "Copy the parts of the model to start from into a training folder.",
+    "prepare": "Take the model to start from apart, into a training folder.",
     "reconstruct": "Train stage 1, masked preference reconstruction.",
-    "pairs": "Make preference pairs of the best and the worst candidate of each window.",
-    "prefer": "Train stage 2, pairwise preference alignment, on the pairs.",
-    "bundle": "Assemble the trained parts into a model folder.",
+    "pairs": "Draw, score and pair pictures: the best against the worst of each case.",
+    "prefer": "Train stage 2, pairwise preference alignment, on those pairs.",
+    "bundle": "Put the trained parts together as a model folder.",
     "evaluate": "Measure the new and the serving model on the same held-out cases.",
-    "gate": "Run the promotion check and register the new model with its result.",
-    "promote": "Make the accepted model the serving model.",
-    "run": "Run all steps in this process.",
+    "gate": "Compare them case by case and register the new model with the verdict.",
+    "promote": "Make the accepted model the serving one.",
+    "run": "Run all of these in this process.",
 }
-"""Step -> its line of help, in the order of an alignment."""
+"""Every step with its line of help, in the order of an alignment."""
 
 
 def command_for(step: str) -> Callable[..., None]:

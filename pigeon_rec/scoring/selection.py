@@ -1,9 +1,9 @@
-"""Selection of candidates and of preference pairs by their scores (numpy only).
+"""Scores of candidates, and the choice between them by score (numpy only).
 
-Every request is drawn at several reference mask ratios. At inference the candidate with the best
-`w * text score + (1 - w) * history score`, w = 0.5, is chosen. For stage 2 the best and the worst
-ratio become chosen and rejected; the paper scores them by history alone (arXiv 2410.14170,
-"pairwise preference alignment"). The first of equal scores wins, at every level.
+Every request is drawn at several target mask ratios. At inference the ratio with the best
+`w * target score + (1 - w) * history score`, w = 0.5, is kept; for stage 2 the best and the
+worst ratio by history score alone become chosen and rejected (arXiv 2410.14170, "pairwise
+preference alignment"). Of equal scores the first in the given order wins.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Choice:
     Attributes:
         ratio: `int64 [n]`, index of the mask ratio.
         sequence: `int64 [n]`, index of the token sequence within that ratio.
-        image: `int64 [n]`, index of the image decoded from that sequence.
-        score: `[n]`, its score; NaN if no candidate of the sample has one.
+        image: `int64 [n]`, index of the picture decoded from that sequence.
+        score: `[n]`, the deciding score; NaN if no candidate of the sample has one.
     """
 
     ratio: Indices
@@ -57,21 +57,22 @@ class Choice:
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """The chosen and the rejected candidate of each sample; the same one where all scores tie."""
+    """The chosen and the rejected candidate of each sample; the same one if all tie."""
 
     chosen: Choice
     rejected: Choice
 
 
 def shortlist(scores: ArrayLike, count: int) -> Indices:
-    """Indices of the `count` best candidates of each sample, in ascending order.
+    """Returns the indices of the best candidates of each sample, in ascending order.
 
     Args:
-        scores: `[n, candidates]`; NaN counts as lowest, and of equal scores the first wins.
-        count: At least 1; a larger number than there are candidates returns all.
+        scores: `[n, candidates]`.
+        count: Number of candidates to keep, at least 1.
 
     Returns:
-        `int64 [n, count]`.
+        `int64 [n, min(count, candidates)]`; of equal scores the first are kept, and NaN counts as
+        the lowest.
     """
     rated = np.asarray(scores, np.float64)
     order = np.argsort(-np.nan_to_num(rated, nan=-np.inf), axis=-1, kind="stable")
@@ -79,16 +80,16 @@ def shortlist(scores: ArrayLike, count: int) -> Indices:
 
 
 def choose_preference_pairs(scores: ArrayLike) -> PreferencePair:
-    """Picks the chosen and the rejected candidate of each sample.
+    """Picks chosen and rejected of each sample by score; in the paper, by history score alone.
 
-    Each ratio competes with its best image: the ratio with the highest best score is chosen, the
-    one with the lowest best score is rejected.
+    The score of a ratio is that of its best picture; the ratio with the highest score is chosen,
+    the one with the lowest is rejected. A NaN score never wins against a number.
 
     Args:
         scores: `[n, ratios, sequences, images]`.
 
     Raises:
-        ValueError: The scores do not have four axes, or there is no candidate.
+        ValueError: The scores do not have four axes, or have no candidate.
     """
     best = _best_of_ratio(np.asarray(scores))
     return PreferencePair(
@@ -100,7 +101,7 @@ def choose_preference_pairs(scores: ArrayLike) -> PreferencePair:
 def combine_scores(
     target_scores: ArrayLike, history_scores: ArrayLike, target_weight: float = TARGET_WEIGHT
 ) -> Scores:
-    """Weighted sum of two score arrays of one shape; keeps their floating-point type.
+    """Returns `w * target + (1 - w) * history` of two score arrays of one shape.
 
     Raises:
         ValueError: The shapes differ, or `target_weight` is not in [0, 1].
@@ -119,11 +120,11 @@ def combine_scores(
 def picture_scores(
     pictures: ArrayLike, texts: ArrayLike, history: ArrayLike, references: ArrayLike
 ) -> dict[str, FloatArray]:
-    """All scores of candidates, named as in the quality gate and the warehouse.
+    """Returns all scores of pictures by the names that quality gate and warehouse use.
 
     Args:
         pictures: Image embeddings `[..., dim]`; leading axes of all arguments broadcast.
-        texts: Embeddings `[..., dim]` of the target texts.
+        texts: Text embeddings `[..., dim]` of the targets.
         history: Image embeddings `[..., length, dim]` of the users' histories.
         references: Image embeddings `[..., dim]` of the references.
 
@@ -140,7 +141,7 @@ def picture_scores(
 
 
 def _first_best(scores: Scores) -> Indices:
-    """Index of the highest score on the last axis, the first at a tie; NaN counts as lowest."""
+    """Index of the highest number on the last axis, the first of equal ones; NaN is the lowest."""
     if scores.shape[-1] == 0:
         raise ValueError("there is no candidate to choose from")
     place: Indices = np.argmax(np.where(np.isnan(scores), -np.inf, scores), axis=-1)
@@ -148,7 +149,7 @@ def _first_best(scores: Scores) -> Indices:
 
 
 def _best_of_ratio(scores: Scores) -> Choice:
-    """Best image of each sequence, then best sequence; fields are `[n, ratios]`."""
+    """Best picture of each sequence, then best sequence; fields are `[n, ratios]`."""
     if scores.ndim != 4:
         raise ValueError(
             f"scores must be [samples, ratios, sequences, images], received shape {scores.shape}"

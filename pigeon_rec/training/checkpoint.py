@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.runtime.files import replacing
 
 __all__ = ["Stopping", "TrainingState", "export", "resume", "save_checkpoint"]
 
@@ -80,7 +79,7 @@ def _copy(source: list[Tensor] | list[nn.Parameter], target: list[nn.Parameter])
 
 
 def save_checkpoint(folder: Path, step: int, state: TrainingState) -> None:
-    """Replaces the checkpoint; a kill during the call leaves the old one or the new one."""
+    """Writes a new checkpoint beside the old one, then swaps, so a kill leaves one of the two."""
     fresh, current = folder / "checkpoint.new", folder / "checkpoint"
     shutil.rmtree(fresh, ignore_errors=True)  # a kill may have left one behind
     fresh.mkdir()
@@ -110,7 +109,7 @@ def resume(folder: Path, state: TrainingState) -> int:
     """Loads the newest checkpoint, if any, and returns the next step.
 
     Raises:
-        TrainingError: The checkpoint is damaged or belongs to another model.
+        TrainingError: The checkpoint is damaged, or of another model.
     """
     names = ("checkpoint", "checkpoint.old")
     found = next((folder / name for name in names if (folder / name).exists()), None)
@@ -142,10 +141,11 @@ def _load(found: Path, state: TrainingState) -> int:
 
 
 def export(folder: Path, state: TrainingState) -> Path:
-    """Writes `model.safetensors`: averaged weights, from the best validation if there is one."""
+    """Writes `model.safetensors`: the averaged weights, of the best validation if there was one."""
     path = folder / "model.safetensors"
-    with replacing(path) as temporary:
-        save_file({**_state(state.average.module), **state.stopping.weights}, temporary)
+    fresh = path.with_suffix(".new")
+    save_file({**_state(state.average.module), **state.stopping.weights}, fresh)
+    fresh.replace(path)
     return path
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.drawing.texts import target_texts
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.frozen import artwork_codes, load_tokenizer
 from pigeon_rec.training.recipe import Recipe
-from pigeon_rec.training.teacher_forcing import target_texts
 
 __all__ = ["CodeRecipe"]
 
@@ -35,9 +35,9 @@ class CodeRecipe(Recipe):
         tokenizer, self.decoder = load_tokenizer(config, folder)
         self.rows = tokenizer.quantize.embedding.weight.detach()
         self.codes = artwork_codes(tokenizer, artwork, folder)
-        self.texts = write_texts(
-            load_prompt("sticker"), text, target_texts(artwork), config.language_model
-        )
+        prompt = load_prompt("sticker")
+        targets = target_texts(prompt, artwork.rows)
+        self.texts = write_texts(prompt, text, targets, config.language_model)
 
     def place(self, device: torch.device) -> None:
         super().place(device)

@@ -12,6 +12,8 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.drawing.texts import target_texts
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.scoring import (
     PreferencePair,
@@ -27,7 +29,6 @@ from pigeon_rec.training.configuration import PairsConfig, TrainingConfig
 from pigeon_rec.training.frozen import artwork_codes, load_part
 from pigeon_rec.training.recipes import training_artwork
 from pigeon_rec.training.restyle import other_style
-from pigeon_rec.training.teacher_forcing import target_texts
 from pigeon_rec.training.windows import load_windows
 
 __all__ = ["PairMaker", "WindowBatch", "pick_pairs"]
@@ -96,7 +97,7 @@ class PairMaker:
             plan.pairs,
             stickers,
             artwork_codes(pipeline.tokenizer, stickers, folder).numpy(),
-            target_texts(stickers),
+            target_texts(load_prompt("sticker"), stickers.rows),
             pipeline,
             Scorer(encoder, pipeline.text, "scorer"),
         )

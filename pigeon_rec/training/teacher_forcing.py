@@ -12,12 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
 from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE
-from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.preference import IGNORED
 from pigeon_rec.training.recipe import Losses
 
@@ -28,7 +26,6 @@ __all__ = [
     "code_losses",
     "read_codes",
     "select_texts",
-    "target_texts",
     "with_codes",
 ]
 
@@ -50,13 +47,6 @@ class Conditioning:
     history_keep: Tensor
     reference: Tensor
     reference_keep: Tensor
-
-
-def target_texts(artwork: TrainingArtwork) -> list[str]:
-    """Target text of every artwork row: the concept, never the style."""
-    prompt = load_prompt("sticker")
-    columns = artwork.rows.select("title", "semantics", "category").iter_rows()
-    return [prompt.target(*row) for row in columns]
 
 
 def select_texts(texts: InstructionTexts, rows: Tensor) -> InstructionTexts:

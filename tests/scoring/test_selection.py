@@ -1,4 +1,4 @@
-"""Selection against a plain-loop implementation of the published rule."""
+"""Selection against a plain-loop reading of the published rule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pigeon_rec.scoring import (
     choose_preference_pairs,
@@ -18,7 +18,7 @@ from pigeon_rec.scoring import (
 
 Floats = NDArray[np.float64]
 
-# Few distinct values, so that ties are common.
+# Few distinct values, so that ties are the rule and not the exception.
 TIED = st.sampled_from([0.0, 0.25, 0.5, 0.75])
 SHAPES = st.tuples(*[st.integers(1, 4)] * 4)
 
@@ -35,7 +35,7 @@ def _first_max(values: list[float]) -> int:
 
 
 def _plain(scores: Floats, lowest: bool = False) -> list[tuple[int, int, int, float]]:
-    """(ratio, sequence, image, score) per sample, as the paper describes the rule."""
+    """(ratio, sequence, image, score) per sample, by plain loops."""
     picks = []
     for sample in scores.tolist():
         tops = []
@@ -50,20 +50,19 @@ def _plain(scores: Floats, lowest: bool = False) -> list[tuple[int, int, int, fl
     return picks
 
 
+def select(target: object, history: object, weight: float = 0.5) -> NDArray[np.int64]:
+    """The best mask ratio of each sample, by scores `[samples, ratios]`."""
+    combined = combine_scores(target, history, weight)  # type: ignore[arg-type]
+    return choose_preference_pairs(combined[..., None, None]).chosen.ratio
+
+
 def _rows(choice: object) -> list[tuple[int, int, int, float]]:
     fields = ("ratio", "sequence", "image", "score")
     return list(zip(*(getattr(choice, field).tolist() for field in fields), strict=True))
 
 
-def _best_ratios(target: ArrayLike, history: ArrayLike, weight: float = 0.5) -> list[int]:
-    """Best ratio of each sample by scores `[n, ratios]`."""
-    combined = combine_scores(target, history, weight)
-    best: list[int] = choose_preference_pairs(combined[:, :, None, None]).chosen.ratio.tolist()
-    return best
-
-
 @given(score_pairs())
-def test_the_chosen_candidate_follows_the_rule(pair: tuple[Floats, Floats]) -> None:
+def test_choice_follows_the_rule(pair: tuple[Floats, Floats]) -> None:
     target, history = pair
     choice = choose_preference_pairs(combine_scores(target, history)).chosen
     assert _rows(choice) == _plain(0.5 * target + 0.5 * history)
@@ -82,28 +81,29 @@ def test_preference_pairs_follow_the_rule(pair: tuple[Floats, Floats]) -> None:
 def test_no_other_ratio_scores_higher(pair: tuple[Floats, Floats], weight: float) -> None:
     target, history = (scores[:, :, 0, 0] for scores in pair)
     combined = combine_scores(target, history, weight)
-    best = combined[np.arange(len(combined)), _best_ratios(target, history, weight)]
-    assert np.all(best[:, None] >= combined)
+    picked = np.take_along_axis(combined, select(target, history, weight)[:, None], axis=1)
+    assert np.all(picked >= combined)
 
 
 @given(score_pairs())
-def test_samples_are_independent(pair: tuple[Floats, Floats]) -> None:
+def test_samples_do_not_see_each_other(pair: tuple[Floats, Floats]) -> None:
     target, history = (scores[:, :, 0, 0] for scores in pair)
-    alone = [_best_ratios(t[None], h[None])[0] for t, h in zip(target, history, strict=True)]
-    assert _best_ratios(target, history) == alone
+    alone = [select(t[None], h[None])[0] for t, h in zip(target, history, strict=True)]
+    assert select(target, history).tolist() == alone
 
 
 def test_the_weight_moves_the_choice_from_history_to_target() -> None:
     target, history = [[0.9, 0.1]], [[0.1, 0.8]]
-    assert [_best_ratios(target, history, w)[0] for w in (0.0, 0.5, 1.0)] == [1, 0, 0]
+    assert [select(target, history, w)[0] for w in (0.0, 0.5, 1.0)] == [1, 0, 0]
 
 
 def test_the_first_ratio_wins_a_tie() -> None:
-    assert _best_ratios([[0.2, 0.4, 0.3]], [[0.4, 0.2, 0.3]]) == [0]
+    assert select([[0.2, 0.4, 0.3]], [[0.4, 0.2, 0.3]]).tolist() == [0]
 
 
-def test_a_candidate_without_a_score_is_neither_chosen_nor_rejected() -> None:
+def test_a_candidate_without_a_score_never_wins_nor_becomes_the_disliked_one() -> None:
     scores = np.array([[np.nan, -0.5, -0.4], [np.nan, np.nan, np.nan]])
+    assert select(scores, scores).tolist() == [2, 0]
     pair = choose_preference_pairs(scores[:, :, None, None])
     assert pair.chosen.ratio.tolist() == [2, 0]
     assert pair.rejected.ratio.tolist() == [1, 0]
@@ -115,27 +115,32 @@ def test_single_precision_is_kept() -> None:
     assert choose_preference_pairs(combined).chosen.score.dtype == np.float32
 
 
-def test_scores_of_two_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="differ in shape"):
-        combine_scores(np.ones((2, 3)), np.ones((2, 2)))
+@pytest.mark.parametrize(
+    ("target", "history", "message"),
+    [
+        (np.ones((2, 3)), np.ones((2, 2)), "differ in shape"),
+        (np.ones(3), np.ones(3), r"must be \[samples, ratios, sequences, images\]"),
+        (np.ones((2, 0)), np.ones((2, 0)), "no candidate"),
+    ],
+)
+def test_unusable_scores_are_refused(target: Floats, history: Floats, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        select(target, history)
 
 
 def test_a_weight_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"in \[0, 1\], received 1.5"):
-        combine_scores([[1.0]], [[1.0]], 1.5)
+        select([[1.0]], [[1.0]], 1.5)
 
 
-@pytest.mark.parametrize(
-    ("shape", "message"), [((2, 3), "sequences, images"), ((2, 0, 1, 1), "no candidate")]
-)
-def test_unusable_scores_are_refused(shape: tuple[int, ...], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        choose_preference_pairs(np.ones(shape))
+def test_preference_needs_all_four_axes() -> None:
+    with pytest.raises(ValueError, match="sequences, images"):
+        choose_preference_pairs(np.ones((2, 3)))
 
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=TIED),
        st.integers(1, 7))  # fmt: skip
-def test_the_shortlist_has_the_best_in_ascending_order(scores: Floats, count: int) -> None:
+def test_the_most_promising_are_the_best_in_their_order(scores: Floats, count: int) -> None:
     places = shortlist(scores, count)
     assert places.shape == (len(scores), min(count, scores.shape[1]))
     for row, chosen in zip(scores.tolist(), places.tolist(), strict=True):
@@ -143,14 +148,15 @@ def test_the_shortlist_has_the_best_in_ascending_order(scores: Floats, count: in
         assert chosen == sorted(best)
 
 
-def test_a_missing_score_counts_as_lowest() -> None:
+def test_what_could_not_be_scored_is_the_least_promising() -> None:
     assert shortlist([[np.nan, -1.0, 0.5], [np.nan, np.nan, -9.0]], 2).tolist() == [
         [1, 2],
         [0, 2],
     ]
 
 
-def test_picture_scores_of_a_batch_equal_those_of_each_user() -> None:
+def test_scores_have_the_names_and_values_that_the_gate_and_selection_know() -> None:
+    """Candidates of several users at once as each alone."""
     random = np.random.default_rng(2)
     pictures, texts = random.normal(size=(3, 4, 5)), random.normal(size=(3, 5))
     history, references = random.normal(size=(3, 2, 5)), random.normal(size=(3, 5))
