@@ -17,20 +17,24 @@ app = typer.Typer(
     help="Train a model: every recipe resumes from its checkpoint; `bundle` makes a model folder.",
 )
 
-Plan = Annotated[
-    str, typer.Option("--plan", metavar="NAME|FILE", help="Bundled training plan, or a YAML file.")
+Config = Annotated[
+    str,
+    typer.Option(
+        "--config",
+        "--plan",
+        metavar="NAME|FILE",
+        help="Bundled training configuration, or a YAML file; `--plan` is deprecated.",
+    ),
 ]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder of checkpoints, weights and metrics.")
 ]
 Start = Annotated[
     str | None,
-    typer.Option(
-        "--start", metavar="NAME|DIR", help="Go on from this model's weights, not from random ones."
-    ),
+    typer.Option("--start", metavar="NAME|DIR", help="Start from the weights of this model."),
 ]
 _OUT = Path("training-runs/sticker-64")
-_PAIRS = "Preference pairs: draw and score candidates with stage 1's model, keep best and worst."
+_PAIRS = "Preference pairs: the best and the worst of the candidates that stage 1 draws."
 
 RECIPES = {
     "tokenizer": "Visual tokenizer and tokenizer decoder (backbone).",
@@ -41,38 +45,39 @@ RECIPES = {
     "reconstruct": "Stage 1, masked preference reconstruction; needs the language model.",
     "align": "Stage 2, pairwise preference alignment; needs the preference pairs.",
 }
-"""Every recipe in the order they run, with its line of help; torch is imported only to train."""
+"""Recipe -> its line of help, in the order they run; listed here to avoid importing torch."""
 
 
 def _add(recipe: str, line: str) -> None:
     def command(
-        plan: Plan = "sticker-64",
+        config: Config = "sticker-64",
         out: Out = _OUT,
         start: Start = None,
         as_json: AsJson = False,
         quiet: Quiet = False,
     ) -> None:
-        from pigeon_rec.training.recipes import load_training_config, run_recipe
+        from pigeon_rec.training.configuration import load_training_config
+        from pigeon_rec.training.recipes import run_recipe
 
         path = run_recipe(
-            recipe, load_training_config(plan), out, start=start, show_progress=not quiet
+            recipe, load_training_config(config), out, start=start, show_progress=not quiet
         )
-        _tell(recipe, path, as_json=as_json, quiet=quiet)
+        _report(recipe, path, as_json=as_json, quiet=quiet)
 
     app.command(recipe, help=line)(command)
 
 
 def _pairs(
-    plan: Plan = "sticker-64", out: Out = _OUT, as_json: AsJson = False, quiet: Quiet = False
+    config: Config = "sticker-64", out: Out = _OUT, as_json: AsJson = False, quiet: Quiet = False
 ) -> None:
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.training.configuration import load_training_config
     from pigeon_rec.training.pairs import make_pairs
 
     path = make_pairs(
-        load_training_config(plan), out, progress=choose_progress(quiet=quiet or as_json)
+        load_training_config(config), out, progress=choose_progress(quiet=quiet or as_json)
     )
-    _tell("pairs", path, as_json=as_json, quiet=quiet)
+    _report("pairs", path, as_json=as_json, quiet=quiet)
 
 
 for _recipe, _line in RECIPES.items():
@@ -84,38 +89,38 @@ for _recipe, _line in RECIPES.items():
 @app.command()
 def adopt(
     model: Annotated[str, typer.Argument(help="Name of a bundled model, or a model's folder.")],
-    recipes: Annotated[list[str], typer.Argument(help="Recipes whose part to take over.")],
-    plan: Plan = "sticker-64",
+    recipes: Annotated[list[str], typer.Argument(help="Recipes whose weights to copy.")],
+    config: Config = "sticker-64",
     out: Out = _OUT,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take parts of a finished model over as they are, for what builds on them."""
-    from pigeon_rec.training.adopt import adopt as take_over
-    from pigeon_rec.training.recipes import load_training_config
+    """Copy parts of a finished model into the training folder, for the recipes that need them."""
+    from pigeon_rec.training.adopt import adopt as copy_parts
+    from pigeon_rec.training.configuration import load_training_config
 
-    for path in take_over(model, load_training_config(plan), out, recipes):
-        _tell(path.parent.name, path, as_json=as_json, quiet=quiet)
+    for path in copy_parts(model, load_training_config(config), out, recipes):
+        _report(path.parent.name, path, as_json=as_json, quiet=quiet)
 
 
 @app.command()
 def bundle(
     destination: Annotated[Path, typer.Argument(help="Folder of the finished model.")],
-    plan: Plan = "sticker-64",
+    config: Config = "sticker-64",
     out: Out = _OUT,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put the trained recipes together as one model folder, in half precision."""
-    from pigeon_rec.training.bundle import bundle as put_together
-    from pigeon_rec.training.recipes import load_training_config
+    """Assemble the trained recipes into one model folder, in half precision."""
+    from pigeon_rec.training.bundle import bundle as assemble_model
+    from pigeon_rec.training.configuration import load_training_config
 
-    path = put_together(load_training_config(plan), out, destination)
-    _tell("bundle", path, as_json=as_json, quiet=quiet)
+    path = assemble_model(load_training_config(config), out, destination)
+    _report("bundle", path, as_json=as_json, quiet=quiet)
 
 
-def _tell(what: str, path: Path, *, as_json: bool, quiet: bool) -> None:
+def _report(recipe: str, path: Path, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        print_json({"recipe": what, "path": str(path)})
+        print_json({"recipe": recipe, "path": str(path)})
     elif not quiet:
-        print(f"{what}: {path}")
+        print(f"{recipe}: {path}")

@@ -29,7 +29,7 @@ from pigeon_rec.evaluation.augmentation import (
 from pigeon_rec.evaluation.features import FEATURES
 from pigeon_rec.evaluation.judges import Judge
 from pigeon_rec.model.arrays import to_levels, to_pixels
-from pigeon_rec.training.artwork import TrainingArtwork, decode_stickers
+from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork
 
 __all__ = ["JudgeKind", "fit_judge", "judge_stickers", "train_judges", "validation_rows"]
 
@@ -83,7 +83,7 @@ def train_judges(destination: Path) -> dict[str, float]:
 
 def judge_stickers() -> TrainingArtwork:
     """Decodes the artwork that is not held out."""
-    return decode_stickers(load_world("bundled").training_artwork())
+    return decode_artwork(load_world("bundled").training_artwork())
 
 
 def validation_rows(rows: pl.DataFrame) -> NDArray[np.bool_]:

@@ -1,7 +1,6 @@
-"""Scores, selection and the quality gate of generated pictures.
+"""Scores, selection and the quality gate of candidates.
 
-This package's root needs numpy only; the encoder that gives the embeddings brings torch and is
-imported from its own module.
+The package root needs numpy only; the scorer needs torch and has a module of its own.
 """
 
 from __future__ import annotations
@@ -19,13 +18,10 @@ from pigeon_rec.scoring.selection import (
     TARGET_WEIGHT,
     Choice,
     PreferencePair,
-    choose_candidates,
     choose_preference_pairs,
     combine_scores,
     picture_scores,
-    select,
     shortlist,
-    strip_padding,
 )
 
 __all__ = [
@@ -37,7 +33,6 @@ __all__ = [
     "Rejection",
     "SafetyChecker",
     "check_quality",
-    "choose_candidates",
     "choose_preference_pairs",
     "clip_text_score",
     "combine_scores",
@@ -47,7 +42,5 @@ __all__ = [
     "reference_pixel_difference",
     "reference_similarity",
     "row_cosine",
-    "select",
     "shortlist",
-    "strip_padding",
 ]

@@ -1,8 +1,8 @@
-"""Scores of a personalised picture, from embeddings and from pixels (numpy only).
+"""Scores of candidates, from embeddings and from pixels (numpy only).
 
-The embedding scores are cosines in [-1, 1]. The paper prints the same numbers times 100 as CS
-(image and text) and CIS (image and image); "hist" is the mean over the history pictures
-(arXiv 2410.14170, section 4.1).
+Embedding scores are cosines in [-1, 1]. The paper reports them times 100 as CS (image and text) and
+CIS (image and image), with the prefix "hist" for means over the history (arXiv 2410.14170, section
+4.1).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-_WHITE_FROM = 250  # levels at or above this are the white ground that all stickers share
+_WHITE_FROM = 250  # pixel levels from here on are white background
 
 
 def row_cosine(left: ArrayLike, right: ArrayLike) -> FloatArray:
-    """Cosine of each vector with its partner.
+    """Cosine similarity of paired vectors.
 
     Args:
-        left: Vectors `[..., dim]`, of any length.
+        left: Vectors `[..., dim]`, not necessarily of unit length.
         right: Vectors `[..., dim]`; leading axes broadcast against those of `left`.
 
     Returns:
@@ -40,7 +40,7 @@ def row_cosine(left: ArrayLike, right: ArrayLike) -> FloatArray:
     """
     a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
     if a.shape[-1] != b.shape[-1]:
-        raise ValueError(f"embeddings of {a.shape[-1]} and of {b.shape[-1]} dims do not compare")
+        raise ValueError(f"cannot compare embeddings of {a.shape[-1]} and of {b.shape[-1]} dims")
     length = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     product = np.sum(a * b, axis=-1)
     cosine = np.divide(product, length, out=np.zeros_like(product), where=length > 0.0)
@@ -49,19 +49,19 @@ def row_cosine(left: ArrayLike, right: ArrayLike) -> FloatArray:
 
 
 def clip_text_score(images: ArrayLike, texts: ArrayLike) -> FloatArray:
-    """How well each picture shows its target text (CS / 100).
+    """Similarity of each image to its target text (CS / 100).
 
     Args:
         images: Image embeddings `[n, dim]`, or `[n, candidates, dim]` with `texts [n, 1, dim]`.
-        texts: Text embeddings `[n, dim]` of the same joint space.
+        texts: Text embeddings `[n, dim]` of the same space.
     """
     return row_cosine(images, texts)
 
 
 def reference_similarity(images: ArrayLike, references: ArrayLike) -> FloatArray:
-    """Likeness of each picture to its reference picture (CIS / 100).
+    """Similarity of each image to its reference (CIS / 100).
 
-    A value near 1 is the copying kind of guidance collapse (arXiv 2504.17349).
+    A value near 1 means that the image copies its reference (guidance collapse, arXiv 2504.17349).
 
     Args:
         images: Image embeddings `[n, dim]`.
@@ -70,37 +70,28 @@ def reference_similarity(images: ArrayLike, references: ArrayLike) -> FloatArray
     return row_cosine(images, references)
 
 
-def history_similarity(
-    images: ArrayLike, history: ArrayLike, present: ArrayLike | None = None
-) -> FloatArray:
-    """Mean likeness of each picture to the pictures of its user's history (hist-CIS / 100).
+def history_similarity(images: ArrayLike, history: ArrayLike) -> FloatArray:
+    """Mean similarity of each image to the images of its user's history (hist-CIS / 100).
 
     Args:
         images: Image embeddings `[n, dim]`.
         history: Image embeddings `[n, length, dim]`.
-        present: Booleans `[n, length]`, false at padding; all are present where not given.
 
     Returns:
-        `[n]` means over the present history pictures; 0 for a row without any.
+        `[n]`; 0 for an empty history.
     """
-    past = np.asarray(history, np.float64)
-    cosines = row_cosine(np.asarray(images, np.float64)[..., None, :], past)
-    keep = np.ones(cosines.shape, bool) if present is None else np.asarray(present, bool)
-    count = keep.sum(axis=-1)
-    total = np.where(keep, cosines, 0.0).sum(axis=-1)
-    mean: FloatArray = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
-    return mean
+    cosines = row_cosine(np.asarray(images, np.float64)[..., None, :], history)
+    return np.asarray(cosines.sum(axis=-1) / max(cosines.shape[-1], 1))
 
 
 def pixel_std(images: NDArray[np.uint8]) -> FloatArray:
-    """Spread of the levels of each picture: 0 for one colour, about 30 to 90 for a sticker.
+    """Standard deviation of the pixel levels: 0 for one colour, about 30 to 90 for a sticker.
 
     Args:
         images: `uint8 [..., height, width, 3]`.
 
     Returns:
-        `[...]` standard deviations in levels (0 to 127.5), over pixels within each channel, so
-        that a picture of one colour has 0 whatever the colour; the largest channel counts.
+        `[...]` in levels (0 to 127.5), over the pixels of each channel; the largest channel counts.
     """
     spread: FloatArray = np.asarray(images, np.float64).std(axis=(-3, -2)).max(axis=-1)
     return spread
@@ -109,17 +100,17 @@ def pixel_std(images: NDArray[np.uint8]) -> FloatArray:
 def reference_pixel_difference(
     images: NDArray[np.uint8], references: NDArray[np.uint8]
 ) -> FloatArray:
-    """Mean absolute difference of each picture from its reference, where either has ink.
+    """Mean absolute difference of each image from its reference, outside their white background.
 
-    The white ground is left out: two small stickers agree on nearly all of it, and would pass
-    as copies of each other.
+    The background is excluded because small stickers on white would otherwise count as copies of
+    each other.
 
     Args:
         images: `uint8 [..., height, width, 3]` on white.
         references: `uint8` of the same shape.
 
     Returns:
-        `[...]` differences in levels (0 to 255); 0 where both pictures are all white.
+        `[...]` in levels (0 to 255); 0 where both images are entirely white.
     """
     a, b = np.asarray(images), np.asarray(references)
     inked = np.minimum(a, b).min(axis=-1) < _WHITE_FROM  # [..., height, width]

@@ -1,12 +1,12 @@
-"""A small CLIP-like encoder: images and texts into one space, to score and to retrieve with.
+"""The scorer: a small CLIP-like encoder of images and texts into one space.
 
-Trained on the catalogue's artwork and captions with the symmetric contrastive loss of CLIP
-(arXiv 2103.00020, section 2.3); captions name the concept, the style, both, or the topic.
+It chooses candidates, feeds the quality gate and embeds items for retrieval. Trained on artwork and
+captions with CLIP's symmetric contrastive loss (arXiv 2103.00020, section 2.3) by
+`pigeon_rec.training.scorer`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -26,25 +26,25 @@ from pigeon_rec.errors import ModelError
 from pigeon_rec.model.arrays import fixed_batches, to_pixels
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.runtime.digests import file_sha256
+from pigeon_rec.runtime.settings import Settings
 
 __all__ = ["ImageTextEncoder", "Scorer", "ScorerConfig", "load_scorer"]
 
 _BATCH = 64
-"""Rows encoded at once."""
+"""Rows per forward pass."""
 
 Positive = Annotated[int, Field(ge=1)]
 
 
-class ScorerConfig(BaseModel):
+class ScorerConfig(Settings):
     """Sizes of the scorer.
 
     Attributes:
-        stem: Channels of convolutions of stride 2 before the image tower, one for each halving of
-            `patch`: they see the edges and fills that a style lies in from far fewer pictures than
-            one linear map of whole patches, which is what an empty stem is.
+        stem: Channels of the stride-2 convolutions before the image tower, one per halving of
+            `patch`; they learn styles (edges and fills) from far fewer images than the linear
+            patch embedding that an empty stem means.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_size: Positive = 64
     patch: Positive = 8
@@ -66,14 +66,14 @@ class ScorerConfig(BaseModel):
             )
         if self.stem and 2 ** len(self.stem) != self.patch:
             raise ValueError(
-                f"stem {self.stem} halves the picture {len(self.stem)} times, which must make "
-                f"patch {self.patch} pixels one"
+                f"stem {self.stem} halves the image {len(self.stem)} times, which does not give "
+                f"patch {self.patch}"
             )
         return self
 
 
 class ImageTextEncoder(nn.Module):
-    """Two towers; both outputs have unit length."""
+    """Image tower and text tower; both outputs have unit length."""
 
     def __init__(self, config: ScorerConfig) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class ImageTextEncoder(nn.Module):
         return F.normalize(self.image_head(self.image_layers(x).mean(1)).float(), dim=-1)
 
     def text(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Ids int64 `[B, L]` and bool mask -> `[B, embedding]`; an empty text is one padding id."""
+        """Ids int64 `[B, L]`, bool mask -> `[B, embedding]`; an empty text is one padding id."""
         mask = mask | (torch.arange(mask.shape[1], device=mask.device) == 0)
         x = self.word_embed(ids) + self.text_position[:, : ids.shape[1]]
         x = self.text_layers(x, src_key_padding_mask=~mask) * mask.unsqueeze(-1)
@@ -133,10 +133,10 @@ def _tower(config: ScorerConfig, layers: int) -> nn.TransformerEncoder:
 
 
 class Scorer:
-    """The trained encoder behind numpy arrays, for retrieval, planning and scoring.
+    """The trained encoder with a numpy interface.
 
     Attributes:
-        encoder_id: Changes with the weights; keys the embedding cache.
+        encoder_id: Identifies the weights; keys the embedding cache.
     """
 
     def __init__(self, module: ImageTextEncoder, text: TextTokenizer, encoder_id: str) -> None:
@@ -146,7 +146,7 @@ class Scorer:
 
     @torch.inference_mode()
     def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 `[n, H, W, 3]` -> float32 `[n, d]`, rows of unit length; resized where need be."""
+        """uint8 `[n, H, W, 3]` -> float32 `[n, d]`, rows of unit length; images of any size."""
         batches = fixed_batches(len(images), _BATCH)
         side = self.module.config.image_size
         chunks = [self.module.image(_resized(to_pixels(images[rows]), side)) for rows in batches]
@@ -164,7 +164,7 @@ class Scorer:
 
 
 def _resized(pixels: Tensor, side: int) -> Tensor:
-    """Pixels `[B, 3, H, W]` as `[B, 3, side, side]`; as they are where they have that size."""
+    """Resizes pixels `[B, 3, H, W]` to `[B, 3, side, side]`, if needed."""
     if pixels.shape[-2:] == (side, side):
         return pixels
     return F.interpolate(pixels, (side, side), mode="area")
@@ -177,7 +177,7 @@ def _rows(chunks: list[Tensor], count: int, width: int) -> NDArray[np.float32]:
 
 
 def load_scorer(name_or_path: str | Path) -> Scorer:
-    """Loads the scorer that is saved with a model (`<model>/scorer`).
+    """Loads the scorer of a model (`<model>/scorer`).
 
     Raises:
         ModelError: A file is missing, or the weights do not fit their configuration.
@@ -194,6 +194,5 @@ def load_scorer(name_or_path: str | Path) -> Scorer:
             location=str(folder),
             remedy="Restore the model folder, or train it with `pigeon-rec train scorer`",
         ) from error
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     text = TextTokenizer.load(model_folder(name_or_path) / "tokenizer.json")
-    return Scorer(module, text, f"scorer-{digest[:16]}")
+    return Scorer(module, text, f"scorer-{file_sha256(weights)[:16]}")

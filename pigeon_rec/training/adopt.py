@@ -1,4 +1,4 @@
-"""Parts of a finished model as a training folder's own, for the recipes that build on them."""
+"""Copies parts of a finished model into a training folder, for the recipes that need them."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "language-model": ("mask_generator", "adapter", "language_model"),
     }
 )
-"""Recipes whose weights a finished model holds, and the sizes in the plan that they depend on."""
+"""Recipes whose weights a finished model holds -> sections of the configuration that must match."""
 
 
 def adopt(
-    model: str | Path, plan: TrainingConfig, folder: Path, recipes: Iterable[str] = tuple(PARTS)
+    model: str | Path, config: TrainingConfig, folder: Path, recipes: Iterable[str] = tuple(PARTS)
 ) -> list[Path]:
-    """Writes parts of a finished model as if their recipes had been trained, in float32.
+    """Writes parts of a finished model in float32, as if their recipes had been trained.
 
-    The inverse of `pigeon_rec.training.bundle.bundle`: putting all of them together again without
-    further training gives the same files. Returns the paths of the weights.
+    The inverse of `pigeon_rec.training.bundle.bundle`: bundling all parts again without further
+    training gives the same files. Returns the paths of the weights.
 
     Args:
         model: Name of a bundled model, or the folder of a saved one.
-        plan: Of the recipes that follow.
-        folder: Of the plan's recipes; takes the model's text tokenizer too.
-        recipes: The parts to take, by the recipe that trains them.
+        config: Training configuration whose sizes the model must have.
+        folder: Training folder; gets the model's text tokenizer too.
+        recipes: The parts to copy, by the recipe that trains them.
 
     Raises:
         ModelError: A file of the model is missing or damaged.
-        TrainingError: No part of a model belongs to a recipe, the recipe has been trained in
-            `folder`, or the plan's sizes are not those of the model.
+        TrainingError: A finished model holds no weights of a recipe, the recipe has been trained
+            in `folder`, or the model has other sizes than `config`.
     """
     chosen = list(dict.fromkeys(recipes))
     for name in chosen:
         _check_free(name, folder)
     pipeline, scorer = PigeonPipeline.from_pretrained(model), load_scorer(model).module
-    planned = {**plan.model.model_dump(), "scorer": plan.scorer.model_dump()}
+    wanted = {**config.model.model_dump(), "scorer": config.scorer.model_dump()}
     found = {**pipeline.config.model_dump(), "scorer": scorer.config.model_dump()}
-    _check_sizes(planned, found, [size for name in chosen for size in PARTS[name]], model)
+    _check_sizes(wanted, found, [size for name in chosen for size in PARTS[name]], model)
     parts = pipeline.parts()
     weights = {
         "tokenizer": {
@@ -75,36 +75,36 @@ def adopt(
 def _check_free(name: str, folder: Path) -> None:
     if name not in PARTS:
         raise TrainingError(
-            f"no part of a model belongs to the recipe {name!r}",
+            f"a finished model holds no weights of the recipe {name!r}",
             location=str(folder),
-            remedy=f"Recipes that leave one: {', '.join(PARTS)}",
+            remedy=f"Recipes to choose from: {', '.join(PARTS)}",
         )
     if (folder / name / "checkpoint").exists():
         raise TrainingError(
-            f"the recipe {name!r} has been trained here",
+            f"the recipe {name!r} has already been trained here",
             location=str(folder / name),
             remedy="Choose another folder, or remove that one",
         )
 
 
 def _check_sizes(
-    planned: Mapping[str, object],
+    wanted: Mapping[str, object],
     found: Mapping[str, object],
     sizes: Iterable[str],
     model: str | Path,
 ) -> None:
-    differing = sorted({name for name in sizes if planned[name] != found[name]})
+    differing = sorted({name for name in sizes if wanted[name] != found[name]})
     if differing:
         raise TrainingError(
-            f"the plan's model differs from the one to start from in {', '.join(differing)}",
+            f"the model differs from the training configuration in {', '.join(differing)}",
             location=str(model),
-            remedy="Start from a model of the plan's sizes, or train it anew, from `scratch`",
+            remedy="Start from a model of the configured sizes, or train from `scratch`",
         )
 
 
 def _save(weights: Mapping[str, Tensor], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    # Cloned, since tied weights share memory, which safetensors refuses.
+    # Cloned: tied weights share memory, which safetensors refuses.
     whole = {
         name: (value.float() if value.is_floating_point() else value).contiguous().clone()
         for name, value in weights.items()

@@ -1,15 +1,14 @@
 """Stage 2, pairwise preference alignment (arXiv 2410.14170, section 3.5): DPO on stored pairs.
 
-The policy starts as the stage-1 model, whose adapters are the reference policy. Only the adapters
+The policy starts as the stage-1 model, which is also the reference policy. Only the LoRA adapters
 learn; mask generator, reference adapter and guides are frozen. Both policies read a pair under the
-same stored masks, and without dropout, so at the start they agree and the loss is ln 2. (The
-published code draws masks and dropout anew for each of the two, and strips the first token, so that
-the first code has no loss; here every code and image end count.)
+same stored masks and without dropout, so they agree before the first step and the loss is ln 2.
+(The published code draws new masks and dropout for each policy, and drops the first token, so that
+the first code has no loss; here every code and the image end count.)
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.instruction import write_texts
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.runtime.digests import file_sha256
 from pigeon_rec.training.configuration import AlignConfig
 from pigeon_rec.training.frozen import load_part, load_tokenizer
 from pigeon_rec.training.lora import add_lora, train_lora_only
@@ -39,7 +39,6 @@ from pigeon_rec.training.recipe import Losses, Recipe
 from pigeon_rec.training.teacher_forcing import (
     Conditioning,
     code_labels,
-    move_texts,
     read_codes,
     select_texts,
 )
@@ -48,20 +47,20 @@ __all__ = ["AlignRecipe", "belongs_to_stage_one"]
 
 _REFERENCE = "reference.safetensors"
 _BATCH = 16
-"""Pairs whose reference log-probabilities are computed at once."""
+"""Pairs per forward pass when reference log-probabilities are computed."""
 
 
 class AlignRecipe(Recipe):
-    """Raises what users like over what they like less, relative to the stage-1 model.
+    """Raises the chosen candidate of each pair over the rejected one, relative to stage 1.
 
     Args:
         config: Sizes of the model.
         settings: The loss.
         folder: Training folder with stage 1 and `pairs.parquet`; reference log-probabilities are
-            kept in its `align/reference.safetensors`.
+            cached in its `align/reference.safetensors`.
 
     Raises:
-        TrainingError: Stage 1 or the pairs are missing, or the pairs are of another stage 1.
+        TrainingError: Stage 1 or the pairs are missing, or another stage 1 made the pairs.
     """
 
     def __init__(self, config: PigeonConfig, settings: AlignConfig, folder: Path) -> None:
@@ -94,34 +93,34 @@ class AlignRecipe(Recipe):
         super().place(device)
         self.decoder.to(device)
         self.rows = self.rows.to(device)
-        self.texts = move_texts(self.texts, device)
+        self.texts = self.texts.to(device)
 
     def set_training(self, training: bool) -> None:  # noqa: ARG002
-        """Dropout stays off: it would tell the policy from the reference by chance alone."""
+        """Keeps dropout off: it would make policy and reference differ by chance."""
         super().set_training(False)
 
     def start(self, step: int) -> None:
-        """Finds or computes the reference log-probabilities `[2, n]`: chosen, rejected.
+        """Loads or computes the reference log-probabilities `[2, n]`: chosen, rejected.
 
         Raises:
-            TrainingError: The run that goes on was begun with other pairs or another stage 1.
+            TrainingError: The resumed run was started with other pairs or another stage 1.
         """
         path = self.folder / "align" / _REFERENCE
-        digest = _digest(self.folder)
+        digest = file_sha256(self.folder / PAIRS)  # pairs name the stage-1 model that made them
         with PartialState().main_process_first():
-            kept = _read_reference(path, digest)
-            if kept is None and step > 0:
+            cached = _read_reference(path, digest)
+            if cached is None and step > 0:
                 raise TrainingError(
-                    "this run was begun with other preference pairs or another stage 1",
+                    "this run was started with other preference pairs or another stage 1",
                     location=str(path),
                     remedy="Remove the folder to start stage 2 again",
                 )
-            if kept is None:
-                kept = self._reference_log_probabilities()
+            if cached is None:
+                cached = self._reference_log_probabilities()
                 path.parent.mkdir(parents=True, exist_ok=True)
-                made = {"pairs": digest, "stage_one": weights_digest(self.folder, "reconstruct")}
-                save_file({"log_probabilities": kept}, path, metadata=made)
-        self.reference = kept.to(self.device)
+                origin = {"pairs": digest, "stage_one": weights_digest(self.folder, "reconstruct")}
+                save_file({"log_probabilities": cached}, path, metadata=origin)
+        self.reference = cached.to(self.device)
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         return self._preference(random.choice(self.train_rows, batch_size))
@@ -132,10 +131,10 @@ class AlignRecipe(Recipe):
             yield self._preference(chosen)
 
     def log_probabilities(self, rows: NDArray[np.int64]) -> Tensor:
-        """Log-probabilities float32 `[2, B]` of the chosen and the rejected pictures of pairs."""
+        """Log-probabilities float32 `[2, B]` of the chosen and the rejected candidates."""
         pairs = self.pairs
         twice = np.concatenate([rows, rows])
-        told = Conditioning(
+        conditioning = Conditioning(
             texts=select_texts(self.texts, torch.from_numpy(twice)),
             history=pairs.history[twice].to(self.device),
             history_keep=pairs.history_keep[twice].to(self.device),
@@ -143,37 +142,34 @@ class AlignRecipe(Recipe):
             reference_keep=pairs.reference_keep[twice].to(self.device),
         )
         codes = torch.cat([pairs.chosen[rows], pairs.rejected[rows]]).to(self.device)
-        logits = read_codes(self.personalisation, self.decoder, self.rows, told, codes)
-        summed = sequence_log_probabilities(logits, code_labels(codes), shift=False)
-        return summed.reshape(2, len(rows))
+        logits = read_codes(self.personalisation, self.decoder, self.rows, conditioning, codes)
+        return sequence_log_probabilities(logits, code_labels(codes)).reshape(2, len(rows))
 
     def _preference(self, rows: NDArray[np.int64]) -> Losses:
-        policy, reference = self.log_probabilities(rows), self.reference[:, rows]
-        told = dpo_loss(
-            *policy,
-            *reference,
+        pairs = dpo_loss(
+            self.log_probabilities(rows),
+            self.reference[:, rows],
             beta=self.settings.beta,
             label_smoothing=self.settings.label_smoothing,
             kind=self.settings.loss,
         )
         return {
-            "loss": told.losses.mean(),
-            "margin": told.margins.mean(),
-            "accuracy": told.accuracy,
-            "chosen_reward": told.chosen_rewards.mean(),
-            "rejected_reward": told.rejected_rewards.mean(),
+            "loss": pairs.losses.mean(),
+            "margin": pairs.margins.mean(),
+            "accuracy": pairs.accuracy,
+            "chosen_reward": pairs.chosen_rewards.mean(),
+            "rejected_reward": pairs.rejected_rewards.mean(),
         }
 
     @torch.no_grad()
     def _reference_log_probabilities(self) -> Tensor:
-        """Of all pairs, under the adapters of stage 1, `[2, n]` on the CPU."""
+        """Log-probabilities of all pairs under the stage-1 adapters, `[2, n]` on the CPU."""
         own = {name: weight.detach().clone() for name, weight in self._adapters().items()}
         self._set_adapters(self._stage_one)
-        places = np.arange(len(self.pairs))
-        batches = np.array_split(places, math.ceil(len(places) / _BATCH))
-        kept = torch.cat([self.log_probabilities(rows) for rows in batches], dim=1).cpu()
+        batches = np.array_split(np.arange(len(self.pairs)), math.ceil(len(self.pairs) / _BATCH))
+        computed = torch.cat([self.log_probabilities(rows) for rows in batches], dim=1).cpu()
         self._set_adapters(own)
-        return kept
+        return computed
 
     def _adapters(self) -> dict[str, nn.Parameter]:
         return {n: w for n, w in self.personalisation.named_parameters() if "lora_" in n}
@@ -189,7 +185,7 @@ def _check_origin(pairs: pl.DataFrame, folder: Path) -> None:
         raise TrainingError(
             "there is no preference pair to train on",
             location=str(folder / PAIRS),
-            remedy="Make more of them, or lower pairs.min_margin in the plan",
+            remedy="Make more of them, or lower pairs.min_margin in the training configuration",
         )
     if set(pairs["model_digest"]) != {weights_digest(folder, *PICTURE_RECIPES)}:
         raise TrainingError(
@@ -199,25 +195,21 @@ def _check_origin(pairs: pl.DataFrame, folder: Path) -> None:
         )
 
 
-def _digest(folder: Path) -> str:
-    """Of the pairs; the pairs name the stage-1 model they belong to."""
-    return hashlib.sha256((folder / PAIRS).read_bytes()).hexdigest()
-
-
 def _read_reference(path: Path, digest: str) -> Tensor | None:
     try:
-        with safe_open(path, "pt") as kept:
-            if (kept.metadata() or {}).get("pairs") == digest:
-                return torch.as_tensor(kept.get_tensor("log_probabilities"))
+        with safe_open(path, "pt") as cache:
+            if (cache.metadata() or {}).get("pairs") == digest:
+                return torch.as_tensor(cache.get_tensor("log_probabilities"))
     except (OSError, SafetensorError):
         pass
     return None
 
 
 def belongs_to_stage_one(folder: Path) -> bool:
-    """Whether the stage 2 in `folder` was trained from the stage 1 that lies there now."""
+    """Whether stage 2 in `folder` was trained from the stage 1 that is there now."""
     try:
-        with safe_open(folder / "align" / _REFERENCE, "pt") as kept:
-            return (kept.metadata() or {}).get("stage_one") == weights_digest(folder, "reconstruct")
+        with safe_open(folder / "align" / _REFERENCE, "pt") as cache:
+            origin = cache.metadata() or {}
+        return origin.get("stage_one") == weights_digest(folder, "reconstruct")
     except (OSError, SafetensorError, TrainingError):
         return False

@@ -1,32 +1,38 @@
-"""Sticker artwork as training arrays; held-out artwork never enters here."""
+"""The training artwork as arrays; held-out pairs are never among it."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from pigeon_rec.demo.stickers import load_training_stickers
-from pigeon_rec.model.arrays import to_pixels
+from pigeon_rec.data.world import load_world
 
-__all__ = ["TrainingArtwork", "decode_stickers", "load_stickers", "shifted", "to_pixels"]
+__all__ = ["WORLD", "TrainingArtwork", "decode_artwork", "load_artwork", "shifted"]
+
+WORLD = "bundled"
+"""The world whose artwork and users are trained on."""
+
+_NO_DESCRIPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class TrainingArtwork:
-    """All artwork that training may see, decoded.
+    """Decoded artwork, one row per (concept, style) pair.
 
     Attributes:
-        rows: The catalogue rows, in the order of the arrays (without image bytes).
+        rows: Catalogue rows without image bytes, in the order of the arrays.
         images: uint8 `[n, 64, 64, 3]`.
         style: int64 `[n]`, index into `styles`.
         concept: int64 `[n]`, index into `concepts`.
         at: int64 `[concepts, styles]`, the row of a pair, -1 where there is none.
+        style_descriptions: Style -> its look in words.
     """
 
     rows: pl.DataFrame
@@ -36,25 +42,29 @@ class TrainingArtwork:
     at: NDArray[np.int64]
     styles: tuple[str, ...]
     concepts: tuple[str, ...]
+    style_descriptions: Mapping[str, str]
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def load_stickers(concepts: Collection[str] | None = None) -> TrainingArtwork:
-    """Decodes every sticker that is not held out (about 11,000 images, 140 MB).
+def load_artwork(concepts: Collection[str] | None = None) -> TrainingArtwork:
+    """Decodes all artwork that is not held out (about 11,000 images, 140 MB).
 
     Args:
-        concepts: The concepts to keep; all where not given.
+        concepts: The concepts to keep; None keeps all.
     """
-    rows = load_training_stickers()
+    world = load_world(WORLD)
+    rows = world.training_artwork()
     if concepts is not None:
         rows = rows.filter(pl.col("concept").is_in(list(concepts)))
-    return decode_stickers(rows)
+    return decode_artwork(rows, world.style_descriptions)
 
 
-def decode_stickers(rows: pl.DataFrame) -> TrainingArtwork:
-    """Decodes catalogue rows of stickers, all styles and concepts among them numbered by name."""
+def decode_artwork(
+    rows: pl.DataFrame, style_descriptions: Mapping[str, str] = _NO_DESCRIPTIONS
+) -> TrainingArtwork:
+    """Decodes catalogue rows; their styles and concepts are numbered in alphabetical order."""
     images = np.stack([_decode(data) for data in rows["image"]])
     styles = tuple(sorted(rows["style"].unique()))
     concepts = tuple(sorted(rows["concept"].unique()))
@@ -62,7 +72,9 @@ def decode_stickers(rows: pl.DataFrame) -> TrainingArtwork:
     concept = np.searchsorted(np.array(concepts), rows["concept"].to_numpy().astype(str))
     at = np.full((len(concepts), len(styles)), -1, dtype=np.int64)
     at[concept, style] = np.arange(len(rows))
-    return TrainingArtwork(rows.drop("image"), images, style, concept, at, styles, concepts)
+    return TrainingArtwork(
+        rows.drop("image"), images, style, concept, at, styles, concepts, style_descriptions
+    )
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
@@ -73,7 +85,7 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
 def shifted(
     images: NDArray[np.uint8], random: np.random.Generator, reach: int
 ) -> NDArray[np.uint8]:
-    """Each image mirrored half the time and moved by up to `reach` pixels over white."""
+    """Moves each image by up to `reach` pixels over white and mirrors it with probability 1/2."""
     count, height, width, _ = images.shape
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), constant_values=255)
     rows = random.integers(0, 2 * reach + 1, count)[:, None] + np.arange(height)

@@ -6,9 +6,10 @@ import numpy as np
 import torch.nn.functional as F
 from torch import nn
 
+from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
-from pigeon_rec.training.artwork import TrainingArtwork, shifted, to_pixels
+from pigeon_rec.training.artwork import TrainingArtwork, shifted
 from pigeon_rec.training.recipe import Losses, Recipe
 from pigeon_rec.training.tokenizer import edge_loss
 
@@ -16,12 +17,12 @@ __all__ = ["AutoencoderRecipe"]
 
 
 class AutoencoderRecipe(Recipe):
-    """Rebuilds pixels from latents, with a small pull of the latents towards a unit Gaussian."""
+    """Reconstructs pixels from latents, with a small KL penalty towards a unit Gaussian."""
 
     def __init__(
-        self, config: PigeonConfig, stickers: TrainingArtwork, kl_weight: float = 1e-4
+        self, config: PigeonConfig, artwork: TrainingArtwork, kl_weight: float = 1e-4
     ) -> None:
-        self.stickers = stickers
+        self.artwork = artwork
         self.kl_weight = kl_weight
         self.codec = LatentCodec(config.autoencoder)
 
@@ -29,8 +30,8 @@ class AutoencoderRecipe(Recipe):
         return self.codec
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
-        rows = random.integers(0, len(self.stickers), batch_size)
-        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=3)).to(self.device)
+        rows = random.integers(0, len(self.artwork), batch_size)
+        truth = to_pixels(shifted(self.artwork.images[rows], random, reach=3)).to(self.device)
         posterior = self.codec.posterior(truth)
         drawn = self.codec.decode(posterior.sample()).float()
         pixel = F.l1_loss(drawn, truth) + F.mse_loss(drawn, truth)

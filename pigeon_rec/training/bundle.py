@@ -1,4 +1,4 @@
-"""Puts the trained parts of a training folder together as one model folder."""
+"""Assembles the trained recipes of a training folder into one model folder."""
 
 from __future__ import annotations
 
@@ -17,51 +17,50 @@ from pigeon_rec.training.lora import add_lora, merge_lora
 __all__ = ["assemble", "bundle", "newest_stage"]
 
 _STAGES = ("align", "reconstruct")
-"""Recipes that leave adapters, the last one first."""
+"""Recipes that train LoRA adapters, the last one first."""
 
 
 def newest_stage(folder: Path) -> str:
-    """The recipe whose language model is the furthest trained in `folder`."""
+    """The last finished recipe in `folder` that trains the language model."""
     done = (name for name in _STAGES if (folder / name / "model.safetensors").is_file())
     return next(done, "language-model")
 
 
-def bundle(plan: TrainingConfig, folder: Path, destination: Path) -> Path:
-    """Writes `destination` in half precision: the pipeline's parts, and the scorer beside them.
+def bundle(config: TrainingConfig, folder: Path, destination: Path) -> Path:
+    """Writes the pipeline and its scorer to `destination` in half precision.
 
-    The adapters of stage 2, or where there is none of stage 1, are merged into the language model;
-    without either the language model is taken as it is.
+    The LoRA adapters of the last finished stage are merged into the language model.
 
     Raises:
-        TrainingError: A recipe has not been trained in `folder`, or stage 2 belongs to another
-            stage 1.
+        TrainingError: A recipe has not been trained in `folder`, or stage 2 was trained from
+            another stage 1.
     """
     stage = newest_stage(folder)
     if stage == "align" and not belongs_to_stage_one(folder):
         raise TrainingError(
             "stage 2 was trained from another stage 1 than the one beside it",
             location=str(folder / "align"),
-            remedy="Train it again (pigeon-rec train pairs, then align), or remove its folder",
+            remedy="Train stage 2 again (pigeon-rec train pairs, then align), or remove its folder",
         )
-    pipeline = assemble(plan, folder, stage)
+    pipeline = assemble(config, folder, stage)
     pipeline.save_pretrained(destination)
-    _save_scorer(plan, folder, destination / "scorer")
+    _save_scorer(config, folder, destination / "scorer")
     return destination
 
 
-def assemble(plan: TrainingConfig, folder: Path, stage: str) -> PigeonPipeline:
-    """The pipeline of a training folder in float32, adapters merged.
+def assemble(config: TrainingConfig, folder: Path, stage: str) -> PigeonPipeline:
+    """Builds the float32 pipeline of a training folder, LoRA adapters merged.
 
     Args:
-        plan: Sizes of the model.
-        folder: Where its recipes were trained.
-        stage: The recipe whose language model it takes: `language-model`, `reconstruct` or `align`.
+        config: Sizes of the model.
+        folder: Training folder.
+        stage: Recipe of the language model: `language-model`, `reconstruct` or `align`.
 
     Raises:
         TrainingError: A recipe has not been trained in `folder`.
     """
     text = TextTokenizer.load(folder / "tokenizer.json")
-    pipeline = PigeonPipeline.from_config(plan.model, text)
+    pipeline = PigeonPipeline.from_config(config.model, text)
     load_part(pipeline.tokenizer, folder, "tokenizer", "tokenizer.")
     load_part(pipeline.decoder, folder, "tokenizer", "decoder.")
     load_part(pipeline.generator, folder, "renderer")
@@ -74,7 +73,7 @@ def assemble(plan: TrainingConfig, folder: Path, stage: str) -> PigeonPipeline:
     return pipeline
 
 
-def _save_scorer(plan: TrainingConfig, folder: Path, destination: Path) -> None:
+def _save_scorer(config: TrainingConfig, folder: Path, destination: Path) -> None:
     path = folder / "scorer" / "model.safetensors"
     if not path.is_file():
         raise TrainingError(
@@ -85,4 +84,6 @@ def _save_scorer(plan: TrainingConfig, folder: Path, destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     weights = {name: value.half() for name, value in load_file(path).items()}
     save_file(weights, destination / "model.safetensors")
-    (destination / "config.json").write_text(plan.scorer.model_dump_json(indent=2) + "\n", "utf-8")
+    (destination / "config.json").write_text(
+        config.scorer.model_dump_json(indent=2) + "\n", "utf-8"
+    )

@@ -1,4 +1,4 @@
-"""What a run must remember to go on as if it had never stopped, and how it is written."""
+"""Checkpoints: the state of a training run, so that a resumed run equals an unbroken one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["Stopping", "TrainingState", "export", "resume", "save_checkpoint"]
 
 @dataclass
 class Stopping:
-    """Early stopping: the best validation so far, and how long ago it was.
+    """Early stopping: the best validation so far.
 
     Attributes:
         best: Smallest validation loss.
-        checks: Validations since then.
-        weights: Learned weights of that moment, by name; empty before the first validation.
+        checks: Validations since the best one.
+        weights: Trainable weights at the best validation, by name; empty before the first one.
     """
 
     best: float = math.inf
@@ -35,12 +35,12 @@ class Stopping:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def note(self, loss: float, module: nn.Module) -> None:
-        """Takes one validation of `module`; its weights are kept if they are the best."""
+        """Records one validation of `module`; keeps its weights if its loss is the smallest."""
         self.checks += 1
         if loss < self.best or not self.weights:
             self.best = loss if math.isfinite(loss) else math.inf
             self.checks = 0
-            self.weights = _state(module, learned_only=True)
+            self.weights = _state(module, trainable_only=True)
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class TrainingState:
     Attributes:
         module: The recipe's module.
         average: The exponential average of its weights: what is validated and saved.
-        optimizer: Of the weights that learn.
-        stopping: The best validation.
+        optimizer: Optimiser of the trainable weights.
+        stopping: Early stopping.
     """
 
     module: nn.Module
@@ -61,7 +61,7 @@ class TrainingState:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Lends the module its averaged weights."""
+        """Gives the module its averaged weights inside the block."""
         learned = [p for p in self.module.parameters() if p.requires_grad]
         mean = [p for p in self.average.module.parameters() if p.requires_grad]
         own = [p.detach().clone() for p in learned]
@@ -120,7 +120,7 @@ def _load(found: Path, state: TrainingState) -> int:
     rest = torch.load(found / "optimizer.pt", weights_only=True, map_location="cpu")
     state.optimizer.load_state_dict(rest["optimizer"])
     state.average.n_averaged.fill_(rest["averaged"])
-    # Runs that began before there was early stopping have nothing to say about it.
+    # Checkpoints older than early stopping lack the entry.
     stopping = rest.get("stopping", {})
     state.stopping.best = float(stopping.get("best", math.inf))
     state.stopping.checks = int(stopping.get("checks", 0))
@@ -137,12 +137,12 @@ def export(folder: Path, state: TrainingState) -> Path:
     return path
 
 
-def _state(module: nn.Module, *, learned_only: bool = False) -> dict[str, Tensor]:
-    """Weights and buffers by name on the CPU, copied; all, or without the frozen weights."""
+def _state(module: nn.Module, *, trainable_only: bool = False) -> dict[str, Tensor]:
+    """Copies of the weights and buffers by name, on the CPU; optionally without frozen weights."""
     frozen = {name for name, p in module.named_parameters(remove_duplicate=False)
               if not p.requires_grad}  # fmt: skip
     return {
         name: value.detach().cpu().clone().contiguous()
         for name, value in module.state_dict().items()
-        if not (learned_only and name in frozen)
+        if not (trainable_only and name in frozen)
     }

@@ -1,7 +1,7 @@
-"""Each picture tokenised once per training folder, whatever asks for its codes and how often.
+"""A cache of image codes, so that a training folder tokenises each image once.
 
-The cache is keyed by the content of a picture, so a grown catalogue is tokenised where it has grown
-and nowhere else. It belongs to one visual tokenizer: another one starts it anew.
+Entries are keyed by image content: when the catalogue grows, only its new images are tokenised. The
+cache belongs to one visual tokenizer and is discarded when the tokenizer changes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pigeon_rec.runtime.files import replacing
+
 __all__ = ["cached_codes"]
 
 Encode = Callable[[NDArray[np.uint8]], Tensor]
@@ -29,10 +31,10 @@ def cached_codes(
     """Code rows int64 `[n, P]` of uint8 images `[n, H, W, 3]`.
 
     Args:
-        path: The cache, a safetensors file; written anew where it lacks a picture, and only then.
-        tokenizer_digest: Of the weights that `encode` uses.
-        images: All of one size.
-        encode: Called once, with the pictures that the cache lacks, each of them once.
+        path: The cache, a safetensors file; rewritten only if an image is missing from it.
+        tokenizer_digest: Digest of the weights that `encode` uses.
+        images: Images of one size.
+        encode: Called at most once, with the distinct images that are missing from the cache.
     """
     keys = [hashlib.sha256(image.tobytes()).digest() for image in images]
     known = _read(path, tokenizer_digest)
@@ -46,14 +48,14 @@ def cached_codes(
 
 
 def _read(path: Path, tokenizer_digest: str) -> dict[bytes, Tensor]:
-    """Codes by content hash; none where there is no cache of this tokenizer."""
+    """Codes by content hash; empty if there is no cache of this tokenizer."""
     try:
-        with safe_open(path, "pt") as kept:
-            if (kept.metadata() or {}).get("tokenizer") != tokenizer_digest:
+        with safe_open(path, "pt") as cache:
+            if (cache.metadata() or {}).get("tokenizer") != tokenizer_digest:
                 return {}
-            hashes, codes = kept.get_tensor("sha256"), kept.get_tensor("codes")
+            hashes, codes = cache.get_tensor("sha256"), cache.get_tensor("codes")
     except (OSError, SafetensorError):
-        return {}  # a cache may be lost at any time
+        return {}  # a missing or damaged cache is rebuilt
     return {bytes(key): row for key, row in zip(hashes.numpy(), codes.long(), strict=True)}
 
 
@@ -61,6 +63,6 @@ def _write(path: Path, tokenizer_digest: str, known: dict[bytes, Tensor]) -> Non
     flat = np.frombuffer(b"".join(known), np.uint8).copy()  # writable, as torch wants it
     hashes = torch.from_numpy(flat).reshape(len(known), -1)
     codes = torch.stack(list(known.values())).to(torch.int32)
-    fresh = path.with_suffix(".new")
-    save_file({"sha256": hashes, "codes": codes}, fresh, metadata={"tokenizer": tokenizer_digest})
-    fresh.replace(path)
+    tensors = {"sha256": hashes, "codes": codes}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"tokenizer": tokenizer_digest})

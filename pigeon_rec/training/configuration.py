@@ -1,4 +1,4 @@
-"""A training plan: a model's sizes, the loop of each recipe, and how preference pairs are made."""
+"""The training configuration: model sizes, the loop of each recipe, and preference pairs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.runtime.settings import Settings
 from pigeon_rec.scoring.scorer import ScorerConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.preference import LossKind
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 CONFIGS = Path(__file__).parent / "configs"
-"""Folder of the bundled plans."""
+"""Folder of the bundled training configurations."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -33,15 +34,11 @@ Positive = Annotated[int, Field(ge=1)]
 _TENTHS = tuple(tenth / 10 for tenth in range(11))
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class CandidateConfig(GenerationConfig):
-    """How the candidates of a window are sampled and drawn, one per mask ratio.
+    """How the candidates of a window are sampled and rendered, one per reference mask ratio.
 
-    As published, at temperature 1 and without guidance: these are samples of the very model that
-    stage 2 trains, not of one that is made surer for serving.
+    Temperature 1 and no language guidance, as published: stage 2 trains the plain model, so the
+    candidates are samples of its own distribution.
     """
 
     mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=2)] = _TENTHS
@@ -49,23 +46,21 @@ class CandidateConfig(GenerationConfig):
     language_guidance: Annotated[float, Field(ge=1.0)] = 1.0
 
 
-class PairsConfig(_Settings):
-    """How preference pairs are made of the stage-1 model's own pictures.
+class PairsConfig(Settings):
+    """How preference pairs are made from candidates of the stage-1 model.
 
-    A candidate's score is `text_weight * likeness to its target's text + (1 - text_weight) * mean
-    likeness to the history pictures`. By the history alone, as published (`text_weight: 0`), a
-    picture that has lost its concept can win: it needs only the right style. The default is the
-    weight that also chooses among candidates at inference, so that the model is taught what it is
-    chosen by.
+    A candidate's score is `text_weight * similarity to the target's text + (1 - text_weight) * mean
+    similarity to the history images`. With the history alone, as published (`text_weight: 0`), a
+    candidate that has lost its concept can win on style. The default equals the weight that chooses
+    candidates at inference, so that training and serving optimise the same score.
 
     Attributes:
-        windows: Training windows to make candidates for, drawn at random.
-        validation_windows: The same of the later `valid` split; stage 2 never learns from them.
+        windows: Training windows to make pairs from, drawn at random.
+        validation_windows: Windows of the later `valid` split; used for validation only.
         same_reference: Share of references that are the target itself.
-        min_margin: A pair whose scores are nearer than this teaches noise and is dropped; 0 keeps
-            all but ties.
+        min_margin: Smallest score difference of a pair, to drop noise; 0 drops ties only.
         candidates: Mask ratios, sampling and diffusion steps.
-        batch_size: Windows that are worked on together, and saved together.
+        batch_size: Windows that are drawn and saved together.
     """
 
     windows: Positive = 512
@@ -79,19 +74,20 @@ class PairsConfig(_Settings):
     threads: Annotated[int, Field(ge=0)] = 0
 
 
-class AlignConfig(_Settings):
-    """Stage 2's loss; see `pigeon_rec.training.preference.dpo_loss`."""
+class AlignConfig(Settings):
+    """The loss of stage 2; see `pigeon_rec.training.preference.dpo_loss`."""
 
     beta: Annotated[float, Field(gt=0.0)] = 0.1
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     loss: LossKind = "sigmoid"
 
 
-class TrainingConfig(_Settings):
+class TrainingConfig(Settings):
     """A model's sizes, the loop of each of its recipes, and its preference pairs.
 
     Attributes:
-        users: Train on what the first so many users have met, for quick runs; without it, on all.
+        users: Train only on the concepts in the first `users` histories, for quick runs; None
+            trains on all.
     """
 
     model: PigeonConfig = PigeonConfig()
@@ -103,7 +99,7 @@ class TrainingConfig(_Settings):
 
 
 def load_training_config(name_or_path: str | Path) -> TrainingConfig:
-    """Reads a bundled plan by name, or a YAML file.
+    """Reads a bundled training configuration by name, or a YAML file.
 
     Raises:
         ConfigError: The file is missing, or a setting is unknown or out of range.
@@ -114,7 +110,7 @@ def load_training_config(name_or_path: str | Path) -> TrainingConfig:
         return TrainingConfig.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise ConfigError(
-            f"the training plan is unusable: {error}",
+            f"the training configuration is unusable: {error}",
             location=str(path),
-            remedy=f"Bundled plans: {', '.join(sorted(p.stem for p in CONFIGS.glob('*.yaml')))}",
+            remedy=f"Bundled ones: {', '.join(sorted(p.stem for p in CONFIGS.glob('*.yaml')))}",
         ) from error

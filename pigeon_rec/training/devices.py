@@ -1,4 +1,4 @@
-"""Devices and processes: one CPU, one accelerator or several of either, by the same code."""
+"""Devices and processes: one or several CPU processes or accelerators, with the same code."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Precision = Literal["no", "bf16"]
 
 
 def new_accelerator() -> Accelerator:
-    """The devices of this run, as `accelerate launch` or `torchrun` laid them out."""
-    # Told outright, or processes that torchrun started on a machine without an accelerator
-    # would each train alone.
+    """The devices of this run, as `accelerate launch` or `torchrun` assigned them."""
+    # Set explicitly: without an accelerator, processes started by torchrun would otherwise not
+    # find each other, and each would train alone.
     return Accelerator(cpu=not torch.accelerator.is_available())
 
 
 @contextmanager
 def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Matrix products in bfloat16 where asked for and where the device has it."""
+    """Runs matrix products in bfloat16 if `precision` is `bf16` and the device supports it."""
     enabled = precision == "bf16" and _has_bfloat16(device)
     with ExitStack() as stack:
-        # Not the accelerator's own: its precision is one for the whole process, once and for all.
+        # Not `Accelerator.autocast`: its precision is fixed for the whole process.
         stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=enabled))
         if enabled and device.type == "cpu":
-            # Its fused attention takes twice as long in bfloat16 as plain products do.
+            # Fused attention on the CPU takes twice as long in bfloat16 as plain products.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         yield
 
@@ -41,14 +41,14 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def average_gradients(accelerator: Accelerator, parameters: Sequence[nn.Parameter]) -> None:
-    """Sets every gradient to its mean over the processes; nothing to do for one process.
+    """Sets every gradient to its mean over all processes.
 
-    Recipes call parts of their module one by one, so the hooks of a data-parallel wrapper, which
-    hang on the whole module's `forward`, would never be called.
+    A data-parallel wrapper cannot do this: its hooks run on `forward` of the whole module, and
+    recipes call parts of their module separately.
     """
     if accelerator.num_processes == 1:
         return
     for parameter in parameters:
-        # Every process takes part for every weight, whether its own batch touched it or not.
+        # All processes must reduce every weight, also where their own batch gave no gradient.
         own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         parameter.grad = accelerator.reduce(own, reduction="mean")

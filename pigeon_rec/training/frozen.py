@@ -1,8 +1,7 @@
-"""Already trained parts, frozen, for the recipes that build on them."""
+"""Loads trained parts, frozen, for the recipes that build on them."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from textwrap import shorten
 from typing import TypeVar
@@ -15,20 +14,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
-from pigeon_rec.training.artwork import TrainingArtwork, to_pixels
+from pigeon_rec.runtime.digests import file_sha256
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.code_cache import cached_codes
 
 __all__ = [
+    "artwork_codes",
     "encode_codes",
     "encode_latents",
     "load_codec",
     "load_part",
     "load_tokenizer",
-    "sticker_codes",
 ]
 
 _BATCH = 128
@@ -37,7 +38,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def load_part(module: nn.Module, folder: Path, recipe: str, prefix: str = "") -> None:
-    """Loads what `recipe` trained into `module`: the entries under `prefix`, all of them.
+    """Loads the weights of `recipe` whose names start with `prefix` into `module`.
 
     Raises:
         TrainingError: The recipe has not been trained in `folder`, or its sizes differ.
@@ -56,7 +57,7 @@ def load_part(module: nn.Module, folder: Path, recipe: str, prefix: str = "") ->
 
 
 def load_tokenizer(config: PigeonConfig, folder: Path) -> tuple[VisualTokenizer, TokenizerDecoder]:
-    """The trained visual tokenizer and its decoder, frozen."""
+    """Loads the trained visual tokenizer and its decoder, frozen."""
     tokenizer, decoder = VisualTokenizer(config.tokenizer), TokenizerDecoder(config.decoder)
     load_part(tokenizer, folder, "tokenizer", "tokenizer.")
     load_part(decoder, folder, "tokenizer", "decoder.")
@@ -64,7 +65,7 @@ def load_tokenizer(config: PigeonConfig, folder: Path) -> tuple[VisualTokenizer,
 
 
 def load_codec(config: PigeonConfig, folder: Path) -> LatentCodec:
-    """The trained latent autoencoder, frozen."""
+    """Loads the trained latent autoencoder, frozen."""
     codec = LatentCodec(config.autoencoder)
     load_part(codec, folder, "autoencoder")
     return _freeze(codec)
@@ -74,21 +75,20 @@ def _freeze(module: Module) -> Module:
     return module.requires_grad_(False).eval()
 
 
-def sticker_codes(tokenizer: VisualTokenizer, stickers: TrainingArtwork, folder: Path) -> Tensor:
-    """Code rows int64 `[2 n, patches]` of all stickers and, behind them, their mirror images.
+def artwork_codes(tokenizer: VisualTokenizer, artwork: TrainingArtwork, folder: Path) -> Tensor:
+    """Code rows int64 `[2 n, patches]`: all artwork, then its mirror images.
 
-    Kept in `folder/image_codes.safetensors`, so that each picture is tokenised once.
+    Cached in `folder/image_codes.safetensors`.
     """
-    digest = hashlib.sha256((folder / "tokenizer" / "model.safetensors").read_bytes()).hexdigest()
-    mirrored = np.ascontiguousarray(stickers.images[:, :, ::-1])
-    images = np.concatenate([stickers.images, mirrored])
+    digest = file_sha256(folder / "tokenizer" / "model.safetensors")
+    images = np.concatenate([artwork.images, artwork.images[:, :, ::-1]])
     path = folder / "image_codes.safetensors"
     return cached_codes(path, digest, images, lambda chosen: encode_codes(tokenizer, chosen))
 
 
 @torch.no_grad()
 def encode_codes(tokenizer: VisualTokenizer, images: NDArray[np.uint8]) -> Tensor:
-    """Code rows int64 `[n, patches]` of uint8 images, `NO_CODE` where a list is shorter."""
+    """Code rows int64 `[n, patches]` of uint8 images, padded with `NO_CODE`."""
     codes = torch.full((len(images), tokenizer.config.patches), NO_CODE)
     for start in range(0, len(images), _BATCH):
         ids = tokenizer.encode(to_pixels(images[start : start + _BATCH])).ids

@@ -1,8 +1,8 @@
-"""Backbone recipe: the language model and adapter, from scratch, on restyling cases.
+"""Backbone recipe: the language model and adapter, from scratch, on restyling samples.
 
-The published Pigeon starts from a pretrained LaVIT; a small model has none, so this recipe makes
-it: masks are random here, and the users' instruction prefix with its history is computed once for
-all targets of a user. Stage 1 (`reconstruct`) then trains the mask generator with it.
+The published Pigeon starts from a pretrained LaVIT; a small model has no such start, so this recipe
+trains one. Masks are random, and the instruction prefix with the history is computed once for all
+targets of a user. Stage 1 (`reconstruct`) then adds the mask generator.
 """
 
 from __future__ import annotations
@@ -20,18 +20,14 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.code_recipe import CodeRecipe
 from pigeon_rec.training.recipe import Losses
-from pigeon_rec.training.restyle import RestyleCases
-from pigeon_rec.training.teacher_forcing import (
-    code_losses,
-    select_texts,
-    with_codes,
-)
+from pigeon_rec.training.restyle import RestyleSamples
+from pigeon_rec.training.teacher_forcing import code_losses, select_texts, with_codes
 
 __all__ = ["LanguageModelRecipe", "seed_code_embeddings"]
 
 
 def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None:
-    """Starts the code embeddings at a random projection of the codebook: near codes, near rows."""
+    """Sets code embeddings to a random projection of the codebook: similar codes start near."""
     table = personalisation.language_model.get_parameter("model.embed_tokens.weight")
     generator = torch.Generator().manual_seed(0)
     spread = torch.randn(rows.shape[1], table.shape[1], generator=generator) * 0.02
@@ -40,39 +36,34 @@ def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None
 
 
 class LanguageModelRecipe(CodeRecipe):
-    """Writes target codes after history, text and masked reference.
+    """Predicts target codes from history, text and masked reference.
 
-    Args:
+    Attributes:
         targets_per_user: Targets that share one computed prefix.
         history_ratio: Share of history codes masked at random.
         reference_ratio: Largest share of reference codes masked at random.
     """
 
+    targets_per_user = 8
+    history_ratio = 0.2
+    reference_ratio = 0.5
+
     def __init__(
-        self,
-        config: PigeonConfig,
-        stickers: TrainingArtwork,
-        text: TextTokenizer,
-        folder: Path,
-        targets_per_user: int = 8,
-        history_ratio: float = 0.2,
-        reference_ratio: float = 0.5,
+        self, config: PigeonConfig, artwork: TrainingArtwork, text: TextTokenizer, folder: Path
     ) -> None:
-        super().__init__(config, stickers, text, folder)
-        self.targets_per_user = targets_per_user
-        self.history_ratio, self.reference_ratio = history_ratio, reference_ratio
-        self.cases = RestyleCases(stickers)
+        super().__init__(config, artwork, text, folder)
+        self.samples = RestyleSamples(artwork)
         self.personalisation = Personalisation(config)
         seed_code_embeddings(self.personalisation, self.rows)
 
     def module(self) -> nn.Module:
-        # The mask generator takes no part yet; stage 1 trains it.
+        # Masks are random here; stage 1 trains the mask generator.
         self.personalisation.mask_generator.requires_grad_(False)
         return self.personalisation
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         users = max(1, batch_size // self.targets_per_user)
-        batch = self.cases.draw(users, self.targets_per_user, random)
+        batch = self.samples.draw(users, self.targets_per_user, random)
         model = self.personalisation.language_model.model
         prefix = self._prefix(self.codes[batch.history].flatten(1))
         cache = model(inputs_embeds=prefix, use_cache=True).past_key_values
@@ -104,18 +95,20 @@ class LanguageModelRecipe(CodeRecipe):
         return torch.cat([text, codes * keep.to(self.device)], dim=1)
 
     def _kept(self, codes: Tensor) -> Tensor:
-        """Random 0/1 `[B, P]`: each image drops its own share, up to `reference_ratio`.
+        """Random 0/1 `[B, P]`: each image drops a share of its own, up to `reference_ratio`.
 
-        One image in ten drops all, so that guidance has something to compare with.
+        One image in ten drops all codes, which trains the unconditional side of guidance.
         """
         ratio = torch.rand(len(codes), 1) * self.reference_ratio
         ratio = ratio.masked_fill(torch.rand(len(codes), 1) < 0.1, 1.0)
         return (torch.rand(codes.shape) >= ratio).float().to(self.device)
 
     def _suffix(self, target: Tensor) -> Instruction:
-        """Target text, reference places, response and the target's own codes to learn from."""
+        """Target text, reference places, response and the target's codes."""
         texts = select_texts(self.texts, target % (len(self.codes) // 2))
-        texts = replace(texts, prefix=texts.prefix[:0])  # computed once for all of a user's targets
+        texts = replace(texts, prefix=texts.prefix[:0])  # `_prefix` computes it once per user
         nothing = self.codes.new_zeros(len(target), 0)
-        asked = self.personalisation.instruct(texts, nothing, nothing.float())
-        return with_codes(asked, self.codes[target], self.personalisation.vocabulary.first_code)
+        instruction = self.personalisation.instruct(texts, nothing, nothing.float())
+        return with_codes(
+            instruction, self.codes[target], self.personalisation.vocabulary.first_code
+        )

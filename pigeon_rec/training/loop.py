@@ -1,9 +1,8 @@
-"""The one training loop: any recipe, any device, resumable, with averaged weights and metrics.
+"""The training loop of all recipes: any device, resumable, with averaged weights and metrics.
 
-A recipe draws its batch from a generator derived of (seed, step, lane), where a lane is one batch
-of the step: of one process, of several, or one after another (gradient accumulation). A run that
-was killed and resumed therefore sees the same batches as an unbroken one, and two processes learn
-what one learns that accumulates two batches.
+A recipe draws each batch from a generator derived from (seed, step, lane). Lanes number the batches
+of one step, over processes and gradient accumulation. A resumed run therefore sees the same batches
+as an unbroken one, and two processes give the same weights as one that accumulates two batches.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ from typing import Annotated
 import numpy as np
 import torch
 from accelerate import Accelerator
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.runtime.settings import Settings
 from pigeon_rec.training.checkpoint import (
     Stopping,
     TrainingState,
@@ -36,24 +36,21 @@ from pigeon_rec.training.recipe import Losses, Recipe
 __all__ = ["LoopConfig", "learning_rate_factor", "train"]
 
 
-class LoopConfig(BaseModel):
-    """Length, optimiser and bookkeeping of one training run.
+class LoopConfig(Settings):
+    """Length, optimiser and logging of one training run.
 
     Attributes:
-        batch_size: Samples of one forward pass of one process.
-        accumulate: Forward passes of one process behind one step; a step learns from
+        batch_size: Samples per forward pass of one process.
+        accumulate: Forward passes of one process per step; a step uses
             `batch_size * accumulate * processes` samples.
-        decay: Share of the steps, at the end, over which the rate falls to zero linearly.
-        average: Decay of the exponential average of the weights; the average is what is validated
-            and saved.
-        precision: `bf16` runs matrix products in bfloat16 under autocast, where the device can.
-        validate_every: Steps between two validations; 0 for none.
-        validation_samples: Most samples of one validation.
+        decay: Share of the steps, at the end, over which the learning rate falls linearly to 0.
+        average: Decay of the exponential average of the weights, which is validated and saved.
+        precision: `bf16` runs matrix products in bfloat16 under autocast if the device supports it.
+        validate_every: Steps between two validations; 0 disables validation.
+        validation_samples: Maximum samples of one validation.
         patience: Validations without a new best after which the run stops; 0 never stops. The
-            weights of the best validation are the ones saved, whether it stops or not.
+            weights of the best validation are saved in either case.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
@@ -82,15 +79,15 @@ def learning_rate_factor(step: int, config: LoopConfig) -> float:
 
 
 def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bool = False) -> Path:
-    """Trains and returns the path of the averaged weights (`model.safetensors`).
+    """Trains a recipe; returns the path of the averaged weights (`model.safetensors`).
 
-    Writes `metrics.jsonl` (step, losses, samples per second), `curves.png` and `checkpoint/`; an
-    existing checkpoint in `folder` is resumed, and the metrics of steps that are done again are
-    replaced. Of several processes the first one writes.
+    Writes `metrics.jsonl` (step, losses, samples per second), `curves.png` and `checkpoint/`. An
+    existing checkpoint in `folder` is resumed, and the metrics of repeated steps are replaced. Of
+    several processes only the first one writes.
 
     Raises:
-        TrainingError: Loss or gradient are no longer finite, the checkpoint is of another model,
-            or the recipe has nothing to validate on and `validate_every` asks for it.
+        TrainingError: Loss or gradient is not finite, the checkpoint belongs to another model, or
+            `validate_every` is set and the recipe has no validation.
     """
     run = _begin(recipe, config)
     writes = run.accelerator.is_main_process
@@ -122,24 +119,24 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
 
 @dataclass(frozen=True)
 class _Run:
-    """One recipe on its way through one configuration."""
+    """The state of one call of `train`."""
 
     recipe: Recipe
     config: LoopConfig
     accelerator: Accelerator
     state: TrainingState
-    learned: Sequence[nn.Parameter]
+    trainable: Sequence[nn.Parameter]
 
     @property
     def exhausted(self) -> bool:
-        """Whether validation has not got better for too long."""
+        """Whether validation has not improved for `patience` checks."""
         return 0 < self.config.patience <= self.state.stopping.checks
 
 
 def _begin(recipe: Recipe, config: LoopConfig) -> _Run:
     if config.validate_every and not recipe.validates:
         raise TrainingError(
-            f"{type(recipe).__name__} has nothing to validate on",
+            f"{type(recipe).__name__} has no validation",
             location="validate_every",
             remedy="Set validate_every: 0 in this recipe's loop",
         )
@@ -149,19 +146,19 @@ def _begin(recipe: Recipe, config: LoopConfig) -> _Run:
     recipe.place(accelerator.device)
     recipe.set_training(True)
     module = recipe.module()
-    learned = [p for p in module.parameters() if p.requires_grad]
+    trainable = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        learned, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+        trainable, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
     average = AveragedModel(
         module, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=False
     )
     state = TrainingState(module, average, optimizer, Stopping())
-    return _Run(recipe, config, accelerator, state, learned)
+    return _Run(recipe, config, accelerator, state, trainable)
 
 
 def _step(step: int, run: _Run, metrics: Metrics, folder: Path | None) -> None:
-    """One gradient step and what is due behind it; `folder` is where this process writes."""
+    """One gradient step, then validation, metrics and (if `folder` is given) checkpoint."""
     config = run.config
     losses = _gradient_step(step, run)
     run.recipe.after_step(step)
@@ -179,20 +176,20 @@ def _step(step: int, run: _Run, metrics: Metrics, folder: Path | None) -> None:
 
 
 def _gradient_step(step: int, run: _Run) -> dict[str, float]:
-    """One step; its batches, dropout and learning rate depend on the step's number alone."""
+    """Updates the weights; batches, dropout and learning rate depend only on the step number."""
     config, accelerator = run.config, run.accelerator
     for group in run.state.optimizer.param_groups:
         group["lr"] = config.learning_rate * learning_rate_factor(step, config)
-    told = []
+    passes = []
     for pass_ in range(config.accumulate):
         losses = _lane(step, accelerator.process_index * config.accumulate + pass_, run)
-        told.append(_values(losses))
-        # Both checks come before the weights move, so that no checkpoint ever holds broken ones.
-        _check_finite(step, told[-1])
+        passes.append(_values(losses))
+        # Both checks run before the update, so that no checkpoint holds broken weights.
+        _check_finite(step, passes[-1])
         accelerator.backward(losses["loss"] / config.accumulate)
-    average_gradients(accelerator, run.learned)
-    norm = accelerator.clip_grad_norm_(run.learned, config.gradient_clip)
-    values = _means(told, accelerator)
+    average_gradients(accelerator, run.trainable)
+    norm = accelerator.clip_grad_norm_(run.trainable, config.gradient_clip)
+    values = _means(passes, accelerator)
     _check_finite(step, {**values, "gradient": float(norm)})
     run.state.optimizer.step()
     run.state.optimizer.zero_grad(set_to_none=True)
@@ -209,7 +206,7 @@ def _lane(step: int, lane: int, run: _Run) -> Losses:
 
 
 def _validate(run: _Run) -> dict[str, float]:
-    """Mean losses of the averaged weights; every process reckons them all, so all stop together."""
+    """Mean losses of the averaged weights; computed by every process, so that all stop together."""
     config, recipe = run.config, run.recipe
     torch.manual_seed(config.seed)
     recipe.set_training(False)
@@ -218,22 +215,24 @@ def _validate(run: _Run) -> dict[str, float]:
         torch.no_grad(),
         autocast(run.accelerator.device, config.precision),
     ):
-        told = [_values(x) for x in recipe.validation(config.batch_size, config.validation_samples)]
+        batches = [
+            _values(x) for x in recipe.validation(config.batch_size, config.validation_samples)
+        ]
     recipe.set_training(True)
-    return {name: round(float(np.mean([row[name] for row in told])), 5) for name in told[0]}
+    return {name: round(float(np.mean([row[name] for row in batches])), 5) for name in batches[0]}
 
 
 def _values(losses: Losses) -> dict[str, float]:
     return {name: round(float(value.detach()), 5) for name, value in losses.items()}
 
 
-def _means(told: list[dict[str, float]], accelerator: Accelerator) -> dict[str, float]:
+def _means(passes: list[dict[str, float]], accelerator: Accelerator) -> dict[str, float]:
     """Means over the passes of all processes."""
-    if len(told) == accelerator.num_processes == 1:
-        return told[0]
-    rows = torch.tensor([list(row.values()) for row in told], dtype=torch.float32)
+    if len(passes) == accelerator.num_processes == 1:
+        return passes[0]
+    rows = torch.tensor([list(row.values()) for row in passes], dtype=torch.float32)
     mean = accelerator.reduce(rows.mean(0).to(accelerator.device), reduction="mean").tolist()
-    return {name: round(value, 5) for name, value in zip(told[0], mean, strict=True)}
+    return {name: round(value, 5) for name, value in zip(passes[0], mean, strict=True)}
 
 
 def _check_finite(step: int, values: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The adapters that both alignment stages train on the language model."""
+"""LoRA adapters of the language model, trained by both stages (arXiv 2106.09685)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["add_lora", "merge_lora", "train_lora_only"]
 
 
 def add_lora(language_model: nn.Module) -> nn.Module:
-    """Adds the paper's adapters in place: rank 8, alpha 16, dropout 0.05, queries and values."""
+    """Adds LoRA to query and value projections in place: rank 8, alpha 16, dropout 0.05."""
     config = LoraConfig(r=8, lora_alpha=16, lora_dropout=0.05, target_modules=["q_proj", "v_proj"])
     return inject_adapter_in_model(config, language_model)
 
 
 def train_lora_only(module: nn.Module) -> None:
-    """Freezes everything but the adapters."""
+    """Freezes everything but the LoRA adapters."""
     for name, weight in module.named_parameters():
         weight.requires_grad_("lora_" in name)
 
 
 def merge_lora(module: nn.Module) -> None:
-    """Adds every adapter to the weights it belongs to and puts the plain layer back."""
+    """Merges every adapter into its base layer and removes the wrapper."""
     layers = {n: m for n, m in module.named_modules() if isinstance(m, LoraLayer)}
     for name, layer in layers.items():
         layer.merge()

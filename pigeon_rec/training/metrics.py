@@ -1,4 +1,4 @@
-"""What a run tells while it goes on and when it is done: metrics, a bar, and the curves."""
+"""Metrics of a training run: the log file, the progress bar and the loss curves."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _NO_CURVE = {"step", "samples_per_second"}
 class Metrics:
     """The file `metrics.jsonl` and the progress bar of one process.
 
-    A row has `step`, the losses of that step, `samples_per_second` since the row before, and
-    `validation_...` where the step was validated. A run that goes on at step `first` drops later
-    rows, and a torn last one.
+    A row has `step`, the losses of that step, `samples_per_second` since the previous row, and
+    `validation_...` losses if the step was validated. Rows from step `first` on, and an incomplete
+    last row, are removed from an existing file.
 
     Args:
-        path: The file; `None` in the processes that leave the telling to the first.
-        label: Of the bar.
-        first: Step that the run goes on at.
+        path: The file; None writes nothing and shows no bar.
+        label: Label of the bar.
+        first: First step of a resumed run.
         steps: Steps of the whole run.
-        samples_per_step: In all processes together.
+        samples_per_step: Samples per step over all processes.
+        show: Whether to show the bar.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Metrics:
             unit="step",
             file=sys.stderr,
             disable=not show or path is None,
-            # Where nobody watches, a bar is a line in a log each time it moves.
+            # Off a terminal, each update is a line in a log.
             mininterval=0.1 if sys.stderr.isatty() else 10.0,
         )
         self._since, self._steps = time.perf_counter(), 0
@@ -71,7 +72,7 @@ class Metrics:
             self._log.close()
 
     def step_done(self, loss: float) -> None:
-        """Moves the bar."""
+        """Advances the bar."""
         self._steps += 1
         rate = self._rate()
         self._bar.set_postfix_str(f"loss {loss:.4g}, {rate:.1f} samples/s", refresh=False)
@@ -80,11 +81,11 @@ class Metrics:
     def write(
         self, step: int, losses: Mapping[str, float], validation: Mapping[str, float]
     ) -> None:
-        """Writes the row of a step and starts the next count of samples."""
+        """Writes the row of a step and resets the sample rate."""
         rate = {"samples_per_second": round(self._rate(), 1)}
-        told = {_VALIDATION + name: value for name, value in validation.items()}
+        validated = {_VALIDATION + name: value for name, value in validation.items()}
         if self._log is not None:
-            self._log.write(json.dumps({"step": step, **losses, **rate, **told}) + "\n")
+            self._log.write(json.dumps({"step": step, **losses, **rate, **validated}) + "\n")
             self._log.flush()
         self._since, self._steps = time.perf_counter(), 0
 
@@ -94,18 +95,18 @@ class Metrics:
 
 
 def _open(path: Path, first: int) -> TextIO:
-    kept = []
+    earlier = []
     if path.is_file():
         lines = path.read_text("utf-8").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("}\n")]
-        kept = [line for line in whole if json.loads(line)["step"] < first]
-    path.write_text("".join(kept), "utf-8")
+        earlier = [line for line in whole if json.loads(line)["step"] < first]
+    path.write_text("".join(earlier), "utf-8")
     return path.open("a", encoding="utf-8")
 
 
 def draw_curves(metrics: Path, image: Path) -> Path:
-    """Draws every loss of a `metrics.jsonl` over the steps, the validated ones with their twin."""
-    # A figure of its own, without pyplot: no window system and no state behind the caller's back.
+    """Plots every loss of a `metrics.jsonl` over the steps, training and validation together."""
+    # Without pyplot: no window system and no global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

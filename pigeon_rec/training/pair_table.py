@@ -1,4 +1,4 @@
-"""The table of preference pairs: its columns, how it is written and how it is read."""
+"""The table of preference pairs: schema, writing and reading."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["PAIRS", "SCHEMA", "PairTensors", "pair_tensors", "read_pairs", "write_pairs"]
 
@@ -28,7 +29,7 @@ SCHEMA: Mapping[str, Any] = {
     "target_id": pl.String(),
     "reference_id": pl.String(),
     "target_text": pl.String(),
-    # What the model was told when it wrote the chosen picture.
+    # Conditioning of the chosen candidate.
     "history_codes": pl.List(pl.Int32()),  # image by image
     "history_keep": pl.List(pl.Boolean()),
     "reference_codes": pl.List(pl.Int32()),
@@ -58,7 +59,7 @@ SCHEMA: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class PairTensors:
-    """Pairs as training takes them; `NO_CODE` behind the end of a picture.
+    """Pairs as tensors for training; codes are padded with `NO_CODE`.
 
     Attributes:
         texts: Target text of each pair.
@@ -83,18 +84,15 @@ class PairTensors:
 
 
 def write_pairs(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Writes pairs as parquet; a killed writer leaves no half a file behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    pl.DataFrame(list(rows), schema=dict(SCHEMA), orient="row").write_parquet(fresh)
-    fresh.replace(path)
+    """Writes pairs as parquet, atomically."""
+    write_parquet(pl.DataFrame(list(rows), schema=dict(SCHEMA), orient="row"), path)
 
 
 def read_pairs(folder: Path) -> pl.DataFrame:
-    """The preference pairs of a training folder.
+    """Reads the preference pairs of a training folder.
 
     Raises:
-        TrainingError: There are none, or the file is damaged or of another layout.
+        TrainingError: The file is missing or damaged, or has other columns.
     """
     path = folder / PAIRS
     try:
@@ -110,7 +108,7 @@ def read_pairs(folder: Path) -> pl.DataFrame:
 
 
 def pair_tensors(pairs: pl.DataFrame) -> PairTensors:
-    """Pairs as tensors; all histories must have the same number of pictures."""
+    """Converts pairs to tensors; all histories must have the same number of images."""
     patches = len(pairs["reference_codes"][0])
 
     def rows(column: str, *shape: int) -> Tensor:

@@ -1,8 +1,8 @@
 """Stage 2, pairwise preference alignment: log-probabilities of sequences, and the loss on pairs.
 
-The liked sequence of a pair shall gain on the disliked one, relative to the model that stage 1
-left behind (arXiv 2410.14170, "pairwise preference alignment"; the loss is equation 7 of
-arXiv 2305.18290, or equation 17 of arXiv 2310.12036).
+The loss raises the chosen sequence of a pair over the rejected one, relative to the stage-1 model
+(arXiv 2410.14170, "pairwise preference alignment"; equation 7 of arXiv 2305.18290, or equation 17
+of arXiv 2310.12036).
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ __all__ = [
     "LossKind",
     "PreferenceLoss",
     "dpo_loss",
-    "label_counts",
     "sequence_log_probabilities",
     "token_losses",
 ]
 
 IGNORED = -100
-"""Label of a place that is not to be predicted."""
+"""Label of a position that is not predicted."""
 
 LossKind = Literal["sigmoid", "ipo"]
 
 
 @dataclass(frozen=True)
 class PreferenceLoss:
-    """What a batch of pairs costs; all float `[B]`, rewards without gradient.
+    """Loss and rewards of a batch of pairs; all float `[B]`, rewards without gradient.
 
     Attributes:
         losses: The loss of each pair; train on their mean.
-        chosen_rewards: `beta * (policy - reference)` of the liked sequence (arXiv 2305.18290,
+        chosen_rewards: `beta * (policy - reference)` of the chosen sequence (arXiv 2305.18290,
             section 4, implicit reward), in nats times `beta`.
-        rejected_rewards: The same of the disliked one.
+        rejected_rewards: The same of the rejected sequence.
     """
 
     losses: Tensor
@@ -46,63 +45,44 @@ class PreferenceLoss:
 
     @property
     def margins(self) -> Tensor:
-        """By how much the liked sequence is ahead, `[B]`."""
+        """Chosen reward minus rejected reward, `[B]`."""
         return self.chosen_rewards - self.rejected_rewards
 
     @property
     def accuracy(self) -> Tensor:
-        """Share of pairs whose liked sequence is ahead, scalar in [0, 1]; a tie does not count."""
+        """Share of pairs with a positive margin, scalar in [0, 1]."""
         return (self.chosen_rewards > self.rejected_rewards).float().mean()
 
 
-def token_losses(logits: Tensor, labels: Tensor, *, shift: bool = True) -> Tensor:
+def token_losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Negative log-probability of every label.
 
     Args:
-        logits: Float `[B, L, V]`; normalised in float32.
-        labels: int64 `[B, L]`, columns of `logits`; `IGNORED` where nothing is to be predicted.
-        shift: Whether place t is predicted by the logits of place t - 1, as where labels stand
-            beside the ids they repeat. False where they stand beside the logits that predict them.
+        logits: Float `[B, L, V]`; position t predicts label t. Normalised in float32.
+        labels: int64 `[B, L]`, columns of `logits`; `IGNORED` where nothing is predicted.
 
     Returns:
-        float32 `[B, L]`, or `[B, L - 1]` when shifted, at least 0; 0 where nothing is predicted.
+        float32 `[B, L]`, at least 0; 0 at ignored positions.
     """
-    if shift:
-        logits, labels = logits[:, :-1], labels[:, 1:]
-    # Rows of scores stay in one piece: sums over a whole vocabulary lose digits otherwise.
+    # Flattened to rows: cross_entropy on `[B, V, L]` sums over the vocabulary less accurately.
     losses = F.cross_entropy(
         logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
     return losses.view(labels.shape)
 
 
-def sequence_log_probabilities(logits: Tensor, labels: Tensor, *, shift: bool = True) -> Tensor:
-    """Log-probability of each row's labels: summed over its tokens, not averaged.
-
-    Args:
-        logits: Float `[B, L, V]`.
-        labels: As of `token_losses`.
-        shift: As of `token_losses`.
+def sequence_log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-probability of each row's labels, summed over its tokens; arguments as `token_losses`.
 
     Returns:
         float32 `[B]`, at most 0; 0 for a row without labels.
     """
-    return -token_losses(logits, labels, shift=shift).sum(1)
-
-
-def label_counts(labels: Tensor, *, shift: bool = True) -> Tensor:
-    """Labels of each row that `sequence_log_probabilities` sums over, int64 `[B]`.
-
-    Minus the sum of all log-probabilities over the sum of these is the mean loss per token.
-    """
-    return (labels[:, 1:] if shift else labels).ne(IGNORED).sum(1)
+    return -token_losses(logits, labels).sum(1)
 
 
 def dpo_loss(
-    policy_chosen: Tensor,
-    policy_rejected: Tensor,
-    reference_chosen: Tensor,
-    reference_rejected: Tensor,
+    policy: Tensor,
+    reference: Tensor,
     *,
     beta: float = 0.1,
     label_smoothing: float = 0.0,
@@ -110,7 +90,7 @@ def dpo_loss(
 ) -> PreferenceLoss:
     """Direct preference optimisation on pairs of sequences.
 
-    With `z = (policy_chosen - policy_rejected) - (reference_chosen - reference_rejected)` and
+    With `z = (policy chosen - policy rejected) - (reference chosen - reference rejected)` and
     smoothing e:
 
     - `sigmoid`: `-(1 - e) log s(beta z) - e log s(-beta z)` (arXiv 2305.18290, equation 7; e = 0
@@ -118,19 +98,17 @@ def dpo_loss(
     - `ipo`: `(z - 1 / (2 beta))^2` (arXiv 2310.12036, equation 17).
 
     Args:
-        policy_chosen: Log-probabilities `[B]` of the liked sequences under the trained model.
-        policy_rejected: The same of the disliked ones.
-        reference_chosen: `[B]` under the model before this stage, computed from the same inputs.
-        reference_rejected: The same of the disliked ones.
-        beta: How dear it is to leave the reference, above 0.
-        label_smoothing: Share of pairs taken to be the wrong way round, in [0, 0.5).
+        policy: Log-probabilities `[2, B]` under the trained model: chosen, rejected.
+        reference: The same under the model before this stage, computed from the same inputs.
+        beta: Strength of the penalty for leaving the reference, above 0.
+        label_smoothing: Assumed share of pairs with swapped preference, in [0, 0.5).
         kind: Form of the loss.
 
     Raises:
-        ValueError: A number is out of its range, or `ipo` is asked for with smoothing.
+        ValueError: A number is out of its range, or `ipo` is combined with smoothing.
     """
     _check(beta, label_smoothing, kind)
-    chosen, rejected = policy_chosen - reference_chosen, policy_rejected - reference_rejected
+    chosen, rejected = policy - reference
     z = chosen - rejected
     if kind == "ipo":
         losses = (z - 1 / (2 * beta)) ** 2
@@ -146,4 +124,4 @@ def _check(beta: float, label_smoothing: float, kind: str) -> None:
     if not 0 <= label_smoothing < 0.5:
         raise ValueError(f"`label_smoothing` must be in [0, 0.5), received {label_smoothing}")
     if kind == "ipo" and label_smoothing:
-        raise ValueError("`ipo` knows no label smoothing")
+        raise ValueError("`ipo` has no label smoothing")

@@ -1,4 +1,4 @@
-"""Which weights and settings something was made with, as digests."""
+"""Digests of the weights and settings that something was made with."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import hashlib
 from pathlib import Path
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.runtime.digests import file_sha256
 from pigeon_rec.training.configuration import TrainingConfig
 
 __all__ = ["PICTURE_RECIPES", "pairs_config_hash", "weights_digest"]
 
 PICTURE_RECIPES = ("tokenizer", "renderer", "scorer", "reconstruct")
-"""Recipes whose weights make and score stage 1's pictures."""
+"""Recipes whose weights draw and score the candidates of stage 1."""
 
 
 def weights_digest(folder: Path, *recipes: str) -> str:
-    """SHA-256 over the weights of some recipes.
+    """SHA-256 over the weights of the given recipes.
 
     Raises:
         TrainingError: One of them has not been trained in `folder`.
@@ -24,7 +25,7 @@ def weights_digest(folder: Path, *recipes: str) -> str:
     for name in recipes:
         path = folder / name / "model.safetensors"
         try:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(bytes.fromhex(file_sha256(path)))
         except OSError as error:
             raise TrainingError(
                 f"the weights of recipe {name!r} cannot be read",
@@ -34,7 +35,7 @@ def weights_digest(folder: Path, *recipes: str) -> str:
     return digest.hexdigest()
 
 
-def pairs_config_hash(plan: TrainingConfig) -> str:
-    """SHA-256 over the settings that decide about preference pairs."""
-    settings = plan.model_dump_json(include={"model", "scorer", "users", "pairs"})
+def pairs_config_hash(config: TrainingConfig) -> str:
+    """SHA-256 over the settings that determine the preference pairs."""
+    settings = config.model_dump_json(include={"model", "scorer", "users", "pairs"})
     return hashlib.sha256(settings.encode()).hexdigest()

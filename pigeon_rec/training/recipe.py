@@ -1,4 +1,4 @@
-"""What a training task tells the loop: its module, its losses, and what it can be validated on."""
+"""The interface between a recipe and the training loop."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 __all__ = ["Losses", "Recipe"]
 
 Losses = Mapping[str, Tensor]
-"""Named scalar losses; the one named `loss` is minimised, the others are told."""
+"""Named scalars; `loss` is minimised, the others are only logged."""
 
 
 class Recipe(ABC):
-    """A training task; the loop calls `place`, `set_training`, `start`, then step by step.
+    """How one part is trained; the loop calls `place`, `set_training` and `start`, then each step.
 
     Attributes:
-        device: Where batches are computed; tables that batches are cut from live there too.
+        device: Device of the module and of the tables that batches are taken from.
         validates: Whether `validation` yields anything.
     """
 
@@ -28,42 +28,40 @@ class Recipe(ABC):
 
     @abstractmethod
     def module(self) -> nn.Module:
-        """The module to train; parameters without `requires_grad` stay as they are."""
+        """The module to train; parameters without `requires_grad` are frozen."""
 
     @abstractmethod
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
-        """Losses of a fresh batch, drawn from `random` and torch's own generator."""
+        """Losses of a new batch, drawn with `random` and torch's global generator."""
 
     def place(self, device: torch.device) -> None:
-        """Moves the module, and whatever batches are made of, to the device of the run."""
+        """Moves the module and the tables of the batches to the device of the run."""
         self.device = device
         self.module().to(device)
 
     def set_training(self, training: bool) -> None:
-        """Switches dropout and the like; off while the recipe is validated."""
+        """Switches between training and validation mode (dropout)."""
         self.module().train(training)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Takes the weights of a finished model, in the module's names, before the first step.
-
-        What the model does not have stays as it was drawn.
+        """Initialises the module with weights of a finished model; others keep their random start.
 
         Raises:
-            RuntimeError: A weight has another shape, or the module lacks it.
+            RuntimeError: A weight has another shape, or the module has no weight of its name.
         """
         unknown = self.module().load_state_dict(dict(weights), strict=False).unexpected_keys
         if unknown:
             raise RuntimeError(f"unknown weights: {', '.join(unknown)}")
 
     def start(self, step: int) -> None:  # noqa: B027 - a hook
-        """Told once, before the first step: 0, or where a resumed run goes on."""
+        """Called once before the first step: 0, or the next step of a resumed run."""
 
     def after_step(self, step: int) -> None:  # noqa: B027 - a hook
-        """Work between steps that is no gradient step (a codebook update, for example)."""
+        """Called after each gradient step, for example to update a codebook."""
 
     def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:  # noqa: ARG002
-        """Losses of batches, `samples` samples at most, that no step learns from; always the same.
+        """Losses of the validation batches, `samples` samples at most; the same at every call.
 
-        Called without gradient, and with `set_training(False)`.
+        Called without gradient, after `set_training(False)`.
         """
         yield from ()

@@ -1,10 +1,9 @@
 """Stage 1, the paper's masked preference reconstruction (arXiv 2410.14170, section 3.5).
 
-The language model writes the target's codes from a masked history and a masked reference. Trained
-are LoRA adapters on the query and value projections, the mask generator and the reference adapter
-(with its guides). Keep decisions gate embeddings straight-through, so that the mask generator
-receives gradient (in the published code it receives none). Cases come from the simulated users'
-own sequences.
+The language model predicts the target's codes from a masked history and a masked reference. LoRA
+adapters, the mask generator and the reference adapter (with its guides) are trained. Keep decisions
+gate embeddings straight-through, so that the mask generator receives gradient (in the published
+code it receives none). Samples are windows of the users' sequences.
 """
 
 from __future__ import annotations
@@ -39,33 +38,27 @@ __all__ = ["ReconstructRecipe"]
 
 
 class ReconstructRecipe(CodeRecipe):
-    """Stage 1 on real sequences with the mask generator in the loop.
+    """Stage 1 on user sequences, with the mask generator in the loop.
 
-    A batch is told at one target mask ratio drawn from U(0, 1). Validation reads windows of the
-    later `valid` split as at inference: every batch at the next ratio of an even scale, the same
-    noise each time, nothing dropped out.
+    Each batch has one reference mask ratio, drawn from U(0, 1). Validation uses windows of the
+    later `valid` split, evenly spaced mask ratios over its batches, and fixed mask noise.
 
-    Args:
+    Attributes:
         same_reference: Share of references that are the target itself, as published; the others
             show the same concept in another style.
-        history_ratio: Share of history codes the mask generator drops.
+        history_ratio: Share of history codes that the mask generator drops.
     """
 
     validates = True
+    same_reference = 0.25
+    history_ratio = 0.2
 
     def __init__(
-        self,
-        config: PigeonConfig,
-        stickers: TrainingArtwork,
-        text: TextTokenizer,
-        folder: Path,
-        same_reference: float = 0.25,
-        history_ratio: float = 0.2,
+        self, config: PigeonConfig, artwork: TrainingArtwork, text: TextTokenizer, folder: Path
     ) -> None:
-        super().__init__(config, stickers, text, folder)
-        self.same_reference, self.history_ratio = same_reference, history_ratio
-        self.windows = load_windows(stickers, "train")
-        self.held_back = load_windows(stickers, "valid")
+        super().__init__(config, artwork, text, folder)
+        self.windows = load_windows(artwork, "train")
+        self.valid_windows = load_windows(artwork, "valid")
         self.personalisation = Personalisation(config)
         load_part(self.personalisation, folder, "language-model")
         self.personalisation.language_model.requires_grad_(False)
@@ -82,13 +75,13 @@ class ReconstructRecipe(CodeRecipe):
 
     def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
         random = np.random.default_rng(0)
-        order = random.permutation(len(self.held_back))[:samples]
+        order = random.permutation(len(self.valid_windows))[:samples]
         batches = np.array_split(order, -(-len(order) // batch_size))
         ratios = np.linspace(0.0, 1.0, len(batches))
         for place, (chosen, ratio) in enumerate(zip(batches, ratios, strict=True)):
-            references = self._references(self.held_back.target[chosen], random)
+            references = self._references(self.valid_windows.target[chosen], random)
             key = f"validation/{place}"
-            yield self._read(self.held_back, chosen, references, float(ratio), key)
+            yield self._read(self.valid_windows, chosen, references, float(ratio), key)
 
     def _read(
         self,
@@ -98,7 +91,7 @@ class ReconstructRecipe(CodeRecipe):
         ratio: float,
         key: str,
     ) -> Losses:
-        """Losses of some windows at one reference mask ratio; `key` is that of the mask's noise."""
+        """Losses of some windows at one reference mask ratio; `key` seeds the mask noise."""
         target = windows.target[chosen]
         history = self.codes[windows.history[chosen]]  # [B, images, P]
         reference = self.codes[references]  # [B, P]
@@ -107,14 +100,14 @@ class ReconstructRecipe(CodeRecipe):
         keep_history, keep_reference = self.personalisation.masks(
             history, reference, self.history_ratio, ratio, noise
         )
-        told = Conditioning(
+        conditioning = Conditioning(
             select_texts(self.texts, target), history, keep_history, reference, keep_reference
         )
         codes = self.codes[target]
-        logits = read_codes(self.personalisation, self.decoder, self.rows, told, codes)
+        logits = read_codes(self.personalisation, self.decoder, self.rows, conditioning, codes)
         return code_losses(logits, codes)
 
     def _references(self, target: Tensor, random: np.random.Generator) -> Tensor:
-        """Rows of another style of each target's concept, or the target's own."""
-        rows = other_style(self.stickers, target.numpy(), self.same_reference, random)
+        """Rows of references: each target's concept in another style, or the target itself."""
+        rows = other_style(self.artwork, target.numpy(), self.same_reference, random)
         return torch.from_numpy(rows)

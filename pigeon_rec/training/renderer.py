@@ -1,7 +1,7 @@
 """Backbone recipe: the denoising UNet, conditioned on the frozen tokenizer decoder.
 
-Codes are disturbed a little in training (a few swapped for near codes), because the language
-model's codes are never perfect; some prompts are dropped for classifier-free guidance.
+A few codes are swapped for similar ones in training, because the language model's codes are never
+perfect, and some prompts are dropped for classifier-free guidance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.training.artwork import TrainingArtwork
-from pigeon_rec.training.frozen import encode_latents, load_codec, load_tokenizer, sticker_codes
+from pigeon_rec.training.frozen import artwork_codes, encode_latents, load_codec, load_tokenizer
 from pigeon_rec.training.recipe import Losses, Recipe
 
 __all__ = ["RendererRecipe"]
@@ -28,14 +28,14 @@ class RendererRecipe(Recipe):
     """Denoises latents of real artwork given its own codes.
 
     Args:
-        swap: Largest share of an image's codes swapped for one of their nearest neighbours.
-        drop: Share of samples whose prompt is dropped (zeros).
+        swap: Largest share of an image's codes that are swapped for a near neighbour.
+        drop: Share of samples whose prompt is set to zero.
     """
 
     def __init__(
         self,
         config: PigeonConfig,
-        stickers: TrainingArtwork,
+        artwork: TrainingArtwork,
         folder: Path,
         swap: float = 0.15,
         drop: float = 0.1,
@@ -47,16 +47,15 @@ class RendererRecipe(Recipe):
         self.generator = ImageGenerator(*sizes, config.tokenizer.image_size)
         self.generator.codec.load_state_dict(codec.state_dict())
         self.generator.codec.requires_grad_(False)
-        mirrored = np.ascontiguousarray(stickers.images[:, :, ::-1])
-        self.codes = sticker_codes(tokenizer, stickers, folder)
-        latents = torch.cat([encode_latents(codec, i) for i in (stickers.images, mirrored)])
+        mirrored = np.ascontiguousarray(artwork.images[:, :, ::-1])
+        self.codes = artwork_codes(tokenizer, artwork, folder)
+        latents = torch.cat([encode_latents(codec, i) for i in (artwork.images, mirrored)])
         mean, std = latents.mean((0, 2, 3), keepdim=True), latents.std((0, 2, 3), keepdim=True)
         self.generator.codec.latent_mean.copy_(mean)
         self.generator.codec.latent_std.copy_(std)
         self.latents = (latents - mean) / std
-        rows = tokenizer.quantize.embedding.weight.detach()
-        self.rows = rows
-        self.near = (rows @ rows.T).topk(_NEAR_CODES + 1).indices[:, 1:]
+        self.rows = tokenizer.quantize.embedding.weight.detach()
+        self.near = (self.rows @ self.rows.T).topk(_NEAR_CODES + 1).indices[:, 1:]
         self.schedule = self.generator.noise_schedule()
 
     def module(self) -> nn.Module:
@@ -70,7 +69,7 @@ class RendererRecipe(Recipe):
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         index = torch.from_numpy(random.integers(0, len(self.codes), batch_size))
-        codes, latents = self._disturb(self.codes[index]), self.latents[index]
+        codes, latents = self._swap_codes(self.codes[index]), self.latents[index]
         with torch.no_grad():
             decoded = self.decoder(self.rows[codes], torch.ones_like(codes, dtype=torch.bool))
         kept = (torch.rand(batch_size) >= self.drop).float().to(self.device)
@@ -80,19 +79,19 @@ class RendererRecipe(Recipe):
         steps = self.schedule.config.num_train_timesteps
         time = torch.randint(0, steps, (batch_size,)).to(self.device)
         noisy = self.schedule.add_noise(latents, noise, time)
-        guess = self.generator.renderer(noisy, time, prompt, pooled).float()
-        loss = F.mse_loss(guess, self._aim(latents, noise, time))
+        predicted = self.generator.renderer(noisy, time, prompt, pooled).float()
+        loss = F.mse_loss(predicted, self._prediction_target(latents, noise, time))
         return {"loss": loss}
 
-    def _aim(self, latents: Tensor, noise: Tensor, time: Tensor) -> Tensor:
-        """What the UNet should predict."""
+    def _prediction_target(self, latents: Tensor, noise: Tensor, time: Tensor) -> Tensor:
+        """The tensor that the UNet should predict: velocity, noise or latents."""
         kind = self.generator.renderer.config.prediction
         if kind == "v_prediction":
             return self.schedule.get_velocity(latents, noise, time)
         return noise if kind == "epsilon" else latents
 
-    def _disturb(self, codes: Tensor) -> Tensor:
-        """Swaps a random share (0 to `swap`) of each image's codes for near ones."""
+    def _swap_codes(self, codes: Tensor) -> Tensor:
+        """Swaps a random share, up to `swap`, of each image's codes for near neighbours."""
         share = torch.rand(len(codes), 1) * self.swap
         other = self.near[codes, torch.randint(_NEAR_CODES, codes.shape).to(self.device)]
         swapped = torch.rand(codes.shape) < share

@@ -1,8 +1,7 @@
-"""Training cases for the personalisation module: a user's history, references, and the truth.
+"""Restyling samples: synthetic histories, references and targets for the language model.
 
-A case asks for a concept in the style its history shows, given that concept's picture in another
-style: the reference is augmented so that meaning stays and style changes. In some cases the
-reference is the target itself, as in the published stage 1.
+The history shows one style, and the target is a concept in that style. The reference is the same
+concept in another style, or for some samples the target itself, as in the published stage 1.
 """
 
 from __future__ import annotations
@@ -16,41 +15,41 @@ from torch import Tensor
 
 from pigeon_rec.training.artwork import TrainingArtwork
 
-__all__ = ["RestyleBatch", "RestyleCases", "other_style"]
+__all__ = ["RestyleBatch", "RestyleSamples", "other_style"]
 
 
 def other_style(
-    stickers: TrainingArtwork,
+    artwork: TrainingArtwork,
     target: NDArray[np.int64],
     same_reference: float,
     random: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """References: the targets' concepts, each in a random other style.
+    """Draws references: the concept of each target in a random other style.
 
     Args:
-        stickers: The artwork.
-        target: int64 `[n]` sticker rows.
-        same_reference: Share of references that are the target itself, as published. So is every
-            reference to a concept that exists in one style only.
+        artwork: The artwork.
+        target: int64 `[n]` artwork rows.
+        same_reference: Share of references that are the target itself, as published. Concepts
+            that exist in one style only always use the target.
         random: Draws the styles, then which references are the target.
 
     Returns:
-        int64 `[n]` sticker rows.
+        int64 `[n]` artwork rows.
     """
     place = np.arange(len(target))
-    pictures = stickers.at[stickers.concept[target]]  # [n, styles]
-    order = random.random(pictures.shape)
-    order[pictures < 0] = 2.0
-    order[place, stickers.style[target]] = 2.0
+    alternatives = artwork.at[artwork.concept[target]]  # [n, styles]
+    order = random.random(alternatives.shape)
+    order[alternatives < 0] = 2.0
+    order[place, artwork.style[target]] = 2.0
     best = order.argmin(1)
-    lonely = order[place, best] >= 2.0
-    itself = lonely | (random.random(len(target)) < same_reference)
-    return np.where(itself, target, pictures[place, best])
+    only_style = order[place, best] >= 2.0
+    itself = only_style | (random.random(len(target)) < same_reference)
+    return np.where(itself, target, alternatives[place, best])
 
 
 @dataclass(frozen=True)
 class RestyleBatch:
-    """Rows of the code table; `[users, ...]`.
+    """Artwork rows; a row index plus `len(artwork)` means the mirror image.
 
     Attributes:
         history: int64 `[users, history_length]`.
@@ -63,36 +62,38 @@ class RestyleBatch:
     target: Tensor
 
 
-class RestyleCases:
-    """Draws cases from artwork that may be trained on.
+class RestyleSamples:
+    """Draws restyling samples.
 
     Args:
-        stickers: The artwork; a row index plus `len(stickers)` means its mirror image.
-        noise: Share of history pictures that are of any style.
-        same_reference: Share of references that are the target picture itself.
-        same_theme: Share of users whose history and targets share one category.
+        artwork: The artwork.
+        history_length: Images of a history.
+        noise: Share of history images that are of any style.
+        same_reference: Share of references that are the target itself.
+        same_category: Share of users whose history and targets share one category.
     """
 
     def __init__(
         self,
-        stickers: TrainingArtwork,
+        artwork: TrainingArtwork,
         history_length: int = 5,
         noise: float = 0.15,
         same_reference: float = 0.1,
-        same_theme: float = 0.6,
+        same_category: float = 0.6,
     ) -> None:
-        self.stickers = stickers
+        self.artwork = artwork
         self.history_length = history_length
-        self.noise, self.same_reference, self.same_theme = noise, same_reference, same_theme
-        category = stickers.rows["category"].to_numpy().astype(str)
+        self.noise, self.same_reference = noise, same_reference
+        self.same_category = same_category
+        category = artwork.rows["category"].to_numpy().astype(str)
         self._pools = [
-            [np.flatnonzero((stickers.style == s) & (category == c)) for c in np.unique(category)]
-            for s in range(len(stickers.styles))
+            [np.flatnonzero((artwork.style == s) & (category == c)) for c in np.unique(category)]
+            for s in range(len(artwork.styles))
         ]
-        self._by_style = [np.flatnonzero(stickers.style == s) for s in range(len(stickers.styles))]
+        self._by_style = [np.flatnonzero(artwork.style == s) for s in range(len(artwork.styles))]
 
     def draw(self, users: int, targets: int, random: np.random.Generator) -> RestyleBatch:
-        """Cases of `users` users with `targets` targets each."""
+        """Draws samples of `users` users with `targets` targets each."""
         drawn = [self._user(targets, random) for _ in range(users)]
         history, reference, target = (
             torch.from_numpy(np.stack(x)) for x in zip(*drawn, strict=True)
@@ -107,15 +108,15 @@ class RestyleCases:
         chosen = random.choice(pool, targets + self.history_length, replace=False)
         history, target = chosen[: self.history_length], chosen[self.history_length :]
         noisy = random.random(self.history_length) < self.noise
-        any_row = random.integers(0, len(self.stickers), self.history_length)
+        any_row = random.integers(0, len(self.artwork), self.history_length)
         history = np.where(noisy, any_row, history)
-        reference = other_style(self.stickers, target, self.same_reference, random)
-        mirror = len(self.stickers) * int(random.random() < 0.5)
+        reference = other_style(self.artwork, target, self.same_reference, random)
+        mirror = len(self.artwork) * int(random.random() < 0.5)
         return history + mirror, reference + mirror, target + mirror
 
     def _pool(self, style: int, least: int, random: np.random.Generator) -> NDArray[np.int64]:
         pools = [p for p in self._pools[style] if len(p) >= least]
-        if random.random() >= self.same_theme or not pools:
+        if random.random() >= self.same_category or not pools:
             return self._by_style[style]
         sizes = np.array([len(p) for p in pools], dtype=float)
         return pools[int(random.choice(len(pools), p=sizes / sizes.sum()))]

@@ -1,4 +1,4 @@
-"""First weights of a recipe out of a finished model, so that training goes on from it."""
+"""Initial weights of a recipe from a finished model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.recipe import Recipe
 
-__all__ = ["STARTED", "adopt_words", "start_from"]
+__all__ = ["MODEL_FILES", "copy_text_tokenizer", "start_from"]
 
-STARTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
+MODEL_FILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "tokenizer": {
             "tokenizer.": "visual_tokenizer.safetensors",
@@ -29,52 +29,52 @@ STARTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "scorer": {"": "scorer/model.safetensors"},
     }
 )
-"""The recipes that can go on from a model: its files, and what their names are prefixed with."""
+"""Recipes that can start from a model -> prefix of the weights' names -> file of the model."""
 
-_WORDS = "tokenizer.json"
+_TEXT_TOKENIZER = "tokenizer.json"
 
 
 def start_from(recipe: Recipe, name: str, model: str | Path) -> None:
-    """Gives a recipe that has not learned yet the weights of a finished model.
+    """Initialises a recipe with the weights of a finished model.
 
     Args:
-        recipe: Of the model's sizes.
+        recipe: The recipe, before its first step.
         name: The recipe's name.
         model: Name of a bundled model, or the folder of a saved one.
 
     Raises:
-        TrainingError: The recipe cannot go on from a model, or its sizes differ.
-        ModelError: There is no such model.
+        TrainingError: The recipe cannot start from a model, or its sizes differ.
+        ModelError: The model does not exist.
     """
-    if name not in STARTED:
+    if name not in MODEL_FILES:
         raise TrainingError(
             f"the recipe {name!r} cannot start from a model",
             location=str(model),
-            remedy=f"Leave --start out; recipes that can: {', '.join(STARTED)}",
+            remedy=f"Omit --start; recipes that can: {', '.join(MODEL_FILES)}",
         )
     folder = model_folder(model)
     try:
-        recipe.start_from(_weights(folder, STARTED[name]))
+        recipe.start_from(_weights(folder, MODEL_FILES[name]))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
             f"the model's weights do not fit the recipe {name!r}: {shorten(str(error), 300)}",
             location=str(folder),
-            remedy="Give a plan of the model's sizes, or leave --start out",
+            remedy="Use a training configuration with the model's sizes, or omit --start",
         ) from error
 
 
-def adopt_words(folder: Path, model: str | Path) -> None:
-    """Copies the model's text tokenizer to a training folder that has none of its own yet.
+def copy_text_tokenizer(folder: Path, model: str | Path) -> None:
+    """Copies the model's text tokenizer to a training folder that has none.
 
-    The ids of words belong to the weights.
+    The weights of the model depend on its text ids.
 
     Raises:
-        ModelError: There is no such model.
+        ModelError: The model does not exist.
     """
-    path = folder / _WORDS
+    path = folder / _TEXT_TOKENIZER
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        TextTokenizer.load(model_folder(model) / _WORDS).save(path)
+        TextTokenizer.load(model_folder(model) / _TEXT_TOKENIZER).save(path)
 
 
 def _weights(folder: Path, files: Mapping[str, str]) -> dict[str, Tensor]:

@@ -1,8 +1,7 @@
-"""Reading given visual tokens with the language model: what every stage after the backbone needs.
+"""Teacher forcing: logits of the language model for given codes (paper section 3.3).
 
-The model is told a masked history, the target's text and a masked reference, and then the codes of
-a picture one after another; its scores say how likely it would have written them (paper section
-3.3).
+The model reads a masked history, the target's text and a masked reference, then the codes of an
+image; the logits give the probability of each code given those before it.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
 from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE
-from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.preference import IGNORED
 from pigeon_rec.training.recipe import Losses
 
@@ -27,20 +24,18 @@ __all__ = [
     "code_labels",
     "code_loss",
     "code_losses",
-    "move_texts",
     "read_codes",
     "select_texts",
-    "target_texts",
     "with_codes",
 ]
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the language model is told about a batch.
+    """The conditioning of a batch.
 
     Attributes:
-        texts: Text around the pictures, one target text per row.
+        texts: Text around the images, one target text per row.
         history: int64 code rows `[B, images, P]`.
         history_keep: `[B, images, P]`, 0 where masked; may carry gradient (straight-through).
         reference: int64 code rows `[B, P]`.
@@ -54,43 +49,28 @@ class Conditioning:
     reference_keep: Tensor
 
 
-def target_texts(stickers: TrainingArtwork) -> list[str]:
-    """The instruction's text for every sticker as a target (concept only, never the style)."""
-    prompt = load_prompt("sticker")
-    columns = stickers.rows.select("title", "semantics", "category").iter_rows()
-    return [prompt.target(*row) for row in columns]
-
-
 def select_texts(texts: InstructionTexts, rows: Tensor) -> InstructionTexts:
-    """The texts whose targets are `rows`, int64 `[B]`."""
+    """Selects target texts; `rows` is int64 `[B]`."""
     return InstructionTexts(
         texts.prefix, texts.target[rows], texts.target_mask[rows], texts.response
     )
 
 
-def move_texts(texts: InstructionTexts, device: torch.device) -> InstructionTexts:
-    """The same texts on another device."""
-    return InstructionTexts(
-        texts.prefix.to(device),
-        texts.target.to(device),
-        texts.target_mask.to(device),
-        texts.response.to(device),
-    )
-
-
-def with_codes(asked: Instruction, codes: Tensor, first_code: int) -> Instruction:
-    """An instruction followed by the codes to read, padded right where a picture has fewer.
+def with_codes(instruction: Instruction, codes: Tensor, first_code: int) -> Instruction:
+    """Appends codes to an instruction, padded on the right where an image has fewer.
 
     Args:
-        asked: Instructions `[B, M]`.
+        instruction: Instructions `[B, M]`.
         codes: int64 `[B, P]`.
         first_code: Id of code 0.
     """
     present = codes != NO_CODE
+    ids = torch.where(present, codes + first_code, PAD_ID)
+    gate = instruction.gate.new_ones(codes.shape)
     return Instruction(
-        ids=torch.cat([asked.ids, torch.where(present, codes + first_code, PAD_ID)], dim=1),
-        gate=torch.cat([asked.gate, asked.gate.new_ones(codes.shape)], dim=1),
-        attention=torch.cat([asked.attention, present], dim=1),
+        ids=torch.cat([instruction.ids, ids], dim=1),
+        gate=torch.cat([instruction.gate, gate], dim=1),
+        attention=torch.cat([instruction.attention, present], dim=1),
     )
 
 
@@ -98,29 +78,29 @@ def read_codes(
     personalisation: Personalisation,
     decoder: TokenizerDecoder,
     code_rows: Tensor,
-    told: Conditioning,
+    given: Conditioning,
     codes: Tensor,
 ) -> Tensor:
-    """Scores of every next visual token while `codes` are read.
+    """Logits of every next visual token while `codes` are read.
 
     Args:
         personalisation: The model.
         decoder: Frozen tokenizer decoder of the reference.
         code_rows: The codebook, `[codebook, code_dim]`.
-        told: What the model knows.
-        codes: int64 `[B, P]`, the picture that is read.
+        given: The conditioning.
+        codes: int64 `[B, P]`, the codes of an image.
 
     Returns:
-        `[B, P + 1, 1 + codebook]`: place i scores code i before it is read, the last place what
-        follows the last; column 0 is image end, the others are the codes.
+        `[B, P + 1, 1 + codebook]`: position i predicts code i, the last position the image end;
+        column 0 is image end, the others are the codes.
     """
-    vectors = code_rows[told.reference.clamp(min=0)] * told.reference_keep.unsqueeze(-1)
-    decoded = decoder(vectors, told.reference_keep > 0.5)
+    vectors = code_rows[given.reference.clamp(min=0)] * given.reference_keep.unsqueeze(-1)
+    decoded = decoder(vectors, given.reference_keep > 0.5)
     adapted = personalisation.adapter(decoded)
-    asked = personalisation.instruct(told.texts, told.history, told.history_keep)
-    instruction = with_codes(asked, codes, personalisation.vocabulary.first_code)
+    instruction = personalisation.instruct(given.texts, given.history, given.history_keep)
+    instruction = with_codes(instruction, codes, personalisation.vocabulary.first_code)
     embeds = personalisation.embed(instruction, adapted)
-    guides = personalisation.guides(decoded, told.reference, told.reference_keep)
+    guides = personalisation.guides(decoded, given.reference, given.reference_keep)
     hidden = personalisation.language_model.model(
         inputs_embeds=personalisation.guide_written(embeds, guides),
         attention_mask=instruction.attention.long(),
@@ -130,10 +110,7 @@ def read_codes(
 
 
 def code_labels(codes: Tensor) -> Tensor:
-    """Columns of `read_codes` to be written, int64 `[B, P + 1]`: the codes, then image end.
-
-    Behind the end of a picture with fewer codes stands `IGNORED`.
-    """
+    """Labels of `read_codes`, int64 `[B, P + 1]`: the codes, image end, then `IGNORED`."""
     absent = codes == NO_CODE
     labels = F.pad((codes + 1).masked_fill(absent, 0), (0, 1))
     labels[:, 1:].masked_fill_(absent, IGNORED)
@@ -141,18 +118,13 @@ def code_labels(codes: Tensor) -> Tensor:
 
 
 def code_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Cross-entropy of the codes and the closing token.
-
-    Args:
-        logits: `[B, P + 1, 1 + codebook]`, column 0 is image end.
-        codes: int64 `[B, P]`.
-    """
+    """Mean cross-entropy of the codes and the image end, from the logits of `read_codes`."""
     labels = code_labels(codes).flatten()
     return F.cross_entropy(logits.float().flatten(0, 1), labels, ignore_index=IGNORED)
 
 
 def code_losses(logits: Tensor, codes: Tensor) -> Losses:
-    """`loss` and the share of codes that score highest (`accuracy`), from `read_codes`."""
+    """`loss` and top-1 `accuracy` of the codes, from the logits of `read_codes`."""
     present = codes != NO_CODE
     hit = (logits[:, :-1].argmax(-1) == codes + 1) & present
     return {"loss": code_loss(logits, codes), "accuracy": hit.sum() / present.sum()}

@@ -1,7 +1,7 @@
-"""Backbone recipe: visual tokenizer and tokenizer decoder, trained together to rebuild pixels.
+"""Backbone recipe: visual tokenizer and tokenizer decoder, trained together to reconstruct pixels.
 
-The codebook follows the encoder by exponential averages of the vectors assigned to each row, and
-rows that nobody uses restart at a vector of the current batch.
+The codebook is updated by exponential moving averages of the vectors assigned to each row; unused
+rows restart at a vector of the current batch.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import torch.nn.functional as F
 from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
+from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VectorQuantizer, VisualTokenizer
-from pigeon_rec.training.artwork import TrainingArtwork, shifted, to_pixels
+from pigeon_rec.training.artwork import TrainingArtwork, shifted
 from pigeon_rec.training.recipe import Losses, Recipe
 
 __all__ = ["CodebookAverages", "TokenizerRecipe", "edge_loss"]
 
 
 def edge_loss(drawn: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring-pixel differences, `[B, 3, H, W]` each."""
+    """L1 loss of horizontal and vertical pixel gradients; both arguments `[B, 3, H, W]`."""
     rows = (drawn.diff(dim=2) - truth.diff(dim=2)).abs().mean()
     return rows + (drawn.diff(dim=3) - truth.diff(dim=3)).abs().mean()
 
@@ -33,9 +34,9 @@ class CodebookAverages(nn.Module):
     """Running counts and sums of the unit vectors assigned to each codebook row.
 
     Args:
-        quantizer: Whose rows follow the averages.
-        decay: Of the averages, per step.
-        least_use: A row with a smaller running count restarts at a vector of the batch.
+        quantizer: The codebook that follows the averages.
+        decay: Decay of the averages per step.
+        least_use: Rows with a smaller running count restart at a vector of the batch.
     """
 
     def __init__(self, quantizer: VectorQuantizer, decay: float, least_use: float) -> None:
@@ -62,7 +63,7 @@ class CodebookAverages(nn.Module):
 
     @torch.no_grad()
     def begin(self, quantizer: VectorQuantizer) -> None:
-        """Starts the averages at the rows as they are, each as if it had just been used."""
+        """Initialises the averages from the current rows."""
         self.sums.copy_(quantizer.embedding.weight)
         self.counts.fill_(1.0)
 
@@ -74,7 +75,7 @@ class CodebookAverages(nn.Module):
         self._follow(quantizer)
 
     def _follow(self, quantizer: VectorQuantizer) -> None:
-        """Sets the rows to the averages of the first process: each has restarted others."""
+        """Sets the rows to the first process's averages: restarts differ between processes."""
         self.sums.copy_(broadcast(self.sums))
         quantizer.embedding.weight.copy_(F.normalize(self.sums, dim=-1))
 
@@ -84,22 +85,22 @@ class CodebookAverages(nn.Module):
 
 
 class TokenizerRecipe(Recipe):
-    """Rebuilds pixels from codes; some codes are left out so that the decoder can do without.
+    """Reconstructs pixels from codes; some codes are hidden, so that the decoder tolerates masks.
 
     Args:
-        keep_rate: Share of patches the token predictor should keep (used with `keep: dynamic`).
-        continuous_steps: Steps at the start without quantising. Without them the encoder gives all
-            patches one direction before the codebook can tell them apart.
+        keep_rate: Share of patches that the token predictor should keep (with `keep: dynamic`).
+        continuous_steps: Steps at the start without quantising. Without them the encoder collapses
+            to one direction for all patches before the codebook can separate them.
     """
 
     def __init__(
         self,
         config: PigeonConfig,
-        stickers: TrainingArtwork,
+        artwork: TrainingArtwork,
         keep_rate: float = 0.7,
         continuous_steps: int = 250,
     ) -> None:
-        self.stickers = stickers
+        self.artwork = artwork
         self.keep_rate = keep_rate
         self.continuous_steps = continuous_steps
         self.step = 0
@@ -118,14 +119,14 @@ class TokenizerRecipe(Recipe):
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         super().start_from(weights)
         self.averages.begin(self.tokenizer.quantize)
-        self.continuous_steps = 0  # its codebook tells patches apart already
+        self.continuous_steps = 0  # the codebook is trained already
 
     def start(self, step: int) -> None:
         self.step = step
 
     def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
-        rows = random.integers(0, len(self.stickers), batch_size)
-        truth = to_pixels(shifted(self.stickers.images[rows], random, reach=3)).to(self.device)
+        rows = random.integers(0, len(self.artwork), batch_size)
+        truth = to_pixels(shifted(self.artwork.images[rows], random, reach=3)).to(self.device)
         features = self.tokenizer.encoder(truth)
         decisions = self.tokenizer.decide(features, self._gumbel(features))
         codes = self.tokenizer(features, decisions)
@@ -159,7 +160,7 @@ class TokenizerRecipe(Recipe):
 
     @property
     def quantising(self) -> bool:
-        """Whether the decoder sees codebook rows already."""
+        """Whether the decoder sees codebook rows instead of continuous vectors."""
         return self.step >= self.continuous_steps
 
     def _gumbel(self, features: Tensor) -> Tensor | None:
@@ -170,7 +171,7 @@ class TokenizerRecipe(Recipe):
 
     @staticmethod
     def _kept(filled: Tensor, random: np.random.Generator) -> Tensor:
-        """Places whose code the decoder may see: all for half of the images, else 40-100 %."""
+        """Mask of codes that the decoder sees: all for half of the images, else 40-100 %."""
         ratio = np.where(random.random(len(filled)) < 0.5, 0.0, random.uniform(0, 0.6, len(filled)))
         draw = random.random(tuple(filled.shape)) >= ratio[:, None]
         draw[:, 0] = True

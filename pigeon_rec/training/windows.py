@@ -1,4 +1,4 @@
-"""The simulated users' own sequences as training cases of both alignment stages."""
+"""Windows of the users' sequences: the training samples of both stages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.sequences import make_sequences
-from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.artwork import WORLD, TrainingArtwork
 
 __all__ = ["Windows", "concepts_of", "load_windows"]
 
@@ -22,12 +22,12 @@ _LEAST_IN_STYLE = 2
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one split whose pictures may all be trained on.
+    """Windows of one split, without held-out artwork.
 
     Attributes:
-        sequences: `user_id`, `position` and what else `make_sequences` tells, a row per window.
-        history: int64 `[n, 5]` sticker rows, oldest first.
-        target: int64 `[n]` sticker rows.
+        sequences: The rows of `make_sequences`, one per window.
+        history: int64 `[n, 5]` artwork rows, oldest first.
+        target: int64 `[n]` artwork rows.
     """
 
     sequences: pl.DataFrame
@@ -38,19 +38,18 @@ class Windows:
         return len(self.target)
 
 
-def load_windows(stickers: TrainingArtwork, split: str) -> Windows:
-    """Windows of one split (`train`, `valid` or `test`; paper section 4.1).
+def load_windows(artwork: TrainingArtwork, split: str) -> Windows:
+    """Loads the windows of one split (`train`, `valid` or `test`; paper section 4.1).
 
-    Left out are windows with a picture that is not among `stickers` (held-out artwork never is),
-    and those with fewer than two history pictures in the target's style: nothing in such a history
-    tells what to draw.
+    Windows with an item outside `artwork` (such as a held-out pair) are dropped, and so are those
+    with fewer than two history images in the target's style, which do not determine the style.
     """
-    sequences = _sequences().filter(pl.col("split") == split)
-    row_of = {item: row for row, item in enumerate(stickers.rows["item_id"])}
+    sequences = make_sequences(_interactions()).filter(pl.col("split") == split)
+    row_of = {item: row for row, item in enumerate(artwork.rows["item_id"])}
     history = _rows(row_of, sequences["history_ids"].explode()).reshape(len(sequences), -1)
     target = _rows(row_of, sequences["target_id"])
     known = (history >= 0).all(1) & (target >= 0)
-    same = (stickers.style[history] == stickers.style[target][:, None]).sum(1)
+    same = (artwork.style[history] == artwork.style[target][:, None]).sum(1)
     chosen = known & (same >= _LEAST_IN_STYLE)
     return Windows(
         sequences.filter(pl.Series(chosen)),
@@ -60,19 +59,15 @@ def load_windows(stickers: TrainingArtwork, split: str) -> Windows:
 
 
 def concepts_of(users: int) -> frozenset[str]:
-    """What the first `users` users have met: a small world in which their sequences are whole."""
+    """Concepts in the sequences of the first `users` users, which stay complete with them."""
     interactions = _interactions()
     first = interactions["user_id"].unique().sort().head(users)
-    met = interactions.filter(pl.col("user_id").is_in(first.implode()))["item_id"]
-    return frozenset(item.split("/", 1)[1] for item in met)
+    items = interactions.filter(pl.col("user_id").is_in(first.implode()))["item_id"]
+    return frozenset(item.split("/", 1)[1] for item in items)
 
 
 def _interactions() -> pl.DataFrame:
-    return load_interactions("bundled", load_catalogue("bundled"))[0]
-
-
-def _sequences() -> pl.DataFrame:
-    return make_sequences(_interactions())
+    return load_interactions(WORLD, load_catalogue(WORLD))[0]
 
 
 def _rows(row_of: dict[str, int], items: pl.Series) -> NDArray[np.int64]:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pigeon_rec._cli.train import RECIPES as TOLD
+import pytest
+
+from pigeon_rec._cli.train import RECIPES as COMMANDS
 
 Pigeon = Callable[..., Any]
 
@@ -14,16 +16,17 @@ Pigeon = Callable[..., Any]
 def test_every_recipe_has_a_command() -> None:
     from pigeon_rec.training.recipes import RECIPES
 
-    assert list(TOLD) == list(RECIPES)
+    assert list(COMMANDS) == list(RECIPES)
 
 
-def test_unknown_plan_names_the_bundled_ones(pigeon: Pigeon) -> None:
-    outcome = pigeon("train", "tokenizer", "--plan", "nowhere")
+@pytest.mark.parametrize("option", ["--config", "--plan"])
+def test_an_unknown_configuration_lists_the_bundled_ones(pigeon: Pigeon, option: str) -> None:
+    outcome = pigeon("train", "tokenizer", option, "nowhere")
     assert outcome.code == 2
     assert "sticker-64" in outcome.err
 
 
-def test_bundle_says_what_has_not_been_trained(pigeon: Pigeon, tmp_path: Path) -> None:
+def test_bundle_names_what_has_not_been_trained(pigeon: Pigeon, tmp_path: Path) -> None:
     outcome = pigeon("train", "bundle", tmp_path / "model", "--out", tmp_path)
     assert outcome.code == 4
     assert "tokenizer.json" in outcome.err

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon_rec.model.arrays import fixed_batches, to_pixels
-from pigeon_rec.training import artwork
 
 
 def test_levels_run_from_minus_one_to_one_channels_first() -> None:
@@ -25,10 +24,6 @@ def test_a_mirrored_view_is_read_as_it_looks() -> None:
     """Negative strides are numpy's alone."""
     image = np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3)
     assert torch.equal(to_pixels(image[:, :, ::-1]), to_pixels(image).flip(3))
-
-
-def test_training_reads_the_same_pixels() -> None:
-    assert artwork.to_pixels is to_pixels
 
 
 @given(count=st.integers(0, 50), size=st.integers(1, 20))

@@ -6,14 +6,10 @@ import torch
 
 from pigeon_rec.model.merging import stack_rows
 from pigeon_rec.model.text_tokenizer import PAD_ID
-from pigeon_rec.training.preference import (
-    IGNORED,
-    dpo_loss,
-    label_counts,
-    sequence_log_probabilities,
-)
+from pigeon_rec.training.preference import IGNORED, dpo_loss, sequence_log_probabilities
 from tests.parity.checks import LOGITS, Checks
 from tests.parity.golden import Golden
+from tests.parity.sequences import label_counts, shifted
 
 __all__ = ["check_dpo_loss"]
 
@@ -23,18 +19,19 @@ def check_dpo_loss(golden: Golden, checks: Checks) -> None:
     """Sums over labels, every case's loss and rewards, and pairs in one batch."""
     checks.same_setting("ignored label", IGNORED, golden.settings["ignore"])
     labels = golden["in.labels"]
-    logps, counts = sequence_log_probabilities(golden["in.logits"], labels), label_counts(labels)
+    logps = sequence_log_probabilities(*shifted(golden["in.logits"], labels))
+    counts = label_counts(labels)
     checks.close("logps", logps, golden["out.logps"], LOGITS)
     checks.equal("label_count", counts, golden["out.label_count"])
     checks.close("nll", -logps.sum() / counts.sum(), golden["out.nll"])
-    sides = [
-        golden[f"in.{model}_{side}"]
+    policy, reference = (
+        torch.stack([golden[f"in.{model}_{side}"] for side in ("chosen", "rejected")])
         for model in ("policy", "reference")
-        for side in ("chosen", "rejected")
-    ]
+    )
     for case, told in golden.cases.items():
         found = dpo_loss(
-            *sides,
+            policy,
+            reference,
             beta=told["beta"],
             label_smoothing=told["label_smoothing"],
             kind=told["loss_type"],

@@ -13,17 +13,13 @@ from pigeon_rec.model.merging import Instruction, label_last, merge_images
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.tokens import ImageTokens
-from pigeon_rec.training.preference import (
-    IGNORED,
-    label_counts,
-    sequence_log_probabilities,
-    token_losses,
-)
+from pigeon_rec.training.preference import IGNORED, sequence_log_probabilities, token_losses
 from tests.parity.checks import GRADIENT, LOGITS, Checks
 from tests.parity.decoders import build_decoder
 from tests.parity.golden import Golden
 from tests.parity.language_model import build_personalisation, logits, merged_ids, token_ids
 from tests.parity.mask_generator import generator_config, load_generator
+from tests.parity.sequences import label_counts, shifted
 from tests.parity.visual_tokenizer import build_tokenizer, compare_ids, tokenize
 
 __all__ = ["stage1_forward"]
@@ -169,9 +165,10 @@ def _compare_loss(
     checks.close(f"{case}: logits", predicted[:, rows], golden[f"out.{case}.logits"], LOGITS)
     total = predicted.logsumexp(-1)
     checks.close(f"{case}: logsumexp", total, golden[f"out.{case}.logsumexp"], LOGITS)
-    each = token_losses(scores, labels)[batch, place]
+    each = token_losses(*shifted(scores, labels))[batch, place]
     checks.close(f"{case}: token_loss", each, golden[f"out.{case}.token_loss"])
-    loss = -sequence_log_probabilities(scores, labels).sum() / label_counts(labels).sum()
+    logps = sequence_log_probabilities(*shifted(scores, labels))
+    loss = -logps.sum() / label_counts(labels).sum()
     checks.close(f"{case}: loss", loss, golden[f"out.{case}.loss"])
     for part in ("encoder", "decoder"):
         weight = parts.personalisation.adapter.get_parameter(f"{part}.weight")

@@ -18,13 +18,13 @@ from pigeon_rec.training.preference import (
     IGNORED,
     PreferenceLoss,
     dpo_loss,
-    label_counts,
     sequence_log_probabilities,
 )
 from tests.parity.adapter import mean_prompt
 from tests.parity.checks import GRADIENT, LOGITS, Checks
 from tests.parity.golden import Golden
 from tests.parity.language_model import build_personalisation, logits, merged_ids
+from tests.parity.sequences import label_counts, shifted
 
 __all__ = ["stage2_forward"]
 
@@ -50,8 +50,8 @@ def stage2_forward(golden: Golden, checks: Checks) -> None:
         before = _log_probabilities(model, both, embeds, "reference")
     after = _log_probabilities(model, both, embeds, "policy")
     found = dpo_loss(
-        *after,
-        *before,
+        after,
+        before,
         beta=golden.settings["beta"],
         label_smoothing=golden.settings["label_smoothing"],
         kind=golden.settings["loss_type"],
@@ -119,21 +119,20 @@ def _stack(golden: Golden, checks: Checks, chosen: _Side, rejected: _Side) -> _S
 
 def _log_probabilities(
     model: Personalisation, both: _Side, embeds: Tensor, adapters: str
-) -> tuple[Tensor, Tensor]:
-    """Of the chosen and of the rejected sequences, each `[B]`."""
+) -> Tensor:
+    """Of the chosen and of the rejected sequences, `[2, B]`."""
     for layer in model.language_model.modules():
         if isinstance(layer, BaseTunerLayer):
             layer.set_adapter(adapters)
     scores = logits(model, both.instruction, embeds)
-    chosen, rejected = sequence_log_probabilities(scores, both.labels).chunk(2)
-    return chosen, rejected
+    return sequence_log_probabilities(*shifted(scores, both.labels)).view(2, -1)
 
 
 def _compare(
     golden: Golden,
     checks: Checks,
-    before: tuple[Tensor, Tensor],
-    after: tuple[Tensor, Tensor],
+    before: Tensor,
+    after: Tensor,
     found: PreferenceLoss,
 ) -> None:
     for model, pair in (("reference", before), ("policy", after)):

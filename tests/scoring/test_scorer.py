@@ -1,4 +1,4 @@
-"""The scorer: unit rows that belong to their picture or text alone."""
+"""The scorer: unit rows that depend only on their own image or text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved model's scorer, with what is beside it."""
+    """A saved model with only the files that a scorer needs."""
     folder = tmp_path_factory.mktemp("model")
     with seeded():
         module = ImageTextEncoder(SIZES)
@@ -42,45 +42,44 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encoder(folder: Path) -> Scorer:
+def scorer(folder: Path) -> Scorer:
     return load_scorer(folder)
 
 
-def test_rows_have_unit_length(encoder: Scorer) -> None:
+def test_rows_have_unit_length(scorer: Scorer) -> None:
     for rows, count in (
-        (encoder.encode_images(IMAGES), 150),
-        (encoder.encode_texts(TEXTS), len(TEXTS)),
+        (scorer.encode_images(IMAGES), 150),
+        (scorer.encode_texts(TEXTS), len(TEXTS)),
     ):
         assert rows.shape == (count, 16)
         assert rows.dtype == np.float32
         assert np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-6)
 
 
-def test_a_row_is_the_same_to_the_last_bit_in_any_company(encoder: Scorer) -> None:
-    """Batches of one shape: a night in seven shards has the scores of a night in one."""
-    every = encoder.encode_images(IMAGES)
-    assert np.array_equal(encoder.encode_images(IMAGES[:1]), every[:1])
-    assert np.array_equal(encoder.encode_images(IMAGES[::-1]), every[::-1])
+def test_a_row_does_not_depend_on_its_batch(scorer: Scorer) -> None:
+    """To the last bit, so that scores do not depend on the shards of a night."""
+    every = scorer.encode_images(IMAGES)
+    assert np.array_equal(scorer.encode_images(IMAGES[:1]), every[:1])
+    assert np.array_equal(scorer.encode_images(IMAGES[::-1]), every[::-1])
     chosen = [149, 3, 64, 63, 77]
-    assert np.array_equal(encoder.encode_images(IMAGES[chosen]), every[chosen])
-    told = encoder.encode_texts(TEXTS * 40)
-    assert np.array_equal(told[:4], encoder.encode_texts(TEXTS))
-    assert np.array_equal(told[-1:], encoder.encode_texts(TEXTS[3:]))
+    assert np.array_equal(scorer.encode_images(IMAGES[chosen]), every[chosen])
+    texts = scorer.encode_texts(TEXTS * 40)
+    assert np.array_equal(texts[:4], scorer.encode_texts(TEXTS))
+    assert np.array_equal(texts[-1:], scorer.encode_texts(TEXTS[3:]))
 
 
-def test_pictures_of_other_sizes_are_seen_at_the_scorers_own(encoder: Scorer) -> None:
-    """Larger models draw larger pictures, which are what their reduction is."""
-    larger = encoder.encode_images(IMAGES.repeat(4, axis=1).repeat(4, axis=2))
-    assert np.allclose(larger, encoder.encode_images(IMAGES), atol=1e-5)
-    assert encoder.encode_images(IMAGES[:2, :12]).shape == (2, 16)
+def test_images_of_other_sizes_are_resized(scorer: Scorer) -> None:
+    larger = scorer.encode_images(IMAGES.repeat(4, axis=1).repeat(4, axis=2))
+    assert np.allclose(larger, scorer.encode_images(IMAGES), atol=1e-5)
+    assert scorer.encode_images(IMAGES[:2, :12]).shape == (2, 16)
 
 
-def test_pictures_and_texts_are_told_apart(encoder: Scorer) -> None:
-    assert len(np.unique(encoder.encode_images(IMAGES), axis=0)) == 150
-    assert len(np.unique(encoder.encode_texts(TEXTS), axis=0)) == 4
+def test_different_inputs_have_different_rows(scorer: Scorer) -> None:
+    assert len(np.unique(scorer.encode_images(IMAGES), axis=0)) == 150
+    assert len(np.unique(scorer.encode_texts(TEXTS), axis=0)) == 4
 
 
-def test_padding_of_a_text_says_nothing() -> None:
+def test_padding_of_a_text_has_no_effect() -> None:
     with seeded():
         module = ImageTextEncoder(SIZES).eval()
     ids, mask = tiny_text().batch(["a red apple"], 12)
@@ -93,9 +92,9 @@ def test_padding_of_a_text_says_nothing() -> None:
         )
 
 
-def test_nothing_gives_no_rows(encoder: Scorer) -> None:
-    assert encoder.encode_images(IMAGES[:0]).shape == (0, 16)
-    assert encoder.encode_texts([]).shape == (0, 16)
+def test_no_input_gives_no_rows(scorer: Scorer) -> None:
+    assert scorer.encode_images(IMAGES[:0]).shape == (0, 16)
+    assert scorer.encode_texts([]).shape == (0, 16)
 
 
 def test_half_precision_files_are_read(folder: Path, tmp_path: Path) -> None:
@@ -112,7 +111,7 @@ def test_half_precision_files_are_read(folder: Path, tmp_path: Path) -> None:
     assert close.min() > 0.999
 
 
-def test_the_id_belongs_to_the_weights(folder: Path, tmp_path: Path) -> None:
+def test_the_encoder_id_identifies_the_weights(folder: Path, tmp_path: Path) -> None:
     same = load_scorer(shutil.copytree(folder, tmp_path / "copy"))
     assert same.encoder_id == load_scorer(folder).encoder_id
     with seeded(1):
@@ -132,13 +131,13 @@ def test_the_id_belongs_to_the_weights(folder: Path, tmp_path: Path) -> None:
         ("config.json", None),
     ],
 )
-def test_a_damaged_scorer_is_told(
+def test_a_damaged_scorer_is_refused(
     folder: Path, tmp_path: Path, file: str, content: bytes | None
 ) -> None:
     broken = shutil.copytree(folder, tmp_path / "model")
     (broken / "scorer" / file).unlink()
     if content is not None:
         (broken / "scorer" / file).write_bytes(content)
-    with pytest.raises(ModelError, match="the scorer cannot be loaded") as told:
+    with pytest.raises(ModelError, match="the scorer cannot be loaded") as refused:
         load_scorer(broken)
-    assert told.value.location == str(broken / "scorer")
+    assert refused.value.location == str(broken / "scorer")

@@ -10,9 +10,10 @@ import torch
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training import recipes
 from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.pairs import make_pairs
 from pigeon_rec.training.text import text_tokenizer
-from tests.training.world import PLAN, handful
+from tests.training.tiny import CONFIG, handful
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,23 +22,29 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def stickers() -> TrainingArtwork:
+def artwork() -> TrainingArtwork:
     return handful()
 
 
 @pytest.fixture(scope="session")
-def trained(stickers: TrainingArtwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training folder after all recipes, in their order; tests only read it."""
+def trained(artwork: TrainingArtwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder after all recipes; read-only."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipes, "load_stickers", handful)
+        patch.setattr(recipes, "load_artwork", handful)
         for name in recipes.RECIPES:
             if name == "align":
-                make_pairs(PLAN, folder)
-            recipes.run_recipe(name, PLAN, folder)
+                make_pairs(CONFIG, folder)
+            recipes.run_recipe(name, CONFIG, folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def text(stickers: TrainingArtwork, trained: Path) -> TextTokenizer:
-    return text_tokenizer(trained, stickers, PLAN)
+def text(artwork: TrainingArtwork, trained: Path) -> TextTokenizer:
+    return text_tokenizer(trained, artwork, CONFIG)
+
+
+@pytest.fixture(scope="session")
+def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model folder of `trained`; read-only."""
+    return bundle(CONFIG, trained, tmp_path_factory.mktemp("model") / "tiny")

@@ -1,4 +1,4 @@
-"""Parts of a finished model in a training folder."""
+"""Parts of a finished model, copied into a training folder."""
 
 from __future__ import annotations
 
@@ -13,38 +13,31 @@ from pigeon_rec.runtime.digests import folder_sha256
 from pigeon_rec.training.adopt import PARTS, adopt
 from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.configuration import load_training_config
-from tests.training.world import PLAN
+from tests.training.tiny import CONFIG
 
 
-@pytest.fixture(scope="module")
-def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle(PLAN, trained, tmp_path_factory.mktemp("model") / "tiny")
-
-
-def test_a_model_taken_apart_and_put_together_again_is_the_same_files(
-    model: Path, tmp_path: Path
-) -> None:
-    paths = adopt(model, PLAN, tmp_path / "parts")
+def test_bundling_adopted_parts_gives_the_same_files(model: Path, tmp_path: Path) -> None:
+    paths = adopt(model, CONFIG, tmp_path / "parts")
     assert paths == [tmp_path / "parts" / name / "model.safetensors" for name in PARTS]
-    bundle(PLAN, tmp_path / "parts", tmp_path / "tiny")
+    bundle(CONFIG, tmp_path / "parts", tmp_path / "tiny")
     assert folder_sha256(tmp_path / "tiny") == folder_sha256(model)
 
 
 @pytest.mark.slow
-def test_so_is_the_bundled_model_under_its_own_plan(tmp_path: Path) -> None:
-    plan = load_training_config("sticker-64")
-    adopt("sticker-64", plan, tmp_path / "parts")
-    bundle(plan, tmp_path / "parts", tmp_path / "sticker-64")
+def test_bundling_the_bundled_models_parts_gives_the_same_version(tmp_path: Path) -> None:
+    config = load_training_config("sticker-64")
+    adopt("sticker-64", config, tmp_path / "parts")
+    bundle(config, tmp_path / "parts", tmp_path / "sticker-64")
     assert model_version(tmp_path / "sticker-64") == model_version("sticker-64")
 
 
-def test_parts_of_other_sizes_are_refused_unless_left_out(model: Path, tmp_path: Path) -> None:
-    scorer = PLAN.scorer.model_copy(update={"embedding": 24})
-    plan = PLAN.model_copy(update={"scorer": scorer})
-    with pytest.raises(TrainingError, match="differs from the one to start from in scorer"):
-        adopt(model, plan, tmp_path / "parts")
+def test_parts_of_other_sizes_are_refused_unless_omitted(model: Path, tmp_path: Path) -> None:
+    scorer = CONFIG.scorer.model_copy(update={"embedding": 24})
+    config = CONFIG.model_copy(update={"scorer": scorer})
+    with pytest.raises(TrainingError, match="differs from the training configuration in scorer"):
+        adopt(model, config, tmp_path / "parts")
     assert not (tmp_path / "parts").exists()
-    adopt(model, plan, tmp_path / "parts", ["tokenizer", "renderer"])
+    adopt(model, config, tmp_path / "parts", ["tokenizer", "renderer"])
     assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
         "renderer",
         "tokenizer",
@@ -52,21 +45,21 @@ def test_parts_of_other_sizes_are_refused_unless_left_out(model: Path, tmp_path:
     ]
 
 
-def test_what_has_been_trained_is_not_replaced(model: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_trained_recipe_is_not_replaced(model: Path, trained: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(trained, runs)
     before = folder_sha256(runs)
-    with pytest.raises(TrainingError, match="'scorer' has been trained here"):
-        adopt(model, PLAN, runs, ["scorer"])
-    with pytest.raises(TrainingError, match="no part of a model belongs to the recipe 'align'"):
-        adopt(model, PLAN, runs, ["align"])
+    with pytest.raises(TrainingError, match="'scorer' has already been trained here"):
+        adopt(model, CONFIG, runs, ["scorer"])
+    with pytest.raises(TrainingError, match="holds no weights of the recipe 'align'"):
+        adopt(model, CONFIG, runs, ["align"])
     assert folder_sha256(runs) == before
 
 
-def test_a_damaged_model_leaves_nothing_behind(model: Path, tmp_path: Path) -> None:
+def test_a_damaged_model_leaves_no_files(model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(model, copy)
     (copy / "image_generator.safetensors").write_bytes(b"torn")
     with pytest.raises(ModelError, match="weights cannot be loaded"):
-        adopt(copy, PLAN, tmp_path / "runs", ["renderer"])
+        adopt(copy, CONFIG, tmp_path / "runs", ["renderer"])
     assert not (tmp_path / "runs").exists()

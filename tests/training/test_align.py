@@ -1,4 +1,4 @@
-"""Stage 2: what learns, from what, and that the liked picture gains on held-out pairs."""
+"""Stage 2: which weights learn, from which inputs, and the margin on validation pairs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pigeon_rec.training.configuration import AlignConfig
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.pair_table import read_pairs, write_pairs
 from pigeon_rec.training.teacher_forcing import code_labels
+from tests.training.tiny import CONFIG, quick_loop
 from tests.training.toy import rows
-from tests.training.world import PLAN, quick_loop
 
 PATCHES = 16
 ALIGN = AlignConfig()
 
 
-def liked_and_not(count: int) -> Iterator[dict[str, Any]]:
-    """Pairs with one rule behind them: even codes are liked, odd codes are not."""
+def preferred_codes(count: int) -> Iterator[dict[str, Any]]:
+    """Pairs of one rule: even codes are chosen, odd codes are rejected."""
     random = np.random.default_rng(0)
     for _ in range(count):
         half = random.integers(0, 16, (2, PATCHES))
@@ -38,52 +38,52 @@ def liked_and_not(count: int) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def folder(trained: Path, tmp_path: Path) -> Path:
-    """A training folder with 48 pairs of that rule, 16 of them held out, before stage 2."""
+    """A training folder before stage 2 with 48 pairs of that rule, 16 of them for validation."""
     run = tmp_path / "run"
     shutil.copytree(trained, run, ignore=shutil.ignore_patterns("align", "checkpoint"))
     pair = read_pairs(trained).filter(split="train").to_dicts()[0]
-    made = [pair | codes | {"split": "train"} for codes in liked_and_not(48)]
-    for held_out in made[32:]:
-        held_out["split"] = "valid"
+    made = [pair | codes | {"split": "train"} for codes in preferred_codes(48)]
+    for validation in made[32:]:
+        validation["split"] = "valid"
     write_pairs(made, run / "pairs.parquet")
     return run
 
 
 def start(folder: Path, step: int = 0) -> AlignRecipe:
-    recipe = AlignRecipe(PLAN.model, ALIGN, folder)
+    recipe = AlignRecipe(CONFIG.model, ALIGN, folder)
     recipe.set_training(True)
     recipe.start(step)
     return recipe
 
 
-def told(recipe: AlignRecipe, seed: int = 0) -> dict[str, float]:
+def losses_of(recipe: AlignRecipe, seed: int = 0) -> dict[str, float]:
     with torch.no_grad():
         losses = recipe.losses(8, np.random.default_rng(seed))
     return {name: float(value) for name, value in losses.items()}
 
 
 def test_policy_and_reference_agree_before_the_first_step(folder: Path) -> None:
-    first = told(start(folder))
+    first = losses_of(start(folder))
     assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
     for name in ("margin", "chosen_reward", "rejected_reward"):
         assert first[name] == pytest.approx(0.0, abs=1e-5)
 
 
-def test_the_margin_grows_on_held_out_pairs(folder: Path) -> None:
+def test_the_margin_grows_on_validation_pairs(folder: Path) -> None:
     loop = quick_loop(
         30, batch_size=8, learning_rate=0.01, average=0.0, precision="no", validate_every=10
     )
-    train(AlignRecipe(PLAN.model, ALIGN, folder), loop, folder / "align")
-    held_out = [row for row in rows(folder / "align") if "validation_margin" in row]
-    margins = [row["validation_margin"] for row in held_out]
-    assert [row["step"] for row in held_out] == [9, 19, 29]
+    train(AlignRecipe(CONFIG.model, ALIGN, folder), loop, folder / "align")
+    validated = [row for row in rows(folder / "align") if "validation_margin" in row]
+    margins = [row["validation_margin"] for row in validated]
+    assert [row["step"] for row in validated] == [9, 19, 29]
     assert 0.0 < margins[0] < margins[1] < margins[2]
-    assert held_out[-1]["validation_accuracy"] > 0.9
-    assert held_out[-1]["validation_loss"] < 0.9 * math.log(2)
+    assert validated[-1]["validation_accuracy"] > 0.9
+    assert validated[-1]["validation_loss"] < 0.9 * math.log(2)
 
 
 def test_only_lora_changes(folder: Path) -> None:
-    train(AlignRecipe(PLAN.model, ALIGN, folder), quick_loop(3), folder / "align")
+    train(AlignRecipe(CONFIG.model, ALIGN, folder), quick_loop(3), folder / "align")
     before = load_file(folder / "reconstruct" / "model.safetensors")
     after = load_file(folder / "align" / "model.safetensors")
     assert sorted(before) == sorted(after)
@@ -91,7 +91,7 @@ def test_only_lora_changes(folder: Path) -> None:
     assert changed == {name for name in after if "lora_" in name}
 
 
-def test_every_code_counts_the_first_and_the_closing_one_too(folder: Path) -> None:
+def test_every_code_and_the_image_end_count(folder: Path) -> None:
     recipe = start(folder)
     one = np.array([0])
     with torch.no_grad():
@@ -106,15 +106,15 @@ def test_every_code_counts_the_first_and_the_closing_one_too(folder: Path) -> No
 
 
 def test_policy_and_reference_read_the_same_masks(folder: Path) -> None:
-    """Twice the same rows are the same numbers, and the stored masks are what is read."""
+    """Log-probabilities are deterministic and depend on the stored masks."""
     recipe = start(folder)
     chosen = np.array([3, 5, 7])
     with torch.no_grad():
         assert torch.equal(recipe.log_probabilities(chosen), recipe.log_probabilities(chosen))
-        kept = recipe.reference[:, chosen]
-        assert torch.allclose(recipe.log_probabilities(chosen), kept, atol=1e-4)
+        reference = recipe.reference[:, chosen]
+        assert torch.allclose(recipe.log_probabilities(chosen), reference, atol=1e-4)
         recipe.pairs.history_keep[3] = 1 - recipe.pairs.history_keep[3]
-        moved = recipe.log_probabilities(chosen) - kept
+        moved = recipe.log_probabilities(chosen) - reference
     assert moved[:, 0].abs().min() > 1e-4
     assert moved[:, 1:].abs().max() < 1e-4
 
@@ -148,10 +148,10 @@ def test_reference_log_probabilities_are_computed_once(
         start(folder)
 
 
-def test_the_reference_is_stage_one_even_when_the_policy_has_moved(folder: Path) -> None:
+def test_the_reference_is_stage_one_even_if_the_policy_has_changed(folder: Path) -> None:
     wanted = start(folder).reference
     (folder / "align" / "reference.safetensors").unlink()
-    recipe = AlignRecipe(PLAN.model, ALIGN, folder)
+    recipe = AlignRecipe(CONFIG.model, ALIGN, folder)
     for name, weight in recipe.module().named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight)
@@ -162,18 +162,18 @@ def test_the_reference_is_stage_one_even_when_the_policy_has_moved(folder: Path)
     assert all(torch.equal(w, moved[name]) for name, w in recipe.module().state_dict().items())
 
 
-def test_a_run_goes_on_with_its_own_pairs_only(folder: Path) -> None:
+def test_a_run_resumes_with_its_own_pairs_only(folder: Path) -> None:
     start(folder)
     write_pairs(read_pairs(folder).to_dicts()[:40], folder / "pairs.parquet")
-    with pytest.raises(TrainingError, match="begun with other preference pairs"):
+    with pytest.raises(TrainingError, match="started with other preference pairs"):
         start(folder, step=5)
 
 
 def test_a_killed_run_gives_the_same_curve(folder: Path, tmp_path: Path) -> None:
     loop = quick_loop(6, checkpoint_every=2, validate_every=2)
     shutil.copytree(folder, tmp_path / "again")
-    train(AlignRecipe(PLAN.model, ALIGN, folder), loop, folder / "align")
-    recipe = AlignRecipe(PLAN.model, ALIGN, tmp_path / "again")
+    train(AlignRecipe(CONFIG.model, ALIGN, folder), loop, folder / "align")
+    recipe = AlignRecipe(CONFIG.model, ALIGN, tmp_path / "again")
 
     def killed(step: int) -> None:
         if step == 4:
@@ -183,7 +183,7 @@ def test_a_killed_run_gives_the_same_curve(folder: Path, tmp_path: Path) -> None
     out = tmp_path / "again" / "align"
     with pytest.raises(KeyboardInterrupt):
         train(recipe, loop, out)
-    path = train(AlignRecipe(PLAN.model, ALIGN, tmp_path / "again"), loop, out)
+    path = train(AlignRecipe(CONFIG.model, ALIGN, tmp_path / "again"), loop, out)
     assert rows(out) == rows(folder / "align")
     assert path.read_bytes() == (folder / "align" / "model.safetensors").read_bytes()
 
@@ -194,20 +194,20 @@ def test_pairs_of_another_stage_one_are_refused(folder: Path) -> None:
     weights["adapter.encoder.bias"] += 1.0
     save_file(weights, path)
     with pytest.raises(TrainingError, match="made by another stage-1 model"):
-        AlignRecipe(PLAN.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, folder)
 
 
-def test_without_pairs_to_train_on_stage_two_says_so(folder: Path) -> None:
+def test_missing_training_pairs_are_refused(folder: Path) -> None:
     write_pairs(read_pairs(folder).filter(split="valid").to_dicts(), folder / "pairs.parquet")
     with pytest.raises(TrainingError, match="no preference pair to train on"):
-        AlignRecipe(PLAN.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, folder)
     (folder / "pairs.parquet").unlink()
     with pytest.raises(TrainingError, match="pigeon-rec train pairs"):
-        AlignRecipe(PLAN.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, folder)
 
 
 def test_dropout_is_off_while_stage_two_trains(folder: Path) -> None:
     recipe = start(folder)
     assert not any(module.training for module in recipe.module().modules())
-    assert pl.Series(told(recipe).values()).equals(pl.Series(told(recipe).values()))
+    assert pl.Series(losses_of(recipe).values()).equals(pl.Series(losses_of(recipe).values()))
     assert align.belongs_to_stage_one(folder)

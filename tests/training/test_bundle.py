@@ -1,4 +1,4 @@
-"""Trained recipes put together as one model folder."""
+"""Trained recipes, assembled into one model folder."""
 
 from __future__ import annotations
 
@@ -17,50 +17,20 @@ from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.scoring.scorer import load_scorer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import bundle
-from pigeon_rec.training.lora import add_lora, merge_lora
+from pigeon_rec.training.lora import add_lora
 from tests.model.tiny import QUICK, TINY, seeded
-from tests.training.world import PLAN
+from tests.training.tiny import CONFIG
 
 STAGES = shutil.ignore_patterns("reconstruct", "align")
 
 
-@pytest.fixture(scope="module")
-def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle(PLAN, trained, tmp_path_factory.mktemp("bundled") / "tiny")
-
-
-def adapted() -> torch.nn.Module:
-    """A language model with adapters that do something."""
-    with seeded():
-        language_model = Personalisation(TINY).language_model
-        add_lora(language_model)
-        for name, weight in language_model.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(weight, std=0.1)
-    return language_model.eval()
-
-
-def test_merged_adapters_give_the_same_logits() -> None:
-    language_model = adapted()
-    ids = torch.randint(0, 282, (3, 9), generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        before = language_model(ids).logits
-        merge_lora(language_model)
-        after = language_model(ids).logits
-    with seeded():
-        plain = Personalisation(TINY).language_model.eval()
-    assert not torch.allclose(before, plain(ids).logits, atol=1e-3)
-    assert torch.allclose(after, before, atol=1e-6)
-    assert sorted(language_model.state_dict()) == sorted(plain.state_dict())
-
-
 @pytest.mark.parametrize("stage", ["align", "reconstruct"])
-def test_the_bundle_says_what_its_last_stage_said(
+def test_the_bundle_has_the_logits_of_its_last_stage(
     trained: Path, model: Path, stage: str, tmp_path: Path
 ) -> None:
     if stage == "reconstruct":
         shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("align"))
-        model = bundle(PLAN, tmp_path / "run", tmp_path / "model")
+        model = bundle(CONFIG, tmp_path / "run", tmp_path / "model")
     with seeded():
         last = Personalisation(TINY)
         add_lora(last.language_model)
@@ -68,62 +38,62 @@ def test_the_bundle_says_what_its_last_stage_said(
     bundled = PigeonPipeline.from_pretrained(model).personalisation
     ids = torch.randint(0, 282, (3, 9), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        said = last.eval().language_model(ids).logits
-        assert torch.allclose(bundled.language_model(ids).logits, said, atol=2e-3)
+        expected = last.eval().language_model(ids).logits
+        assert torch.allclose(bundled.language_model(ids).logits, expected, atol=2e-3)
     for name, weight in last.mask_generator.state_dict().items():
         assert torch.equal(bundled.mask_generator.state_dict()[name], weight.half().float())
 
 
-def test_a_stage_two_of_another_stage_one_is_refused(trained: Path, tmp_path: Path) -> None:
+def test_stage_two_of_another_stage_one_is_refused(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint"))
     path = tmp_path / "run" / "reconstruct" / "model.safetensors"
     weights = load_file(path)
     weights["adapter.encoder.bias"] += 1.0
     save_file(weights, path)
     with pytest.raises(TrainingError, match="another stage 1"):
-        bundle(PLAN, tmp_path / "run", tmp_path / "model")
+        bundle(CONFIG, tmp_path / "run", tmp_path / "model")
 
 
 def test_without_stage_one_the_backbone_is_bundled(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run", ignore=STAGES)
-    made = bundle(PLAN, tmp_path / "run", tmp_path / "model")
+    made = bundle(CONFIG, tmp_path / "run", tmp_path / "model")
     before = load_file(trained / "language-model" / "model.safetensors")
     after = load_file(made / "personalisation.safetensors")
     for name, weight in after.items():
         assert torch.equal(weight, before[name].half() if weight.dtype == torch.float16 else weight)
 
 
-def test_a_bundled_model_draws_and_scores(model: Path, stickers: TrainingArtwork) -> None:
-    pipeline, encoder = PigeonPipeline.from_pretrained(model, batch_size=2), load_scorer(model)
-    history, reference = stickers.images[None, :5].repeat(2, 0), stickers.images[5:7]
+def test_a_bundled_model_draws_and_scores(model: Path, artwork: TrainingArtwork) -> None:
+    pipeline, scorer = PigeonPipeline.from_pretrained(model, batch_size=2), load_scorer(model)
+    history, reference = artwork.images[None, :5].repeat(2, 0), artwork.images[5:7]
     out = pipeline(history, reference, ["cat", "dog"], keys=["a", "b"], settings=QUICK)
     assert out.images.shape == (2, 2, 16, 16, 3)
-    drawn, seen = encoder.encode_images(out.images[:, 0]), encoder.encode_texts(["cat", "dog"])
-    assert np.abs(drawn @ seen.T).max() <= 1.0 + 1e-6
+    images, texts = scorer.encode_images(out.images[:, 0]), scorer.encode_texts(["cat", "dog"])
+    assert np.abs(images @ texts.T).max() <= 1.0 + 1e-6
 
 
-def test_weights_are_in_half_precision_and_sizes_with_them(model: Path) -> None:
+def test_weights_are_in_half_precision_and_configurations_saved(model: Path) -> None:
     for path in model.rglob("*.safetensors"):
         assert {w.dtype for w in load_file(path).values() if w.is_floating_point()} == {
             torch.float16
         }
     assert json.loads((model / "config.json").read_text("utf-8"))["name"] == "tiny"
     scorer = json.loads((model / "scorer" / "config.json").read_text("utf-8"))
-    assert scorer == PLAN.scorer.model_dump(mode="json")
+    assert scorer == CONFIG.scorer.model_dump(mode="json")
 
 
 @pytest.mark.parametrize("missing", ["tokenizer", "renderer", "scorer", "language-model"])
-def test_a_recipe_that_was_not_trained_is_told(trained: Path, tmp_path: Path, missing: str) -> None:
+def test_a_missing_recipe_is_named(trained: Path, tmp_path: Path, missing: str) -> None:
     shutil.copytree(trained, tmp_path / "run", ignore=STAGES)
     (tmp_path / "run" / missing / "model.safetensors").unlink()
     with pytest.raises(TrainingError, match=f"pigeon-rec train {missing}"):
-        bundle(PLAN, tmp_path / "run", tmp_path / "model")
+        bundle(CONFIG, tmp_path / "run", tmp_path / "model")
 
 
-def test_broken_adapters_are_told(trained: Path, tmp_path: Path) -> None:
+def test_missing_adapters_are_refused(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("align"))
     path = tmp_path / "run" / "reconstruct" / "model.safetensors"
     plain = {k: v for k, v in load_file(path).items() if "lora_" not in k}
     save_file(plain, path)
     with pytest.raises(TrainingError, match="'reconstruct' cannot be used"):
-        bundle(PLAN, tmp_path / "run", tmp_path / "model")
+        bundle(CONFIG, tmp_path / "run", tmp_path / "model")

@@ -1,4 +1,4 @@
-"""Each picture is tokenised once, by its content."""
+"""The code cache: each image is tokenised once, by its content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGES = pictures(6, side=8)
 
 
 class Encoder:
-    """Codes a picture by its first three pixels and remembers what it was asked for."""
+    """Makes codes of the first pixel row and counts the images of each call."""
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "image_codes.safetensors"
 
 
-def test_every_picture_is_encoded_once_whatever_asks(path: Path) -> None:
+def test_every_image_is_encoded_once(path: Path) -> None:
     encode = Encoder()
     first = cached_codes(path, "a", IMAGES[[0, 1, 0, 1, 1]], encode)
     assert encode.calls == [2]
@@ -44,18 +44,18 @@ def test_every_picture_is_encoded_once_whatever_asks(path: Path) -> None:
     assert again.dtype == torch.int64
 
 
-def test_a_grown_catalogue_encodes_what_is_new(path: Path) -> None:
+def test_new_images_only_are_encoded(path: Path) -> None:
     encode = Encoder()
     cached_codes(path, "a", IMAGES[:4], encode)
     found = cached_codes(path, "a", IMAGES, encode)
     assert encode.calls == [4, 2]
     assert torch.equal(found, Encoder()(IMAGES))
     cached_codes(path, "a", IMAGES[:1], encode)
-    cached_codes(path, "a", IMAGES, encode)  # what was left out in between is still known
+    cached_codes(path, "a", IMAGES, encode)  # entries are kept between calls
     assert encode.calls == [4, 2]
 
 
-def test_another_tokenizer_starts_anew(path: Path) -> None:
+def test_another_tokenizer_discards_the_cache(path: Path) -> None:
     encode = Encoder()
     cached_codes(path, "a", IMAGES[:4], encode)
     cached_codes(path, "b", IMAGES[:2], encode)
@@ -66,7 +66,7 @@ def test_another_tokenizer_starts_anew(path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"no tensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "]
 )
-def test_a_damaged_cache_is_made_anew(path: Path, content: bytes) -> None:
+def test_a_damaged_cache_is_rebuilt(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     encode = Encoder()
     assert torch.equal(cached_codes(path, "a", IMAGES, encode), Encoder()(IMAGES))
@@ -75,7 +75,7 @@ def test_a_damaged_cache_is_made_anew(path: Path, content: bytes) -> None:
     assert encode.calls == [6]
 
 
-def test_nothing_new_writes_nothing(path: Path) -> None:
+def test_the_file_is_unchanged_without_new_images(path: Path) -> None:
     cached_codes(path, "a", IMAGES, Encoder())
     before = path.stat().st_mtime_ns, path.read_bytes()
     cached_codes(path, "a", IMAGES[::-1], Encoder())
@@ -83,12 +83,12 @@ def test_nothing_new_writes_nothing(path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-@given(asked=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), max_size=5))
-def test_codes_are_those_of_the_asked_pictures(
-    asked: list[list[int]], tmp_path_factory: pytest.TempPathFactory
+@given(requests=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), max_size=5))
+def test_codes_are_those_of_the_requested_images(
+    requests: list[list[int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path, encode = tmp_path_factory.mktemp("cache") / "codes.safetensors", Encoder()
-    for rows in asked:
+    for rows in requests:
         found = cached_codes(path, "a", IMAGES[rows], encode)
         assert torch.equal(found, Encoder()(IMAGES[rows]))
-    assert sum(encode.calls) == len({row for rows in asked for row in rows})
+    assert sum(encode.calls) == len({row for rows in requests for row in rows})

@@ -1,4 +1,4 @@
-"""Precision, processes, and that a recipe takes everything it cuts batches from to its device."""
+"""Precision, processes and the device of recipes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.devices import autocast, average_gradients, new_accelerator
 from pigeon_rec.training.recipes import RECIPES
-from tests.training.world import PLAN
+from tests.training.tiny import CONFIG
 
 TABLES = {
     "tokenizer": ["averages.sums"],
@@ -24,10 +24,10 @@ TABLES = {
     "reconstruct": ["codes", "rows", "decoder.pos_embed", "texts.response", "texts.target_mask"],
     "align": ["rows", "decoder.pos_embed", "texts.target"],
 }
-"""What each recipe computes its batches with, beside its module."""
+"""Tensors outside its module that each recipe computes batches from."""
 
 
-def test_bfloat16_is_used_where_asked_for() -> None:
+def test_bfloat16_is_used_on_request() -> None:
     cpu, layer = torch.device("cpu"), nn.Linear(2, 2)
     with autocast(cpu, "bf16"):
         assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
@@ -36,29 +36,25 @@ def test_bfloat16_is_used_where_asked_for() -> None:
 
 
 @pytest.mark.parametrize("has", [True, False])
-def test_an_accelerator_without_bfloat16_computes_in_full(
+def test_an_accelerator_without_bfloat16_uses_float32(
     has: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[torch.device] = []
+    calls: list[tuple[torch.device, bool]] = []
 
     def supported(*, including_emulation: bool) -> bool:
         assert not including_emulation
         return has
 
-    told: list[bool] = []
-
     class Context(nullcontext[None]):
         def __init__(self, device: str, dtype: torch.dtype, *, enabled: bool) -> None:
             super().__init__()
-            asked.append(torch.device(device))
-            told.append(enabled)
+            calls.append((torch.device(device), enabled))
             assert dtype == torch.bfloat16
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     monkeypatch.setattr(torch, "autocast", Context)
     with autocast(torch.device("cuda", 1), "bf16"):
-        assert asked == [torch.device("cuda")]
-        assert told == [has]
+        assert calls == [(torch.device("cuda"), has)]
 
 
 def test_one_process_keeps_its_gradients() -> None:
@@ -70,10 +66,10 @@ def test_one_process_keeps_its_gradients() -> None:
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
-def test_a_recipe_moves_all_that_batches_are_made_of(
-    name: str, stickers: TrainingArtwork, trained: Path
+def test_a_recipe_moves_everything_that_batches_are_made_of(
+    name: str, artwork: TrainingArtwork, trained: Path
 ) -> None:
-    recipe, device = RECIPES[name](PLAN, stickers, trained), torch.device("meta")
+    recipe, device = RECIPES[name](CONFIG, artwork, trained), torch.device("meta")
     recipe.place(device)
     assert recipe.device == device
     assert {weight.device for weight in recipe.module().parameters()} == {device}

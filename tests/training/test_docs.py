@@ -1,4 +1,4 @@
-"""Every example of `docs/training.md` holds."""
+"""The examples of `docs/training.md` work."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def blocks(language: str) -> list[str]:
 
 def test_commands_exist_with_their_options(pigeon: Callable[..., Any]) -> None:
     lines = [line for block in blocks("bash") for line in block.splitlines() if line]
-    asked = []
+    commands = []
     for line in lines:
         words = shlex.split(line, comments=True)
         command = words[words.index("train") :]
         outcome = pigeon("train", command[1], "--help")
         assert outcome.code == 0
         assert all(w in outcome.out for w in command if w.startswith("--"))
-        asked.append(command[1])
-    assert asked[: len(RECIPES) + 2] == [*list(RECIPES)[:-1], "pairs", "align", "bundle"]
+        commands.append(command[1])
+    assert commands[: len(RECIPES) + 2] == [*list(RECIPES)[:-1], "pairs", "align", "bundle"]
 
 
-def test_yaml_is_a_valid_plan_that_says_what_differs(tmp_path: Path) -> None:
+def test_yaml_is_a_valid_configuration(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     (tmp_path / "mine.yaml").write_text(text, "utf-8")
-    plan = load_training_config(tmp_path / "mine.yaml")
-    assert plan.loops["reconstruct"].accumulate == 2
-    assert plan.pairs.text_weight == load_training_config("sticker-64").pairs.text_weight
+    config = load_training_config(tmp_path / "mine.yaml")
+    assert config.loops["reconstruct"].accumulate == 2
+    assert config.pairs.text_weight == load_training_config("sticker-64").pairs.text_weight
 
 
 @pytest.mark.parametrize("code", blocks("python"))

@@ -1,4 +1,4 @@
-"""The training loop: resuming, averaging, schedule, and what stops it."""
+"""The training loop: resuming, averaging, learning rate and errors."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kill_at", [0, 3, 5, 8, 11])
-def test_a_killed_run_goes_on_as_if_nothing_had_been(
-    unbroken: Path, tmp_path: Path, kill_at: int
-) -> None:
+def test_a_resumed_run_equals_an_unbroken_one(unbroken: Path, tmp_path: Path, kill_at: int) -> None:
     with pytest.raises(Killed):
         train(Toy(kill_at=kill_at), config(), tmp_path)
     again = Toy()
@@ -40,7 +38,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     assert weights == (unbroken / "model.safetensors").read_bytes()
 
 
-def test_killed_again_and_again(unbroken: Path, tmp_path: Path) -> None:
+def test_a_run_survives_several_kills(unbroken: Path, tmp_path: Path) -> None:
     for kill_at in (2, 5, 6, 9, 10):
         with pytest.raises(Killed):
             train(Toy(kill_at=kill_at), config(), tmp_path)
@@ -52,7 +50,7 @@ def test_killed_again_and_again(unbroken: Path, tmp_path: Path) -> None:
 def test_killed_while_a_checkpoint_is_written(
     unbroken: Path, tmp_path: Path, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At any of the calls that touch files: one whole checkpoint or the other is left."""
+    """Killed at any file operation, the old or the new checkpoint is left whole."""
     calls = 0
 
     def dying(name: str, whole: Any) -> Any:
@@ -82,14 +80,14 @@ def test_killed_while_a_checkpoint_is_written(
     ]
 
 
-def test_a_finished_run_is_not_run_again(unbroken: Path) -> None:
+def test_a_finished_run_is_not_repeated(unbroken: Path) -> None:
     before = (unbroken / "model.safetensors").read_bytes(), curve(unbroken)
     again = Toy(kill_at=0)
     assert train(again, config(), unbroken) == unbroken / "model.safetensors"
     assert ((unbroken / "model.safetensors").read_bytes(), curve(unbroken)) == before
 
 
-def test_a_torn_line_of_metrics_is_dropped(unbroken: Path, tmp_path: Path) -> None:
+def test_an_incomplete_line_of_metrics_is_dropped(unbroken: Path, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train(Toy(kill_at=6), config(), tmp_path)
     with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as log:
@@ -98,12 +96,12 @@ def test_a_torn_line_of_metrics_is_dropped(unbroken: Path, tmp_path: Path) -> No
     assert curve(tmp_path) == curve(unbroken)
 
 
-def test_seeds_make_different_runs(unbroken: Path, tmp_path: Path) -> None:
+def test_different_seeds_give_different_runs(unbroken: Path, tmp_path: Path) -> None:
     train(Toy(), config(seed=1), tmp_path)
     assert curve(tmp_path) != curve(unbroken)
 
 
-def test_another_model_is_refused_and_its_checkpoint_kept(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model_is_refused_and_kept(tmp_path: Path) -> None:
     train(Toy(), config(), tmp_path)
     before = (tmp_path / "checkpoint" / "module.safetensors").read_bytes()
     with pytest.raises(TrainingError, match="does not fit this model") as refused:
@@ -113,7 +111,7 @@ def test_another_model_is_refused_and_its_checkpoint_kept(tmp_path: Path) -> Non
     assert (tmp_path / "checkpoint" / "module.safetensors").read_bytes() == before
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     train(Toy(), config(), tmp_path)
     path = tmp_path / "checkpoint" / "average.safetensors"
     path.write_bytes(path.read_bytes()[:100])
@@ -122,7 +120,7 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_broken_loss_stops_the_run_before_it_spoils_the_weights(
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(
     tmp_path: Path, value: float
 ) -> None:
     with pytest.raises(TrainingError, match="not finite: loss") as stopped:
@@ -133,7 +131,7 @@ def test_a_broken_loss_stops_the_run_before_it_spoils_the_weights(
         assert all(torch.isfinite(weight).all() for weight in kept.values())
 
 
-def test_what_is_saved_is_the_moving_average(tmp_path: Path) -> None:
+def test_the_moving_average_is_saved(tmp_path: Path) -> None:
     toy = Toy()
     path = train(toy, config(average=0.7), tmp_path)
     wanted = toy.path[0]
@@ -145,14 +143,14 @@ def test_what_is_saved_is_the_moving_average(tmp_path: Path) -> None:
     assert torch.allclose(plain["net.0.weight"], last.path[-1], atol=1e-7)
 
 
-def test_frozen_weights_stay_and_the_others_move(tmp_path: Path) -> None:
+def test_frozen_weights_stay_and_the_others_change(tmp_path: Path) -> None:
     toy, start = Toy(), Toy()
     weights = load_file(train(toy, config(), tmp_path))
     assert torch.equal(weights["frozen.weight"], start.frozen.weight)
     assert not torch.equal(weights["net.0.weight"], start.net.get_parameter("0.weight"))
 
 
-def test_metrics_have_the_asked_steps_and_the_last(tmp_path: Path) -> None:
+def test_metrics_have_every_nth_step_and_the_last(tmp_path: Path) -> None:
     train(Toy(), config(log_every=5), tmp_path)
     assert [step for step, _, _ in curve(tmp_path)] == [0, 5, 10, 11]
 
@@ -163,16 +161,16 @@ def test_both_precisions_run_in_one_process(tmp_path: Path) -> None:
     assert curve(tmp_path / "bf16") != curve(tmp_path / "no")
 
 
-def test_progress_is_shown_when_asked_for_only(
+def test_progress_is_shown_on_request_only(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     train(Toy(), config(), tmp_path / "silent")
     assert capfd.readouterr() == ("", "")
-    train(Toy(), config(), tmp_path / "told", show_progress=True)
+    train(Toy(), config(), tmp_path / "shown", show_progress=True)
     assert "12/12" in capfd.readouterr().err
 
 
-def test_the_rate_rises_stays_and_falls() -> None:
+def test_the_learning_rate_rises_stays_and_falls() -> None:
     made = config(steps=100, warmup=10, decay=0.4)
     factors = [learning_rate_factor(step, made) for step in range(101)]
     assert factors[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
@@ -185,14 +183,16 @@ def test_the_rate_rises_stays_and_falls() -> None:
     warmup=st.integers(0, 200),
     decay=st.floats(0, 1),
 )
-def test_the_rate_is_a_share_and_never_nothing(steps: int, warmup: int, decay: float) -> None:
+def test_the_learning_rate_factor_is_in_0_to_1_and_never_0(
+    steps: int, warmup: int, decay: float
+) -> None:
     made = config(steps=steps, warmup=warmup, decay=decay)
     factors = [learning_rate_factor(step, made) for step in range(steps)]
     assert all(0 < factor <= 1 for factor in factors)
 
 
-def test_the_rate_is_what_the_optimiser_uses(tmp_path: Path) -> None:
-    """Adam's first step has the length of its rate, whatever the gradient."""
+def test_the_optimiser_uses_the_learning_rate(tmp_path: Path) -> None:
+    """Adam's first step has the length of its learning rate, whatever the gradient."""
     toy = Toy()
     before = toy.net.get_parameter("0.weight").detach().clone()
     train(toy, config(steps=1, warmup=100, weight_decay=0.0), tmp_path)

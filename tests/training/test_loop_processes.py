@@ -1,4 +1,4 @@
-"""The training loop in processes of its own: killed for good, and several at a time."""
+"""The training loop in separate processes: killed by a signal, and several in parallel."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.slow
 
 
 def start(
-    folder: Path, environment: dict[str, str] | None = None, **asked: object
+    folder: Path, environment: dict[str, str] | None = None, **settings: object
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.training.toy", str(folder), json.dumps(asked)],
+        [sys.executable, "-m", "tests.training.toy", str(folder), json.dumps(settings)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
     )
@@ -40,28 +40,28 @@ def wait_for_step(folder: Path, step: int) -> None:
         ).read_text("utf-8"):
             return
         time.sleep(0.02)
-    raise AssertionError(f"step {step} never came")
+    raise AssertionError(f"step {step} was not reached")
 
 
-def test_a_run_killed_by_the_system_gives_the_curve_of_an_unbroken_one(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"steps": 40, "validate_every": 4, "patience": 50}
-    train(Toy(), config(**asked), tmp_path / "whole")
+def test_a_run_killed_by_a_signal_equals_an_unbroken_one(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"steps": 40, "validate_every": 4, "patience": 50}
+    train(Toy(), config(**settings), tmp_path / "whole")
     for step in (6, 21):
-        run = start(tmp_path / "killed", **asked, pause=0.1)
+        run = start(tmp_path / "killed", **settings, pause=0.1)
         wait_for_step(tmp_path / "killed", step)
         run.send_signal(signal.SIGKILL)
         assert run.wait() == -signal.SIGKILL
         assert not (tmp_path / "killed" / "model.safetensors").exists()
     again = Toy()
-    path = train(again, config(**asked), tmp_path / "killed")
+    path = train(again, config(**settings), tmp_path / "killed")
     assert again.started[0] >= 20
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
     assert path.read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
 
 
-def test_two_processes_learn_what_one_learns_in_two_passes(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"steps": 6, "validate_every": 3, "precision": "no"}
-    train(Toy(), config(**asked, accumulate=2), tmp_path / "one")
+def test_two_processes_equal_one_with_two_passes(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"steps": 6, "validate_every": 3, "precision": "no"}
+    train(Toy(), config(**settings, accumulate=2), tmp_path / "one")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -70,7 +70,7 @@ def test_two_processes_learn_what_one_learns_in_two_passes(tmp_path: Path) -> No
         start(
             tmp_path / "two",
             {**world, "MASTER_PORT": port, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            **asked,
+            **settings,
         )
         for rank in range(2)
     ]

@@ -1,4 +1,4 @@
-"""The training loop: validation, early stopping, and batches in several passes."""
+"""The training loop: validation, early stopping and gradient accumulation."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ def validations(folder: Path) -> list[tuple[float, float]]:
     return [(r["step"], r["validation_loss"]) for r in rows(folder) if "validation_loss" in r]
 
 
-def test_validation_comes_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None:
+def test_validation_runs_every_n_steps_and_at_the_end(tmp_path: Path) -> None:
     train(Toy(), config(validate_every=5), tmp_path)
     assert [step for step, _ in validations(tmp_path)] == [4, 9, 11]
 
 
-def test_a_validated_step_is_told_whatever_log_every_says(tmp_path: Path) -> None:
+def test_a_validated_step_is_always_logged(tmp_path: Path) -> None:
     train(Toy(), config(validate_every=5, log_every=100), tmp_path)
     assert [row["step"] for row in rows(tmp_path)] == [0, 4, 9, 11]
 
 
-def test_validation_sees_the_averaged_weights_and_gives_the_own_ones_back(tmp_path: Path) -> None:
+def test_validation_uses_the_averaged_weights_and_restores_the_current_ones(tmp_path: Path) -> None:
     toy = Toy()
     train(toy, config(validate_every=6), tmp_path / "validated")
     wanted = toy.path[0]
     for weight in toy.path[1:]:
         wanted = 0.7 * wanted + 0.3 * weight
-    assert torch.allclose(toy.judged[-1], wanted, atol=1e-6)
+    assert torch.allclose(toy.validated[-1], wanted, atol=1e-6)
     train(plain := Toy(), config(), tmp_path / "plain")
     assert all(torch.equal(a, b) for a, b in zip(toy.path, plain.path, strict=True))
 
 
-def test_the_loss_of_a_validation_is_the_mean_over_its_batches(tmp_path: Path) -> None:
+def test_the_validation_loss_is_the_mean_over_its_batches(tmp_path: Path) -> None:
     toy = Toy(verdicts=(1.0, 2.0, 6.0))
     train(toy, config(steps=4, validate_every=4, validation_samples=20), tmp_path)
     assert validations(tmp_path) == [(3, 3.0)]
@@ -68,46 +68,48 @@ def test_the_loss_of_a_validation_is_the_mean_over_its_batches(tmp_path: Path) -
         ((float("nan"), 4.0, float("nan"), float("nan"), 1.0, 1.0), 2, 7, 1),
     ],
 )
-def test_a_run_stops_when_validation_gets_no_better_and_keeps_the_best(
+def test_a_run_stops_when_validation_stops_improving_and_keeps_the_best(
     tmp_path: Path, verdicts: tuple[float, ...], patience: int, last: int, best: int
 ) -> None:
     toy = Toy(verdicts=verdicts)
-    asked = config(validate_every=2, validation_samples=8, patience=patience, checkpoint_every=100)
-    path = train(toy, asked, tmp_path)
+    settings = config(
+        validate_every=2, validation_samples=8, patience=patience, checkpoint_every=100
+    )
+    path = train(toy, settings, tmp_path)
     assert rows(tmp_path)[-1]["step"] == last
-    assert torch.equal(load_file(path)[WEIGHT], toy.judged[best])
+    assert torch.equal(load_file(path)[WEIGHT], toy.validated[best])
 
 
 def test_a_run_that_stopped_stays_stopped(tmp_path: Path) -> None:
-    asked = config(validate_every=2, validation_samples=8, patience=1, checkpoint_every=100)
-    path = train(Toy(verdicts=(1.0, 2.0)), asked, tmp_path)
-    before, told = path.read_bytes(), rows(tmp_path)
-    assert told[-1]["step"] == 3
-    train(Toy(kill_at=4), asked, tmp_path)
+    settings = config(validate_every=2, validation_samples=8, patience=1, checkpoint_every=100)
+    path = train(Toy(verdicts=(1.0, 2.0)), settings, tmp_path)
+    before, metrics = path.read_bytes(), rows(tmp_path)
+    assert metrics[-1]["step"] == 3
+    train(Toy(kill_at=4), settings, tmp_path)
     assert path.read_bytes() == before
-    assert rows(tmp_path) == told
+    assert rows(tmp_path) == metrics
 
 
 @pytest.mark.parametrize("kill_at", [0, 5, 8, 10])
 def test_a_killed_run_remembers_the_best_validation(tmp_path: Path, kill_at: int) -> None:
-    asked = config(validate_every=2, patience=3, learning_rate=0.3, decay=0.0)
-    whole = train(Toy(), asked, tmp_path / "whole")
+    settings = config(validate_every=2, patience=3, learning_rate=0.3, decay=0.0)
+    whole = train(Toy(), settings, tmp_path / "whole")
     losses = [loss for _, loss in validations(tmp_path / "whole")]
-    assert np.argmin(losses) not in (0, len(losses) - 1)  # the best lies behind some kills
+    assert np.argmin(losses) not in (0, len(losses) - 1)  # the best comes after some kills
     with pytest.raises(Killed):
-        train(Toy(kill_at=kill_at), asked, tmp_path / "killed")
-    again = train(Toy(), asked, tmp_path / "killed")
+        train(Toy(kill_at=kill_at), settings, tmp_path / "killed")
+    again = train(Toy(), settings, tmp_path / "killed")
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
     assert again.read_bytes() == whole.read_bytes()
 
 
-def test_a_recipe_without_validation_is_told_before_any_step(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="Unvalidated has nothing to validate on"):
+def test_a_recipe_without_validation_is_refused_before_any_step(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Unvalidated has no validation"):
         train(Unvalidated(), config(validate_every=5), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_step_of_several_passes_has_the_mean_gradient_of_their_batches(
+def test_accumulated_gradients_are_the_mean_over_the_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
@@ -118,8 +120,8 @@ def test_a_step_of_several_passes_has_the_mean_gradient_of_their_batches(
         real(optimizer)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    asked = config(steps=1, accumulate=3, precision="no", gradient_clip=1e9, seed=2)
-    train(Toy(), asked, tmp_path)
+    settings = config(steps=1, accumulate=3, precision="no", gradient_clip=1e9, seed=2)
+    train(Toy(), settings, tmp_path)
 
     toy, wanted, losses = Toy(), [], []
     toy.start(0)
@@ -134,7 +136,7 @@ def test_a_step_of_several_passes_has_the_mean_gradient_of_their_batches(
     assert rows(tmp_path)[0]["loss"] == pytest.approx(np.mean(losses), abs=2e-5)
 
 
-def test_a_killed_run_of_several_passes_goes_on_alike(tmp_path: Path) -> None:
+def test_a_killed_run_with_accumulation_resumes_exactly(tmp_path: Path) -> None:
     whole = train(Toy(), config(accumulate=3), tmp_path / "whole")
     with pytest.raises(Killed):
         train(Toy(kill_at=6), config(accumulate=3), tmp_path / "killed")

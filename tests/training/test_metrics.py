@@ -1,4 +1,4 @@
-"""The metrics file, the bar and the curves."""
+"""The metrics file, the progress bar and the loss curves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ink(image: Path) -> int:
         return int((np.asarray(opened.convert("L")) < 250).sum())
 
 
-def test_curves_show_every_loss_in_a_panel_of_its_own(tmp_path: Path) -> None:
+def test_every_loss_has_its_own_panel(tmp_path: Path) -> None:
     rows = [{"step": s, "loss": 1 / (s + 1), "samples_per_second": 9.0} for s in range(60)]
     one = draw_curves(write(tmp_path / "one.jsonl", rows), tmp_path / "one.png")
     two = draw_curves(
@@ -34,7 +34,7 @@ def test_curves_show_every_loss_in_a_panel_of_its_own(tmp_path: Path) -> None:
         assert large.height == 2 * small.height
 
 
-def test_curves_show_validation_beside_training(tmp_path: Path) -> None:
+def test_curves_show_training_and_validation(tmp_path: Path) -> None:
     rows = [{"step": s, "loss": 1 / (s + 1)} for s in range(0, 60, 10)]
     plain = draw_curves(write(tmp_path / "a.jsonl", rows), tmp_path / "a.png")
     validated = [row | ({"validation_loss": 0.5} if row["step"] else {}) for row in rows]
@@ -44,14 +44,14 @@ def test_curves_show_validation_beside_training(tmp_path: Path) -> None:
     assert ink(both) > ink(plain)
 
 
-def test_drawing_touches_no_shared_state(tmp_path: Path) -> None:
+def test_plotting_changes_no_global_state(tmp_path: Path) -> None:
     from matplotlib import pyplot
 
     draw_curves(write(tmp_path / "a.jsonl", [{"step": 0, "loss": 1.0}]), tmp_path / "a.png")
     assert pyplot.get_fignums() == []
 
 
-def test_the_rate_counts_all_samples_since_the_row_before(
+def test_the_sample_rate_covers_the_time_since_the_previous_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -66,7 +66,7 @@ def test_the_rate_counts_all_samples_since_the_row_before(
     assert [row["samples_per_second"] for row in rows] == [32.0, 32.0]
 
 
-def test_the_bar_tells_loss_rate_and_time_left(
+def test_the_bar_shows_loss_rate_and_time_left(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with Metrics(tmp_path / "m.jsonl", "toy", 2, 4, 16, show=True) as metrics:
@@ -80,7 +80,9 @@ def test_the_bar_tells_loss_rate_and_time_left(
     assert "<" in shown  # tqdm's elapsed<left
 
 
-def test_only_the_first_process_tells(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_path_nothing_is_written_or_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with Metrics(None, "toy", 0, 4, 16, show=True) as metrics:
         metrics.step_done(0.5)
         metrics.write(0, {"loss": 0.5}, {})

@@ -22,7 +22,7 @@ from pigeon_rec.training.pair_maker import PairMaker, WindowBatch, pick_pairs
 from pigeon_rec.training.pair_table import SCHEMA, pair_tensors, read_pairs
 from pigeon_rec.training.pairs import make_pairs
 from pigeon_rec.training.windows import load_windows
-from tests.training.world import PLAN, handful, is_held_out
+from tests.training.tiny import CONFIG, handful, is_held_out
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +33,15 @@ def table(trained: Path) -> pl.DataFrame:
 @pytest.fixture
 def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A training folder after stage 1, without pairs."""
-    monkeypatch.setattr(recipes, "load_stickers", handful)
+    monkeypatch.setattr(recipes, "load_artwork", handful)
     wanted = shutil.ignore_patterns("align", "checkpoint", "pairs*")
     shutil.copytree(trained, tmp_path / "run", ignore=wanted)
     return tmp_path / "run"
 
 
 def with_pairs(**settings: Any) -> TrainingConfig:
-    values = PLAN.pairs.model_dump() | settings
-    return PLAN.model_copy(update={"pairs": PairsConfig.model_validate(values)})
+    values = CONFIG.pairs.model_dump() | settings
+    return CONFIG.model_copy(update={"pairs": PairsConfig.model_validate(values)})
 
 
 def rule(**settings: Any) -> PairsConfig:
@@ -124,10 +124,10 @@ def test_scores_say_who_was_chosen(table: pl.DataFrame) -> None:
 
 
 def test_windows_are_users_own_and_splits_stay_apart(
-    table: pl.DataFrame, stickers: TrainingArtwork
+    table: pl.DataFrame, artwork: TrainingArtwork
 ) -> None:
     for split in ("train", "valid"):
-        known = load_windows(stickers, split).sequences.select(
+        known = load_windows(artwork, split).sequences.select(
             "user_id", "position", "history_ids", "target_id"
         )
         own = table.filter(split=split).select(known.columns)
@@ -135,10 +135,10 @@ def test_windows_are_users_own_and_splits_stay_apart(
         assert own.join(known, on=["user_id", "position", "target_id"], how="anti").height == 0
 
 
-def test_no_pair_shows_held_out_artwork(table: pl.DataFrame, stickers: TrainingArtwork) -> None:
-    row_of = {item: row for row, item in enumerate(stickers.rows["item_id"])}
+def test_no_pair_shows_held_out_artwork(table: pl.DataFrame, artwork: TrainingArtwork) -> None:
+    row_of = {item: row for row, item in enumerate(artwork.rows["item_id"])}
     named = pl.concat([table["target_id"], table["reference_id"], table["history_ids"].explode()])
-    assert not any(is_held_out(stickers, [row_of[item] for item in named]))
+    assert not any(is_held_out(artwork, [row_of[item] for item in named]))
 
 
 def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
@@ -151,15 +151,15 @@ def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
     from pigeon_rec.model.randomness import gumbel_noise
     from pigeon_rec.model.sampling import sample_codes
 
-    pipeline, held = assemble(PLAN, trained, "reconstruct"), pair_tensors(table)
-    settings = PLAN.pairs.candidates
+    pipeline, held = assemble(CONFIG, trained, "reconstruct"), pair_tensors(table)
+    settings = CONFIG.pairs.candidates
     assert 0 < held.history_keep.mean() < 1
     for place, row in enumerate(table.iter_rows(named=True)):
         one = slice(place, place + 1)
         key = candidate_key(f"0/{row['user_id']}/{row['position']}", row["chosen_ratio"])
         decoded = pipeline.decode(held.reference[one], held.reference_keep[one])
         prompt = write_texts(
-            load_prompt("sticker"), pipeline.text, [row["target_text"]], PLAN.model.language_model
+            load_prompt("sticker"), pipeline.text, [row["target_text"]], CONFIG.model.language_model
         )
         with torch.inference_mode():
             model = pipeline.personalisation
@@ -194,14 +194,14 @@ def test_a_killed_run_goes_on_where_it_was(
 
     monkeypatch.setattr(PairMaker, "pairs", dying)
     with pytest.raises(KeyboardInterrupt):
-        make_pairs(PLAN, folder)
+        make_pairs(CONFIG, folder)
     assert not (folder / "pairs.parquet").exists()
     reports: list[tuple[int, int, float]] = []
 
     def progress(label: str, done: int, total: int, **fields: float) -> None:
         reports.append((done, total, fields["pairs"]))
 
-    path = make_pairs(PLAN, folder, progress=progress)
+    path = make_pairs(CONFIG, folder, progress=progress)
     assert drawn == [4, 4, 2, 2, 4]  # the third batch twice, the first two once
     assert [done for done, _, _ in reports] == [4, 8, 10, 14]
     assert reports[-1] == (14, 14, table.height)
@@ -216,7 +216,7 @@ def test_pairs_that_are_there_are_not_made_again(
     make_pairs(with_pairs(windows=4, validation_windows=0), folder)
     assert set(read_pairs(folder)["split"]) == {"train"}
 
-    def refuse(_plan: TrainingConfig, _folder: Path) -> PairMaker:
+    def refuse(_config: TrainingConfig, _folder: Path) -> PairMaker:
         raise AssertionError("loaded again")
 
     monkeypatch.setattr(PairMaker, "load", refuse)
@@ -227,12 +227,12 @@ def test_pairs_that_are_there_are_not_made_again(
 
 
 def test_without_any_pair_the_setting_at_fault_is_named(folder: Path) -> None:
-    with pytest.raises(TrainingError, match="none of 8 windows gave a pair") as told:
+    with pytest.raises(TrainingError, match="none of 8 windows gave a pair") as refused:
         make_pairs(with_pairs(windows=4, min_margin=2.0), folder)
-    assert told.value.location == "pairs.min_margin"
+    assert refused.value.location == "pairs.min_margin"
 
 
 def test_without_stage_one_there_are_no_pairs(folder: Path) -> None:
     shutil.rmtree(folder / "reconstruct")
     with pytest.raises(TrainingError, match="pigeon-rec train reconstruct"):
-        make_pairs(PLAN, folder)
+        make_pairs(CONFIG, folder)

@@ -1,4 +1,4 @@
-"""Batches, captions and the loss of the scorer."""
+"""The scorer recipe: batches, captions and loss."""
 
 from __future__ import annotations
 
@@ -7,36 +7,35 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pigeon_rec.demo.stickers import STYLE_DESCRIPTIONS
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.scorer import _NAMED, ScorerRecipe, _soft_loss
 from tests.model.tiny import seeded
-from tests.training.world import PLAN
+from tests.training.tiny import CONFIG
 
 
 @pytest.fixture(scope="module")
-def recipe(stickers: TrainingArtwork, text: TextTokenizer) -> ScorerRecipe:
+def recipe(artwork: TrainingArtwork, text: TextTokenizer) -> ScorerRecipe:
     with seeded():
-        return ScorerRecipe(PLAN.scorer, stickers, text)
+        return ScorerRecipe(CONFIG.scorer, artwork, text)
 
 
 def test_a_batch_holds_three_styles_of_each_concept(
-    recipe: ScorerRecipe, stickers: TrainingArtwork
+    recipe: ScorerRecipe, artwork: TrainingArtwork
 ) -> None:
     rows = recipe._rows(36, np.random.default_rng(0))
     assert len(rows) == len(set(rows.tolist())) == 36
-    concepts = stickers.concept[rows].reshape(12, 3)
+    concepts = artwork.concept[rows].reshape(12, 3)
     assert (concepts == concepts[:, :1]).all()
     assert len(set(concepts[:, 0].tolist())) == 12
 
 
 def test_captions_name_concept_style_both_or_topic(
-    recipe: ScorerRecipe, stickers: TrainingArtwork
+    recipe: ScorerRecipe, artwork: TrainingArtwork
 ) -> None:
     random = np.random.default_rng(0)
-    row = stickers.rows.row(5, named=True)
-    style = STYLE_DESCRIPTIONS[row["style"]]
+    row = artwork.rows.row(5, named=True)
+    style = artwork.style_descriptions[row["style"]]
     plain = {recipe._caption(5, "concept", random) for _ in range(20)}
     assert plain == {row["title"], row["semantics"]}
     described = {recipe._caption(5, "both", random) for _ in range(20)}
@@ -46,22 +45,24 @@ def test_captions_name_concept_style_both_or_topic(
     assert recipe._caption(5, "topic", random) == topic
 
 
-def test_a_caption_fits_what_it_says(recipe: ScorerRecipe, stickers: TrainingArtwork) -> None:
-    styles = [s for s in stickers.at[0] if s >= 0][:2] + [s for s in stickers.at[1] if s >= 0][:1]
+def test_a_caption_fits_images_with_everything_it_names(
+    recipe: ScorerRecipe, artwork: TrainingArtwork
+) -> None:
+    styles = [s for s in artwork.at[0] if s >= 0][:2] + [s for s in artwork.at[1] if s >= 0][:1]
     concept, both = (list(_NAMED).index(kind) for kind in ("concept", "both"))
     fits = recipe._fits(np.array(styles), np.array([concept, both, both]))
     assert fits.tolist() == [
-        [True, False, False],  # the first caption names no style and fits both pictures
+        [True, False, False],  # the first caption names no style and fits both images
         [True, True, False],
         [False, False, True],
     ]
 
 
 def test_style_and_topic_captions_fit_across_concepts(
-    recipe: ScorerRecipe, stickers: TrainingArtwork
+    recipe: ScorerRecipe, artwork: TrainingArtwork
 ) -> None:
-    rows = np.arange(len(stickers))
-    for kind, values in (("style", stickers.style), ("topic", recipe._topic)):
+    rows = np.arange(len(artwork))
+    for kind, values in (("style", artwork.style), ("topic", recipe._topic)):
         named = np.full(len(rows), list(_NAMED).index(kind))
         fits = recipe._fits(rows, named)
         assert (fits == (values[:, None] == values[None, :])).all()

@@ -1,10 +1,11 @@
-"""Every training command, one after another, as a user types them."""
+"""All training commands in order, from the command line."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.demo import stickers as catalogue
+from pigeon_rec.data.world import World, load_world
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.scoring.scorer import load_scorer
+from pigeon_rec.training import artwork
 from pigeon_rec.training.configuration import load_training_config
 from pigeon_rec.training.pair_table import read_pairs
 from pigeon_rec.training.recipes import training_artwork
@@ -31,38 +33,38 @@ STAGES = ("reconstruct", "pairs", "align")
 
 
 @pytest.fixture
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Held-out artwork cannot be decoded here: a stage that reads it fails. Counts the loads."""
-    loads: list[int] = []
-    whole = catalogue.load_stickers()
-    hidden = whole.with_columns(
+def poisoned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """A world whose held-out images cannot be decoded; returns the names of all loads."""
+    loads: list[str] = []
+    world = load_world(artwork.WORLD)
+    world.artwork().with_columns(
         pl.when("held_out").then(pl.lit(b"held out")).otherwise("image").alias("image")
-    )
+    ).write_parquet(tmp_path / "items.parquet")
 
-    def load() -> pl.DataFrame:
-        loads.append(hidden.height)
-        return hidden
+    def load(name: str) -> World:
+        loads.append(name)
+        return replace(world, catalogue=tmp_path / "items.parquet")
 
-    monkeypatch.setattr(catalogue, "load_stickers", load)
+    monkeypatch.setattr(artwork, "load_world", load)
     return loads
 
 
 @pytest.mark.slow
 def test_the_whole_chain_runs_from_the_command_line(
-    pigeon: Pigeon, tmp_path: Path, poisoned: list[int]
+    pigeon: Pigeon, tmp_path: Path, poisoned: list[str]
 ) -> None:
-    plan, out = load_training_config("smoke"), tmp_path / "run"
+    config, out = load_training_config("smoke"), tmp_path / "run"
     for command in (*BACKBONE, *STAGES):
-        told = pigeon("train", command, "--plan", "smoke", "--out", out, "--json")
-        assert told.code == 0, told.err
-        assert Path(json.loads(told.out)["path"]).is_file()
-    assert len(poisoned) == len(BACKBONE) + len(STAGES)  # each decoded what may be trained on
+        outcome = pigeon("train", command, "--config", "smoke", "--out", out, "--json")
+        assert outcome.code == 0, outcome.err
+        assert Path(json.loads(outcome.out)["path"]).is_file()
+    assert len(poisoned) == len(BACKBONE) + len(STAGES)
 
     stage_one, stage_two = rows(out / "reconstruct"), rows(out / "align")
     losses = [row["validation_loss"] for row in stage_one if "validation_loss" in row]
     assert min(losses) < losses[0]
     assert stage_two[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
-    # One batch of eight pairs says little: the later half of the run has to prefer what was chosen.
+    # Single batches of eight pairs vary: the mean over the second half has to be positive.
     margins = [row["margin"] for row in stage_two[len(stage_two) // 2 :]]
     assert len(margins) >= 5
     assert np.mean(margins) > 0.01
@@ -76,19 +78,26 @@ def test_the_whole_chain_runs_from_the_command_line(
     assert changed
     assert all("lora_" in name for name in changed)
 
-    held_out = {f"{style}/{concept}" for style, concept in catalogue.held_out_pairs()}
+    held_out = {
+        f"{style}/{concept}" for style, concept in load_world(artwork.WORLD).held_out_pairs()
+    }
     pairs = read_pairs(out)
     assert not held_out & set(pairs["history_ids"].explode())
     assert not held_out & {*pairs["target_id"], *pairs["reference_id"]}
 
-    told = pigeon("train", "bundle", tmp_path / "model", "--plan", "smoke", "--out", out, "--quiet")
-    assert told.code == 0, told.err
-    pipeline, stickers = PigeonPipeline.from_pretrained(tmp_path / "model"), training_artwork(plan)
-    images = stickers.images
+    outcome = pigeon(
+        "train", "bundle", tmp_path / "model", "--config", "smoke", "--out", out, "--quiet"
+    )
+    assert outcome.code == 0, outcome.err
+    pipeline, training = (
+        PigeonPipeline.from_pretrained(tmp_path / "model"),
+        training_artwork(config),
+    )
+    images = training.images
     drawn = pipeline(
         images[None, :5],
         images[5:6],
-        [str(stickers.rows["semantics"][5])],
+        [str(training.rows["semantics"][5])],
         keys=["one"],
         settings=GenerationConfig(mask_ratios=(0.0,), diffusion_steps=2),
     ).images

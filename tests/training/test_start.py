@@ -1,4 +1,4 @@
-"""Going on from a finished model instead of from random weights."""
+"""Starting from the weights of a finished model."""
 
 from __future__ import annotations
 
@@ -11,44 +11,36 @@ from safetensors.torch import load_file
 from pigeon_rec.errors import ModelError, TrainingError
 from pigeon_rec.training import recipes
 from pigeon_rec.training.artwork import TrainingArtwork
-from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.frozen import load_part
 from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.recipes import RECIPES, run_recipe
-from pigeon_rec.training.start import STARTED, adopt_words, start_from
+from pigeon_rec.training.start import MODEL_FILES, copy_text_tokenizer, start_from
 from pigeon_rec.training.tokenizer import TokenizerRecipe
 from tests.model.tiny import TINY, seeded
-from tests.training.world import PLAN, handful
+from tests.training.tiny import CONFIG, handful
 
 
-@pytest.fixture(scope="module")
-def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle(PLAN, trained, tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.mark.parametrize("name", list(STARTED))
-def test_a_recipe_begins_with_the_models_weights(
-    name: str, model: Path, stickers: TrainingArtwork, trained: Path
+@pytest.mark.parametrize("name", list(MODEL_FILES))
+def test_a_recipe_starts_with_the_models_weights(
+    name: str, model: Path, artwork: TrainingArtwork, trained: Path
 ) -> None:
     with seeded(9):
-        recipe = RECIPES[name](PLAN, stickers, trained)
+        recipe = RECIPES[name](CONFIG, artwork, trained)
     before = {k: v.clone() for k, v in recipe.module().state_dict().items()}
     start_from(recipe, name, model)
     after = recipe.module().state_dict()
     given = {
         prefix + key: value
-        for prefix, file in STARTED[name].items()
+        for prefix, file in MODEL_FILES[name].items()
         for key, value in load_file(model / file).items()
     }
     assert any(not torch.equal(before[key], after[key]) for key in given)
     assert all(torch.equal(after[key], value.to(after[key].dtype)) for key, value in given.items())
 
 
-def test_a_tokenizer_goes_on_with_the_codebook_it_was_given(
-    model: Path, stickers: TrainingArtwork
-) -> None:
+def test_a_tokenizer_keeps_the_models_codebook(model: Path, artwork: TrainingArtwork) -> None:
     with seeded(9):
-        recipe = TokenizerRecipe(TINY, stickers)
+        recipe = TokenizerRecipe(TINY, artwork)
     assert not recipe.quantising
     start_from(recipe, "tokenizer", model)
     recipe.start(0)
@@ -56,45 +48,45 @@ def test_a_tokenizer_goes_on_with_the_codebook_it_was_given(
     assert torch.equal(recipe.averages.sums, recipe.tokenizer.quantize.embedding.weight)
 
 
-def test_other_sizes_are_refused(model: Path, stickers: TrainingArtwork) -> None:
+def test_other_sizes_are_refused(model: Path, artwork: TrainingArtwork) -> None:
     wider = TINY.tokenizer.model_copy(update={"width": 64})
-    recipe = TokenizerRecipe(TINY.model_copy(update={"tokenizer": wider}), stickers)
+    recipe = TokenizerRecipe(TINY.model_copy(update={"tokenizer": wider}), artwork)
     with pytest.raises(TrainingError, match="do not fit the recipe 'tokenizer'") as refused:
         start_from(recipe, "tokenizer", model)
     assert refused.value.location == str(model)
 
 
-def test_stages_have_no_model_to_start_from(
-    model: Path, stickers: TrainingArtwork, trained: Path
+def test_stages_cannot_start_from_a_model(
+    model: Path, artwork: TrainingArtwork, trained: Path
 ) -> None:
-    recipe = RECIPES["reconstruct"](PLAN, stickers, trained)
+    recipe = RECIPES["reconstruct"](CONFIG, artwork, trained)
     with pytest.raises(TrainingError, match="'reconstruct' cannot start from a model"):
         start_from(recipe, "reconstruct", model)
 
 
-def test_words_are_adopted_once(model: Path, tmp_path: Path) -> None:
-    adopt_words(tmp_path, model)
+def test_an_existing_text_tokenizer_is_kept(model: Path, tmp_path: Path) -> None:
+    copy_text_tokenizer(tmp_path, model)
     text = (tmp_path / "tokenizer.json").read_bytes()
     assert text == (model / "tokenizer.json").read_bytes()
     (tmp_path / "tokenizer.json").write_bytes(b"mine")
-    adopt_words(tmp_path, model)
+    copy_text_tokenizer(tmp_path, model)
     assert (tmp_path / "tokenizer.json").read_bytes() == b"mine"
     with pytest.raises(ModelError):
-        adopt_words(tmp_path / "empty", tmp_path / "nowhere")
+        copy_text_tokenizer(tmp_path / "empty", tmp_path / "nowhere")
 
 
-def test_a_run_started_from_a_model_learns_from_there(
-    model: Path, trained: Path, stickers: TrainingArtwork, tmp_path: Path,
+def test_a_run_continues_from_the_models_weights(
+    model: Path, trained: Path, artwork: TrainingArtwork, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(recipes, "load_stickers", handful)
-    run_recipe("tokenizer", PLAN, tmp_path, start=model)
-    run_recipe("language-model", PLAN, tmp_path, start=model)
-    recipe = RECIPES["language-model"](PLAN, stickers, tmp_path)
+    monkeypatch.setattr(recipes, "load_artwork", handful)
+    run_recipe("tokenizer", CONFIG, tmp_path, start=model)
+    run_recipe("language-model", CONFIG, tmp_path, start=model)
+    recipe = RECIPES["language-model"](CONFIG, artwork, tmp_path)
     assert isinstance(recipe, LanguageModelRecipe)
     load_part(recipe.personalisation, trained, "language-model")
     old = recipe.personalisation.token_embeddings(torch.arange(8)).detach().clone()
     load_part(recipe.personalisation, tmp_path, "language-model")
     new = recipe.personalisation.token_embeddings(torch.arange(8)).detach()
-    # Three small steps from the model: near to it, where a random start is anywhere.
+    # Three small steps stay near the model; a random start would not.
     assert 0 < float((new - old).abs().mean()) < 0.3 * float(old.abs().mean())

@@ -1,4 +1,4 @@
-"""Reading given codes: what counts, what is masked, and where a picture ends."""
+"""Teacher forcing: labels, masks and the image end."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def code_rows() -> Tensor:
         return torch.randn(32, 8)
 
 
-def told(seed: int = 0) -> Conditioning:
-    """Two masked history pictures and a masked reference for each row."""
+def conditioning(seed: int = 0) -> Conditioning:
+    """Two masked history images and a masked reference for each row."""
     with seeded(seed):
         keep = torch.rand(ROWS, 3, PATCHES) > 0.5
     return Conditioning(
@@ -49,9 +49,9 @@ def told(seed: int = 0) -> Conditioning:
     )
 
 
-def read(asked: Conditioning, codes: Tensor, decoder: TokenizerDecoder, rows: Tensor) -> Tensor:
+def read(given: Conditioning, codes: Tensor, decoder: TokenizerDecoder, rows: Tensor) -> Tensor:
     with torch.no_grad():
-        return read_codes(tiny_personalisation(), decoder, rows, asked, codes)
+        return read_codes(tiny_personalisation(), decoder, rows, given, codes)
 
 
 @pytest.mark.parametrize("part", ["history", "reference"])
@@ -59,25 +59,25 @@ def read(asked: Conditioning, codes: Tensor, decoder: TokenizerDecoder, rows: Te
 def test_masked_tokens_carry_no_information(
     part: str, masked: bool, decoder: TokenizerDecoder, code_rows: Tensor
 ) -> None:
-    """Other codes where the mask is change nothing, to the bit; where it is not they do."""
-    asked, codes = told(), random_codes(ROWS, PATCHES, seed=4)
-    own, keep = getattr(asked, part), getattr(asked, f"{part}_keep")
-    location = keep == 0 if masked else keep == 1
-    assert location.any()
-    other = torch.where(location, (own + 7) % 32, own)
-    before = read(asked, codes, decoder, code_rows)
-    changed = replace(asked, history=other) if own.dim() == 3 else replace(asked, reference=other)
+    """Changing masked codes changes no bit; changing other codes does."""
+    given, codes = conditioning(), random_codes(ROWS, PATCHES, seed=4)
+    own, keep = getattr(given, part), getattr(given, f"{part}_keep")
+    changed_codes = keep == 0 if masked else keep == 1
+    assert changed_codes.any()
+    other = torch.where(changed_codes, (own + 7) % 32, own)
+    before = read(given, codes, decoder, code_rows)
+    changed = replace(given, history=other) if own.dim() == 3 else replace(given, reference=other)
     after = read(changed, codes, decoder, code_rows)
     assert torch.equal(before, after) == masked
 
 
-def test_a_code_is_scored_before_it_is_read(decoder: TokenizerDecoder, code_rows: Tensor) -> None:
+def test_logits_of_a_code_do_not_depend_on_it(decoder: TokenizerDecoder, code_rows: Tensor) -> None:
     codes = random_codes(ROWS, PATCHES, seed=4)
-    before = read(told(), codes, decoder, code_rows)
+    before = read(conditioning(), codes, decoder, code_rows)
     assert before.shape == (ROWS, PATCHES + 1, 33)
     other = codes.clone()
     other[:, 6] = (other[:, 6] + 1) % 32
-    after = read(told(), other, decoder, code_rows)
+    after = read(conditioning(), other, decoder, code_rows)
     assert torch.equal(before[:, :7], after[:, :7])
     assert (before[:, 7:] != after[:, 7:]).any(dim=-1).all()
 
@@ -91,7 +91,7 @@ def test_labels_are_the_codes_and_the_first_image_end() -> None:
     ]
 
 
-def test_codes_and_the_closing_token_are_learned() -> None:
+def test_codes_and_the_image_end_count_in_the_loss() -> None:
     codes = torch.tensor([[3, 1], [0, NO_CODE]])
     logits = torch.full((2, 3, 5), -20.0)
     for row, labels in enumerate([[4, 2, 0], [1, 0, 3]]):
@@ -107,14 +107,14 @@ def test_codes_and_the_closing_token_are_learned() -> None:
     assert float(code_loss(behind, codes)) < 1e-6
 
 
-def test_what_stands_behind_a_short_picture_is_not_seen(
+def test_padding_after_a_short_image_has_no_effect(
     decoder: TokenizerDecoder, code_rows: Tensor
 ) -> None:
-    """A short picture reads the same whatever the width of the batch it is padded to."""
+    """Logits of a short image do not depend on the padded width of its batch."""
     short = random_codes(ROWS, 9, seed=4)
     padded = torch.nn.functional.pad(short, (0, 4), value=NO_CODE)
     model = tiny_personalisation(DYNAMIC)
     with torch.no_grad():
-        alone = read_codes(model, decoder, code_rows, told(), short)
-        wide = read_codes(model, decoder, code_rows, told(), padded)
+        alone = read_codes(model, decoder, code_rows, conditioning(), short)
+        wide = read_codes(model, decoder, code_rows, conditioning(), padded)
     assert torch.allclose(alone, wide[:, :10], atol=1e-5)

@@ -16,7 +16,7 @@ from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.tokenizer import CodebookAverages, TokenizerRecipe, edge_loss
 from tests.model.tiny import DYNAMIC, TINY, seeded
-from tests.training.world import quick_loop
+from tests.training.tiny import quick_loop
 
 
 def book(rows: int = 8) -> tuple[VectorQuantizer, CodebookAverages]:
@@ -30,7 +30,7 @@ def units(count: int, seed: int = 1) -> Tensor:
         return F.normalize(torch.randn(count, 4), dim=-1)
 
 
-def test_rows_follow_the_average_of_what_they_were_given() -> None:
+def test_rows_follow_the_average_of_their_vectors() -> None:
     quantizer, averages = book()
     start, unit = quantizer.embedding.weight.detach().clone(), units(5)
     ids = torch.tensor([0, 0, 3, 3, 3])
@@ -45,7 +45,7 @@ def test_rows_follow_the_average_of_what_they_were_given() -> None:
     assert torch.allclose(quantizer.embedding.weight[rest], start[rest], atol=1e-6)
 
 
-def test_a_row_given_one_vector_for_long_becomes_it() -> None:
+def test_a_row_converges_to_a_repeated_vector() -> None:
     quantizer, averages = book()
     unit = units(1)
     for _ in range(100):
@@ -53,7 +53,7 @@ def test_a_row_given_one_vector_for_long_becomes_it() -> None:
     assert torch.allclose(quantizer.embedding.weight[2], unit[0], atol=1e-3)
 
 
-def test_rows_nobody_uses_restart_at_vectors_of_the_batch() -> None:
+def test_unused_rows_restart_at_vectors_of_the_batch() -> None:
     quantizer, averages = book()
     unit = units(6)
     with seeded():
@@ -98,13 +98,13 @@ def test_edges_are_differences_of_neighbours() -> None:
     assert float(edge_loss(drawn, truth)) == pytest.approx(1 / 3)
 
 
-def recipe(stickers: TrainingArtwork, continuous_steps: int) -> TokenizerRecipe:
+def recipe(artwork: TrainingArtwork, continuous_steps: int) -> TokenizerRecipe:
     with seeded():
-        return TokenizerRecipe(TINY, stickers, continuous_steps=continuous_steps)
+        return TokenizerRecipe(TINY, artwork, continuous_steps=continuous_steps)
 
 
-def test_quantising_starts_after_the_continuous_steps(stickers: TrainingArtwork) -> None:
-    made = recipe(stickers, continuous_steps=3)
+def test_quantising_starts_after_the_continuous_steps(artwork: TrainingArtwork) -> None:
+    made = recipe(artwork, continuous_steps=3)
     start = made.tokenizer.quantize.embedding.weight.clone()
     for step in range(5):
         assert made.quantising == (step >= 3)
@@ -116,27 +116,27 @@ def test_quantising_starts_after_the_continuous_steps(stickers: TrainingArtwork)
     assert not torch.equal(start, made.tokenizer.quantize.embedding.weight)
 
 
-def test_a_resumed_run_knows_that_it_quantises(stickers: TrainingArtwork, tmp_path: Path) -> None:
-    """Killed behind the start of quantising, it goes on as the unbroken run does."""
+def test_a_resumed_run_continues_to_quantise(artwork: TrainingArtwork, tmp_path: Path) -> None:
+    """Killed after quantising has started, it resumes like the unbroken run."""
 
     class Killed(BaseException):
         pass
 
     loop = quick_loop(8, checkpoint_every=2)
-    train(recipe(stickers, 3), loop, tmp_path / "unbroken")
+    train(recipe(artwork, 3), loop, tmp_path / "unbroken")
     for kill_at in (2, 6):
-        broken = recipe(stickers, 3)
+        broken = recipe(artwork, 3)
         after = broken.after_step
 
-        def die(step: int, last: int = kill_at, goes_on: object = after) -> None:
-            goes_on(step)  # type: ignore[operator]
+        def die(step: int, last: int = kill_at, original: object = after) -> None:
+            original(step)  # type: ignore[operator]
             if step == last:
                 raise Killed
 
         broken.after_step = die  # type: ignore[method-assign]
         with pytest.raises(Killed):
             train(broken, loop, tmp_path / "broken")
-    train(recipe(stickers, 3), loop, tmp_path / "broken")
+    train(recipe(artwork, 3), loop, tmp_path / "broken")
     assert losses(tmp_path / "broken") == losses(tmp_path / "unbroken")
     weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("broken", "unbroken")]
     assert weights[0] == weights[1]
@@ -147,7 +147,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
-def test_the_decoder_sees_some_codes_only(stickers: TrainingArtwork) -> None:
+def test_some_codes_are_hidden_from_the_decoder(artwork: TrainingArtwork) -> None:
     filled = torch.ones(400, 16, dtype=torch.bool)
     seen = TokenizerRecipe._kept(filled, np.random.default_rng(0))
     share = seen.double().mean(1)
@@ -156,9 +156,9 @@ def test_the_decoder_sees_some_codes_only(stickers: TrainingArtwork) -> None:
     assert seen[:, 0].all()
 
 
-def test_dynamic_tokens_learn_to_keep_their_share(stickers: TrainingArtwork) -> None:
+def test_dynamic_tokens_learn_to_keep_their_share(artwork: TrainingArtwork) -> None:
     with seeded():
-        made = TokenizerRecipe(DYNAMIC, stickers, keep_rate=0.25, continuous_steps=0)
+        made = TokenizerRecipe(DYNAMIC, artwork, keep_rate=0.25, continuous_steps=0)
     weights = [p for p in made.module().parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=3e-3)
     kept = []

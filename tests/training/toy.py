@@ -1,4 +1,4 @@
-"""A recipe of a dozen weights, and how a test runs it in a process of its own."""
+"""A recipe of a dozen weights; run as a module, it trains in a process of its own."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["Killed", "Toy", "config", "curve", "rows"]
 
 
 class Killed(BaseException):
-    """Stands for a signal."""
+    """Simulates a kill signal."""
 
 
 class Toy(Recipe):
-    """A regression with dropout, noise of torch and of numpy, and a state beside the weights.
+    """A regression with dropout, torch noise, numpy noise and a buffer.
 
     Args:
         width: Size of the hidden layer.
         kill_at: Step after which the process dies, before it can save anything.
-        poison: Step and name of a loss that is not finite there.
-        verdicts: Losses of the validations, one after another; real ones where not given.
-        pause: Seconds that every step takes longer.
+        poison: Step, and the factor that spoils its loss.
+        verdicts: Losses of the validations in order, then real ones.
+        pause: Extra seconds per step.
     """
 
     validates = True
@@ -53,7 +53,7 @@ class Toy(Recipe):
         self.net.register_buffer("seen", torch.zeros(()))
         self.kill_at, self.poison, self.at, self.pause = kill_at, poison, -1, pause
         self.verdicts = iter(verdicts)
-        self.judged: list[Tensor] = []
+        self.validated: list[Tensor] = []
         self.started: list[int] = []
         self.path: list[Tensor] = []
 
@@ -73,7 +73,7 @@ class Toy(Recipe):
         return {"loss": loss, "seen": self.net.get_buffer("seen").clone()}
 
     def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
-        self.judged.append(self.net.get_parameter("0.weight").detach().clone())
+        self.validated.append(self.net.get_parameter("0.weight").detach().clone())
         assert not self.net.training
         assert not torch.is_grad_enabled()
         for first in range(0, samples, batch_size):
@@ -96,10 +96,10 @@ def config(**settings: Any) -> LoopConfig:
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
-    """The metrics of a run, without what depends on the clock."""
+    """The metrics of a run, without the sample rate."""
     lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
-    told = [json.loads(line) for line in lines]
-    return [{k: v for k, v in row.items() if k != "samples_per_second"} for row in told]
+    parsed = [json.loads(line) for line in lines]
+    return [{k: v for k, v in row.items() if k != "samples_per_second"} for row in parsed]
 
 
 def curve(folder: Path) -> list[tuple[int, float, float]]:
@@ -107,6 +107,6 @@ def curve(folder: Path) -> list[tuple[int, float, float]]:
 
 
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[2])
+    settings = json.loads(sys.argv[2])
     torch.set_num_threads(1)
-    train(Toy(pause=asked.pop("pause", 0.0)), config(**asked), Path(sys.argv[1]))
+    train(Toy(pause=settings.pop("pause", 0.0)), config(**settings), Path(sys.argv[1]))

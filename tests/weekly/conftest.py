@@ -14,7 +14,7 @@ from pigeon_rec.training import recipes
 from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.prepare import prepare
 from pigeon_rec.weekly.stages import bundle, pairs, prefer, reconstruct
-from tests.training.world import PLAN, handful
+from tests.training.tiny import CONFIG, handful
 
 SUNDAY = dt.date(2026, 6, 7)
 
@@ -23,7 +23,7 @@ SUNDAY = dt.date(2026, 6, 7)
 def _small_world() -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipes, "load_stickers", handful)
+        patch.setattr(recipes, "load_artwork", handful)
         yield
 
 
@@ -31,7 +31,7 @@ def _small_world() -> Iterator[None]:
 def plan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny training plan as a file; JSON is YAML."""
     path = tmp_path_factory.mktemp("plan") / "tiny.yaml"
-    path.write_text(PLAN.model_dump_json(), encoding="utf-8")
+    path.write_text(CONFIG.model_dump_json(), encoding="utf-8")
     return path
 
 

@@ -14,7 +14,7 @@ from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.prepare import BACKBONE, begun, prepare
 from tests.registered import promoted
-from tests.training.world import PLAN
+from tests.training.tiny import CONFIG
 from tests.weekly.conftest import SUNDAY
 
 
@@ -69,7 +69,7 @@ def test_another_plan_or_start_is_refused_before_any_work(
 ) -> None:
     config = begin(trained, tmp_path, start=str(tiny_model(trained)))
     prepare(config, SUNDAY)
-    other = PLAN.model_copy(update={"users": 3})
+    other = CONFIG.model_copy(update={"users": 3})
     plan = tmp_path / "other.yaml"
     plan.write_text(other.model_dump_json(), encoding="utf-8")
     for step in (prepare, begun):
@@ -90,9 +90,9 @@ def test_a_model_of_other_sizes_is_refused_with_the_parts_that_differ(
 
 
 def test_a_plan_without_stage_two_is_refused(trained: WeeklyConfig, tmp_path: Path) -> None:
-    loops = {name: loop for name, loop in PLAN.loops.items() if name != "align"}
+    loops = {name: loop for name, loop in CONFIG.loops.items() if name != "align"}
     plan = tmp_path / "half.yaml"
-    half: TrainingConfig = PLAN.model_copy(update={"loops": loops})
+    half: TrainingConfig = CONFIG.model_copy(update={"loops": loops})
     plan.write_text(half.model_dump_json(), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"no loop for align.*both stages"):
         prepare(begin(trained, tmp_path, plan=str(plan)), SUNDAY)

@@ -1,4 +1,4 @@
-"""A handful of real stickers, tiny sizes, and what every recipe is tested with."""
+"""Some forty concepts, tiny sizes and helpers that the tests of all recipes share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from pigeon_rec.demo.stickers import held_out_pairs
+from pigeon_rec.data.world import load_world
 from pigeon_rec.scoring.scorer import ScorerConfig
-from pigeon_rec.training.artwork import TrainingArtwork, load_stickers
+from pigeon_rec.training.artwork import WORLD, TrainingArtwork, load_artwork
 from pigeon_rec.training.configuration import CandidateConfig, PairsConfig, TrainingConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.recipe import Recipe
@@ -19,7 +19,7 @@ from pigeon_rec.training.recipes import RECIPES
 from pigeon_rec.training.windows import concepts_of
 from tests.model.tiny import TINY
 
-__all__ = ["PLAN", "falls", "handful", "is_held_out", "quick_loop"]
+__all__ = ["CONFIG", "falls", "handful", "is_held_out", "quick_loop"]
 
 
 def quick_loop(steps: int = 3, **settings: object) -> LoopConfig:
@@ -28,7 +28,7 @@ def quick_loop(steps: int = 3, **settings: object) -> LoopConfig:
     return LoopConfig.model_validate({"steps": steps, **values, **settings})
 
 
-PLAN = TrainingConfig(
+CONFIG = TrainingConfig(
     model=TINY,
     scorer=ScorerConfig(
         image_size=16, patch=4, width=32, layers=1, heads=2, text_vocabulary=280, text_length=16,
@@ -47,23 +47,23 @@ PLAN = TrainingConfig(
 
 @lru_cache(maxsize=1)
 def handful(_concepts: Collection[str] | None = None) -> TrainingArtwork:
-    """What one user has met, some forty concepts in all their styles, 16x16."""
-    stickers = load_stickers(concepts_of(1))
-    small = stickers.images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4)).astype(np.uint8)
-    return dataclasses.replace(stickers, images=small)
+    """The concepts of one user, some forty, in all their styles, 16x16."""
+    artwork = load_artwork(concepts_of(1))
+    small = artwork.images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4)).astype(np.uint8)
+    return dataclasses.replace(artwork, images=small)
 
 
-def is_held_out(stickers: TrainingArtwork, rows: Sequence[int]) -> list[bool]:
-    """Whether rows of the arrays, or of their mirror images, are held-out pairs."""
-    held_out = held_out_pairs()
-    pairs = stickers.rows.select("style", "concept").rows()
+def is_held_out(artwork: TrainingArtwork, rows: Sequence[int]) -> list[bool]:
+    """Whether artwork rows, or their mirror images, are held-out pairs."""
+    held_out = load_world(WORLD).held_out_pairs()
+    pairs = artwork.rows.select("style", "concept").rows()
     return [pairs[row % len(pairs)] in held_out for row in rows]
 
 
 def falls(
     recipe: Recipe, steps: int = 25, batch_size: int = 12, learning_rate: float = 3e-3
 ) -> tuple[float, float]:
-    """First and last loss of some steps on one batch that never changes."""
+    """First and last loss of some steps on one fixed batch."""
     recipe.set_training(True)
     module = recipe.module()
     weights = [p for p in module.parameters() if p.requires_grad]
