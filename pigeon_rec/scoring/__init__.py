@@ -20,13 +20,10 @@ from pigeon_rec.scoring.selection import (
     TARGET_WEIGHT,
     Choice,
     PreferencePair,
-    choose_candidates,
     choose_preference_pairs,
     combine_scores,
     picture_scores,
-    select,
     shortlist,
-    strip_padding,
 )
 
 __all__ = [
@@ -38,7 +35,6 @@ __all__ = [
     "Rejection",
     "SafetyChecker",
     "check_quality",
-    "choose_candidates",
     "choose_preference_pairs",
     "clip_text_score",
     "combine_scores",
@@ -49,7 +45,5 @@ __all__ = [
     "reference_pixel_difference",
     "reference_similarity",
     "row_cosine",
-    "select",
     "shortlist",
-    "strip_padding",
 ]

@@ -1,9 +1,9 @@
-"""Which candidate picture wins, and which two make a preference pair (numpy only).
+"""Scores of candidates, and the choice between them by score (numpy only).
 
-Every asset is drawn at several target mask ratios. At inference the ratio with the best
+Every request is drawn at several target mask ratios. At inference the ratio with the best
 `w * target score + (1 - w) * history score`, w = 0.5, is kept; for stage 2 the best and the
 worst ratio by history score alone become chosen and rejected (arXiv 2410.14170, "pairwise
-preference alignment"). Ties go to the first in the order given, at every level.
+preference alignment"). Of equal scores the first in the given order wins.
 """
 
 from __future__ import annotations
@@ -25,13 +25,10 @@ __all__ = [
     "TARGET_WEIGHT",
     "Choice",
     "PreferencePair",
-    "choose_candidates",
     "choose_preference_pairs",
     "combine_scores",
     "picture_scores",
-    "select",
     "shortlist",
-    "strip_padding",
 ]
 
 Indices = NDArray[np.int64]
@@ -43,13 +40,13 @@ TARGET_WEIGHT = 0.5
 
 @dataclass(frozen=True)
 class Choice:
-    """One candidate per sample, told by its place on each axis.
+    """One candidate per sample, by its index on each axis.
 
     Attributes:
-        ratio: `int64 [n]` places on the mask-ratio axis.
-        sequence: `int64 [n]` places of the token sequence within that ratio.
-        image: `int64 [n]` places of the picture decoded from that sequence.
-        score: `[n]` the score that decided; NaN where no candidate of the sample has one.
+        ratio: `int64 [n]`, index of the mask ratio.
+        sequence: `int64 [n]`, index of the token sequence within that ratio.
+        image: `int64 [n]`, index of the picture decoded from that sequence.
+        score: `[n]`, the deciding score; NaN if no candidate of the sample has one.
     """
 
     ratio: Indices
@@ -60,81 +57,41 @@ class Choice:
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """The liked and the disliked candidate of each sample; equal where all tie."""
+    """The chosen and the rejected candidate of each sample; the same one if all tie."""
 
     chosen: Choice
     rejected: Choice
 
 
-def select(
-    target_scores: ArrayLike, history_scores: ArrayLike, target_weight: float = TARGET_WEIGHT
-) -> Indices:
-    """Picks the mask ratio of each sample.
-
-    Args:
-        target_scores: `[n, ratios]`, likeness to the target text.
-        history_scores: `[n, ratios]`, mean likeness to the history pictures.
-        target_weight: Weight of the target score, in [0, 1]; the history has the rest.
-
-    Returns:
-        `int64 [n]` ratio places: the highest combined score, the first at a tie. A NaN score (a
-        candidate that could not be scored) never wins against a number.
-
-    Raises:
-        ValueError: The shapes differ, are not two-dimensional or hold no ratio, or the weight
-            is out of range.
-    """
-    combined = combine_scores(target_scores, history_scores, target_weight)
-    if combined.ndim != 2:
-        raise ValueError(f"scores must be [samples, ratios], received shape {combined.shape}")
-    return _first_best(combined)
-
-
 def shortlist(scores: ArrayLike, count: int) -> Indices:
-    """Places of the best candidates of each sample, in their order on the axis.
+    """Returns the indices of the best candidates of each sample, in ascending order.
 
     Args:
         scores: `[n, candidates]`.
-        count: How many, 1 or more; all of them where there are no more.
+        count: Number of candidates to keep, at least 1.
 
     Returns:
-        `int64 [n, count]`; of equal scores the first come first, and NaN counts as lowest.
+        `int64 [n, min(count, candidates)]`; of equal scores the first are kept, and NaN counts as
+        the lowest.
     """
     rated = np.asarray(scores, np.float64)
     order = np.argsort(-np.nan_to_num(rated, nan=-np.inf), axis=-1, kind="stable")
     return np.sort(order[..., :count], axis=-1)
 
 
-def choose_candidates(
-    target_scores: ArrayLike, history_scores: ArrayLike, target_weight: float = TARGET_WEIGHT
-) -> Choice:
-    """Picks picture, sequence and mask ratio of each sample by the combined score.
+def choose_preference_pairs(scores: ArrayLike) -> PreferencePair:
+    """Picks chosen and rejected of each sample by score; in the paper, by history score alone.
+
+    The score of a ratio is that of its best picture; the ratio with the highest score is chosen,
+    the one with the lowest is rejected. A NaN score never wins against a number.
 
     Args:
-        target_scores: `[n, ratios, sequences, images]`.
-        history_scores: Of the same shape.
-        target_weight: As in `select`.
+        scores: `[n, ratios, sequences, images]`.
 
     Raises:
-        ValueError: As in `select`, for four axes.
+        ValueError: The scores do not have four axes, or have no candidate.
     """
-    best = _best_of_ratio(combine_scores(target_scores, history_scores, target_weight))
-    return _take_ratio(best, _first_best(best.score))
-
-
-def choose_preference_pairs(history_scores: ArrayLike) -> PreferencePair:
-    """Picks chosen and rejected of each sample by history score alone.
-
-    Every ratio is stood for by its best picture; the ratio whose best is highest is chosen, the
-    one whose best is lowest is rejected.
-
-    Args:
-        history_scores: `[n, ratios, sequences, images]`.
-
-    Raises:
-        ValueError: The scores have not four axes, or hold no candidate.
-    """
-    best = _best_of_ratio(np.asarray(history_scores))
+    best = _best_of_ratio(np.asarray(scores))
     return PreferencePair(
         chosen=_take_ratio(best, _first_best(best.score)),
         rejected=_take_ratio(best, _first_best(-best.score)),
@@ -144,7 +101,7 @@ def choose_preference_pairs(history_scores: ArrayLike) -> PreferencePair:
 def combine_scores(
     target_scores: ArrayLike, history_scores: ArrayLike, target_weight: float = TARGET_WEIGHT
 ) -> Scores:
-    """Weighted sum of two score arrays of one shape, in their own precision.
+    """Returns `w * target + (1 - w) * history` of two score arrays of one shape.
 
     Raises:
         ValueError: The shapes differ, or `target_weight` is not in [0, 1].
@@ -163,11 +120,11 @@ def combine_scores(
 def picture_scores(
     pictures: ArrayLike, texts: ArrayLike, history: ArrayLike, references: ArrayLike
 ) -> dict[str, FloatArray]:
-    """All scores of pictures, by the names that gate and warehouse know them by.
+    """Returns all scores of pictures by the names that quality gate and warehouse use.
 
     Args:
         pictures: Image embeddings `[..., dim]`; leading axes of all arguments broadcast.
-        texts: Text embeddings `[..., dim]` of what is to be shown.
+        texts: Text embeddings `[..., dim]` of the targets.
         history: Image embeddings `[..., length, dim]` of the users' histories.
         references: Image embeddings `[..., dim]` of the references.
 
@@ -183,23 +140,8 @@ def picture_scores(
     }
 
 
-def strip_padding(tokens: ArrayLike, pad_id: int) -> list[Indices]:
-    """Cuts the trailing padding of every token row.
-
-    Args:
-        tokens: `int64 [n, length]`, padded right with `pad_id`; the id may also stand inside.
-        pad_id: Padding id (the published code pads with the end-of-sequence id, 2).
-
-    Returns:
-        `n` rows `int64 [length_i]`; a row of padding only comes back empty.
-    """
-    rows = np.asarray(tokens, np.int64)
-    trailing = np.cumprod(rows[:, ::-1] == pad_id, axis=1).sum(axis=1)
-    return [row[: len(row) - cut] for row, cut in zip(rows, trailing, strict=True)]
-
-
 def _first_best(scores: Scores) -> Indices:
-    """Place of the highest number on the last axis, the first at a tie; NaN counts as lowest."""
+    """Index of the highest number on the last axis, the first of equal ones; NaN is the lowest."""
     if scores.shape[-1] == 0:
         raise ValueError("there is no candidate to choose from")
     place: Indices = np.argmax(np.where(np.isnan(scores), -np.inf, scores), axis=-1)

@@ -1,10 +1,9 @@
 """Picture bytes outside the table: files below one address, named by the hash of their bytes.
 
-Any address that fsspec knows will do: a folder (`file:///srv/pictures`) or a bucket
-(`s3://bucket/pictures`). A name never holds half a picture: a local file is written under another
-name and renamed, an object is put whole. Rows that refer to a picture are committed after it, so
-what a killed publication leaves behind is at worst a picture that no row refers to, and
-`collect_garbage` removes that.
+The address is any that fsspec supports: a folder (`file:///srv/pictures`) or a bucket
+(`s3://bucket/pictures`). Files are never incomplete: a local file is written under a temporary name
+and renamed, an object is put whole. Pictures are written before the rows that refer to them, so a
+killed publication leaves at worst unused pictures, which `collect_garbage` removes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pigeon_rec.warehouse._images import FORMATS
 __all__ = ["IN_TABLE", "PictureStore", "read_pictures", "with_bytes"]
 
 IN_TABLE: Final = "table"
-"""The setting that keeps picture bytes in the table itself."""
+"""Setting that keeps picture bytes in the table itself."""
 
 _OURS: Final = re.compile(
     rf"/([0-9a-f]{{2}})/\.?\1[0-9a-f]{{62}}\.({'|'.join(FORMATS)})(\.\d+\.tmp)?"
@@ -37,8 +36,8 @@ class PictureStore:
     """The folder or bucket that one address names.
 
     Args:
-        address: What fsspec understands, with its protocol. Credentials come from where the
-            protocol's package looks for them (environment, configuration files).
+        address: An fsspec address with its protocol. Credentials come from where the protocol's
+            package looks for them (environment, configuration files).
 
     Raises:
         ConfigError: The address has no protocol, or one whose package is not installed.
@@ -50,11 +49,11 @@ class PictureStore:
         """Canonical form: absolute, with protocol, no slash at its end."""
 
     def uri_of(self, sha256: str, encoding: str) -> str:
-        """Where the picture with this hash lies, whether or not it is there."""
+        """Returns the address of the picture with this hash, whether or not it exists."""
         return f"{self.address}/{sha256[:2]}/{sha256}.{encoding}"
 
     def put(self, pictures: pl.DataFrame) -> pl.Series:
-        """Writes pictures; when it returns they are all there and whole.
+        """Writes pictures.
 
         Args:
             pictures: Columns `image, image_sha256, format`.
@@ -74,13 +73,13 @@ class PictureStore:
                 raise _unreachable(self.address, "written", error) from error
             uris += [self.uri_of(*names) for names in part.select("image_sha256", "format").rows()]
         if isinstance(self._fs, LocalFileSystem):
-            os.sync()  # the rows that come next must not survive a power cut that these do not
+            os.sync()  # before the rows that refer to them are committed
         return pl.Series("image_uri", uris, dtype=pl.String)
 
     def holdings(self) -> dict[str, int]:
-        """Address -> bytes of every picture file here, unfinished ones included.
+        """Returns address -> size of every picture file, unfinished ones included.
 
-        Files that are not named as this class names them are somebody else's, and left out.
+        Files that do not match this class's naming are left out.
 
         Raises:
             WarehouseError: The store cannot be listed.
@@ -118,7 +117,7 @@ class PictureStore:
 
 
 def read_pictures(uris: Sequence[str]) -> dict[str, bytes]:
-    """Address -> bytes of the pictures that can be read; the others are left out.
+    """Returns address -> bytes of the pictures that can be read.
 
     Args:
         uris: Addresses, from any number of stores.
@@ -142,11 +141,11 @@ def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
     """Fills `image` from `image_uri` where the bytes lie outside the table.
 
     Args:
-        rows: Columns `image, image_uri`, and any others. Where there is an `asset_key` and it is
-            null, `image_uri` is that of the catalogue's own picture, which is not fetched.
+        rows: Columns `image, image_uri` and any others. Rows whose `asset_key` is null have the
+            address of the catalogue's own picture, which is not fetched.
 
     Returns:
-        The same rows; `image` stays null where nothing can be read.
+        The same rows; `image` stays null if it cannot be read.
     """
     ours = rows.drop_nulls("asset_key") if "asset_key" in rows.columns else rows
     outside = ours.filter(pl.col("image").is_null())["image_uri"].drop_nulls().unique()
@@ -160,11 +159,11 @@ def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _filesystem(address: str) -> tuple[Any, str]:
-    """The filesystem of an address, and the address without its protocol."""
+    """Returns the filesystem of an address, and the address without its protocol."""
     protocol, separator, rest = address.partition("://")
     if not (protocol and separator and rest):
         raise ConfigError(
-            f"pictures lie in `{IN_TABLE}` or at an address, received {address!r}",
+            f"expected `{IN_TABLE}` or an address, received {address!r}",
             location="warehouse.images",
             remedy="Write it as file:///srv/pictures or s3://bucket/pictures",
         )
@@ -172,7 +171,7 @@ def _filesystem(address: str) -> tuple[Any, str]:
         fs, path = fsspec.url_to_fs(address)
     except (ImportError, ValueError) as error:
         raise ConfigError(
-            f"no package here can reach {protocol}:// ({error})",
+            f"no installed package supports {protocol}:// ({error})",
             location="warehouse.images",
             remedy="Install the fsspec package of that protocol, such as s3fs for s3://",
         ) from error
@@ -188,7 +187,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 def _unreachable(address: str, verb: str, error: OSError) -> WarehouseError:
     return WarehouseError(
-        f"the store of pictures cannot be {verb}: {error}",
+        f"the picture store cannot be {verb}: {error}",
         location=address,
-        remedy="Check that it exists and that this account may write there; tables are as before",
+        remedy="Check that it exists and can be written; the tables are unchanged",
     )

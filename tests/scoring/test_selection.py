@@ -10,13 +10,10 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from pigeon_rec.scoring import (
-    choose_candidates,
     choose_preference_pairs,
     combine_scores,
     picture_scores,
-    select,
     shortlist,
-    strip_padding,
 )
 
 Floats = NDArray[np.float64]
@@ -38,7 +35,7 @@ def _first_max(values: list[float]) -> int:
 
 
 def _plain(scores: Floats, lowest: bool = False) -> list[tuple[int, int, int, float]]:
-    """(ratio, sequence, image, score) per sample, written as the rule is told."""
+    """(ratio, sequence, image, score) per sample, by plain loops."""
     picks = []
     for sample in scores.tolist():
         tops = []
@@ -53,6 +50,12 @@ def _plain(scores: Floats, lowest: bool = False) -> list[tuple[int, int, int, fl
     return picks
 
 
+def select(target: object, history: object, weight: float = 0.5) -> NDArray[np.int64]:
+    """The best mask ratio of each sample, by scores `[samples, ratios]`."""
+    combined = combine_scores(target, history, weight)  # type: ignore[arg-type]
+    return choose_preference_pairs(combined[..., None, None]).chosen.ratio
+
+
 def _rows(choice: object) -> list[tuple[int, int, int, float]]:
     fields = ("ratio", "sequence", "image", "score")
     return list(zip(*(getattr(choice, field).tolist() for field in fields), strict=True))
@@ -61,7 +64,7 @@ def _rows(choice: object) -> list[tuple[int, int, int, float]]:
 @given(score_pairs())
 def test_choice_follows_the_rule(pair: tuple[Floats, Floats]) -> None:
     target, history = pair
-    choice = choose_candidates(target, history)
+    choice = choose_preference_pairs(combine_scores(target, history)).chosen
     assert _rows(choice) == _plain(0.5 * target + 0.5 * history)
     assert choice.ratio.dtype == np.int64
 
@@ -108,14 +111,15 @@ def test_a_candidate_without_a_score_never_wins_nor_becomes_the_disliked_one() -
 
 def test_single_precision_is_kept() -> None:
     scores = np.ones((1, 2, 1, 1), np.float32)
-    assert choose_candidates(scores, scores).score.dtype == np.float32
+    combined = combine_scores(scores, scores)
+    assert choose_preference_pairs(combined).chosen.score.dtype == np.float32
 
 
 @pytest.mark.parametrize(
     ("target", "history", "message"),
     [
         (np.ones((2, 3)), np.ones((2, 2)), "differ in shape"),
-        (np.ones(3), np.ones(3), r"must be \[samples, ratios\]"),
+        (np.ones(3), np.ones(3), r"must be \[samples, ratios, sequences, images\]"),
         (np.ones((2, 0)), np.ones((2, 0)), "no candidate"),
     ],
 )
@@ -132,13 +136,6 @@ def test_a_weight_out_of_range_is_refused() -> None:
 def test_preference_needs_all_four_axes() -> None:
     with pytest.raises(ValueError, match="sequences, images"):
         choose_preference_pairs(np.ones((2, 3)))
-
-
-@given(st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=4), min_size=1, max_size=5))
-def test_only_trailing_padding_is_cut(rows: list[list[int]]) -> None:
-    for row, cut in zip(rows, strip_padding(rows, 2), strict=True):
-        assert row == cut.tolist() + [2] * (4 - len(cut))
-        assert cut.size == 0 or cut[-1] != 2
 
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=TIED),

@@ -28,7 +28,7 @@ from pigeon_rec.warehouse import (
 )
 from pigeon_rec.warehouse._frames import registered, select
 from pigeon_rec.warehouse.connection import connect
-from pigeon_rec.warehouse.planning import drawing_times, judged_before
+from pigeon_rec.warehouse.planning import drawing_times, known_before
 from tests.warehouse.nights import FIRST, SECOND, Pair, key_of, night_of
 
 USERS = ("ann", "ben", "cat")
@@ -256,11 +256,11 @@ def test_drawing_is_remembered_as_it_was_measured_first(writer_path: Path) -> No
     assert drawing_times(writer_path, before=FIRST).is_empty()
 
 
-def test_only_earlier_nights_have_judged_before(warehouse: DuckDBPyConnection) -> None:
+def test_only_earlier_nights_have_known_before(warehouse: DuckDBPyConnection) -> None:
     publish(warehouse, NIGHT)
     keys = [key_of(("ann", "a")), key_of(("ben", "a")), key_of(("new", "a"))]
-    assert judged_before(warehouse, keys, FIRST).to_list() == []
-    assert judged_before(warehouse, keys, SECOND).to_list() == sorted(keys[:2])
+    assert known_before(warehouse, keys, FIRST).to_list() == []
+    assert known_before(warehouse, keys, SECOND).to_list() == sorted(keys[:2])
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
