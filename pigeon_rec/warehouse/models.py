@@ -178,7 +178,7 @@ def checked_weights(model: TrainedModel, work_dir: Path) -> Path:
     folder = work_dir / model.weights_path
     if not folder.is_dir():
         raise ModelError(
-            f"the weights of model {model.version!r} are missing",
+            f"the weights of model {model.version!r} are gone",
             location=str(folder),
             remedy="Restore the folder, or promote another model: pigeon-rec models list",
         )
