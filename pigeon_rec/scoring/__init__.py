@@ -13,7 +13,8 @@ from pigeon_rec.scoring.metrics import (
     reference_similarity,
     row_cosine,
 )
-from pigeon_rec.scoring.quality_gate import REASONS, Reason, Rejection, SafetyChecker, check_quality
+from pigeon_rec.scoring.quality_gate import REASONS, Reason, Rejection, check_quality
+from pigeon_rec.scoring.safety import SafetyChecker, load_safety_checker
 from pigeon_rec.scoring.selection import (
     TARGET_WEIGHT,
     Choice,
@@ -37,6 +38,7 @@ __all__ = [
     "clip_text_score",
     "combine_scores",
     "history_similarity",
+    "load_safety_checker",
     "picture_scores",
     "pixel_std",
     "reference_pixel_difference",

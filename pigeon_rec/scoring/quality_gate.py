@@ -1,18 +1,18 @@
-"""The quality gate: a picture that is not good enough is recorded with its reason, never served.
+"""The quality gate: rules that a picture must pass to be served.
 
-Reasons, in the order they are tried (the first that holds is the one recorded):
+Rules, in the order they are applied; the first one broken is the reason of the rejection:
 
 - `undecodable`: there is no picture, or it is no `uint8 [height, width, 3]` array;
 - `blank`: nearly one colour all over;
-- `unsafe`: a checker that the caller gives says so;
-- `off_target`: too far from the target's meaning;
-- `copy_of_reference`: the copying kind of guidance collapse (arXiv 2504.17349), seen in the
-  embeddings or in the pixels.
+- `unsafe`: above the limit of the safety checker, if there is one;
+- `off_target`: too far from the target's text;
+- `copy_of_reference`: too near to the reference, in embeddings or pixels: the copying kind of
+  guidance collapse (arXiv 2504.17349).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -22,23 +22,21 @@ from numpy.typing import NDArray
 from pigeon_rec.config import QualityGateConfig
 from pigeon_rec.errors import ModelError
 from pigeon_rec.scoring.metrics import pixel_std, reference_pixel_difference
+from pigeon_rec.scoring.safety import SafetyChecker
 
-__all__ = ["REASONS", "Reason", "Rejection", "SafetyChecker", "check_quality"]
+__all__ = ["REASONS", "Reason", "Rejection", "check_quality"]
 
 Reason = Literal["undecodable", "blank", "unsafe", "off_target", "copy_of_reference"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
-# Probability in [0, 1] that a `uint8 [height, width, 3]` picture is unsafe to show.
-SafetyChecker = Callable[[NDArray[np.uint8]], float]
-
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why one picture is not served.
+    """Why a picture was rejected.
 
     Attributes:
         reason: Stable code, one of `REASONS`.
-        detail: One sentence with the number that was measured and the limit it broke.
+        detail: The measured number and the limit it broke, as a sentence.
     """
 
     reason: Reason
@@ -53,23 +51,22 @@ def check_quality(
     reference: NDArray[np.uint8] | None = None,
     unsafe: SafetyChecker | None = None,
 ) -> Rejection | None:
-    """Decides whether one picture may be served.
+    """Applies the rules of the quality gate to one picture.
 
     Args:
-        image: `uint8 [height, width, 3]`, or `None` where nothing could be decoded.
-        scores: Cosines of this picture under `text_score` and `reference_score`, and any others.
-            One that is not a finite number makes the picture `off_target`: what could not be
-            scored cannot be vouched for.
+        image: `uint8 [height, width, 3]`; None if it could not be decoded.
+        scores: `text_score`, `reference_score` and any others, cosines. A score that is not a
+            finite number makes the picture `off_target`.
         config: The limits.
-        reference: Reference picture `uint8 [height, width, 3]`; a near-copy in pixels is looked
-            for where it is given in the size of `image`.
-        unsafe: Checker of unsafe content; nothing is checked where it is not given.
+        reference: Reference picture, `uint8 [height, width, 3]`; compared in pixels if it has the
+            size of `image`.
+        unsafe: From `load_safety_checker`; None skips the rule.
 
     Returns:
-        The first reason against the picture, or `None` if it is good enough.
+        The first rule broken, or None if the picture passes.
 
     Raises:
-        ModelError: `scores` lacks a score that the gate needs, so no picture can be judged.
+        ModelError: `scores` lacks `text_score` or `reference_score`.
     """
     _require_scores(scores)
     if (problem := _undecodable(image)) is not None or image is None:
@@ -88,7 +85,7 @@ def _require_scores(scores: Mapping[str, float]) -> None:
     missing = [name for name in ("text_score", "reference_score") if name not in scores]
     if missing:
         raise ModelError(
-            f"the gate needs `{'` and `'.join(missing)}`",
+            f"the quality gate needs `{'` and `'.join(missing)}`",
             location=f"scores: {', '.join(sorted(scores)) or 'none'}",
             remedy="Score the picture with the metrics of pigeon_rec.scoring first",
         )
@@ -117,8 +114,8 @@ def _unsafe(
 ) -> Rejection | None:
     if checker is None:
         return None
-    probability = checker(image)
-    # Written so that NaN fails: a checker that cannot tell does not vouch for the picture.
+    probability = float(checker(image))
+    # Written so that NaN is rejected.
     if probability <= config.max_unsafe_score:
         return None
     return Rejection(

@@ -1,4 +1,4 @@
-"""A plain door between polars and DuckDB: the Arrow C stream interface and nothing else."""
+"""Passes frames between polars and DuckDB through the Arrow C stream interface alone."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any
 
 __all__ = ["ArrowStream"]
 
-# This module must not import duckdb. Polars remembers for good every class that it was given, and
-# through a class the globals of its module; DuckDB reports whatever of it is alive at the exit of
-# the process, a page long, on stderr.
+# This module must not import duckdb. Polars keeps every class that it was given, and through it the
+# globals of its module; DuckDB prints a page on stderr for each of its objects that is still alive
+# when the process exits.
 
 
 class ArrowStream:
-    """Shows only the Arrow C stream of an object.
+    """Exposes only the Arrow C stream of an object.
 
-    DuckDB and polars recognise each other's classes and then go through pyarrow, which neither
-    needs; behind this class both take the direct way.
+    DuckDB and polars recognise each other's classes and then require pyarrow; behind this class
+    they exchange the stream directly.
     """
 
     def __init__(self, source: Any) -> None:
         self._source = source
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The stream of the object behind, as the Arrow PyCapsule interface has it."""
+        """Returns the stream of the wrapped object (Arrow PyCapsule interface)."""
         return self._source.__arrow_c_stream__(requested_schema)

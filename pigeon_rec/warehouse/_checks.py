@@ -1,4 +1,4 @@
-"""Everything about a night that can be checked before the warehouse is touched."""
+"""Checks of a night that need no warehouse."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ _SHOWN: Final = 3
 
 
 def check_night(night: NightRecords) -> NightRecords:
-    """Returns the night with its frames in the exact schema, or says what is wrong with it.
+    """Checks a night and returns it with its frames in the exact schema.
 
-    A picture or score that arrives several times unchanged (users can share an `asset_key`) is
-    kept once.
+    Users can share an `asset_key`; equal pictures and scores are kept once.
 
     Raises:
         WarehouseError: Naming the night, the frame, the column and the first few keys at fault.
@@ -53,7 +52,7 @@ def check_night(night: NightRecords) -> NightRecords:
 
 
 def _shaped(night: NightRecords, name: str) -> pl.DataFrame:
-    """Columns in order and type; unchanged repetitions of pictures and scores dropped."""
+    """Returns a frame with columns in order and type, without repeated pictures and scores."""
     schema = NIGHT_SCHEMAS[name]
     frame: pl.DataFrame = getattr(night, name)
     missing = [c for c in schema if c not in frame.columns and c not in _OPTIONAL]
@@ -79,7 +78,7 @@ def _check_unique(
     twice = frame.filter(pl.struct(keys).is_duplicated()).select(keys).unique(maintain_order=True)
     if twice.height:
         shown = [" / ".join(map(str, row)) for row in twice.rows()]
-        raise _fault(night, f"{_named(shown)} stand there more than once", name, keys)
+        raise _fault(night, f"{_named(shown)} occur more than once", name, keys)
 
 
 def _check_values(night: NightRecords) -> None:
@@ -92,7 +91,7 @@ def _check_values(night: NightRecords) -> None:
     if strange.len():
         raise _fault(
             night,
-            f"{_named(strange.to_list())} is none of {', '.join(_ORIGINS)}",
+            f"{_named(strange.to_list())} is not one of {', '.join(_ORIGINS)}",
             "run_assets",
             ("origin",),
         )
@@ -105,22 +104,22 @@ def _check_references(night: NightRecords) -> None:
 
 
 def _broken_references(night: NightRecords) -> Iterator[tuple[str, str, list[str]]]:
-    """Yields frame, complaint and the keys it is about (mostly none) for every rule."""
-    served, refused, assets, scores = (
+    """Yields frame, fault and the keys that have it, usually none, for every rule."""
+    served, rejected, assets, scores = (
         night.run_assets,
         night.rejections,
         night.assets,
         night.scores,
     )
-    judged = pl.concat([served["asset_key"], refused["asset_key"]]).to_frame()
+    gated = pl.concat([served["asset_key"], rejected["asset_key"]]).to_frame()
     selected = scores.filter(pl.col("metric") == "selection_score")
     pair = ["user_id", "item_id"]
-    shared = served.join(refused, on=pair, how="semi").select(pl.concat_str(pair, separator=" / "))
+    shared = served.join(rejected, on=pair, how="semi").select(pl.concat_str(pair, separator=" / "))
 
-    yield "rejections", "are served and refused at once", _keys(served, refused, "semi")
-    yield "rejections", "are served and refused at once", shared.to_series().to_list()
-    yield "assets", "are served to nobody", _keys(assets, served, "anti")
-    yield "scores", "are neither served nor refused", _keys(scores, judged, "anti")
+    yield "rejections", "are both served and rejected", _keys(served, rejected, "semi")
+    yield "rejections", "are both served and rejected", shared.to_series().to_list()
+    yield "assets", "are not served to any user", _keys(assets, served, "anti")
+    yield "scores", "are neither served nor rejected", _keys(scores, gated, "anti")
     yield "scores", "have no selection_score", _keys(assets, selected, "anti")
 
 
@@ -142,7 +141,7 @@ def _fault(
     return WarehouseError(
         what,
         location=f"night {night.run_id}, {'.'.join((frame, *columns[:1]))}",
-        remedy="Nothing was written; the tables are as they were",
+        remedy="Nothing was written",
     )
 
 

@@ -1,7 +1,7 @@
-"""Giving free space inside the warehouse file back to the disk.
+"""Compaction: gives free space inside the warehouse file back to the disk.
 
 DuckDB reuses the space of deleted rows but never shrinks a file whose tables have keys, so the file
-is copied into a fresh one that takes its place by one rename.
+is copied into a new one, which replaces it by one rename.
 """
 
 from __future__ import annotations
@@ -23,57 +23,55 @@ __all__ = ["compact"]
 def compact(path: Path) -> int:
     """Rewrites a warehouse without its free space, if that makes it smaller.
 
-    The old file stays locked until the new one, which holds the same content, has its name.
+    The old file stays locked until the new one, which has the same content, has replaced it.
 
     Args:
         path: A warehouse that no connection of this process holds.
 
     Returns:
-        Bytes that the file shrank by.
+        Number of bytes that the file shrank by.
 
     Raises:
         WarehouseBusyError: Another process holds the file.
-        WarehouseError: The copy does not hold the same content; the file is as it was.
+        WarehouseError: The copy differs in content; the file is unchanged.
     """
     file = path.resolve()
     # Not `runtime.files.replacing`: DuckDB makes the file and a `.wal` beside it. Their names are
     # fixed, so that the next call removes what a kill left.
-    fresh = file.with_name(f".{file.name}.compact.tmp")
-    _remove(fresh)
+    new = file.with_name(f".{file.name}.compact.tmp")
+    _remove(new)
     try:
         with connect_memory() as connection, driver_errors(path):
-            files = {"worn": str(file), "fresh": str(fresh)}
+            files = {"old_file": str(file), "new_file": str(new)}
             run_script(connection, sql_text("internal/compact"), files)
             _check_same(connection, path)
-            fetch(connection, "DETACH fresh")
-            return _swap(fresh, file)
+            fetch(connection, "DETACH new_file")
+            return _swap(new, file)
     finally:
-        _remove(fresh)
+        _remove(new)
 
 
 def _check_same(connection: DuckDBPyConnection, path: Path) -> None:
     digests = set()
-    for use in ("USE worn", "USE fresh"):
+    for use in ("USE old_file", "USE new_file"):
         fetch(connection, use)
         digests.add(content_digest(connection))
     fetch(connection, "USE memory")
     if len(digests) != 1:
-        raise WarehouseError(
-            "the compacted copy does not hold the same content", location=str(path)
-        )
+        raise WarehouseError("the compacted copy differs in content", location=str(path))
 
 
-def _swap(fresh: Path, file: Path) -> int:
-    freed = file.stat().st_size - fresh.stat().st_size
+def _swap(new: Path, file: Path) -> int:
+    freed = file.stat().st_size - new.stat().st_size
     if freed <= 0:
         return 0
-    with fresh.open("rb") as stream:
+    with new.open("rb") as stream:
         os.fsync(stream.fileno())
-    fresh.replace(file)
+    new.replace(file)
     sync_folder(file.parent)
     return freed
 
 
-def _remove(fresh: Path) -> None:
-    for file in (fresh, fresh.with_name(f"{fresh.name}.wal")):
+def _remove(new: Path) -> None:
+    for file in (new, new.with_name(f"{new.name}.wal")):
         file.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""One hash over everything a night says, whatever the order of its rows or a library's release.
+"""The content hash of a night; independent of the order of rows and of library versions.
 
-Every column of every frame goes in as bytes of a fixed form: which values are missing, how long
-each text is, and the values themselves. Text formats would depend on how a library writes numbers.
+Every column of every frame is hashed in a fixed binary form: which values are missing, the length
+of each text, and the values. A text form would depend on how a library writes numbers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pigeon_rec.warehouse.records import NightRecords
 
 __all__ = ["night_sha256"]
 
-_FORM: Final = 2  # raise it if the same night comes to have another hash
-_NOWHERE: Final = pl.lit(None, pl.String)
+_FORM: Final = 2  # raise it if the same night gets another hash
+_NULL: Final = pl.lit(None, pl.String)
 
 
 class _Digest(Protocol):
@@ -25,16 +25,16 @@ class _Digest(Protocol):
 
 
 def night_sha256(night: NightRecords, pictures: pl.DataFrame, scores: pl.DataFrame) -> str:
-    """Hash over a night, its served pictures and all their scores.
+    """Returns the SHA-256 over a night, its served pictures and all their scores.
 
     Args:
-        night: The night; its `drawing_times` are clock readings and no part of the hash.
-        pictures: Every picture it serves, without bytes; `image_sha256` stands for them.
-        scores: Every score of the pictures that it serves or refuses.
+        night: The night; its `drawing_times` are measured times and not hashed.
+        pictures: Every picture it serves, with `image_sha256` instead of the bytes.
+        scores: Every score of the pictures that it serves or rejects.
     """
     digest = hashlib.sha256(_facts(night).encode())
-    # Where bytes lie is no part of what a night says.
-    _add(digest, "pictures", _by_key(pictures.with_columns(image_uri=_NOWHERE)))
+    # The location of the bytes is not part of the content.
+    _add(digest, "pictures", _by_key(pictures.with_columns(image_uri=_NULL)))
     _add(digest, "run_assets", night.run_assets.sort("user_id", "item_id"))
     by_metric = scores.partition_by("metric", as_dict=True, include_key=False)
     for (metric,), part in sorted(by_metric.items()):
@@ -62,7 +62,7 @@ def _facts(night: NightRecords) -> str:
 
 
 def _by_key(frame: pl.DataFrame) -> pl.DataFrame:
-    # Most come sorted; to see that is much cheaper than to sort them again.
+    # Most frames are sorted already, and checking that is much cheaper than sorting.
     return frame if frame["asset_key"].is_sorted() else frame.sort("asset_key")
 
 
@@ -84,7 +84,7 @@ def _add_column(digest: _Digest, column: pl.Series) -> None:
 
 
 def _add_numbers(digest: _Digest, column: pl.Series) -> None:
-    """Missing values as one byte each, then all values in 8 bytes, little-endian."""
+    """Adds one byte per value, 1 if it is missing, then all values in 8 bytes, little-endian."""
     whole = column.dtype.is_integer()
     values = column.cast(pl.Int64 if whole else pl.Float64).fill_null(0).to_numpy()
     digest.update(column.is_null().to_numpy().tobytes())

@@ -1,4 +1,4 @@
-"""Polars frames in and out of DuckDB, over the Arrow C stream interface alone."""
+"""Running SQL on DuckDB with polars frames as input and output, without pyarrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["fetch", "registered", "run_script", "select"]
 
 @contextlib.contextmanager
 def registered(connection: DuckDBPyConnection, **frames: pl.DataFrame) -> Iterator[None]:
-    """Gives frames a name that SQL on this connection can read, for the length of the block."""
+    """Makes frames readable under a name by SQL on this connection, within the block."""
     names: list[str] = []
     try:
         for name, frame in frames.items():
@@ -26,7 +26,7 @@ def registered(connection: DuckDBPyConnection, **frames: pl.DataFrame) -> Iterat
         yield
     finally:
         for name in names:
-            # In a transaction that has failed DuckDB refuses this; its rollback does it then.
+            # DuckDB refuses this in a failed transaction, whose rollback then does it.
             with contextlib.suppress(duckdb.Error):
                 connection.unregister(name)
 
@@ -34,9 +34,9 @@ def registered(connection: DuckDBPyConnection, **frames: pl.DataFrame) -> Iterat
 def fetch(
     connection: DuckDBPyConnection, sql: str, params: Mapping[str, object] | None = None
 ) -> list[tuple[Any, ...]]:
-    """All rows of a statement as tuples.
+    """Runs a statement and returns all rows as tuples.
 
-    Results stream: one that is not read to its end keeps its connection from any other work.
+    A result that is not read to its end would block the connection.
     """
     return connection.execute(sql, dict(params) if params else None).fetchall()
 
@@ -44,13 +44,13 @@ def fetch(
 def select(
     connection: DuckDBPyConnection, sql: str, params: Mapping[str, object] | None = None
 ) -> pl.DataFrame:
-    """The rows of one SELECT with its named parameters bound."""
+    """Returns the rows of one SELECT with its named parameters bound."""
     relation = connection.sql(sql, params=dict(params) if params else None)
     return pl.DataFrame(ArrowStream(relation))
 
 
 def run_script(connection: DuckDBPyConnection, sql: str, params: Mapping[str, object]) -> None:
-    """Runs every statement of a script; each is given the parameters that it names."""
+    """Runs every statement of a script with those of the parameters that it names."""
     for statement in connection.extract_statements(sql):
         values = {name: params[name] for name in statement.named_parameters}
         connection.execute(statement, values or None).fetchall()

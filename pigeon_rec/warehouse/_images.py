@@ -1,4 +1,4 @@
-"""Whether picture bytes are what their record says, and whether anybody could show them."""
+"""Checks of picture bytes against their recorded facts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMATS: Final = ("png", "webp")
 MAX_PIXELS: Final = 4096 * 4096
 
 _COLUMNS: Final = ("asset_key", "image", "image_sha256", "format", "width", "height")
-# What Pillow raises for bytes that are no picture depends on the byte that is wrong.
+# Everything that Pillow raises for damaged files, depending on the damaged byte.
 _UNREADABLE: Final = (
     OSError,
     SyntaxError,
@@ -31,16 +31,16 @@ _UNREADABLE: Final = (
 
 
 def image_faults(assets: pl.DataFrame) -> pl.DataFrame:
-    """Finds the pictures that must not be published.
+    """Finds pictures whose bytes are damaged or do not match their record.
 
-    Checked are the SHA-256 of the bytes, the format, the size, the checksums inside the file, and
-    that its pixels decode.
+    Checks the SHA-256 of the bytes, the format, the size, the checksums inside the file, and that
+    the pixels decode.
 
     Args:
         assets: Columns `asset_key, image, image_sha256, format, width, height`.
 
     Returns:
-        `asset_key, detail`, one row per faulty picture, in the order of `assets`.
+        One row `asset_key, detail` per faulty picture, in the order of `assets`.
     """
     rows = assets.select(_COLUMNS).iter_rows()
     found = [(key, fault) for key, *picture in rows for fault in _faults(*picture)]
@@ -57,7 +57,7 @@ def _faults(
     elif hashlib.sha256(image).hexdigest() != sha256:
         yield "the bytes do not have the recorded SHA-256"
     elif encoding not in FORMATS:
-        yield f"format {encoding!r} is none of {', '.join(FORMATS)}"
+        yield f"format {encoding!r} is not one of {', '.join(FORMATS)}"
     else:
         yield from _picture_faults(image, encoding, (width, height))
 
@@ -70,7 +70,7 @@ def _picture_faults(image: bytes, encoding: str, size: tuple[int, int]) -> Itera
             elif picture.width * picture.height > MAX_PIXELS:
                 yield f"{picture.width} x {picture.height} pixels are more than {MAX_PIXELS}"
             else:
-                # Checksums first, pixels on a second look: Pillow does one of them a time.
+                # Pillow checks either the checksums or the pixels of an opened file.
                 picture.verify()
                 with Image.open(io.BytesIO(image), formats=(encoding.upper(),)) as again:
                     again.load()

@@ -1,4 +1,4 @@
-"""Whether a warehouse is sound: every hash against its bytes, every reference against its table."""
+"""Checks of a whole warehouse: hashes against bytes, references against tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pigeon_rec.warehouse.stores import with_bytes
 __all__ = ["check_serving", "check_warehouse"]
 
 _SCHEMA: Final = pl.Schema({"kind": pl.String(), "subject": pl.String(), "detail": pl.String()})
-_AT_ONCE: Final = 2000
+_BATCH: Final = 2000
 _PICTURES: Final = pl.Schema(
     {
         "asset_key": pl.String(),
@@ -39,17 +39,17 @@ Fault = tuple[str, str, str]
 
 
 def check_warehouse(path: Path) -> pl.DataFrame:
-    """Reads everything in a warehouse or snapshot and compares it with what its records say.
+    """Checks everything in a warehouse or snapshot.
 
-    Every picture's bytes are fetched (also from outside the table), hashed and decoded; every row
-    is looked up in the tables that it refers to; every night's counts are counted again.
+    The bytes of every picture are fetched (also from outside the table), hashed and decoded; every
+    reference between tables is looked up; the counts of every night are recounted.
 
     Returns:
-        `kind, subject, detail`, one row per fault, sorted; none for a sound file.
+        One row `kind, subject, detail` per fault, sorted; none for a sound file.
 
     Raises:
         WarehouseBusyError: The file is open for writing.
-        WarehouseError: The file is missing or no warehouse.
+        WarehouseError: The file is missing or not a warehouse.
     """
     with open_reader(path) as connection, driver_errors(path):
         found = list(_schema_faults(connection))
@@ -60,18 +60,16 @@ def check_warehouse(path: Path) -> pl.DataFrame:
 
 
 def check_serving(link: Path) -> pl.DataFrame:
-    """Compares the snapshots with the hashes in their names, and the link with the snapshots.
+    """Checks the snapshots against the hashes in their names, and the target of the serving link.
 
     Snapshots of an older schema cannot be hashed by this version and are left out.
 
     Returns:
-        As `check_warehouse`; a warehouse that was never promoted has no faults here.
+        As `check_warehouse`; none for a warehouse that was never promoted.
     """
     found: list[Fault] = []
     if link.is_symlink() and not link.is_file():
-        found.append(
-            ("lost snapshot", link.name, f"points to {link.readlink()}, which is not there")
-        )
+        found.append(("lost snapshot", link.name, f"points to {link.readlink()}, which is missing"))
     for snapshot in sorted((link.parent / "snapshots").glob("*.duckdb")):
         found += _snapshot_faults(snapshot)
     return _frame(found)
@@ -86,12 +84,13 @@ def _schema_faults(connection: DuckDBPyConnection) -> Iterator[Fault]:
 
 def _picture_faults(connection: DuckDBPyConnection) -> Iterator[Fault]:
     pictures = connection.execute(sql_text("internal/stored_pictures"))
-    while rows := pictures.fetchmany(_AT_ONCE):
+    while rows := pictures.fetchmany(_BATCH):
         stored = pl.DataFrame(rows, schema=_PICTURES, orient="row")
         read = with_bytes(stored)
-        places = dict(stored.select("asset_key", "image_uri").iter_rows())
+        locations = dict(stored.select("asset_key", "image_uri").iter_rows())
         for key, detail in image_faults(read).iter_rows():
-            yield "damaged picture", key, detail + (f" [{places[key]}]" if places[key] else "")
+            location = f" [{locations[key]}]" if locations[key] else ""
+            yield "damaged picture", key, detail + location
         size = pl.col("image").bin.size("b").cast(pl.Int64)
         wrong = read.filter(size != pl.col("byte_size"))
         for key, recorded in wrong.select("asset_key", "byte_size").iter_rows():

@@ -1,7 +1,7 @@
-"""DuckDB connections: how they open, how a transaction ends, and what a driver error means.
+"""DuckDB connections, transactions and errors.
 
-Every connection of the product is made here, so that dates are UTC whatever the machine says, and
-every driver error becomes a `WarehouseError` in one place.
+Every connection is made here, so that dates are UTC on every machine, and every DuckDB error is
+turned into a `WarehouseError` here.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ __all__ = [
 ]
 
 STORAGE_VERSION: Final = "v1.2.0"
-"""Oldest DuckDB release whose clients read our files; DuckDB's own default is its newest format."""
+"""Oldest DuckDB release that can read our files; DuckDB's own default is its newest format."""
 
 
 class WarehouseBusyError(WarehouseError):
-    """Somebody else holds the warehouse; the same step may succeed later."""
+    """The warehouse is locked or was changed by another writer; the step may succeed later."""
 
     retryable: ClassVar[bool] = True
 
 
 def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
-    """Opens a DuckDB file, pinned to UTC; for writing it is created if it is missing.
+    """Opens a DuckDB file in UTC; a missing one is created unless `read_only`.
 
     Raises:
-        WarehouseBusyError: Another process (or this one, otherwise opened) holds the file.
-        WarehouseError: The file is missing (to read), is no DuckDB file, or cannot be created.
+        WarehouseBusyError: Another process holds the file, or this one holds it in another mode.
+        WarehouseError: The file is missing, is not a DuckDB file, or cannot be created.
     """
-    # Links are resolved here: DuckDB shares one instance per path within a process, and a serving
-    # link must give the snapshot that it points to now.
+    # Links are resolved here: DuckDB shares one instance per path within a process, and the serving
+    # link must open the snapshot that it points to now.
     file = path.resolve()
     if read_only and not file.is_file():
         raise WarehouseError(
@@ -63,27 +63,27 @@ def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
 
 
 def connect_memory() -> DuckDBPyConnection:
-    """Opens an empty database in memory, to attach files to."""
+    """Opens an empty database in memory."""
     return _settled(duckdb.connect())
 
 
 def sibling(connection: DuckDBPyConnection) -> DuckDBPyConnection:
-    """A second connection to the same open database, for another thread."""
+    """Returns a second connection to the same open database, for another thread."""
     return _settled(connection.cursor())
 
 
 def open_reader(path: Path) -> DuckDBPyConnection:
-    """Opens a published warehouse or snapshot to read.
+    """Opens a warehouse or snapshot for reading.
 
     Raises:
         WarehouseBusyError: The file is open for writing; read the promoted snapshot instead.
-        WarehouseError: There is no file, or it was not made by pigeon_rec.
+        WarehouseError: The file is missing or not a warehouse.
     """
     connection = connect(path, read_only=True)
     try:
         if not has_schema(connection):
             raise WarehouseError(
-                "this DuckDB file holds no pigeon_rec warehouse",
+                "this DuckDB file is not a pigeon_rec warehouse",
                 location=str(path),
                 remedy="Name the work directory of a published night",
             )
@@ -94,23 +94,20 @@ def open_reader(path: Path) -> DuckDBPyConnection:
 
 
 def has_schema(connection: DuckDBPyConnection) -> bool:
-    """Whether the open database was ever migrated by pigeon_rec."""
+    """Returns whether any migration of pigeon_rec was applied to the open database."""
     [(found,)] = fetch(connection, sql_text("internal/has_schema"))
     return bool(found)
 
 
 @contextlib.contextmanager
 def transaction(connection: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
-    """All or nothing: commits at the end, rolls back on any exception.
-
-    A commit that fails is rolled back as well, so the connection stays usable.
-    """
+    """Commits at the end of the block, and rolls back on any exception or a failed commit."""
     connection.begin()
     try:
         yield connection
         connection.commit()
     except BaseException:
-        # DuckDB ends the transaction itself when a commit fails; then there is none to roll back.
+        # After a failed commit DuckDB has ended the transaction, and a rollback is an error.
         with contextlib.suppress(duckdb.Error):
             connection.rollback()
         raise
@@ -118,10 +115,10 @@ def transaction(connection: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
 
 @contextlib.contextmanager
 def driver_errors(location: object) -> Iterator[None]:
-    """Turns DuckDB's errors into ours, with the original as the cause.
+    """Turns DuckDB errors into `WarehouseError`, with the original as the cause.
 
     Args:
-        location: What was worked on (a file, a night, a query), for the message.
+        location: File, night or query, for the message.
     """
     try:
         yield
@@ -131,7 +128,7 @@ def driver_errors(location: object) -> Iterator[None]:
 
 def _open(file: Path, *, read_only: bool) -> DuckDBPyConnection:
     if read_only:
-        # No settings: they would clash with those of another reader in the same process.
+        # Settings would conflict with those of another reader in the same process.
         return duckdb.connect(str(file), read_only=True)
     return duckdb.connect(str(file), config={"storage_compatibility_version": STORAGE_VERSION})
 
@@ -170,7 +167,7 @@ def _explained(error: duckdb.Error, location: str) -> WarehouseError:
         )
     if "not a valid DuckDB database file" in text:
         return WarehouseError(
-            "this is no DuckDB file",
+            "this is not a DuckDB file",
             location=location,
             remedy="Move it away, or name another work directory",
         )

@@ -1,7 +1,7 @@
-"""Numbered schema migrations: each runs once, in its own transaction, and is remembered.
+"""Numbered schema migrations; each is applied once, in its own transaction.
 
-`schema_migrations` keeps number, name and checksum of every migration that a file has seen. An
-edited migration, or a file written by a newer version, is refused before anything is touched.
+The table `schema_migrations` records number, name and checksum of every applied migration. If one
+was edited afterwards, or is unknown because a newer version wrote it, nothing is changed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Migration:
     """One numbered step of the schema.
 
     Attributes:
-        version: Its number; they run from 1 without a gap.
-        name: What it does, from the file name.
+        version: Its number, counted from 1.
+        name: Its name, from the file name.
         sql: Its statements.
     """
 
@@ -40,21 +40,21 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the statements, whatever the line endings of the checkout."""
+        """Returns the SHA-256 of the statements; the same for all line endings."""
         return hashlib.sha256("\n".join(self.sql.splitlines()).encode()).hexdigest()
 
 
 def open_warehouse(path: Path, *, create: bool = True) -> DuckDBPyConnection:
-    """Opens the warehouse for its one writer, creating it or bringing its schema up to date.
+    """Opens the warehouse for writing and applies pending migrations.
 
     Args:
         path: The warehouse.
-        create: Whether a missing one is made.
+        create: Whether to create a missing one.
 
     Raises:
-        WarehouseBusyError: Another process holds the file; the message says which.
-        WarehouseError: The file is no warehouse of ours, or of a newer version; or it is missing
-            and not to be made.
+        WarehouseBusyError: Another process holds the file; the message names it.
+        WarehouseError: The file is not a warehouse or of a newer version; or it is missing and
+            `create` is false.
     """
     if not create and not path.is_file():
         raise WarehouseError(
@@ -72,13 +72,13 @@ def open_warehouse(path: Path, *, create: bool = True) -> DuckDBPyConnection:
 
 
 def available_migrations(folder: Path | None = None) -> list[Migration]:
-    """The migrations of this version of the product, in order.
+    """Returns the migrations of this version of pigeon_rec, in order.
 
     Args:
-        folder: Folder of `0001_name.sql` files; `None` for our own.
+        folder: Folder of `0001_name.sql` files; None for the package's own.
 
     Raises:
-        WarehouseError: A file is not named so, or the numbers have a gap or a double.
+        WarehouseError: A file name does not match, or a number is missing or repeated.
     """
     files = sorted((folder or sql_root() / "migrations").glob("*.sql"))
     migrations = [_read_migration(file) for file in files]
@@ -93,13 +93,11 @@ def available_migrations(folder: Path | None = None) -> list[Migration]:
 
 
 def migrate(connection: DuckDBPyConnection, folder: Path | None = None) -> list[Migration]:
-    """Applies every migration that the open database has not seen, and returns those.
-
-    A database that is up to date is only read.
+    """Applies all pending migrations and returns them; an up-to-date database is only read.
 
     Raises:
         WarehouseError: An applied migration was edited since, or is unknown to this version; or
-            DuckDB refused one, which then left nothing behind.
+            a migration failed and was rolled back.
     """
     migrations = available_migrations(folder)
     with driver_errors("schema migrations"):
@@ -115,7 +113,7 @@ def migrate(connection: DuckDBPyConnection, folder: Path | None = None) -> list[
 
 
 def schema_version(connection: DuckDBPyConnection) -> int:
-    """Number of the newest migration applied to the open database; 0 for none."""
+    """Returns the number of the newest migration applied to the open database; 0 for none."""
     return max(_applied(connection), default=0) if has_schema(connection) else 0
 
 

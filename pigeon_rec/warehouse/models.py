@@ -1,8 +1,7 @@
-"""The model registry: every trained model with its origin, its verdict and its weights' hash.
+"""The model registry: every trained model with its origin, promotion check and weights.
 
-The serving model is the one promoted last, so there is always exactly one, or none before the first
-promotion; going back to an older model is promoting it again. Weights stay where they are: the
-registry knows their path and SHA-256, and hands out no folder whose content has changed.
+The serving model is the one promoted last; promoting an older model again is the way back. The
+registry stores path and SHA-256 of the weights, and refuses weights whose content has changed.
 """
 
 from __future__ import annotations
@@ -40,19 +39,19 @@ Decision = Literal["accepted", "refused"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A model as whoever made it knows it.
+    """A trained model, before it is registered.
 
     Attributes:
         version: Name and content digest of its folder, as `pigeon_rec.model.version` gives it.
-        parent_version: Model whose weights its training started from, if that is known.
-        alignment: Date of the weekly alignment that made it; None if none did.
+        parent_version: Model whose weights its training started from, if known.
+        alignment: Date of the weekly alignment that trained it, if any.
         config_hash: Hash of `config`.
-        config: Settings it was trained and judged with, as JSON values.
+        config: Settings of its training and promotion check, as JSON values.
         metrics: What was measured, as JSON values.
         weights_path: Its folder, absolute or relative to the work directory.
         weights_sha256: Content hash of that folder.
-        decision: Whether it may be promoted.
-        reason: Why, in a sentence.
+        decision: Result of the promotion check.
+        reason: Reason for the decision, as a sentence.
     """
 
     version: str
@@ -69,12 +68,12 @@ class TrainedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredModel(TrainedModel):
-    """A model as the registry knows it.
+    """A registered model.
 
     Attributes:
         created_at: When it was first registered.
-        promoted_at: When it was last promoted; None if it never was.
-        serving: Whether it is the one promoted last of all.
+        promoted_at: When it was last promoted, if ever.
+        serving: Whether it is the serving model.
     """
 
     created_at: dt.datetime
@@ -85,15 +84,15 @@ class RegisteredModel(TrainedModel):
 def register_model(
     connection: DuckDBPyConnection, model: TrainedModel, *, now: dt.datetime | None = None
 ) -> RegisteredModel:
-    """Enters a model, or renews what is known of it; it is not promoted by that.
+    """Registers a model, or updates a registered one; does not promote it.
 
     Args:
         connection: From `open_warehouse`, outside any transaction.
-        model: The same version again keeps its first date and its promotion.
-        now: Time to record; the clock's, if left out.
+        model: The model; a version that is registered keeps its first date and its promotion.
+        now: Time to record; the current time by default.
 
     Raises:
-        WarehouseError: `config` or `metrics` are not JSON, or DuckDB refused the row; nothing was
+        WarehouseError: `config` or `metrics` are not JSON, or DuckDB refused the row. Nothing was
             written.
     """
     facts = {
@@ -115,18 +114,18 @@ def promote_model(
     despite_refusal: bool = False,
     now: dt.datetime | None = None,
 ) -> RegisteredModel:
-    """Makes a registered model the serving one, in one transaction; the serving one stays so.
+    """Makes a registered model the serving one, in one transaction.
 
     Args:
         connection: From `open_warehouse`, outside any transaction.
-        version: A registered version.
+        version: A registered version; the serving one is left as it is.
         work_dir: Folder that relative weight paths start from.
-        despite_refusal: Promote a model that the promotion check refused.
-        now: Time to record; the clock's, if left out.
+        despite_refusal: Promote a model that failed its promotion check.
+        now: Time to record; the current time by default.
 
     Raises:
-        WarehouseError: The version is unknown, or was refused.
-        ModelError: Its weights are gone or were changed.
+        WarehouseError: The version is unknown or was refused.
+        ModelError: Its weights are missing or were changed.
     """
     with driver_errors(f"model {version}"), transaction(connection):
         model = _known(connection, version)
@@ -134,7 +133,7 @@ def promote_model(
             raise WarehouseError(
                 f"model {version!r} was refused: {model.reason}",
                 location="models",
-                remedy="Promote another, or insist with --despite-refusal",
+                remedy="Promote another, or add --despite-refusal",
             )
         checked_weights(model, work_dir)
         if not model.serving:
@@ -144,7 +143,7 @@ def promote_model(
 
 
 def list_models(source: DuckDBPyConnection | Path) -> list[RegisteredModel]:
-    """All models, the newest first; none where there is no warehouse yet.
+    """Returns all models, newest first; none if there is no warehouse yet.
 
     Raises:
         WarehouseError: The file cannot be read.
@@ -153,7 +152,7 @@ def list_models(source: DuckDBPyConnection | Path) -> list[RegisteredModel]:
 
 
 def find_model(source: DuckDBPyConnection | Path, version: str) -> RegisteredModel | None:
-    """The model of this version, if it is registered.
+    """Returns the model of this version, or None.
 
     Raises:
         WarehouseError: The file cannot be read.
@@ -162,7 +161,7 @@ def find_model(source: DuckDBPyConnection | Path, version: str) -> RegisteredMod
 
 
 def serving_model(source: DuckDBPyConnection | Path) -> RegisteredModel | None:
-    """The model promoted last; None before the first promotion.
+    """Returns the model promoted last; None before the first promotion.
 
     Raises:
         WarehouseError: The file cannot be read.
@@ -171,10 +170,10 @@ def serving_model(source: DuckDBPyConnection | Path) -> RegisteredModel | None:
 
 
 def checked_weights(model: TrainedModel, work_dir: Path) -> Path:
-    """The folder of a model's weights, if it still holds what was registered.
+    """Returns the folder of a model's weights after checking its content hash.
 
     Raises:
-        ModelError: The folder is gone, or its content is another.
+        ModelError: The folder is missing, or its content has changed.
     """
     folder = work_dir / model.weights_path
     if not folder.is_dir():
@@ -189,7 +188,7 @@ def checked_weights(model: TrainedModel, work_dir: Path) -> Path:
             f"the weights of model {model.version!r} were changed: their SHA-256 is "
             f"{found[:12]}..., registered was {model.weights_sha256[:12]}...",
             location=str(folder),
-            remedy="Restore the folder, or register the changed model as one of its own",
+            remedy="Restore the folder, or register the changed model as a new one",
         )
     return folder
 
@@ -203,7 +202,7 @@ def _read(
         with open_reader(source) as connection:
             return _read(connection, version=version, only_serving=only_serving)
     with driver_errors("models"):
-        # A file of an older version, opened to read, knows no models until its writer comes.
+        # A file of an older schema has no models until it is opened for writing.
         [(known,)] = fetch(source, sql_text("models/has_table"))
         if not known:
             return []
@@ -219,7 +218,7 @@ def _known(connection: DuckDBPyConnection, version: str) -> RegisteredModel:
         raise WarehouseError(
             f"there is no model {version!r}",
             location="models",
-            remedy=f"Registered are: {versions}",
+            remedy=f"Registered models: {versions}",
         )
     return model
 

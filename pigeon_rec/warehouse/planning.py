@@ -1,4 +1,4 @@
-"""What planning asks of earlier nights: what was judged before a date, and what drawing took."""
+"""What planning reads of earlier nights: known keys and drawing times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pigeon_rec.warehouse._frames import fetch, registered, select
 from pigeon_rec.warehouse.connection import driver_errors, open_reader
 from pigeon_rec.warehouse.sql_files import sql_text
 
-__all__ = ["drawing_times", "judged_before"]
+__all__ = ["drawing_times", "known_before"]
 
 _TIMES: Final = pl.Schema(
     {
@@ -28,15 +28,15 @@ _TIMES: Final = pl.Schema(
 
 
 def drawing_times(path: Path, *, before: dt.date) -> pl.DataFrame:
-    """What drawing took in each night before a date, by date.
+    """Returns the time spent on drawing in each night before a date, by date.
 
     Args:
-        path: The warehouse; a missing one, or one of an older schema, has measured nothing.
+        path: The warehouse; a missing one, or one of an older schema, gives no rows.
         before: Nights of this date and later are left out.
 
     Returns:
-        `logical_date, model_version, settings_hash, assets, seconds`, the last two summed over the
-        shards that the night drew.
+        `logical_date, model_version, settings_hash, assets, seconds`, the last two summed over
+        shards.
 
     Raises:
         WarehouseError: The file cannot be read.
@@ -44,21 +44,21 @@ def drawing_times(path: Path, *, before: dt.date) -> pl.DataFrame:
     if not path.exists():
         return pl.DataFrame(schema=_TIMES)
     with open_reader(path) as connection, driver_errors(path):
-        [(measured,)] = fetch(connection, sql_text("plan/has_drawing_times"))
-        if not measured:
+        [(found,)] = fetch(connection, sql_text("plan/has_drawing_times"))
+        if not found:
             return pl.DataFrame(schema=_TIMES)
         times = select(connection, sql_text("plan/drawing_times"), {"before": before})
     return times.select(pl.col(name).cast(kind) for name, kind in _TIMES.items())
 
 
-def judged_before(
+def known_before(
     connection: DuckDBPyConnection, asset_keys: Sequence[str], before: dt.date
 ) -> pl.Series:
-    """Which keys a night before a date had drawn or refused.
+    """Returns the keys that a night before a date has published or rejected.
 
     Raises:
         WarehouseError: The warehouse cannot be read.
     """
     wanted = pl.DataFrame({"asset_key": asset_keys}, schema={"asset_key": pl.String}).unique()
-    with driver_errors("judged keys"), registered(connection, wanted_keys=wanted):
-        return select(connection, sql_text("plan/judged_before"), {"before": before})["asset_key"]
+    with driver_errors("known keys"), registered(connection, wanted_keys=wanted):
+        return select(connection, sql_text("plan/known_before"), {"before": before})["asset_key"]

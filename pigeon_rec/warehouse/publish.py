@@ -1,4 +1,4 @@
-"""Publishing a night: checked whole, then written in one transaction, or not at all."""
+"""Publishing: a night is checked, then written in one transaction."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _KNOWN_SCHEMA = {
 
 @dataclass(frozen=True)
 class PublishedNight:
-    """What publishing did.
+    """Result of publishing one night.
 
     Attributes:
         run_id: The night.
-        content_sha256: Hash of everything the night says.
-        changed: False if the warehouse held exactly this content; then nothing was written.
-        generated: Served pairs whose picture this night made (now or when it ran before).
-        reused: Served pairs whose picture an earlier night made.
-        rejected: Pairs refused.
+        content_sha256: Hash of the night's content, settings included.
+        changed: False if the warehouse held the same content; then nothing was written.
+        generated: Served pairs whose asset this night drew, now or when it ran before.
+        reused: Served pairs whose asset another night drew.
+        rejected: Rejected pairs.
     """
 
     run_id: str
@@ -51,7 +51,7 @@ class PublishedNight:
 
     @property
     def served(self) -> int:
-        """Pairs that readers get a picture for."""
+        """Number of served pairs."""
         return self.generated + self.reused
 
 
@@ -64,22 +64,22 @@ def publish(
 ) -> PublishedNight:
     """Writes one night into the open warehouse, replacing an earlier publication of it.
 
-    Equal content is recognised and not written again. What other nights have published is never
-    changed: a picture that one of them serves keeps its bytes and scores. Pictures that no night
-    refers to any more are removed in the same transaction.
+    Equal content is not written again. Other nights never change: a picture that one of them serves
+    keeps its bytes and scores. Pictures that no night refers to any more are removed in the same
+    transaction.
 
     Args:
         connection: From `open_warehouse`, outside any transaction.
-        night: Frames as in `NIGHT_SCHEMAS`, or a night that `stage` has checked already.
-        images: `table`, or the address of the folder or bucket that new pictures go to. They are
-            written before the rows that refer to them; pictures that are there stay where they are.
-        published_at: Time to record; now, if left out.
+        night: Frames as in `NIGHT_SCHEMAS`, or a night checked by `stage`.
+        images: `table`, or the address of the folder or bucket for new pictures. They are written
+            before the rows that refer to them; stored pictures stay where they are.
+        published_at: Time to record; the current time by default.
 
     Raises:
-        ConfigError: `images` is neither `table` nor an address that can be reached.
+        ConfigError: `images` is neither `table` nor a usable address.
         WarehouseBusyError: Another connection wrote at the same time.
         WarehouseError: The night is inconsistent, DuckDB refused it, or pictures cannot be
-            written. In every case the tables are exactly as they were.
+            written. The tables are unchanged after every error.
     """
     store = None if images == IN_TABLE else PictureStore(images)
     night = night.night if isinstance(night, StagedNight) else check_night(night)
@@ -103,15 +103,15 @@ def publish(
 
 
 def known_assets(source: DuckDBPyConnection | Path, asset_keys: Sequence[str]) -> pl.DataFrame:
-    """Looks up which keys earlier nights have already judged, so that nobody draws them again.
+    """Looks up which keys were published or rejected already, so that they are not drawn again.
 
     Args:
-        source: Open warehouse, or the path of one; a missing file knows nothing.
-        asset_keys: Keys of planned pictures, in any order.
+        source: Open warehouse, or the path of one; a missing file gives no rows.
+        asset_keys: Keys of planned assets, in any order.
 
     Returns:
-        `asset_key, verdict, reason, detail`, one row per known key: verdict `asset`, or
-        `rejection` with its reason. Where nights disagree the newest one counts.
+        One row `asset_key, verdict, reason, detail` per known key; the verdict is `asset`, or
+        `rejection` with its reason. If nights disagree, the newest one counts.
 
     Raises:
         WarehouseError: The file cannot be read.
@@ -154,7 +154,7 @@ def _replace(
         night_originals=night.originals,
         night_drawing_times=night.drawing_times,
     ):
-        # A night that was never here leaves nothing behind that somebody else could have used.
+        # A night that is published for the first time replaces nothing.
         dropping = () if first_time else ("publish/drop_unreferenced",)
         steps = ("publish/replace_night", "publish/replace_plan", *dropping, "publish/settle")
         script = "".join(map(sql_text, steps))
@@ -162,7 +162,7 @@ def _replace(
 
 
 def _placed(pictures: pl.DataFrame, store: PictureStore | None) -> pl.DataFrame:
-    """Pictures as rows of `assets`: with their bytes, or written to the store, with addresses."""
+    """Returns rows of `assets`: with the bytes, or written to the store, with the addresses."""
     sized = pictures.with_columns(byte_size=pl.col("image").bin.size("b").cast(pl.Int64))
     if store is None:
         return sized.with_columns(image_uri=pl.lit(None, pl.String))

@@ -1,7 +1,7 @@
-"""Reading what was published: saved queries, and free SQL for the command line.
+"""Queries of a published warehouse: saved ones and free SQL.
 
-Every function opens the file read-only, for one question. Give it the serving link: it is never
-locked, and each call sees the snapshot promoted last.
+Every function opens the file read-only for one query. Pass the serving link: it is never locked,
+and each call reads the snapshot promoted last.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ __all__ = ["ask", "query", "served_assets", "warehouse_info"]
 
 
 def served_assets(path: Path) -> pl.DataFrame:
-    """Every served pair with its picture and scores, by user, the best first.
+    """Returns every served pair with its picture and scores, by user, best first.
 
     Raises:
-        WarehouseError: The file is missing, being written, or no warehouse.
+        WarehouseError: The file is missing, open for writing, or not a warehouse.
     """
-    return _answer(path, "served_assets", sql_text("internal/served_assets"), None)
+    return _run(path, "served_assets", sql_text("internal/served_assets"), None)
 
 
 def warehouse_info(path: Path, link: Path) -> dict[str, Any]:
-    """How much a warehouse holds, and where, as values that fit into JSON.
+    """Returns extent and size of a warehouse and its snapshots, as JSON values.
 
     Args:
         path: The warehouse.
         link: The serving link.
 
     Raises:
-        WarehouseError: The file is missing, being written, no warehouse, or of an older schema.
+        WarehouseError: The file is missing, open for writing, not a warehouse, or of an older
+            schema.
     """
-    [facts] = _answer(path, "info", sql_text("internal/info"), None).to_dicts()
+    [facts] = _run(path, "info", sql_text("internal/info"), None).to_dicts()
     snapshots = sorted((link.parent / "snapshots").glob("*.duckdb"))
     return {
         **{name: str(v) if isinstance(v, dt.date) else v for name, v in facts.items()},
@@ -53,7 +54,7 @@ def warehouse_info(path: Path, link: Path) -> dict[str, Any]:
 
 
 def query(path: Path, name: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
-    """The answer of a saved query (`sql/queries/<name>.sql`).
+    """Runs a saved query (`sql/queries/<name>.sql`).
 
     Args:
         path: Serving link, snapshot or warehouse.
@@ -61,21 +62,21 @@ def query(path: Path, name: str, params: Mapping[str, object] | None = None) -> 
         params: A value for every `$name` in the query.
 
     Raises:
-        WarehouseError: No such query, a parameter is missing or unknown, or the file cannot be
-            read.
+        WarehouseError: The query or a parameter is unknown, a parameter is missing, or the file
+            cannot be read.
     """
     known = query_names()
     if name not in known:
         raise WarehouseError(
             f"there is no saved query {name!r}",
             location="sql/queries",
-            remedy=f"Known are: {', '.join(known)}",
+            remedy=f"Saved queries: {', '.join(known)}",
         )
-    return _answer(path, name, sql_text(f"queries/{name}"), params)
+    return _run(path, name, sql_text(f"queries/{name}"), params)
 
 
 def ask(path: Path, text: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
-    """The answer to a saved query by name, or to one SELECT as the reader typed it.
+    """Runs a saved query by name, or one SQL statement.
 
     Args:
         path: Serving link, snapshot or warehouse.
@@ -83,14 +84,14 @@ def ask(path: Path, text: str, params: Mapping[str, object] | None = None) -> pl
         params: A value for every `$name` in it.
 
     Raises:
-        WarehouseError: As `query`; or the text is not exactly one statement.
+        WarehouseError: As `query`, or the text is not exactly one statement.
     """
     if text in query_names():
         return query(path, text, params)
-    return _answer(path, "SQL text", text, params)
+    return _run(path, "SQL text", text, params)
 
 
-def _answer(path: Path, name: str, sql: str, params: Mapping[str, object] | None) -> pl.DataFrame:
+def _run(path: Path, name: str, sql: str, params: Mapping[str, object] | None) -> pl.DataFrame:
     with open_reader(path) as connection, driver_errors(f"{name} on {path}"):
         _check_parameters(connection, name, sql, params or {})
         return select(connection, sql, params)
@@ -102,7 +103,7 @@ def _check_parameters(
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise WarehouseError(
-            f"one SQL statement is needed, received {len(statements)}",
+            f"expected one SQL statement, received {len(statements)}",
             location=name,
             remedy="Write one SELECT, or name one of " + ", ".join(query_names()),
         )

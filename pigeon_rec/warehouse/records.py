@@ -1,4 +1,4 @@
-"""What a finished night hands to the warehouse."""
+"""The tables of a finished night, as they are handed to the warehouse."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ NIGHT_SCHEMAS: Final[Mapping[str, pl.Schema]] = {
         {"shard": pl.Int32(), "assets": pl.Int64(), "seconds": pl.Float64()}
     ),
 }
-"""Columns of the frames of a `NightRecords`; an empty one is `pl.DataFrame(schema=...)`."""
+"""Columns of the frames of a `NightRecords`."""
 
 
-def _nothing(name: str) -> pl.DataFrame:
+def _empty(name: str) -> pl.DataFrame:
     return pl.DataFrame(schema=NIGHT_SCHEMAS[name])
 
 
@@ -95,24 +95,22 @@ class NightRecords:
 
     Attributes:
         logical_date: The date the night is for; its ISO form is the run id.
-        model_version: Model that this night generates with.
-        settings_hash: Hash of the generation settings.
+        model_version: Model that draws this night.
+        settings_hash: Hash of the settings that decide the pictures.
         seed: Root of the night's randomness.
-        config: The whole configuration, as JSON values.
+        config: The configuration, as JSON values.
         planned: Pairs in the plan.
-        skipped: Candidates that could not be planned.
-        assets: Pictures this night generated and serves, one row per `asset_key`; `image` holds
-            encoded PNG or WebP bytes. Reused pictures are not repeated here.
-        run_assets: Every served pair with the `asset_key` of its picture; `origin` is
-            `generated` or `reused`.
-        scores: Long form, for this night's generated pictures, accepted or rejected.
-        rejections: Pairs whose picture was refused, with a stable reason code.
-        problems: Bad items, images and users that were met and gone round.
-        cohorts: Which cohort each user belongs to; pictures of a cohort are served to a user of
-            the cohort's name.
-        plan_pairs: What the plan made of each candidate pair.
+        skipped: Recommendations that could not be planned.
+        assets: Assets that this night drew and serves, one row per `asset_key`; `image` holds
+            encoded PNG or WebP bytes. Reused assets are not repeated.
+        run_assets: Every served pair with its `asset_key`; `origin` is `generated` or `reused`.
+        scores: Scores of the pictures drawn this night, rejected ones included, in long form.
+        rejections: Pairs whose picture was rejected, with a stable reason code.
+        problems: Bad items, images, users and rows that were left out.
+        cohorts: The cohort of each user; a cohort's assets have its name as `user_id`.
+        plan_pairs: The plan's decision on each recommendation.
         originals: The catalogue's own pictures.
-        drawing_times: How long each shard took that was drawn; no part of what the night says.
+        drawing_times: Time spent on each shard that was drawn; not part of the content hash.
     """
 
     logical_date: dt.date
@@ -127,18 +125,18 @@ class NightRecords:
     scores: pl.DataFrame
     rejections: pl.DataFrame
     problems: pl.DataFrame
-    cohorts: pl.DataFrame = field(default_factory=lambda: _nothing("cohorts"))
-    plan_pairs: pl.DataFrame = field(default_factory=lambda: _nothing("plan_pairs"))
-    originals: pl.DataFrame = field(default_factory=lambda: _nothing("originals"))
-    drawing_times: pl.DataFrame = field(default_factory=lambda: _nothing("drawing_times"))
+    cohorts: pl.DataFrame = field(default_factory=lambda: _empty("cohorts"))
+    plan_pairs: pl.DataFrame = field(default_factory=lambda: _empty("plan_pairs"))
+    originals: pl.DataFrame = field(default_factory=lambda: _empty("originals"))
+    drawing_times: pl.DataFrame = field(default_factory=lambda: _empty("drawing_times"))
 
     @property
     def run_id(self) -> str:
-        """Name of the night in every table, such as `2026-06-01`."""
+        """Key of the night in every table, such as `2026-06-01`."""
         return self.logical_date.isoformat()
 
     def config_json(self) -> str:
-        """The configuration as canonical JSON: sorted keys, no spaces.
+        """Returns the configuration as canonical JSON: sorted keys, no spaces.
 
         Raises:
             WarehouseError: A value is not JSON.

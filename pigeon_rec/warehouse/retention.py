@@ -1,4 +1,4 @@
-"""Letting go: nights older than the policy, and bytes that nothing refers to any more."""
+"""Removal of old nights, and of picture files that nothing refers to any more."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["Collected", "Retained", "collect_garbage", "retain"]
 
 @dataclass(frozen=True)
 class Retained:
-    """What a retention policy removed.
+    """What `retain` removed.
 
     Attributes:
-        dropped: Names of the nights that went.
-        pictures: Pictures that went with them: those that no kept night serves.
+        dropped: The nights.
+        pictures: Number of pictures that only these nights served.
     """
 
     dropped: tuple[str, ...]
@@ -34,12 +34,12 @@ class Retained:
 
 @dataclass(frozen=True)
 class Collected:
-    """What garbage collection gave back.
+    """What `collect_garbage` freed.
 
     Attributes:
-        pictures: Picture files outside the table that were removed.
-        picture_bytes: Their bytes.
-        file_bytes: Bytes by which the warehouse file shrank.
+        pictures: Number of picture files outside the table that were removed.
+        picture_bytes: Their size in bytes.
+        file_bytes: Number of bytes that the warehouse file shrank by.
     """
 
     pictures: int
@@ -50,13 +50,13 @@ class Collected:
 def retain(connection: DuckDBPyConnection, keep_days: int) -> Retained:
     """Removes the nights that are more than `keep_days` days older than the newest one.
 
-    The night that readers get always stays, and so does every picture that a kept night serves,
-    however long ago it was made. One transaction; bytes outside the table stay until
-    `collect_garbage`, since snapshots may still refer to them.
+    The night that readers get is always kept, and so is every picture that a kept night serves.
+    Everything happens in one transaction. Bytes outside the table stay until `collect_garbage`,
+    since snapshots may still refer to them.
 
     Raises:
         ConfigError: `keep_days` is negative.
-        WarehouseError: DuckDB refused it; the tables are as they were.
+        WarehouseError: DuckDB refused it; the tables are unchanged.
     """
     if keep_days < 0:
         raise ConfigError(f"days to keep cannot be negative, received {keep_days}")
@@ -72,20 +72,20 @@ def retain(connection: DuckDBPyConnection, keep_days: int) -> Retained:
 
 
 def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collected:
-    """Removes picture files that nothing refers to, and gives free space of the file back.
+    """Removes picture files that nothing refers to, and compacts the warehouse file.
 
-    A picture file stays as long as the warehouse or any snapshot beside `link` refers to it. The
-    warehouse is locked meanwhile, so a publication under way cannot lose what it has just written.
+    A picture file is kept as long as the warehouse or any snapshot beside `link` refers to it. The
+    warehouse is locked meanwhile, so that files of a publication in progress are not removed.
 
     Args:
         path: The warehouse.
         link: The serving link.
-        images: Where pictures are put now; stores of earlier settings are remembered in the file.
+        images: The present setting `warehouse.images`; earlier stores are listed in the warehouse.
 
     Raises:
-        WarehouseBusyError: The warehouse is being written.
-        WarehouseError: A snapshot cannot be read, so what it refers to is not known; or a store
-            cannot be cleaned. Nothing that is referred to was removed.
+        WarehouseBusyError: The warehouse is open for writing.
+        WarehouseError: A snapshot cannot be read, or a store cannot be cleaned. No file that is
+            referred to was removed.
     """
     with open_warehouse(path, create=False) as connection, driver_errors(path):
         referred = set(_outside(connection)) | set(_in_snapshots(link))
@@ -98,7 +98,7 @@ def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collec
 
 
 def _sweep(store: PictureStore, referred: set[str]) -> tuple[int, int]:
-    """Removes what is not referred to; returns how many files and how many bytes."""
+    """Removes files that are not referred to; returns their number and bytes."""
     orphans = {uri: size for uri, size in store.holdings().items() if uri not in referred}
     store.remove(list(orphans))
     return len(orphans), sum(orphans.values())

@@ -1,8 +1,8 @@
-"""Reading at serving time: one long-lived reader over the snapshot that was promoted last.
+"""Serving: a long-lived reader of the snapshot that was promoted last.
 
-`AssetReader` keeps the snapshot open, so an answer costs a lookup and not an opening. Promotion
-swaps the serving link; the next call after it opens the new snapshot, while calls under way finish
-on the one they began with. Every call therefore sees one whole night.
+`AssetReader` keeps the snapshot open. After a promotion, which swaps the serving link, the next
+call opens the new snapshot, and calls in progress finish on the old one. Every call therefore reads
+one whole night.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _ATTEMPTS: Final = 5
 
 @dataclass(frozen=True)
 class ServedAsset:
-    """What one user is shown for one item.
+    """The picture that one user is shown for one item.
 
     Attributes:
-        user_id: Who asked.
+        user_id: The user.
         item_id: The item.
-        origin: Whose picture it is: `own`, `cohort` or `original`.
-        image: Encoded bytes, where they lie in the table.
-        image_uri: Address of the bytes, where they lie outside; of an `original`, the catalogue's.
+        origin: `own`, `cohort` or `original`.
+        image: Encoded bytes, if they are in the table.
+        image_uri: Address of the bytes, if they are not; of an `original`, the catalogue's.
         format: `png` or `webp`.
-        score: Selection score of the picture.
-        asset_key: Name of the picture.
+        score: Selection score.
+        asset_key: Key of the asset.
         image_sha256: Hash of the bytes.
         run_id: The night that serves it.
         logical_date: Its date.
@@ -63,10 +63,10 @@ class ServedAsset:
     logical_date: date | None = None
 
     def read(self) -> bytes:
-        """The picture's bytes, fetched if they lie outside the table.
+        """Returns the bytes, fetched if they lie outside the table.
 
         Raises:
-            WarehouseError: There is nothing at `image_uri`, or it is the catalogue's own picture.
+            WarehouseError: The bytes cannot be read, or this is the catalogue's own picture.
         """
         if self.image is not None:
             return self.image
@@ -88,14 +88,13 @@ class ServedAsset:
 
 
 class AssetReader:
-    """Answers what users are shown, from any number of threads.
+    """Looks up served pictures; may be shared between threads.
 
     Args:
-        link: The serving link, `<work_dir>/warehouse/serving.duckdb`; a warehouse or a snapshot
-            will do as well.
+        link: The serving link, `<work_dir>/warehouse/serving.duckdb`, or a warehouse or snapshot.
 
     Raises:
-        WarehouseError: Nothing was promoted yet, or the file is no warehouse.
+        WarehouseError: The file is missing or not a warehouse.
     """
 
     def __init__(self, link: Path) -> None:
@@ -108,7 +107,7 @@ class AssetReader:
         self._current = self._open()
 
     def get(self, user_id: str, item_id: str) -> ServedAsset | None:
-        """What this user is shown for this item; `None` if the catalogue does not know the item.
+        """Returns the picture for one user and item; None if the item is not in the catalogue.
 
         Raises:
             WarehouseError: The snapshot cannot be read.
@@ -124,14 +123,14 @@ class AssetReader:
     def get_many(
         self, pairs: pl.DataFrame | Iterable[tuple[str, str]], *, fetch: bool = False
     ) -> pl.DataFrame:
-        """What each user is shown for each item, in one question to one snapshot.
+        """Returns the pictures for many users and items, with one query.
 
         Args:
             pairs: `(user_id, item_id)`, or a frame with these columns; a pair may be repeated.
             fetch: Also fill `image` with bytes that lie outside the table.
 
         Returns:
-            The columns of `asset_for`, one row per pair that has an answer, in the order asked.
+            The columns of `asset_for`, one row per pair, in the order of `pairs`.
 
         Raises:
             WarehouseError: The snapshot cannot be read.
@@ -144,14 +143,11 @@ class AssetReader:
     def get_many_arrow(
         self, pairs: pl.DataFrame | Iterable[tuple[str, str]], *, fetch: bool = False
     ) -> ArrowStream:
-        """As `get_many`, for any library that reads the Arrow C stream interface.
-
-        `pyarrow.table(reader.get_many_arrow(pairs))`, for one.
-        """
+        """As `get_many`, as an Arrow C stream: `pyarrow.table(reader.get_many_arrow(pairs))`."""
         return ArrowStream(self.get_many(pairs, fetch=fetch))
 
     def for_user(self, user_id: str, *, fetch: bool = False) -> pl.DataFrame:
-        """Every picture of one user, the best first; columns of `assets_for_user`.
+        """Returns every picture of one user, best first; columns of `assets_for_user`.
 
         Raises:
             WarehouseError: The snapshot cannot be read.
@@ -161,7 +157,7 @@ class AssetReader:
         return with_bytes(rows) if fetch else rows
 
     def close(self) -> None:
-        """Closes the snapshot once the calls under way have ended; later calls are refused."""
+        """Closes the snapshot after the calls in progress; later calls raise an error."""
         with self._lock:
             self._closed = True
             self._current.retire()
@@ -174,7 +170,7 @@ class AssetReader:
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[DuckDBPyConnection]:
-        """A connection of this call alone to the newest snapshot."""
+        """Yields a connection to the newest snapshot that no other call uses."""
         snapshot = self._newest()
         try:
             with driver_errors(self._link), snapshot.cursor() as cursor:
@@ -183,7 +179,7 @@ class AssetReader:
             snapshot.leave()
 
     def _newest(self) -> _Snapshot:
-        """The snapshot that the link points to now, entered for one call."""
+        """Returns the snapshot that the link points to now, entered for one call."""
         with self._lock:
             if self._closed:
                 raise WarehouseError("this reader is closed", location=str(self._link))
@@ -195,7 +191,7 @@ class AssetReader:
             return self._current
 
     def _open(self) -> _Snapshot:
-        # The snapshot may be swapped and removed between reading the link and opening its file.
+        # The snapshot may be replaced and removed between reading the link and opening its file.
         for _ in range(_ATTEMPTS - 1):
             with contextlib.suppress(WarehouseError):
                 return _Snapshot(self._link)
@@ -203,7 +199,7 @@ class AssetReader:
 
 
 class _Snapshot:
-    """One open file, closed when it is retired and nobody uses it any more."""
+    """One open file; closed when it is retired and the last call has left it."""
 
     def __init__(self, link: Path) -> None:
         self.identity = _identity(link)
@@ -229,7 +225,7 @@ class _Snapshot:
 
     @contextlib.contextmanager
     def cursor(self) -> Iterator[DuckDBPyConnection]:
-        """A connection that no other call uses meanwhile; one that failed is not used again."""
+        """Yields a connection that no other call uses; one that failed is closed."""
         with self._lock:
             connection = self._idle.pop() if self._idle else sibling(self._connection)
         try:
@@ -248,7 +244,7 @@ class _Snapshot:
 
 
 def _identity(link: Path) -> tuple[object, ...]:
-    """What changes when the link is swapped or its file replaced."""
+    """Returns a value that changes when the link is swapped or its file replaced."""
     try:
         found = link.stat()
         target = link.readlink() if link.is_symlink() else None
@@ -261,7 +257,7 @@ def _wanted(pairs: pl.DataFrame | Iterable[tuple[str, str]]) -> pl.DataFrame:
     if not isinstance(pairs, pl.DataFrame):
         pairs = pl.DataFrame(list(pairs), schema=_WANTED, orient="row")
     return pairs.select(pl.col(name).cast(kind) for name, kind in _WANTED.items()).with_row_index(
-        "place"
+        "position"
     )
 
 

@@ -1,8 +1,8 @@
-"""Promotion: a checked, read-only copy of the warehouse becomes what readers open.
+"""Promotion: readers get a checked, read-only copy of the warehouse.
 
 Readers open the link `serving.duckdb`. It points to a file in `snapshots/` that is never written
-again, so serving neither waits for the writer nor sees half a night. The link is swapped by one
-rename: at every moment it is the old snapshot or the new one.
+again, so readers neither wait for the writer nor read half a night. The link is swapped by one
+rename.
 """
 
 from __future__ import annotations
@@ -29,24 +29,23 @@ _COPY_BYTES: Final = 1 << 20
 
 
 def promote(writer_path: Path, serving_link: Path, *, keep: int = SNAPSHOTS_KEPT) -> Path:
-    """Makes the published content of the warehouse the one that readers get.
+    """Points the serving link to a snapshot of the present warehouse.
 
-    Content that is already promoted changes nothing. The writer is locked for the length of the
-    copy, so no night can come in between.
+    Does nothing if that content is promoted already. The warehouse is locked during the copy.
 
     Args:
         writer_path: The warehouse that nights are published into.
         serving_link: The link to swap; snapshots lie in the folder `snapshots` beside it.
-        keep: How many snapshots to keep, the newest first; the served one always stays. Keep at
-            least 2 where readers are long at work: one may just be opening the one before.
+        keep: Number of snapshots to keep, newest first; the served one is always kept. Keep at
+            least 2 if there are long-lived readers: one may be opening the previous snapshot.
 
     Returns:
         The snapshot that the link now points to.
 
     Raises:
-        WarehouseBusyError: The warehouse is being written.
-        WarehouseError: There is no warehouse or no night in it, the copy does not check out, or a
-            file that is no link stands at `serving_link`. The link is as it was.
+        WarehouseBusyError: The warehouse is open for writing, or the copy differs from it.
+        WarehouseError: There is no warehouse or no night in it, or `serving_link` is a file. The
+            link is unchanged.
     """
     _check_arguments(writer_path, serving_link, keep)
     snapshots = serving_link.parent / "snapshots"
@@ -67,7 +66,10 @@ def promote(writer_path: Path, serving_link: Path, *, keep: int = SNAPSHOTS_KEPT
 
 
 def content_digest(connection: DuckDBPyConnection) -> str:
-    """SHA-256 over every row and picture of the open database; no clock, no row order."""
+    """Returns the SHA-256 over all rows and pictures of the open database.
+
+    It does not depend on wall-clock columns or on the order of rows.
+    """
     lines = fetch(connection, sql_text("internal/content_digest"))
     return hashlib.sha256("\n".join(map(str, lines)).encode()).hexdigest()
 
@@ -85,9 +87,9 @@ def _check_arguments(writer_path: Path, serving_link: Path, keep: int) -> None:
         )
     if serving_link.exists() and not serving_link.is_symlink():
         raise WarehouseError(
-            "a file stands where the link to the served snapshot belongs",
+            "the link to the served snapshot is a file",
             location=str(serving_link),
-            remedy="Move it away; promotion never overwrites a file it did not make",
+            remedy="Move it away; promotion does not overwrite files that it did not make",
         )
 
 
@@ -103,7 +105,7 @@ def _newest_run(connection: DuckDBPyConnection, writer_path: Path) -> str:
 
 
 def _holds(snapshot: Path, digest: str) -> bool:
-    """Whether the file is there, opens read-only and has exactly this content."""
+    """Returns whether the file exists, opens read-only and has this content."""
     if not snapshot.is_file():
         return False
     try:
@@ -114,7 +116,7 @@ def _holds(snapshot: Path, digest: str) -> bool:
 
 
 def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
-    """Writes the snapshot under another name, checks it, and only then gives it its own."""
+    """Copies under a temporary name, checks the copy, then renames it."""
     # Not `runtime.files.replacing`: a copy left by a kill must not be listed as a snapshot, and is
     # found by its suffix.
     unfinished = snapshot.with_suffix(".tmp")
@@ -127,9 +129,9 @@ def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
     if not (whole and _holds(unfinished, digest)):
         unfinished.unlink()
         raise WarehouseBusyError(
-            "the copy of the warehouse does not have its content",
+            "the copy of the warehouse differs from it",
             location=str(snapshot),
-            remedy="Something wrote while it was copied; promote again",
+            remedy="The file was changed during the copy; promote again",
         )
     unfinished.chmod(0o444)
     unfinished.replace(snapshot)
@@ -141,10 +143,10 @@ def _point(link: Path, snapshot: Path) -> None:
     if link.is_symlink() and link.readlink() == target:
         return
     # A fixed name, so that the next promotion removes a link left by a kill.
-    fresh = link.with_name(f".{link.name}.tmp")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(target)
-    fresh.replace(link)
+    new = link.with_name(f".{link.name}.tmp")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(link)
     sync_folder(link.parent)
 
 
@@ -158,13 +160,13 @@ def _prune(snapshots: Path, keep: int, *, served: Path) -> None:
 
 
 def _remove_unfinished(snapshots: Path) -> None:
-    # Only a promotion that was killed leaves one: the lock on the warehouse admits no second.
+    # Left by a killed promotion; none is in progress, since this one holds the lock.
     for path in snapshots.glob("*.tmp"):
         path.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename inside the folder survive a power cut."""
+    """Makes renames inside the folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

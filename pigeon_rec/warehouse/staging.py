@@ -1,8 +1,7 @@
-"""Staging: a night checked picture by picture and laid down as parquet, ready for its transaction.
+"""Staging: a night is checked and written as parquet files before it is published.
 
-The staging folder holds one file per frame of `NightRecords` and `night.json`, which names them
-with their SHA-256. It is written under another name and renamed whole, so it is there or not; a
-night that is read back is exactly the one that was checked.
+The staging folder holds one file per frame of `NightRecords`, and `night.json` with their SHA-256.
+It is written under a temporary name and renamed, so it is never incomplete.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ _FACTS: Final = ("model_version", "settings_hash", "seed", "planned", "skipped")
 
 @dataclass(frozen=True)
 class StagedNight:
-    """A night that has passed every check; only `stage` and `read_staged` make one.
+    """A night that has passed all checks; returned by `stage` and `read_staged`.
 
     Attributes:
-        night: Its frames, in the exact schema.
-        folder: Where they lie.
+        night: The night, its frames in the exact schema.
+        folder: Its staging folder.
     """
 
     night: NightRecords
@@ -42,18 +41,18 @@ class StagedNight:
 
 
 def stage(night: NightRecords, folder: Path) -> StagedNight:
-    """Checks a night and writes it down.
+    """Checks a night and writes it to the staging folder.
 
-    Checked are the columns and types, the references between the frames, and of every picture its
-    hash, its size and that it decodes.
+    Checks columns and types, references between the frames, and hash, size and decoding of every
+    picture.
 
     Args:
         night: The night.
-        folder: Staging folder; an earlier one is replaced.
+        folder: Staging folder; an existing one is replaced.
 
     Raises:
-        WarehouseError: The night is inconsistent, or the folder cannot be written. An earlier
-            staging stays as it was.
+        WarehouseError: The night is inconsistent, or the folder cannot be written. An existing
+            staging folder is unchanged.
     """
     checked = check_night(night)
     try:
@@ -75,7 +74,7 @@ def read_staged(folder: Path) -> StagedNight:
     """Reads a staged night back.
 
     Raises:
-        WarehouseError: Nothing is staged there, or a file is not the one that was checked.
+        WarehouseError: The folder is missing or incomplete, or a file was changed.
     """
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
@@ -91,7 +90,7 @@ def read_staged(folder: Path) -> StagedNight:
         night = NightRecords(logical_date=date, config=index["config"], **facts)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise WarehouseError(
-            f"there is no whole staged night ({type(error).__name__}: {error})",
+            f"there is no complete staged night ({type(error).__name__}: {error})",
             location=str(folder),
             remedy="Stage the night again: run `pigeon-rec nightly publish`",
         ) from error

@@ -1,6 +1,6 @@
--- One line per table: how many rows, and two order-free sums over the hash of every row. Wall-clock
--- columns are left out, so equal content has equal lines; image bytes are hashed anew, so a damaged
--- picture shows. A new table must be added here.
+-- One line per table: its number of rows and two sums over the row hashes that do not depend on the
+-- order of rows. Wall-clock columns are left out, so that equal content gives equal lines; image
+-- bytes are hashed again, so that a damaged picture changes the digest. Add every new table here.
 WITH rows_of AS (
     SELECT 'schema_migrations' AS part, to_json(r)::VARCHAR AS content
     FROM (SELECT * EXCLUDE (applied_at) FROM schema_migrations) AS r
@@ -43,8 +43,8 @@ WITH rows_of AS (
 SELECT
     part,
     count(*)                                            AS row_count,
-    bit_xor(md5_number_lower(content))::VARCHAR         AS crossed,
-    sum(md5_number_upper(content)::HUGEINT)::VARCHAR    AS summed
+    bit_xor(md5_number_lower(content))::VARCHAR         AS xor_sum,
+    sum(md5_number_upper(content)::HUGEINT)::VARCHAR    AS plain_sum
 FROM rows_of
 GROUP BY part
 ORDER BY part;

@@ -1,5 +1,5 @@
--- Every statement of one table about another that does not hold; a sound warehouse has no such row.
-WITH judged AS (
+-- One row per inconsistency between two tables; a sound warehouse has none.
+WITH gated AS (
     SELECT asset_key FROM run_assets
     UNION
     SELECT asset_key FROM rejections
@@ -23,24 +23,24 @@ faults AS (
     SELECT 'unused picture', asset_key, 'no night serves it'
     FROM assets ANTI JOIN run_assets USING (asset_key)
     UNION ALL
-    SELECT 'unknown night', concat_ws(' / ', run_id, user_id, item_id), 'is served by no row of runs'
+    SELECT 'unknown night', concat_ws(' / ', run_id, user_id, item_id), 'is served, but its night is not in runs'
     FROM run_assets ANTI JOIN runs USING (run_id)
     UNION ALL
-    SELECT 'unknown night', concat_ws(' / ', run_id, user_id, item_id), 'is refused by no row of runs'
+    SELECT 'unknown night', concat_ws(' / ', run_id, user_id, item_id), 'is rejected, but its night is not in runs'
     FROM rejections ANTI JOIN runs USING (run_id)
     UNION ALL
-    SELECT 'unknown night', concat_ws(' / ', run_id, subject), 'is a problem of no row of runs'
+    SELECT 'unknown night', concat_ws(' / ', run_id, subject), 'is a problem of a night that is not in runs'
     FROM problems ANTI JOIN runs USING (run_id)
     UNION ALL
-    SELECT 'stray score', concat_ws(' / ', asset_key, metric), 'is neither served nor refused'
-    FROM asset_scores ANTI JOIN judged USING (asset_key)
+    SELECT 'stray score', concat_ws(' / ', asset_key, metric), 'belongs to a picture that is neither served nor rejected'
+    FROM asset_scores ANTI JOIN gated USING (asset_key)
     UNION ALL
     SELECT 'missing score', asset_key, 'has no selection_score'
     FROM assets
     ANTI JOIN (SELECT asset_key FROM asset_scores WHERE metric = 'selection_score') USING (asset_key)
     UNION ALL
     SELECT 'wrong count', run_id,
-           'says ' || concat_ws(', ', generated, reused, rejected) || ' generated, reused, rejected and has '
+           'records ' || concat_ws(', ', generated, reused, rejected) || ' generated, reused, rejected, but has '
                || concat_ws(', ', generated_rows, reused_rows, rejected_rows)
     FROM counted
     WHERE (generated, reused, rejected) IS DISTINCT FROM (generated_rows, reused_rows, rejected_rows)
@@ -63,7 +63,7 @@ faults AS (
     SELECT 'wrong cohort', user_id, 'should be in ' || cohort || ' and is not'
     FROM (SELECT * FROM newest_cohorts EXCEPT ALL SELECT * FROM served_cohorts)
     UNION ALL
-    SELECT 'unknown night', concat_ws(' / ', run_id, user_id), 'has a cohort by no row of runs'
+    SELECT 'unknown night', concat_ws(' / ', run_id, user_id), 'has a cohort of a night that is not in runs'
     FROM cohorts ANTI JOIN runs USING (run_id)
 )
 SELECT kind, subject, detail FROM faults ORDER BY kind, subject, detail;

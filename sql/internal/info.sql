@@ -1,4 +1,4 @@
--- A warehouse in one row.
+-- Extent and size of the warehouse, in one row.
 SELECT
     (SELECT max(version) FROM schema_migrations)                        AS schema_version,
     (SELECT count(*) FROM runs)                                         AS nights,

@@ -1,5 +1,5 @@
--- What the newest run that met a key made of it: a picture, or a rejection with its reason.
--- `wanted_keys` is registered by the caller.
+-- The newest verdict on each key: an asset, or a rejection with its reason. The caller registers
+-- `wanted_keys`.
 WITH verdicts AS (
     SELECT r.asset_key, r.run_id, 'asset' AS verdict, NULL::VARCHAR AS reason, NULL::VARCHAR AS detail
     FROM run_assets AS r

@@ -1,5 +1,5 @@
--- The answers to many questions at once, in the order asked; wanted_pairs is registered by the caller.
+-- Looks up many pairs in one query, in the order given. The caller registers `wanted_pairs`.
 SELECT found.*
 FROM wanted_pairs AS wanted
 CROSS JOIN LATERAL asset_for(wanted.user_id, wanted.item_id) AS found
-ORDER BY wanted.place;
+ORDER BY wanted.position;

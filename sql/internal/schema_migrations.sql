@@ -1,4 +1,4 @@
--- Which numbered migrations this file has seen. The checksum tells an edited migration apart.
+-- Migrations applied to this file. The checksum detects a migration that was edited afterwards.
 CREATE TABLE schema_migrations (
     version    INTEGER PRIMARY KEY,
     name       VARCHAR NOT NULL,

@@ -1,4 +1,4 @@
--- Every connection of the product: dates do not depend on the machine's time zone, and a name in
--- SQL never falls back to a Python variable of the same name.
+-- Settings of every connection: dates do not depend on the machine's time zone, and a name in SQL
+-- never resolves to a Python variable.
 SET TimeZone = 'UTC';
 SET python_enable_replacements = false;

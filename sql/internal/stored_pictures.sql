@@ -1,3 +1,3 @@
--- Every picture with what its record says of the bytes.
+-- Every picture with the recorded facts about its bytes.
 SELECT asset_key, image, image_uri, image_sha256, format, width, height, byte_size
 FROM assets;

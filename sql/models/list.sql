@@ -1,4 +1,4 @@
--- All models, or the one of a version, or the serving one; the newest first.
+-- All models, the model of one version, or the serving model; newest first.
 SELECT
     models.*,
     models.version IS NOT DISTINCT FROM (SELECT version FROM serving_model) AS serving

@@ -1,4 +1,4 @@
--- Later than every promotion before it, even where the clock was set back meanwhile.
+-- The new promotion is later than every earlier one, even if the clock was set back meanwhile.
 UPDATE models
 SET promoted_at = coalesce(
     (SELECT greatest($now::TIMESTAMPTZ, max(promoted_at) + INTERVAL 1 MICROSECOND)

@@ -1,4 +1,4 @@
--- The same weights registered again keep their first date and their promotion.
+-- A version that is registered again keeps its first date and its promotion.
 INSERT INTO models BY NAME
 SELECT
     $version AS version,

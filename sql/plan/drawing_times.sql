@@ -1,4 +1,4 @@
--- What drawing took in every night before a date, shards together.
+-- Time spent on drawing in every night before a date, summed over shards.
 SELECT
     runs.logical_date,
     runs.model_version,

@@ -1,4 +1,4 @@
--- Whether this file's schema is new enough to have measured anything.
+-- Whether the schema of this file is new enough to have drawing times.
 SELECT count(*) > 0
 FROM duckdb_tables()
 WHERE database_name = current_database() AND table_name = 'drawing_times';

@@ -1,4 +1,4 @@
--- Nights more than so many days older than the newest one; the one that readers get always stays.
+-- Nights more than $keep_days days older than the newest one, without the night that readers get.
 SELECT run_id
 FROM runs
 WHERE logical_date < (SELECT max(logical_date) FROM runs) - $keep_days::INTEGER

@@ -1,18 +1,17 @@
--- Replaces one night, inside the caller's transaction. The night_* names are frames registered by
--- the caller, already checked and resolved against what other nights hold; pictures that lie outside
--- the table have been written.
+-- Replaces one night, inside the caller's transaction. The caller registers the night_* frames,
+-- checked and resolved against other nights, and has written the pictures that lie outside the table.
 
--- 1. The night's own rows go.
+-- 1. Delete the night's own rows.
 DELETE FROM problems WHERE run_id = $run_id;
 DELETE FROM rejections WHERE run_id = $run_id;
 DELETE FROM run_assets WHERE run_id = $run_id;
 DELETE FROM runs WHERE run_id = $run_id;
 
--- 2. Pictures and scores that arrive again take the place of the stored ones.
+-- 2. Delete stored pictures and scores that the night brings again.
 DELETE FROM asset_scores WHERE asset_key IN (SELECT asset_key FROM night_scores);
 DELETE FROM assets WHERE asset_key IN (SELECT asset_key FROM night_assets);
 
--- 3. The night's rows come.
+-- 3. Insert the night's rows.
 INSERT INTO assets BY NAME
 SELECT *, $run_id AS first_run_id FROM night_assets;
 

@@ -1,5 +1,5 @@
--- What the plan of a night says besides its pictures, inside the caller's transaction and after
--- replace_night; the night_* names are frames registered by the caller.
+-- Replaces the plan and the cohorts of a night, inside the caller's transaction and after
+-- replace_night. The caller registers the night_* frames.
 
 DELETE FROM cohorts WHERE run_id = $run_id;
 INSERT INTO cohorts BY NAME
@@ -9,7 +9,7 @@ DELETE FROM plan_pairs WHERE run_id = $run_id;
 INSERT INTO plan_pairs BY NAME
 SELECT $run_id AS run_id, * FROM night_plan_pairs ORDER BY user_id, rank, item_id;
 
--- The catalogue has no history: what it says now holds for every night.
+-- The catalogue is kept in its newest version only, for all nights.
 DELETE FROM originals
 WHERE (item_id, image_uri, image_sha256) NOT IN (
     SELECT (item_id, image_uri, image_sha256) FROM night_originals
@@ -17,6 +17,6 @@ WHERE (item_id, image_uri, image_sha256) NOT IN (
 INSERT INTO originals BY NAME
 SELECT * FROM night_originals ANTI JOIN originals USING (item_id) ORDER BY item_id;
 
--- A shard that is drawn again does not change what was measured first.
+-- The first measurement of a shard is kept when the shard is drawn again.
 INSERT OR IGNORE INTO drawing_times BY NAME
 SELECT $run_id AS run_id, * FROM night_drawing_times;

@@ -1,12 +1,12 @@
--- What every change of the nights ends with, inside its transaction.
+-- Last step of every change to the nights, inside its transaction.
 
--- 1. Readers get the newest night that serves anything.
+-- 1. Serve the newest night that has anything to serve.
 DELETE FROM served_pairs;
 
 INSERT INTO served_pairs BY NAME
 SELECT * FROM newest_pairs ORDER BY user_id, item_id;
 
--- 2. Cohorts and plan go with their night; of the plan only the served night's is kept.
+-- 2. Delete cohorts and drawing times without a night, and every plan but that of the served night.
 DELETE FROM cohorts WHERE run_id NOT IN (SELECT run_id FROM runs);
 
 DELETE FROM drawing_times WHERE run_id NOT IN (SELECT run_id FROM runs);

@@ -1,5 +1,5 @@
--- What the warehouse holds of this night's keys. A picture is held when another night serves it:
--- what other nights have published does not change.
+-- Stored pictures of this night's keys. `held` pictures are served by another night as well and must
+-- not change.
 SELECT
     a.asset_key, a.user_id, a.item_id, a.image_uri, a.image_sha256, a.format, a.width, a.height,
     a.mask_ratio, a.seed, a.model_version, a.history_ids,

@@ -1,4 +1,4 @@
--- The stored scores of this night's keys; held as in stored_assets, or by another night's rejection.
+-- Stored scores of this night's keys; `held` if another night serves or rejected the picture.
 WITH elsewhere AS (
     SELECT asset_key FROM run_assets WHERE run_id <> $run_id
     UNION

@@ -1,6 +1,6 @@
--- Which arm of an experiment each served user is in. The hash of experiment and user decides, so a
--- user stays in one arm every night and on every machine, and experiments are independent of each
--- other. $share of the users, from 0 to 1, see their own pictures; the others see the originals.
+-- The arm of an experiment that each served user is in. It depends on the hash of experiment and user,
+-- so a user stays in one arm every night and on every machine, and experiments are independent of each
+-- other. A share of $share of the users, 0 to 1, see their own pictures; the others see the originals.
 WITH placed AS (
     SELECT DISTINCT
         user_id,

@@ -1,4 +1,4 @@
--- The ten best pictures of the served night that were drawn for one person.
+-- The ten best pictures of the served night that were drawn for a single user.
 SELECT user_id, item_id, score, text_score, history_score, format, octet_length(image) AS bytes
 FROM served_assets
 WHERE NOT starts_with(user_id, 'cohort:')

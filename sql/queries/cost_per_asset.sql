@@ -1,5 +1,5 @@
--- What a picture costs: seconds of drawing and bytes, night by night. A reused picture costs nothing
--- again, so the price of a served one falls with every night that keeps it.
+-- Cost of a picture in seconds of drawing and in bytes, per night. Reused pictures cost nothing, so
+-- a night that reuses many has a low cost per served picture.
 WITH drawn AS (
     SELECT run_id, sum(assets) AS assets, sum(seconds) AS seconds
     FROM drawing_times

@@ -1,4 +1,4 @@
--- How many planned pairs, users and items each night got a picture.
+-- Planned pairs, users and items that got a picture, per night.
 SELECT
     logical_date,
     run_id,

@@ -1,4 +1,4 @@
--- The newest night in one row; of what is served, `cohort_assets` belong to cohorts and not to users.
+-- The newest night in one row. `cohort_assets` of the served pictures belong to cohorts, not to users.
 SELECT
     logical_date, model_version, planned, generated, reused, rejected, served, users, cohort_assets,
     mean_score

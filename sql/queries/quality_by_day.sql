@@ -1,2 +1,2 @@
--- How much was made, refused and served each night, and how good it was.
+-- Generated, rejected and served pictures per night, and their scores.
 SELECT * FROM asset_quality_daily ORDER BY logical_date DESC;

@@ -1,4 +1,4 @@
--- Why pictures were refused, per night, with the share of all judged pictures.
+-- Rejections per night and reason, with their share of all pictures that went through the quality gate.
 SELECT
     runs.logical_date,
     runs.run_id,

@@ -1,4 +1,4 @@
--- Everything that one run serves, user by user, with the pictures.
+-- Everything that one night serves, by user, with the pictures.
 SELECT
     served.user_id,
     served.item_id,

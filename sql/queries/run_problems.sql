@@ -1,4 +1,4 @@
--- The bad items, images and users that one run met and went round.
+-- Bad items, images, users and rows that one night left out.
 SELECT kind, subject, location, message
 FROM problems
 WHERE run_id = $run_id

@@ -1,4 +1,4 @@
--- The pairs that one run refused, with reason and detail.
+-- The pairs that one night rejected, with reason and detail.
 SELECT user_id, item_id, asset_key, reason, detail
 FROM rejections
 WHERE run_id = $run_id

@@ -1,2 +1,2 @@
--- The facts of one run.
+-- Counts, settings and model of one night.
 SELECT * FROM runs WHERE run_id = $run_id;

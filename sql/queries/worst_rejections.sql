@@ -1,15 +1,15 @@
--- The twenty refused pictures that were furthest from good, the newest night first.
+-- The twenty rejected pictures with the lowest scores, newest night first.
 SELECT
     runs.logical_date,
-    refused.user_id,
-    refused.item_id,
-    refused.reason,
-    refused.detail,
+    rejected.user_id,
+    rejected.item_id,
+    rejected.reason,
+    rejected.detail,
     score.value AS score,
-    refused.asset_key
-FROM rejections AS refused
+    rejected.asset_key
+FROM rejections AS rejected
 JOIN runs USING (run_id)
 LEFT JOIN asset_scores AS score
-    ON score.asset_key = refused.asset_key AND score.metric = 'selection_score'
-ORDER BY runs.logical_date DESC, score.value NULLS FIRST, refused.user_id, refused.item_id
+    ON score.asset_key = rejected.asset_key AND score.metric = 'selection_score'
+ORDER BY runs.logical_date DESC, score.value NULLS FIRST, rejected.user_id, rejected.item_id
 LIMIT 20;

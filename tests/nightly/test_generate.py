@@ -218,6 +218,19 @@ def test_what_misses_the_target_is_rejected_with_numbers(tmp_path: Path) -> None
     assert row["image"] is not None
 
 
+def test_what_the_safety_checker_refuses_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "refuses_all.py").write_text("def check(image):\n    return 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    gate = QualityGateConfig(min_text_score=-1.0, safety="refuses_all:check")
+    config = settings(tmp_path, shards=1, gate=gate)
+    write_plan(config, plan_rows(1)[:2])
+    drawn = draw_all(config)
+    assert drawn["rejected_reason"].to_list() == ["unsafe"] * 2
+    assert set(drawn["rejected_detail"]) == {"unsafe score 1.000 is above the limit 0.500"}
+
+
 def test_a_picture_that_broke_after_planning_is_a_rejection_that_names_it(tmp_path: Path) -> None:
     rows = []
     for number in range(7):

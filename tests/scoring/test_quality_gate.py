@@ -1,4 +1,4 @@
-"""Every reason of the gate, its number, its limit and the order of the reasons."""
+"""Every rule of the quality gate, its number and limit, and the order of the rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_good_picture_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "detail"),
     [
         (None, "there is no picture"),
         (np.zeros((16, 16), np.uint8), "received uint8 [16, 16]"),
@@ -38,11 +38,11 @@ def test_a_good_picture_passes() -> None:
         (np.zeros((0, 0, 3), np.uint8), "received uint8 [0, 0, 3]"),
     ],
 )
-def test_undecodable(image: Picture | None, said: str) -> None:
+def test_undecodable(image: Picture | None, detail: str) -> None:
     rejection = check_quality(image, GOOD, GATE)
     assert rejection is not None
     assert rejection.reason == "undecodable"
-    assert said in rejection.detail
+    assert detail in rejection.detail
 
 
 @given(st.integers(0, 255))
@@ -104,19 +104,19 @@ def test_a_score_that_is_no_number_does_not_pass(score: str, value: float) -> No
     assert rejection.detail == f"{score} is {value}, the limit is a finite number"
 
 
-def test_the_first_reason_in_order_is_told() -> None:
+def test_the_first_rule_broken_is_the_reason() -> None:
     bad = {"text_score": 0.0, "reference_score": 1.0}
     blank = np.zeros((16, 16, 3), np.uint8)
-    told = [
+    rejections = [
         check_quality(None, bad, GATE),
         check_quality(blank, bad, GATE, unsafe=lambda _: 1.0),
         check_quality(_picture(), bad, GATE, unsafe=lambda _: 1.0),
         check_quality(_picture(), bad, GATE),
         check_quality(_picture(), GOOD | {"reference_score": 1.0}, GATE),
     ]
-    assert [rejection.reason for rejection in told if rejection] == list(REASONS)
+    assert [rejection.reason for rejection in rejections if rejection] == list(REASONS)
 
 
-def test_a_missing_score_is_a_fault_of_the_caller() -> None:
+def test_a_missing_score_is_an_error() -> None:
     with pytest.raises(ModelError, match="needs `reference_score`"):
         check_quality(_picture(), {"text_score": 0.5}, GATE)

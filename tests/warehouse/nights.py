@@ -1,4 +1,4 @@
-"""Small real nights for the warehouse tests: tiny PNGs, every frame in its schema."""
+"""Small nights for the warehouse tests: tiny PNGs, every frame in its schema."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def night_of(
 
 
 def again(night: NightRecords) -> NightRecords:
-    """The same night planned once more: everything it made is known now, so nothing is made."""
+    """The same night planned again: all its assets are known now, so none is drawn."""
     return dataclasses.replace(
         night,
         assets=night.assets.clear(),

@@ -105,7 +105,7 @@ def test_bytes_outside_the_table_are_checked(
     assert f"file://{file}" in faults["detail"][0]
 
 
-def test_an_older_schema_is_told(tmp_path: Path, writer_path: Path) -> None:
+def test_an_older_schema_is_a_fault(tmp_path: Path, writer_path: Path) -> None:
     folder = tmp_path / "migrations"
     folder.mkdir()
     shutil.copy(sql_root() / "migrations" / "0001_tables.sql", folder)
@@ -116,12 +116,12 @@ def test_an_older_schema_is_told(tmp_path: Path, writer_path: Path) -> None:
     assert "publishing brings it up to date" in detail
 
 
-def test_a_missing_warehouse_is_told(writer_path: Path) -> None:
+def test_a_missing_warehouse_raises(writer_path: Path) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse"):
         check_warehouse(writer_path)
 
 
-def test_snapshots_are_held_against_their_names(sound: Path, serving: Path) -> None:
+def test_snapshots_are_compared_with_their_names(sound: Path, serving: Path) -> None:
     first = promote(sound, serving)
     with open_warehouse(sound) as connection:
         publish(connection, night_of([BEN], date=FIRST))

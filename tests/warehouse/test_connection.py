@@ -134,12 +134,12 @@ def test_a_locked_warehouse_names_file_holder_and_way_out(writer_path: Path) -> 
     open_warehouse(writer_path).close()
 
 
-def test_reading_what_this_process_writes_is_told(writer_path: Path) -> None:
+def test_reading_what_this_process_writes_raises(writer_path: Path) -> None:
     with open_warehouse(writer_path), pytest.raises(WarehouseBusyError, match="in another mode"):
         open_reader(writer_path)
 
 
-def test_a_missing_warehouse_is_told(writer_path: Path) -> None:
+def test_a_missing_warehouse_raises(writer_path: Path) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse") as caught:
         open_reader(writer_path)
     assert caught.value.location == str(writer_path)
@@ -148,25 +148,25 @@ def test_a_missing_warehouse_is_told(writer_path: Path) -> None:
 
 
 @pytest.mark.parametrize("open_it", [open_warehouse, open_reader])
-def test_another_kind_of_file_is_told(tmp_path: Path, open_it: object) -> None:
+def test_another_kind_of_file_raises(tmp_path: Path, open_it: object) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database " * 1000)
     assert callable(open_it)
-    with pytest.raises(WarehouseError, match="no DuckDB file") as caught:
+    with pytest.raises(WarehouseError, match="not a DuckDB file") as caught:
         open_it(path)
     assert caught.value.location == str(path)
     assert not caught.value.retryable
 
 
-def test_somebody_elses_database_is_told(tmp_path: Path) -> None:
+def test_a_database_of_another_program_raises(tmp_path: Path) -> None:
     path = tmp_path / "other.duckdb"
     duckdb.connect(str(path)).close()
-    with pytest.raises(WarehouseError, match="holds no pigeon_rec warehouse"):
+    with pytest.raises(WarehouseError, match="not a pigeon_rec warehouse"):
         open_reader(path)
     duckdb.connect(str(path)).close()
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_raises(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WarehouseError, match="cannot create the folder"):
         open_warehouse(tmp_path / "file" / "warehouse" / "pigeon.duckdb")

@@ -36,13 +36,13 @@ def with_history(*items: list[str]) -> NightRecords:
 
 
 def test_the_hash_is_the_same_on_every_machine_and_release() -> None:
-    # How small a file Pillow makes of a picture is no matter of ours.
+    # The bytes that Pillow writes for a picture depend on its version.
     assets = NIGHT.assets.with_columns(image_sha256=pl.lit("0" * 64))
     assert hash_of(dataclasses.replace(NIGHT, assets=assets)) == PINNED
 
 
 @given(st.integers(0, 1 << 30))
-def test_the_order_of_rows_is_no_matter(seed: int) -> None:
+def test_the_order_of_rows_does_not_count(seed: int) -> None:
     frames = ("assets", "run_assets", "scores", "rejections", "problems")
     shuffled = {
         name: getattr(NIGHT, name).sample(fraction=1.0, shuffle=True, seed=seed) for name in frames
@@ -61,7 +61,7 @@ def test_the_order_of_rows_is_no_matter(seed: int) -> None:
     ],
     ids=["texts", "null", "lists", "list texts", "empty list"],
 )
-def test_what_differs_has_another_hash(one: NightRecords, other: NightRecords) -> None:
+def test_different_content_has_another_hash(one: NightRecords, other: NightRecords) -> None:
     assert hash_of(one) != hash_of(other)
 
 
@@ -88,7 +88,7 @@ def test_every_fact_and_column_counts() -> None:
     assert len(hashes) == 1 + len(facts) + 6 + 1
 
 
-def test_where_bytes_lie_and_how_long_drawing_took_count_nothing() -> None:
+def test_locations_of_bytes_and_drawing_times_do_not_count() -> None:
     elsewhere = NIGHT.assets.with_columns(image_uri=pl.lit("s3://bucket/a.png"))
     slower = pl.DataFrame(
         {"shard": [0], "assets": [1], "seconds": [9.0]}, schema=NIGHT.drawing_times.schema

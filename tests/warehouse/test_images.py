@@ -59,7 +59,7 @@ def test_a_sound_picture_has_no_fault(encoding: str) -> None:
         (b"", "png", (4, 4), "no bytes"),
         (b"GIF89a", "png", (4, 4), "not a readable png"),
         (picture("a", "WEBP"), "png", (4, 4), "not a readable png"),
-        (picture("a", "JPEG"), "jpeg", (4, 4), "format 'jpeg' is none of png, webp"),
+        (picture("a", "JPEG"), "jpeg", (4, 4), "format 'jpeg' is not one of png, webp"),
         (picture("a")[:-20], "png", (4, 4), "not a readable png"),
         (picture("a", "WEBP")[:20], "webp", (4, 4), "not a readable webp"),
         (picture("a"), "png", (4, 5), "size (4, 4) is not the recorded (4, 5)"),
@@ -67,12 +67,12 @@ def test_a_sound_picture_has_no_fault(encoding: str) -> None:
         (bomb(60000), "png", (60000, 60000), "not a readable png"),
     ],
 )
-def test_faults_are_told(
+def test_faults_are_found(
     image: bytes | None, encoding: str, size: tuple[int, int], detail: str
 ) -> None:
-    [(key, told)] = image_faults(frame(image, encoding, size)).rows()
+    [(key, found)] = image_faults(frame(image, encoding, size)).rows()
     assert key == "k"
-    assert told.startswith(detail)
+    assert found.startswith(detail)
 
 
 def test_pixels_have_to_decode_behind_a_sound_header() -> None:
@@ -84,8 +84,8 @@ def test_pixels_have_to_decode_behind_a_sound_header() -> None:
     damaged = (
         sound[: at + 4] + chunk + struct.pack(">I", zlib.crc32(chunk)) + sound[at + 12 + length :]
     )
-    [(_, told)] = image_faults(frame(damaged)).rows()
-    assert told.startswith("not a readable png")
+    [(_, found)] = image_faults(frame(damaged)).rows()
+    assert found.startswith("not a readable png")
 
 
 def test_faults_name_only_the_faulty_in_order() -> None:

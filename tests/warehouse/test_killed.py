@@ -1,4 +1,4 @@
-"""A night that dies at any moment leaves the night before served, or the finished one.
+"""A night that is killed at any moment leaves the night before served, or the finished one.
 
 The real steps of a real night, stage, publish and promote, run in a process that is killed without
 warning at moments spread over the whole of it. The interpreter is prepared once and forks, so that

@@ -49,7 +49,7 @@ def test_pictures_and_rejections_are_known(writer_path: Path) -> None:
 
 
 @pytest.mark.parametrize("newest", [FIRST, SECOND])
-def test_where_nights_disagree_the_newest_counts(
+def test_if_nights_disagree_the_newest_counts(
     warehouse: DuckDBPyConnection, newest: object
 ) -> None:
     older = SECOND if newest == FIRST else FIRST
@@ -59,8 +59,8 @@ def test_where_nights_disagree_the_newest_counts(
     assert verdict == (["rejection"] if newest == SECOND else ["asset"])
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_raises(tmp_path: Path) -> None:
     path = tmp_path / "pigeon.duckdb"
     path.write_bytes(b"no database" * 500)
-    with pytest.raises(WarehouseError, match="no DuckDB file"):
+    with pytest.raises(WarehouseError, match="not a DuckDB file"):
         known_assets(path, ["a"])

@@ -30,7 +30,7 @@ SUNDAY = dt.datetime(2026, 6, 7, 4, tzinfo=dt.UTC)
 
 
 def trained(folder: Path, version: str = "small-1", **changes: Any) -> TrainedModel:
-    """A model whose weights lie in `folder/<version>`."""
+    """A model whose weights are in `folder/<version>`."""
     weights = folder / version
     weights.mkdir(exist_ok=True)
     (weights / "config.json").write_text(version, encoding="utf-8")
@@ -71,7 +71,7 @@ def test_the_newest_model_is_listed_first(warehouse: DuckDBPyConnection, tmp_pat
     assert [model.version for model in list_models(warehouse)] == ["a", "c", "b"]
 
 
-def test_registering_again_renews_the_verdict_and_keeps_date_and_promotion(
+def test_registering_again_updates_the_decision_and_keeps_date_and_promotion(
     warehouse: DuckDBPyConnection, tmp_path: Path
 ) -> None:
     register_model(warehouse, trained(tmp_path), now=SUNDAY)
@@ -90,7 +90,7 @@ def test_registering_again_renews_the_verdict_and_keeps_date_and_promotion(
 
 @given(st.lists(st.sampled_from("abc"), max_size=8), st.data())
 @settings(max_examples=12)
-def test_whatever_is_promoted_and_whenever_the_last_one_alone_serves(
+def test_only_the_model_promoted_last_serves(
     tmp_path_factory: pytest.TempPathFactory, order: list[str], data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("models")
@@ -124,7 +124,7 @@ def test_an_unknown_model_is_refused_with_the_known_ones(
         promote_model(warehouse, "small-9", tmp_path)
 
 
-def test_a_refused_model_is_promoted_only_by_insisting(
+def test_a_refused_model_is_promoted_only_despite_its_refusal(
     warehouse: DuckDBPyConnection, tmp_path: Path
 ) -> None:
     register_model(warehouse, trained(tmp_path, decision="refused", reason="concept fell by 0.2"))
@@ -134,7 +134,7 @@ def test_a_refused_model_is_promoted_only_by_insisting(
     assert promote_model(warehouse, "small-1", tmp_path, despite_refusal=True).serving
 
 
-def test_changed_weights_are_never_handed_out_nor_promoted(
+def test_changed_weights_are_neither_returned_nor_promoted(
     warehouse: DuckDBPyConnection, tmp_path: Path
 ) -> None:
     model = register_model(warehouse, trained(tmp_path))
@@ -147,7 +147,7 @@ def test_changed_weights_are_never_handed_out_nor_promoted(
     assert serving_model(warehouse) is None
 
 
-def test_missing_weights_are_told_with_their_folder(
+def test_missing_weights_raise_with_their_folder(
     warehouse: DuckDBPyConnection, tmp_path: Path
 ) -> None:
     model = register_model(warehouse, trained(tmp_path))
@@ -173,7 +173,7 @@ def test_before_the_first_night_there_are_no_models(tmp_path: Path) -> None:
     assert serving_model(tmp_path / "pigeon.duckdb") is None
 
 
-def test_a_file_from_before_the_registry_knows_no_models(tmp_path: Path) -> None:
+def test_a_file_from_before_the_registry_has_no_models(tmp_path: Path) -> None:
     file = tmp_path / "old.duckdb"
     with connect(file) as connection:
         connection.execute("CREATE TABLE schema_migrations (version INTEGER)")
@@ -204,7 +204,7 @@ def test_compacting_the_warehouse_keeps_the_registry(writer_path: Path, tmp_path
     assert before[0].serving
 
 
-def test_a_folders_digest_knows_names_and_bytes_but_no_place(tmp_path: Path) -> None:
+def test_a_folders_digest_covers_names_and_bytes_but_not_its_path(tmp_path: Path) -> None:
     one, same, renamed = (tmp_path / name for name in ("one", "same", "renamed"))
     for folder, file in ((one, "a/x"), (same, "a/x"), (renamed, "a/y")):
         (folder / file).parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Cohorts and plans in the warehouse: who is shown what, why, and what drawing took."""
+"""Cohorts, plans and drawing times in the warehouse, and what `asset_for` answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pigeon_rec.warehouse import (
 )
 from pigeon_rec.warehouse._frames import registered, select
 from pigeon_rec.warehouse.connection import connect
-from pigeon_rec.warehouse.planning import drawing_times, judged_before
+from pigeon_rec.warehouse.planning import drawing_times, known_before
 from tests.warehouse.nights import FIRST, SECOND, Pair, key_of, night_of
 
 USERS = ("ann", "ben", "cat")
@@ -41,7 +41,7 @@ def frame(name: str, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
 
 
 def with_plan(night: NightRecords, seconds: float = 4.0) -> NightRecords:
-    """Ann and Ben are in the cohort, Cat has no taste yet; everybody is proposed `a` and `b`."""
+    """Ann and Ben are in the cohort, Cat has no taste yet; `a` and `b` are recommended to all."""
     pairs = [
         (user, item, rank, -1.0 * rank, 1.0 / rank, None if user == "cat" else 0.5, reason, None)
         for user in USERS
@@ -59,7 +59,7 @@ def with_plan(night: NightRecords, seconds: float = 4.0) -> NightRecords:
 
 
 NIGHT = with_plan(night_of([("ann", "a"), ("ann", "b"), SHARED], rejected=[("ben", "a")]))
-"""Ann has her own `a` and `b`; Ben's `a` was refused; the cohort has `b`."""
+"""Ann has her own `a` and `b`; Ben's `a` was rejected; the cohort has `b`."""
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBPyConnec
 
 
 def answer(connection: DuckDBPyConnection, user: str | None, item: str | None) -> dict[str, object]:
-    asked = {"user": user, "item": item}
-    [row] = select(connection, "FROM asset_for($user, $item)", asked).to_dicts()
+    pair = {"user": user, "item": item}
+    [row] = select(connection, "FROM asset_for($user, $item)", pair).to_dicts()
     return dict(row)
 
 
@@ -97,7 +97,7 @@ def explained(connection: DuckDBPyConnection, user: str) -> list[tuple[object, .
         (None, None, "unknown", None),
     ],
 )
-def test_every_question_has_one_answer(
+def test_every_lookup_has_one_answer(
     planned: DuckDBPyConnection, user: str | None, item: str | None, origin: str, cohort: str | None
 ) -> None:
     found = answer(planned, user, item)
@@ -122,17 +122,17 @@ def test_every_question_has_one_answer(
         max_size=30,
     )
 )
-def test_many_questions_at_once_have_the_answers_of_one_by_one(
-    planned: DuckDBPyConnection, asked: list[Pair]
+def test_many_lookups_give_the_answers_of_single_ones(
+    planned: DuckDBPyConnection, pairs: list[Pair]
 ) -> None:
-    wanted = pl.DataFrame(asked, schema={"user_id": pl.String, "item_id": pl.String}, orient="row")
+    wanted = pl.DataFrame(pairs, schema={"user_id": pl.String, "item_id": pl.String}, orient="row")
     with registered(planned, wanted=wanted.with_row_index("place")):
         rows = select(
             planned,
             "SELECT found.* FROM wanted, "
             "LATERAL asset_for(wanted.user_id, wanted.item_id) AS found ORDER BY wanted.place",
         )
-    assert rows.to_dicts() == [answer(planned, *pair) for pair in asked]
+    assert rows.to_dicts() == [answer(planned, *pair) for pair in pairs]
 
 
 @pytest.mark.parametrize("user", [*USERS, "nobody", "cohort:0"])
@@ -146,7 +146,7 @@ def test_the_pictures_of_a_user_are_those_that_asset_for_gives(
     assert listed.columns == list(single[0])
 
 
-def test_readers_get_an_original_as_an_address_that_is_not_ours_to_fetch(tmp_path: Path) -> None:
+def test_readers_get_the_address_of_an_original_and_no_bytes(tmp_path: Path) -> None:
     with open_warehouse(tmp_path / "pigeon.duckdb") as connection:
         publish(connection, NIGHT, images=(tmp_path / "pictures").as_uri())
     with AssetReader(tmp_path / "pigeon.duckdb") as reader:
@@ -162,7 +162,7 @@ def test_readers_get_an_original_as_an_address_that_is_not_ours_to_fetch(tmp_pat
     assert "images/a.png" in str(caught.value)
 
 
-def test_the_plan_says_why_and_agrees_with_what_is_served(planned: DuckDBPyConnection) -> None:
+def test_the_explained_plan_agrees_with_what_is_served(planned: DuckDBPyConnection) -> None:
     assert explained(planned, "ann") == [
         ("a", "generated", "planned", "cohort:0", key_of(("ann", "a"))),
         ("b", "generated", "over_budget", "cohort:0", key_of(("ann", "b"))),
@@ -183,7 +183,7 @@ def test_the_plan_says_why_and_agrees_with_what_is_served(planned: DuckDBPyConne
     assert worth == (0.5,)
 
 
-def test_people_and_cohorts_are_counted_apart(planned: DuckDBPyConnection) -> None:
+def test_users_and_cohorts_are_counted_apart(planned: DuckDBPyConnection) -> None:
     counted = select(planned, "SELECT served, users, cohort_assets FROM asset_quality_daily")
     assert counted.rows() == [(3, 1, 1)]
 
@@ -211,14 +211,16 @@ def test_a_later_night_brings_its_own_cohorts_and_plan(writer_path: Path) -> Non
     assert check_warehouse(writer_path).is_empty()
 
 
-def test_publishing_a_past_night_leaves_what_readers_get(warehouse: DuckDBPyConnection) -> None:
+def test_publishing_a_past_night_does_not_change_what_readers_get(
+    warehouse: DuckDBPyConnection,
+) -> None:
     publish(warehouse, with_plan(night_of([("cat", "a")], date=SECOND, version="v2")))
     publish(warehouse, NIGHT)
     assert answer(warehouse, "ann", "a")["origin"] == "original"
     assert {row[1] for row in explained(warehouse, "cat")} == {"generated", "original"}
 
 
-def test_cohorts_and_plan_are_part_of_what_a_night_says(warehouse: DuckDBPyConnection) -> None:
+def test_cohorts_and_plan_are_part_of_the_content_hash(warehouse: DuckDBPyConnection) -> None:
     publish(warehouse, NIGHT)
     assert not publish(warehouse, NIGHT).changed
     assert not publish(warehouse, with_plan(NIGHT, seconds=99.0)).changed
@@ -235,16 +237,16 @@ def test_cohorts_and_plan_are_part_of_what_a_night_says(warehouse: DuckDBPyConne
         ("drawing_times", [(0, 1, 1.0), (0, 1, 1.0)]),
     ],
 )
-def test_what_is_told_twice_is_refused(
+def test_duplicate_rows_are_refused(
     warehouse: DuckDBPyConnection, name: str, rows: list[tuple[object, ...]]
 ) -> None:
     doubled: dict[str, Any] = {name: frame(name, rows)}
     twice = dataclasses.replace(NIGHT, **doubled)
-    with pytest.raises(WarehouseError, match="stand there more than once"):
+    with pytest.raises(WarehouseError, match="occur more than once"):
         publish(warehouse, twice)
 
 
-def test_drawing_is_remembered_as_it_was_measured_first(writer_path: Path) -> None:
+def test_the_first_drawing_time_is_kept(writer_path: Path) -> None:
     assert drawing_times(writer_path, before=SECOND).is_empty()
     with open_warehouse(writer_path) as connection:
         publish(connection, NIGHT)
@@ -256,11 +258,11 @@ def test_drawing_is_remembered_as_it_was_measured_first(writer_path: Path) -> No
     assert drawing_times(writer_path, before=FIRST).is_empty()
 
 
-def test_only_earlier_nights_have_judged_before(warehouse: DuckDBPyConnection) -> None:
+def test_keys_are_known_from_earlier_nights_only(warehouse: DuckDBPyConnection) -> None:
     publish(warehouse, NIGHT)
     keys = [key_of(("ann", "a")), key_of(("ben", "a")), key_of(("new", "a"))]
-    assert judged_before(warehouse, keys, FIRST).to_list() == []
-    assert judged_before(warehouse, keys, SECOND).to_list() == sorted(keys[:2])
+    assert known_before(warehouse, keys, FIRST).to_list() == []
+    assert known_before(warehouse, keys, SECOND).to_list() == sorted(keys[:2])
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])

@@ -1,4 +1,4 @@
-"""Whatever nights come, in whatever order and however often, the warehouse stays consistent."""
+"""Any nights, published in any order and any number of times, keep the warehouse consistent."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ USERS = ("ann", "ben", "cy")
 ITEMS = ("noto/apple", "noto/pear")
 PAIRS: list[Pair] = [(user, item) for user in USERS for item in ITEMS]
 
-# For one day, what becomes of every pair: nothing, a picture (with one of two contents) or no.
+# Outcome of every pair on one day: nothing, a picture (with one of two contents) or a rejection.
 Verdicts = tuple[str, ...]
 days = st.integers(0, 2)
-verdicts = st.tuples(*[st.sampled_from(["", "made", "made", "refused"])] * len(PAIRS))
+verdicts = st.tuples(*[st.sampled_from(["", "made", "made", "rejected"])] * len(PAIRS))
 histories = st.lists(st.tuples(days, verdicts, st.sampled_from(["", "redrawn"])), max_size=6)
 
 
@@ -68,9 +68,9 @@ def test_any_history_of_nights_is_consistent(
     ):
         for day, choice, salt in history:
             date = FIRST + dt.timedelta(days=day)
-            made, refused = pairs_with(choice, "made"), pairs_with(choice, "refused")
+            made, rejected = pairs_with(choice, "made"), pairs_with(choice, "rejected")
             others = {t: others_of(r, date) for t, r in contents(connection).items()}
-            night = night_of(made, date=date, rejected=refused, salt=salt)
+            night = night_of(made, date=date, rejected=rejected, salt=salt)
 
             first = publish(connection, night)
             published[date] = choice
@@ -106,6 +106,6 @@ def assert_served(connection: DuckDBPyConnection, published: dict[dt.date, Verdi
     for index, pair in enumerate(PAIRS):
         met = [date for date, choice in published.items() if choice[index]]
         newest = published[max(met)][index] if met else None
-        assert verdict.get(key_of(pair)) == {"made": "asset", "refused": "rejection"}.get(
+        assert verdict.get(key_of(pair)) == {"made": "asset", "rejected": "rejection"}.get(
             newest or ""
         )

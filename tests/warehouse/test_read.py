@@ -132,7 +132,7 @@ def test_an_ab_split_is_the_same_every_night(tmp_path: Path) -> None:
     assert sorted(half) == sorted(users)
     shown = {user for user, arm in half.items() if arm == "personalised"}
     assert 150 < len(shown) < 250
-    # Worked out elsewhere: the split must not change with a release of DuckDB or of ours.
+    # Computed independently: the split must not change with a release of DuckDB or of ours.
     for user in users:
         lower = hashlib.md5(f"june:{user}".encode(), usedforsecurity=False).digest()[8:]
         place = int.from_bytes(lower, "little") % 1_000_000 / 1_000_000
@@ -142,7 +142,7 @@ def test_an_ab_split_is_the_same_every_night(tmp_path: Path) -> None:
         publish(connection, night)
     tomorrow = arms("0.5")
     assert {user: half[user] for user in users[:200]} == {u: tomorrow[u] for u in users[:200]}
-    # A larger share keeps everybody who was in; another experiment splits anew.
+    # A larger share keeps everyone who was in; another experiment splits differently.
     more = {user for user, arm in arms(0.8).items() if arm == "personalised"}
     assert shown & set(users[:200]) < more
     assert arms(0.5, "july") != tomorrow
@@ -178,14 +178,14 @@ def test_ask_takes_a_name_or_sql(link: Path) -> None:
         ("user_gallery", {}, r"takes the parameters \['user_id'\], received \[\]"),
         ("user_gallery", {"user": "a"}, r"received \['user'\]"),
         ("coverage", {"run_id": "x"}, r"takes the parameters \[\]"),
-        ("SELECT 1; SELECT 2", {}, "one SQL statement is needed, received 2"),
-        ("", {}, "one SQL statement is needed, received 0"),
+        ("SELECT 1; SELECT 2", {}, "expected one SQL statement, received 2"),
+        ("", {}, "expected one SQL statement, received 0"),
         ("SELECT * FROM no_such_table", {}, "no_such_table"),
         ("SELEC 1", {}, "syntax error"),
         ("DROP TABLE runs", {}, "read-only"),
     ],
 )
-def test_wrong_questions_are_told(
+def test_wrong_queries_raise(
     link: Path, text: str, params: dict[str, object], message: str
 ) -> None:
     before = file_hash(link)
@@ -201,7 +201,7 @@ def test_only_saved_queries_have_names(link: Path, name: str) -> None:
     assert "coverage" in str(caught.value)
 
 
-def test_a_missing_link_is_told(tmp_path: Path) -> None:
+def test_a_missing_link_raises(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse") as caught:
         query(tmp_path / "serving.duckdb", "coverage")
     assert caught.value.location == str(tmp_path / "serving.duckdb")

@@ -1,4 +1,4 @@
-"""Readers that never stop, over a hundred nights that come and go."""
+"""Readers that read without pause while a hundred nights are published."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLISHES = 100
 READERS = 4
 PAIRS: list[Pair] = [(f"user-{number}", "noto/apple") for number in range(8)]
 
-# Two ways of reading: a reader that stays open, and a plain client that opens the link anew.
+# Two ways of reading: a reader that stays open, and a plain client that reopens the link.
 READS = """
 import json, os, sys, time
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_readers_see_whole_nights_through_a_hundred_publishes(
         subprocess.Popen(
             [sys.executable, "-c", READS, str(serving), how], stdout=subprocess.PIPE, text=True
         )
-        for how in ("stays open", "stays open", "stays open", "opens anew")
+        for how in ("stays open", "stays open", "stays open", "reopens")
     ]
     assert len(readers) == READERS
     for reader in readers:

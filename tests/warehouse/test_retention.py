@@ -121,7 +121,7 @@ def test_what_a_killed_publication_wrote_is_collected(
     assert not file.exists()
 
 
-def test_stores_of_earlier_settings_are_remembered(
+def test_stores_of_earlier_settings_are_collected(
     writer_path: Path, serving: Path, tmp_path: Path
 ) -> None:
     with open_warehouse(writer_path) as connection:
@@ -143,12 +143,12 @@ def test_an_unreadable_snapshot_stops_the_collection(
         publish(connection, night_of([BEN]), images=images)
     snapshot.chmod(0o644)
     snapshot.write_bytes(b"no database" * 500)
-    with pytest.raises(WarehouseError, match="no DuckDB file"):
+    with pytest.raises(WarehouseError, match="not a DuckDB file"):
         collect_garbage(writer_path, serving, images=images)
     assert len(PictureStore(images).holdings()) == 2
 
 
-def test_a_warehouse_in_use_is_told(
+def test_a_warehouse_in_use_raises(
     warehouse: DuckDBPyConnection, writer_path: Path, serving: Path
 ) -> None:
     publish(warehouse, night_of([ANN]))

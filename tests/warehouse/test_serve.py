@@ -59,12 +59,12 @@ def test_ids_are_values_never_sql(reader: AssetReader, user: str) -> None:
     assert reader.for_user(user).height == 0
 
 
-def test_many_pairs_come_in_the_order_asked(reader: AssetReader) -> None:
-    asked: list[Pair] = [BEN, LONGER, ANN, BEN]
-    rows = reader.get_many(asked)
-    assert rows.select("user_id", "item_id").rows() == asked
-    assert rows["image"].to_list() == [assets_of([pair])["image"][0] for pair in asked]
-    frame = pl.DataFrame(asked, schema=["user_id", "item_id"], orient="row")
+def test_many_pairs_come_in_the_given_order(reader: AssetReader) -> None:
+    pairs: list[Pair] = [BEN, LONGER, ANN, BEN]
+    rows = reader.get_many(pairs)
+    assert rows.select("user_id", "item_id").rows() == pairs
+    assert rows["image"].to_list() == [assets_of([pair])["image"][0] for pair in pairs]
+    frame = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
     assert reader.get_many(frame.with_columns(more=1)).equals(rows)
     assert reader.get_many([]).columns == rows.columns
     one = reader.get(*BEN)
@@ -117,7 +117,7 @@ def test_promotion_is_seen_by_the_next_call(
         assert reader.get_many([CAT])["run_id"].to_list() == [date.isoformat()]
 
 
-def test_a_call_under_way_ends_on_the_night_it_began_with(
+def test_a_call_in_progress_ends_on_the_night_it_began_with(
     reader: AssetReader, writer_path: Path, serving: Path
 ) -> None:
     with reader._cursor() as cursor:
@@ -127,9 +127,7 @@ def test_a_call_under_way_ends_on_the_night_it_began_with(
         assert rows == [("2026-06-01",)]
 
 
-def test_snapshots_left_behind_are_closed(
-    reader: AssetReader, writer_path: Path, serving: Path
-) -> None:
+def test_old_snapshots_are_closed(reader: AssetReader, writer_path: Path, serving: Path) -> None:
     reader.get(*ANN)
     old = reader._current
     promote_night(writer_path, serving, night_of([CAT], date=SECOND))
@@ -174,17 +172,17 @@ def test_an_error_does_not_spoil_the_reader(reader: AssetReader) -> None:
     assert reader.get(*ANN) is not None
 
 
-def test_a_reader_of_nothing_is_told(serving: Path) -> None:
+def test_a_reader_of_a_missing_warehouse_raises(serving: Path) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse"):
         AssetReader(serving)
 
 
-def test_a_closed_reader_is_told(reader: AssetReader, writer_path: Path, serving: Path) -> None:
+def test_a_closed_reader_raises(reader: AssetReader, writer_path: Path, serving: Path) -> None:
     reader.close()
     with pytest.raises(WarehouseError, match="this reader is closed"):
         reader.get(*ANN)
     reader.close()
-    # Open in the other mode works only if the reader has let go.
+    # Open in the other mode works only if the reader has closed it.
     serving.resolve().chmod(0o644)
     duckdb.connect(str(serving.resolve())).close()
     assert served_assets(serving).height == 3

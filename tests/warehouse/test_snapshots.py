@@ -179,7 +179,7 @@ def test_the_served_snapshot_is_never_removed(writer_path: Path, serving: Path) 
     assert users(serving) == ["ann"]
 
 
-def test_a_damaged_snapshot_is_written_anew(writer_path: Path, serving: Path) -> None:
+def test_a_damaged_snapshot_is_written_again(writer_path: Path, serving: Path) -> None:
     publish_one(writer_path, [ANN])
     snapshot = promote(writer_path, serving)
     snapshot.chmod(0o644)
@@ -188,7 +188,7 @@ def test_a_damaged_snapshot_is_written_anew(writer_path: Path, serving: Path) ->
     assert users(serving) == ["ann"]
 
 
-def test_what_a_killed_promotion_left_is_swept_up(writer_path: Path, serving: Path) -> None:
+def test_leftovers_of_a_killed_promotion_are_removed(writer_path: Path, serving: Path) -> None:
     publish_one(writer_path, [ANN])
     folder = serving.parent / "snapshots"
     folder.mkdir()
@@ -200,7 +200,7 @@ def test_what_a_killed_promotion_left_is_swept_up(writer_path: Path, serving: Pa
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_copy_that_does_not_check_out_is_never_served(
+def test_a_copy_that_differs_is_never_served(
     writer_path: Path, serving: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     publish_one(writer_path, [ANN])
@@ -212,7 +212,7 @@ def test_a_copy_that_does_not_check_out_is_never_served(
 
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "copyfileobj", bad_disk)
-        with pytest.raises(WarehouseBusyError, match="does not have its content"):
+        with pytest.raises(WarehouseBusyError, match="differs from it"):
             promote(writer_path, serving)
     assert serving.resolve() == first.resolve()
     assert users(serving) == ["ann"]
@@ -253,7 +253,7 @@ def test_a_night_that_is_not_committed_is_not_promoted(writer_path: Path, servin
     assert promote(writer_path, serving) == snapshot
 
 
-def test_a_writer_in_another_process_is_told(writer_path: Path, serving: Path) -> None:
+def test_a_writer_in_another_process_raises(writer_path: Path, serving: Path) -> None:
     publish_one(writer_path, [ANN])
     program = (
         f"import duckdb; held = duckdb.connect({str(writer_path)!r}); print('held', flush=True)"
@@ -284,10 +284,10 @@ def test_there_must_be_something_to_promote(writer_path: Path, serving: Path) ->
     assert not serving.is_symlink()
 
 
-def test_a_file_in_the_place_of_the_link_is_left_alone(writer_path: Path, serving: Path) -> None:
+def test_a_file_at_the_path_of_the_link_is_kept(writer_path: Path, serving: Path) -> None:
     publish_one(writer_path, [ANN])
     serving.write_text("mine")
-    with pytest.raises(WarehouseError, match="a file stands where the link"):
+    with pytest.raises(WarehouseError, match="the link to the served snapshot is a file"):
         promote(writer_path, serving)
     assert serving.read_text() == "mine"
 

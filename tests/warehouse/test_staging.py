@@ -64,7 +64,7 @@ def test_a_file_that_changed_since_is_refused(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("damage", ["nothing there", "no index", "half an index", "no JSON"])
-def test_what_is_not_whole_is_refused(folder: Path, damage: str) -> None:
+def test_an_incomplete_folder_is_refused(folder: Path, damage: str) -> None:
     if damage != "nothing there":
         stage(night_of([ANN]), folder)
         index = folder / "night.json"
@@ -74,11 +74,11 @@ def test_what_is_not_whole_is_refused(folder: Path, damage: str) -> None:
         index.write_text(texts.get(damage, ""))
         if damage == "no index":
             index.unlink()
-    with pytest.raises(WarehouseError, match="no whole staged night"):
+    with pytest.raises(WarehouseError, match="no complete staged night"):
         read_staged(folder)
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_raises(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WarehouseError, match="cannot stage the night") as caught:
         stage(night_of([ANN]), tmp_path / "file" / "staged")

@@ -92,12 +92,12 @@ def test_an_address_needs_a_protocol(wrong: str) -> None:
     assert "file:///srv/pictures" in str(caught.value)
 
 
-def test_an_unknown_protocol_is_told() -> None:
+def test_an_unknown_protocol_raises() -> None:
     with pytest.raises(ConfigError, match="no installed package supports carrier://"):
         PictureStore("carrier://pigeon")
 
 
-def test_a_store_that_cannot_be_written_is_told(
+def test_a_store_that_cannot_be_written_raises(
     warehouse: DuckDBPyConnection, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").touch()
@@ -109,7 +109,9 @@ def test_a_store_that_cannot_be_written_is_told(
     assert contents(warehouse) == before
 
 
-def test_the_same_night_says_the_same_wherever_its_bytes_lie(tmp_path: Path, address: str) -> None:
+def test_the_content_of_a_night_does_not_depend_on_where_its_bytes_are(
+    tmp_path: Path, address: str
+) -> None:
     night = night_of([ANN, BEN], rejected=[CAT])
     published = []
     for name, images in (("inside", "table"), ("outside", address)):
@@ -125,7 +127,7 @@ def test_the_same_night_says_the_same_wherever_its_bytes_lie(tmp_path: Path, add
     assert published[0] == published[1]
 
 
-def test_with_bytes_fills_in_what_lies_outside(warehouse: DuckDBPyConnection, address: str) -> None:
+def test_with_bytes_fills_in_what_is_outside(warehouse: DuckDBPyConnection, address: str) -> None:
     publish(warehouse, night_of([ANN]))
     publish(warehouse, night_of([BEN], date=SECOND, reused=[ANN]), images=address)
     rows = pl.DataFrame(

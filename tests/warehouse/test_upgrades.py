@@ -1,14 +1,18 @@
-"""A warehouse of every earlier schema becomes one of this version, with its nights and pictures."""
+"""Upgrades of warehouses of every earlier schema, with their nights and pictures."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pigeon_rec.warehouse import (
     AssetReader,
+    NightRecords,
     check_warehouse,
     connect,
     migrate,
@@ -20,7 +24,17 @@ from pigeon_rec.warehouse import (
     sql_root,
 )
 from pigeon_rec.warehouse.migrations import available_migrations
-from tests.warehouse.nights import FIRST, SECOND, assets_of, key_of, night_of, scores_of
+from tests.warehouse.nights import (
+    FIRST,
+    SECOND,
+    again,
+    assets_of,
+    contents,
+    key_of,
+    night_of,
+    problems_of,
+    scores_of,
+)
 
 ANN, BEN = ("ann", "noto/apple"), ("ben", "noto/apple")
 NEWEST = len(available_migrations())
@@ -39,11 +53,17 @@ OLD_NIGHT = (
 )
 
 
-def write_old(path: Path, version: int, folder: Path) -> None:
-    """A warehouse as a release with this many migrations left it."""
+def migrations_until(version: int, folder: Path) -> Path:
+    """A folder with the first migrations."""
     folder.mkdir()
     for file in sorted((sql_root() / "migrations").glob("*.sql"))[:version]:
         shutil.copy(file, folder)
+    return folder
+
+
+def write_old(path: Path, version: int, folder: Path) -> None:
+    """A warehouse as a release with this many migrations left it."""
+    migrations_until(version, folder)
     [image], [sha256] = assets_of([ANN]).select("image", "image_sha256").get_columns()
     values = {"key": key_of(ANN), "image": image, "sha256": sha256}
     with connect(path) as connection:
@@ -88,3 +108,67 @@ def test_an_upgrade_alone_serves_the_old_night(
     assert check_warehouse(writer_path).rows() == []
     rows = served_assets(writer_path).select("user_id", "logical_date").rows()
     assert rows == [("ann", FIRST)]
+
+
+def named_night(names: dict[str, str]) -> NightRecords:
+    """A night with the names that migration 6 replaces, or with those that replace them."""
+    kinds = ["bad_candidate", "duplicate_candidate", "image_missing"]
+    kinds = [names.get(kind, kind) for kind in kinds]
+    generation = {"reference_guidance": 2.5, "guidance_scale": 1.0, "temperature": 0.7}
+    config = {
+        names.get("candidates", "candidates"): 'the "candidates": of a user',
+        "generation": {names.get(name, name): value for name, value in generation.items()},
+        "recommender": {"weight_decay": 1e-05},
+    }
+    return dataclasses.replace(
+        night_of([ANN], rejected=[BEN]),
+        config=config,
+        problems=problems_of(3).with_columns(kind=pl.Series(kinds)),
+    )
+
+
+NEW_NAMES = {
+    "bad_candidate": "bad_recommendation",
+    "duplicate_candidate": "duplicate_recommendation",
+    "candidates": "recommendations",
+    "reference_guidance": "language_guidance",
+    "guidance_scale": "render_guidance",
+}
+
+
+def test_older_names_are_replaced_and_nothing_else(writer_path: Path, tmp_path: Path) -> None:
+    old, new = named_night({}), named_night(NEW_NAMES)
+    with connect(writer_path) as connection:
+        migrate(connection, migrations_until(5, tmp_path / "migrations"))
+        publish(connection, old)
+        before = contents(connection)
+    with open_warehouse(writer_path) as connection:
+        after = contents(connection)
+        [(config,)] = connection.execute("SELECT config FROM runs").fetchall()
+        assert json.loads(config) == new.config
+        assert '"weight_decay":1e-05' in config
+        kinds = connection.execute("SELECT kind FROM problems ORDER BY kind").fetchall()
+        assert kinds == [("bad_recommendation",), ("duplicate_recommendation",), ("image_missing",)]
+        for table in ("assets", "run_assets", "asset_scores", "rejections"):
+            assert after[table] == before[table]
+
+
+def test_a_night_published_again_after_the_upgrade_changes_its_hash_only(
+    writer_path: Path, tmp_path: Path
+) -> None:
+    with connect(writer_path) as connection:
+        migrate(connection, migrations_until(5, tmp_path / "migrations"))
+        first = publish(connection, named_night({}))
+    with open_warehouse(writer_path) as connection:
+        upgraded = contents(connection)
+        # The hash covers the names of the settings, so it differs once.
+        second = publish(connection, again(named_night(NEW_NAMES)))
+        assert second.changed
+        assert second.content_sha256 != first.content_sha256
+        assert (second.generated, second.rejected) == (first.generated, first.rejected) == (1, 1)
+        published = contents(connection)
+        assert {**published, "runs": None} == {**upgraded, "runs": None}
+        assert not publish(connection, again(named_night(NEW_NAMES))).changed
+    with open_warehouse(tmp_path / "new.duckdb") as connection:
+        assert publish(connection, named_night(NEW_NAMES)).content_sha256 == second.content_sha256
+    assert check_warehouse(writer_path).rows() == []

@@ -39,6 +39,7 @@ from pigeon_rec.retrieval import COHORT_PREFIX, HistoryRetriever
 from pigeon_rec.runtime.digests import frame_sha256
 from pigeon_rec.runtime.files import write_json, write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.scoring import load_safety_checker
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, known_assets
 
 __all__ = ["EXPLAINED_SCHEMA", "PLAN_SCHEMA", "ImageEncoder", "PlanSummary", "plan_night"]
@@ -151,6 +152,7 @@ def plan_night(
         PlanError: There are no recommendations, or none that can be personalised. What was skipped
             is still written; a plan of an earlier try is removed.
     """
+    load_safety_checker(config.gate.safety)  # a checker that cannot be loaded ends the night here
     paths = NightPaths.of(config, date)
     _forget_plan(paths)
     inputs = read_inputs(config, paths)

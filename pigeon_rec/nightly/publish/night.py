@@ -30,7 +30,7 @@ from pigeon_rec.warehouse import (
     publish,
     stage,
 )
-from pigeon_rec.warehouse.planning import judged_before
+from pigeon_rec.warehouse.planning import known_before
 
 __all__ = ["PublishSummary", "night_records", "promote_night", "publish_night"]
 
@@ -92,7 +92,7 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
     files = read_night(config, date)
     keys = files.plan["asset_key"].to_list()
     with open_warehouse(files.paths.warehouse) as connection:
-        earlier = judged_before(connection, keys, date)
+        earlier = known_before(connection, keys, date)
         known = known_assets(connection, keys).with_columns(
             earlier=pl.col("asset_key").is_in(earlier.implode())
         )

@@ -12,14 +12,11 @@ import pytest
 
 from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig, QualityGateConfig
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.nightly import plan as planning
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.keys import settings_hash
 from pigeon_rec.nightly.plan.night import PLAN_SCHEMA, PlanSummary, plan_night
 from pigeon_rec.nightly.plan.recommendations import PROBLEM_SCHEMA, recommend
-from pigeon_rec.runtime.digests import digest
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords, open_warehouse, publish
 from tests.small_world import NIGHT, PixelEncoder, png, write_catalogue, write_interactions
 
@@ -242,17 +239,6 @@ def test_what_decides_a_picture_changes_every_key(
     after = keys(config)
     assert before.keys() == after.keys()
     assert not set(before.values()) & set(after.values())
-
-
-def test_a_setting_that_is_off_leaves_keys_as_they_were_before_it(config: NightlyConfig) -> None:
-    prompt = load_prompt("sticker")
-    every = config.generation.model_copy(update={"rendered": None})
-    told = every.model_dump(mode="json", exclude={"rendered"})
-    gate = config.gate.model_dump(mode="json")
-    words = [prompt.scenario, prompt.prefix, prompt.response]
-    assert settings_hash(config.model_copy(update={"generation": every}), prompt) == digest(
-        {"generation": told, "gate": gate, "prompt": words}
-    )
 
 
 def test_a_new_model_changes_every_key_and_speed_settings_none(config: NightlyConfig) -> None:

@@ -1,13 +1,12 @@
--- Which keys a night before a date had a picture or a refusal of; wanted_keys is registered by the
--- caller.
-WITH judged AS (
+-- Keys that a night before a date has published or rejected. The caller registers `wanted_keys`.
+WITH known AS (
     SELECT asset_key, run_id FROM run_assets
     UNION ALL
     SELECT asset_key, run_id FROM rejections
 )
-SELECT DISTINCT judged.asset_key
-FROM judged
+SELECT DISTINCT known.asset_key
+FROM known
 JOIN runs USING (run_id)
 JOIN wanted_keys USING (asset_key)
 WHERE runs.logical_date < $before::DATE
-ORDER BY judged.asset_key;
+ORDER BY known.asset_key;
