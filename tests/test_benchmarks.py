@@ -350,7 +350,7 @@ def test_the_ablation_reads_as_a_table_between_its_marks(tmp_path: Path) -> None
     write_between(told, page, BEGIN, END)
     assert page.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{told}{END}\nbehind\n"
     page.write_text("no marks", encoding="utf-8")
-    with pytest.raises(ConfigError, match="no place for the table"):
+    with pytest.raises(ConfigError, match="no marks for the table"):
         write_between(told, page, BEGIN, END)
 
 
