@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,7 +111,7 @@ def judges(as_json: AsJson = False) -> None:
     """Measure the accuracy of the judges on all real held-out artwork."""
     from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
 
-    _show("judges", held_out_accuracy(Judges.load()).as_dict(), as_json=as_json)
+    _show("judges", asdict(held_out_accuracy(Judges.load())), as_json=as_json)
 
 
 @app.command()
@@ -121,9 +122,10 @@ def scorer(
     as_json: AsJson = False,
 ) -> None:
     """Measure the accuracy of a scorer on all real held-out artwork."""
-    from pigeon_rec.evaluation.scorer_accuracy import accuracy_of_model
+    from pigeon_rec.evaluation.scorer_accuracy import scorer_accuracy
+    from pigeon_rec.scoring.scorer import load_scorer
 
-    _show("scorer", accuracy_of_model(model).as_dict(), as_json=as_json)
+    _show("scorer", asdict(scorer_accuracy(load_scorer(model))), as_json=as_json)
 
 
 @app.command("train-judges")
@@ -166,7 +168,7 @@ def tally(
     """Count the answers: win rate of the first method, with its interval."""
     from pigeon_rec.evaluation.compare import tally_answers
 
-    _show("tally", tally_answers(answers, key).as_dict(), as_json=as_json)
+    _show("tally", asdict(tally_answers(answers, key)), as_json=as_json)
 
 
 def _names(given: str | None) -> tuple[str, ...] | None:

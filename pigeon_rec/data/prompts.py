@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.errors import ConfigError
 
-__all__ = ["PromptTemplate", "available_prompts", "load_prompt"]
+__all__ = ["PromptTemplate", "load_prompt"]
 
 _FOLDER = Path(__file__).parent / "prompts"
 _TARGET_FIELDS = ("title", "semantics", "category", "genres")
@@ -91,11 +91,6 @@ class _Template(BaseModel):
     def _is_aspect(cls, text: str) -> str:
         Aspect.parse(text)
         return text
-
-
-def available_prompts() -> list[str]:
-    """Returns the sorted names of the bundled scenarios."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
 def load_prompt(scenario: str, folder: Path = _FOLDER) -> PromptTemplate:

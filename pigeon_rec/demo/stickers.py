@@ -6,21 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import polars as pl
-
-from pigeon_rec.data.world import World, topics
+from pigeon_rec.data.world import World
 from pigeon_rec.demo.users import simulate_test_users
 
-__all__ = [
-    "STYLE_DESCRIPTIONS",
-    "WORLD",
-    "held_out_pairs",
-    "load_stickers",
-    "load_training_stickers",
-    "topics",
-]
+__all__ = ["WORLD"]
 
-STYLE_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
+_STYLE_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "emojione": "rounded flat drawing in bright colours with soft inner shades",
         "fluent": "glossy three-dimensional drawing with soft light",
@@ -39,21 +30,6 @@ WORLD = World(
     catalogue=_FILES / "stickers.parquet",  # 64x64 lossless WebP, sorted by style and concept
     interactions=_FILES / "stickers.inter",
     held_out=_FILES / "held_out.csv",
-    style_descriptions=STYLE_DESCRIPTIONS,
+    style_descriptions=_STYLE_DESCRIPTIONS,
     test_users=simulate_test_users,
 )
-
-
-def load_stickers() -> pl.DataFrame:
-    """`WORLD.artwork()`."""
-    return WORLD.artwork()
-
-
-def load_training_stickers() -> pl.DataFrame:
-    """`WORLD.training_artwork()`."""
-    return WORLD.training_artwork()
-
-
-def held_out_pairs() -> frozenset[tuple[str, str]]:
-    """`WORLD.held_out_pairs()`."""
-    return WORLD.held_out_pairs()

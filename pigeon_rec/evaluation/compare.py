@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -73,10 +73,6 @@ class Tally:
     win_rate: float
     low: float
     high: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return asdict(self)
 
 
 class _Pair(BaseModel):

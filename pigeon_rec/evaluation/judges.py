@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any, Final, Literal
@@ -193,10 +193,6 @@ class JudgeAccuracy:
     style: float
     concept: float
     style_by_style: dict[str, float]
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain values for JSON."""
-        return asdict(self)
 
 
 def held_out_accuracy(judges: Judges) -> JudgeAccuracy:

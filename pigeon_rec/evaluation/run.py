@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,7 +117,7 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
     summary = {
         "settings": settings.model_dump(mode="json"),
         "model_version": model_version(settings.model),
-        "judges": held_out_accuracy(judges).as_dict(),
+        "judges": asdict(held_out_accuracy(judges)),
         "missing": {**_missing_methods(settings), **pretrained.missing},
         **summarise(per_case, pictures, judges, settings),
     }

@@ -6,8 +6,7 @@ quality gate.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,9 @@ from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.world import load_world, topics
 from pigeon_rec.evaluation.judges import CHOICES
 from pigeon_rec.scoring import row_cosine
-from pigeon_rec.scoring.scorer import Scorer, load_scorer
+from pigeon_rec.scoring.scorer import Scorer
 
-__all__ = ["ScorerAccuracy", "accuracy_of_model", "scorer_accuracy"]
+__all__ = ["ScorerAccuracy", "scorer_accuracy"]
 
 Vectors = NDArray[np.float32]
 
@@ -45,19 +44,6 @@ class ScorerAccuracy:
     concept_by_text: float
     own_text_passes: float
     wrong_text_passes: float
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain values for JSON."""
-        return asdict(self)
-
-
-def accuracy_of_model(model: str | Path) -> ScorerAccuracy:
-    """Returns `scorer_accuracy` of a model's scorer with the default gate.
-
-    Raises:
-        ModelError: There is no such model, or it has no scorer.
-    """
-    return scorer_accuracy(load_scorer(model))
 
 
 def scorer_accuracy(scorer: Scorer, gate: QualityGateConfig | None = None) -> ScorerAccuracy:

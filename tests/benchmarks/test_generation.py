@@ -11,7 +11,7 @@ import pytest
 from benchmarks import generation
 from benchmarks.generation import BEGIN, END, Clock, Row, World, compared, table
 from benchmarks.techniques import ALL, draw, drawer_for, selection_scores
-from pigeon_rec.demo.stickers import load_training_stickers
+from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.cases import CASE_SCHEMA, held_out_cases
 from pigeon_rec.evaluation.tables import write_between
@@ -30,12 +30,12 @@ def test_the_ablation_is_a_table_between_its_marks(tmp_path: Path) -> None:
     write_between(shown, page, BEGIN, END)
     assert page.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{shown}{END}\nbehind\n"
     page.write_text("no marks", encoding="utf-8")
-    with pytest.raises(ConfigError, match="no place for the table"):
+    with pytest.raises(ConfigError, match="no marks for the table"):
         write_between(shown, page, BEGIN, END)
 
 
 def test_cases_are_planned_as_a_night(tmp_path: Path) -> None:
-    stickers = load_training_stickers()["item_id"].to_list()
+    stickers = load_world("bundled").training_artwork()["item_id"].to_list()
     rows = [
         (f"u/{n}", "u", stickers[n : n + 5], stickers[n + 5], stickers[n + 6], "cat", "noto")
         for n in range(50)

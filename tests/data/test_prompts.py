@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pigeon_rec.data.aspect import SQUARE, Aspect
-from pigeon_rec.data.prompts import available_prompts, load_prompt
+from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ConfigError
 
@@ -21,7 +21,6 @@ def write(folder: Path, **changes: object) -> Path:
 
 
 def test_the_sticker_scenario_comes_with_the_package() -> None:
-    assert "sticker" in available_prompts()
     prompt = load_prompt("sticker")
     assert prompt.prefix.endswith("Input:")
     assert prompt.response == "Response:"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pigeon_rec.config import QualityGateConfig
 from pigeon_rec.evaluation import scorer_accuracy as module
 from pigeon_rec.evaluation.judges import CHOICES
-from pigeon_rec.evaluation.scorer_accuracy import accuracy_of_model, scorer_accuracy
+from pigeon_rec.evaluation.scorer_accuracy import scorer_accuracy
+from pigeon_rec.scoring.scorer import load_scorer
 
 
 class Guessing:
@@ -54,7 +55,7 @@ def test_wrong_texts_are_of_other_concepts() -> None:
 
 @pytest.mark.slow
 def test_the_bundled_scorer_is_accurate() -> None:
-    accuracy = accuracy_of_model("sticker-64")
+    accuracy = scorer_accuracy(load_scorer("sticker-64"))
     assert accuracy.style_by_text > 0.8
     assert accuracy.style_by_neighbour > 0.7
     assert accuracy.concept_by_text > 0.5
