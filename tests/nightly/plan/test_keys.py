@@ -20,8 +20,9 @@ DEFAULT = "4f05525e077ff1ef08115a04aac16fc783278e1e8da0f8b24d480e6832ba9c2a"
 PARTS = {"generation": GenerationConfig, "gate": QualityGateConfig}
 
 
-def hash_of(scenario: str = "sticker", **settings: Any) -> str:
-    return settings_hash(NightlyConfig().model_copy(update=settings), load_prompt(scenario))
+def hash_of(**settings: Any) -> str:
+    config = NightlyConfig().model_copy(update=settings)
+    return settings_hash(config, load_prompt(config.scenario))
 
 
 @pytest.mark.parametrize(
