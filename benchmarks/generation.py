@@ -39,6 +39,7 @@ from pigeon_rec.evaluation.cases import held_out_cases
 from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
+from pigeon_rec.model.requests import CodedRequests
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.generate import generate_shard
 from pigeon_rec.nightly.paths import NightPaths
@@ -256,9 +257,8 @@ def _write_batch(
         reference = pipeline.encode_images(ask.images[ask.reference])
     else:
         history, reference = known[ask.history], known[ask.reference]
-    return pipeline.write(
-        history, reference, ask.targets, keys=ask.keys, settings=settings, scenario=_SCENARIO
-    )
+    requests = CodedRequests(history, reference, ask.targets, ask.keys, _SCENARIO)
+    return pipeline.write(requests, settings)
 
 
 def pipeline_for(measures: Measures, path: str = _MODEL) -> PigeonPipeline:

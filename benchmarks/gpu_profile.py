@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,6 @@ from pigeon_rec.model.configuration import (
     MaskGeneratorConfig,
     VisualTokenizerConfig,
 )
-from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.placing import torch_dtype
 from pigeon_rec.model.published.full_size import FULL_SIZE, full_parts
@@ -160,6 +160,12 @@ class Stages:
         self._charge()
         self._open.pop()
 
+    def reset(self) -> dict[str, Spent]:
+        """Starts over, without a counter; returns what was spent before."""
+        spent, self.spent = self.spent, {name: Spent() for name in STAGES}
+        self.counter, self._flops = None, 0
+        return spent
+
     def _charge(self) -> None:
         memory = _synchronised_peak()
         seconds = time.perf_counter()
@@ -182,30 +188,23 @@ def _synchronised_peak() -> int:
     return peak
 
 
-class _Profiled(PublishedPipeline):
-    """The pipeline, with its stages told apart; a stage inside another one counts by itself."""
+_METHODS = {
+    "encode_images": "tokenise",
+    "masks": "mask",
+    "_write_batch": "write",
+    "decode": "decode",
+    "render": "render",
+}
+"""Stage of each method of a pipeline; a stage inside another one is counted by itself."""
 
-    stages = Stages()
 
-    def encode_images(self, *given: Any, **named: Any) -> Any:
-        with self.stages("tokenise"):
-            return super().encode_images(*given, **named)
+def _timed(method: Callable[..., Any], stages: Stages, stage: str) -> Callable[..., Any]:
+    @wraps(method)
+    def timed(*args: Any, **named: Any) -> Any:
+        with stages(stage):
+            return method(*args, **named)
 
-    def masks(self, *given: Any, **named: Any) -> Any:
-        with self.stages("mask"):
-            return super().masks(*given, **named)
-
-    def _write(self, *given: Any, **named: Any) -> Any:
-        with self.stages("write"):
-            return super()._write(*given, **named)
-
-    def decode(self, *given: Any, **named: Any) -> Any:
-        with self.stages("decode"):
-            return super().decode(*given, **named)
-
-    def render(self, *given: Any, **named: Any) -> Any:
-        with self.stages("render"):
-            return super().render(*given, **named)
+    return timed
 
 
 def profile(plan: Plan) -> Result:
@@ -214,15 +213,16 @@ def profile(plan: Plan) -> Result:
     Raises:
         ModelError: The placement's device is not there.
     """
-    pipeline = _random_pipeline(plan)
-    with FlopCounterMode(display=False) as counter, _unfused():
-        pipeline.stages = Stages(counter)
+    pipeline, stages = _random_pipeline(plan), Stages()
+    for name, stage in _METHODS.items():
+        setattr(pipeline, name, _timed(getattr(pipeline, name), stages, stage))
+    with FlopCounterMode(display=False) as stages.counter, _unfused():
         _draw(pipeline, plan)
-    counted, pipeline.stages = pipeline.stages, Stages()
+    counted = stages.reset()
     _draw(pipeline, plan)
-    for name, spent in pipeline.stages.spent.items():
-        spent.flops = counted.spent[name].flops
-    return Result("gpu_profile", _figures(pipeline.stages.spent, plan))
+    for name, spent in stages.spent.items():
+        spent.flops = counted[name].flops
+    return Result("gpu_profile", _figures(stages.spent, plan))
 
 
 @contextmanager
@@ -248,19 +248,11 @@ def _draw(pipeline: PublishedPipeline, plan: Plan) -> None:
     )
 
 
-def _random_pipeline(plan: Plan) -> _Profiled:
+def _random_pipeline(plan: Plan) -> PublishedPipeline:
     parts = full_parts(plan.sizes)
     _fill(parts, plan.placement)
-    return _Profiled(
-        plan.sizes.config,
-        parts.tokenizer,
-        parts.decoder,
-        parts.personalisation,
-        cast(ImageGenerator, parts.generator),
-        TextTokenizer.load(model_folder("sticker-64") / "tokenizer.json"),
-        plan.batch,
-        plan.placement,
-    )
+    text = TextTokenizer.load(model_folder("sticker-64") / "tokenizer.json")
+    return PublishedPipeline(plan.sizes.config, parts, text, plan.batch, plan.placement)
 
 
 @torch.no_grad()

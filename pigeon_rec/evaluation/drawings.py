@@ -24,7 +24,9 @@ from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.evaluation.conditioning import conditioned
 from pigeon_rec.evaluation.methods import Request
-from pigeon_rec.model.pipeline import PigeonPipeline, candidate_key
+from pigeon_rec.model.loading import load_pipeline
+from pigeon_rec.model.pipeline import Pipeline
+from pigeon_rec.model.requests import CodedRequests, candidate_key
 from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.progress import Progress, silent
 
@@ -75,7 +77,7 @@ class Studio:
         self._catalogue = catalogue
         self._settings = settings
         self._folder = folder
-        self._loaded: tuple[str, PigeonPipeline] | None = None
+        self._loaded: tuple[str, Pipeline] | None = None
 
     def write(self, requests: Sequence[Request], *, progress: Progress = silent) -> None:
         """Writes the visual tokens of the requests that have none yet.
@@ -141,9 +143,9 @@ class Studio:
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
         return self._folder / digest[:2] / digest
 
-    def _pipeline(self, model: str) -> PigeonPipeline:
+    def _pipeline(self, model: str) -> Pipeline:
         if self._loaded is None or self._loaded[0] != model:
-            self._loaded = (model, PigeonPipeline.from_pretrained(self._models[model]))
+            self._loaded = (model, load_pipeline(self._models[model]))
         return self._loaded[1]
 
     def _written(self, batch: _Batch) -> NDArray[np.int64]:
@@ -158,14 +160,9 @@ class Studio:
         settings = self._settings.model_copy(
             update={"mask_ratios": batch.ratios, "history_mask_ratio": first.history_ratio}
         )
-        written = conditioned(pipeline, first.conditioning).write(
-            codes,
-            reference,
-            self._targets([r.reference for r in asked]),
-            keys=[r.key for r in asked],
-            settings=settings,
-            scenario=_SCENARIO,
-        )
+        targets, keys = self._targets([r.reference for r in asked]), [r.key for r in asked]
+        requests = CodedRequests(codes, reference, targets, keys, _SCENARIO)
+        written = conditioned(pipeline, first.conditioning).write(requests, settings)
         return written.swapaxes(0, 1).reshape(-1, written.shape[-1])
 
     def _images(self, item_ids: Sequence[str]) -> Images:

@@ -16,12 +16,10 @@ from textwrap import shorten
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from torch import Tensor
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.demo.stickers import load_stickers
@@ -34,7 +32,6 @@ __all__ = [
     "Judge",
     "JudgeAccuracy",
     "Judges",
-    "as_levels",
     "held_out_accuracy",
 ]
 
@@ -133,12 +130,6 @@ class _JudgeConfig(BaseModel):
 
     kind: Literal["style", "concept"]
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
-
-
-def as_levels(pixels: Tensor) -> Images:
-    """float32 `[n, 3, H, W]` in [-1, 1] -> uint8 `[n, H, W, 3]`, as pictures are stored."""
-    levels = ((pixels + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from pigeon_rec.evaluation.augmentation import (
     distort,
 )
 from pigeon_rec.evaluation.features import FEATURES
-from pigeon_rec.evaluation.judges import Judge, as_levels
-from pigeon_rec.model.arrays import to_pixels
+from pigeon_rec.evaluation.judges import Judge
+from pigeon_rec.model.arrays import to_levels, to_pixels
 from pigeon_rec.training.artwork import TrainingArtwork, decode_stickers
 
 __all__ = ["JudgeKind", "fit_judge", "judge_stickers", "set_aside", "train_judges"]
@@ -125,7 +125,8 @@ def _features(kind: JudgeKind, images: NDArray[np.uint8], how: Distortion) -> Ma
     for start in range(0, len(images), _BLOCK):
         part = images[start : start + _BLOCK]
         plain.append(FEATURES[kind](part))
-        changed.append(FEATURES[kind](as_levels(distort(to_pixels(part), how, generator))))
+        distorted = to_levels(distort(to_pixels(part), how, generator)).contiguous()
+        changed.append(FEATURES[kind](distorted.numpy()))
     return np.concatenate([*plain, *changed]).astype(np.float64)
 
 

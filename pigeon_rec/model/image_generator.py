@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from pigeon_rec.model.arrays import to_levels
 from pigeon_rec.model.configuration import AutoencoderConfig, DecoderConfig, RendererConfig
+from pigeon_rec.model.denoising import DiffusionGenerator
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 
 __all__ = ["ImageGenerator", "LatentCodec", "Renderer"]
@@ -58,10 +59,6 @@ class LatentCodec(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Raw latents `[B, C, h, w]` -> pixels `[B, 3, H, W]` in about [-1, 1]."""
         return F.pixel_shuffle(self.autoencoder.decode(latents).sample, self.config.patch)
-
-    def encode_normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels `[B, 3, H, W]` -> latents `[B, C, h, w]` of zero mean and unit variance each."""
-        return (self.posterior(pixels).mode() - self.latent_mean) / self.latent_std
 
     def decode_normalised(self, latents: Tensor) -> Tensor:
         """Latents `[B, C, h, w]` -> pixels `[B, 3, H, W]`, up to the autoencoder's loss."""
@@ -131,8 +128,8 @@ class Renderer(nn.Module):
         return F.pixel_shuffle(tiles, self.scale)
 
 
-class ImageGenerator(nn.Module):
-    """Renders decoder outputs as images."""
+class ImageGenerator(DiffusionGenerator):
+    """Our own generator: a small UNet on normalised latents, guided away from zero prompts."""
 
     def __init__(
         self,
@@ -167,38 +164,20 @@ class ImageGenerator(nn.Module):
             self.noise_schedule().config, algorithm_type="dpmsolver++", final_sigmas_type="zero"
         )
 
-    @torch.inference_mode()
-    def forward(
-        self, decoded: DecoderOutput, noise: Tensor, steps: int, render_guidance: float = 1.0
+    def predict(self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput) -> Tensor:
+        return self._predict(noisy, timestep, decoded.prompt, decoded.pooled)
+
+    def predict_unconditional(
+        self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput
     ) -> Tensor:
-        """Denoises and decodes.
+        zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
+        return self._predict(noisy, timestep, torch.zeros_like(decoded.prompt), zero)
 
-        Args:
-            decoded: Prompt embeddings of B images.
-            noise: Standard normal `[B, *latent_shape]`, the only randomness.
-            steps: Solver steps.
-            render_guidance: 1 is plain conditional sampling; above, classifier-free guidance
-                (arXiv 2207.12598, equation 6) against zero prompts (7.0 in the published runs).
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        latents = latents.to(self.codec.latent_mean.dtype)
+        return to_levels(self.codec.decode_normalised(latents).float())
 
-        Returns:
-            uint8 `[B, H, W, 3]`.
-        """
-        sampler = self.sampler()
-        sampler.set_timesteps(steps, device=noise.device)
-        latents = noise * sampler.init_noise_sigma
-        for timestep in sampler.timesteps:
-            noisy = sampler.scale_model_input(latents, timestep)
-            guess = self._guess(noisy, timestep, decoded.prompt, decoded.pooled)
-            if render_guidance != 1.0:
-                zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
-                plain = self._guess(noisy, timestep, torch.zeros_like(decoded.prompt), zero)
-                guess = plain + render_guidance * (guess - plain)
-            latents = sampler.step(guess, timestep, latents).prev_sample
-        pixels = self.codec.decode_normalised(latents.to(decoded.prompt.dtype)).float()
-        return to_levels(pixels)
-
-    def _guess(
+    def _predict(
         self, noisy: Tensor, timestep: Tensor, prompt: Tensor, pooled: Tensor | None
     ) -> Tensor:
-        """The UNet in the prompt's type; the solver's sums stay in float32."""
         return self.renderer(noisy.to(prompt.dtype), timestep, prompt, pooled).float()

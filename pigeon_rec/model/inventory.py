@@ -106,7 +106,7 @@ def _saved(folder: Path) -> Inventory:
     except (OSError, ValueError) as error:
         raise ModelError(f"the config.json is unusable: {error}", location=str(folder)) from error
     with torch.device("meta"):
-        modules = untrained_parts(config).by_file()
+        modules = untrained_parts(config).modules()
     parts, missing = [], _absent([folder / "tokenizer.json"])
     for name, module in modules.items():
         path = folder / f"{name}.safetensors"

@@ -273,13 +273,17 @@ class Personalisation(nn.Module):
         places = (instruction.ids == REFERENCE).unsqueeze(-1)
         return embeds.masked_scatter(places, reference.to(embeds.dtype))
 
-    def guides(self, decoded: DecoderOutput, reference: Tensor, keep: Tensor) -> Tensor | None:
-        """What each written place is guided by, `[B, P, hidden]`; None without `aligned`.
+    def aligned_embeddings(
+        self, decoded: DecoderOutput, reference: Tensor, keep: Tensor
+    ) -> Tensor | None:
+        """Returns the reference at each place to be written, `[B, P, hidden]`.
+
+        None for models without `AlignedReference`.
 
         Args:
-            decoded: The decoder's view of the masked reference.
+            decoded: Prompt embeddings of the masked reference.
             reference: Its code rows int64 `[B, P]`.
-            keep: `[B, P]`, 0 where masked; a masked code says nothing.
+            keep: `[B, P]`, 0 where masked; a masked code contributes nothing.
         """
         if self.aligned is None:
             return None
@@ -287,15 +291,15 @@ class Personalisation(nn.Module):
         return torch.as_tensor(self.aligned(decoded, codes * keep.unsqueeze(-1).to(codes.dtype)))
 
     @staticmethod
-    def guide_written(embeds: Tensor, guides: Tensor | None) -> Tensor:
-        """Adds the guides to an instruction that ends with image start and all P codes.
+    def add_aligned(embeds: Tensor, aligned: Tensor | None) -> Tensor:
+        """Adds `aligned_embeddings` to an instruction that ends with image start and all P codes.
 
-        The guide of place i stands at the token before code i, which predicts it.
+        The embedding of place i is added to the token before code i, which predicts it.
         """
-        if guides is None:
+        if aligned is None:
             return embeds
-        before = embeds.shape[1] - guides.shape[1] - 1
-        return embeds + nn.functional.pad(guides, (0, 0, before, 1)).to(embeds.dtype)
+        before = embeds.shape[1] - aligned.shape[1] - 1
+        return embeds + nn.functional.pad(aligned, (0, 0, before, 1)).to(embeds.dtype)
 
     def code_logits(self, hidden: Tensor) -> Tensor:
         """States `[..., hidden]` -> scores of image end and every code, `[..., 1 + codes]`.

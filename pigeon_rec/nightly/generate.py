@@ -25,7 +25,8 @@ from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.drawing.texts import history_texts, target_texts
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.loading import load_pipeline
+from pigeon_rec.model.requests import CodedRequests
 from pigeon_rec.nightly.files import SHARD_SCHEMA, read_table
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.runtime.files import write_json, write_parquet
@@ -203,7 +204,7 @@ class _Studio:
         self.config = config
         self.prompt = load_prompt(config.scenario)
         self.catalogue: Catalogue = load_catalogue(config.catalogue, self.prompt.aspect)
-        self.pipeline = PigeonPipeline.from_pretrained(model, placement=config.placement)
+        self.pipeline = load_pipeline(model, placement=config.placement)
         self.encoder: Scorer = load_scorer(model)
 
     def draw(self, plan: pl.DataFrame, shard: int, progress: Progress) -> pl.DataFrame:
@@ -242,17 +243,15 @@ class _Studio:
     def _draw_equal(self, assets: list[dict[str, Any]], shelf: _Shelf) -> list[dict[str, Any]]:
         asked = self._asked(assets, shelf)
         settings = self.config.generation
-        codes = self.pipeline.write(
+        requests = CodedRequests(
             shelf.codes[asked.history],
             shelf.codes[asked.reference],
             target_texts(self.prompt, asked.items),
-            keys=asked.keys,
-            settings=settings,
-            scenario=self.config.scenario,
-            history_texts=history_texts(
-                self.prompt, self.catalogue, [a["history_ids"] for a in assets]
-            ),
+            asked.keys,
+            self.config.scenario,
+            history_texts(self.prompt, self.catalogue, [a["history_ids"] for a in assets]),
         )
+        codes = self.pipeline.write(requests, settings)
         places = self._promising(codes, asked)
         images = self.pipeline.render_candidates(codes, asked.keys, settings, places)
         scores = asked.scores(self._embedded(images))

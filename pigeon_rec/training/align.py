@@ -39,7 +39,6 @@ from pigeon_rec.training.recipe import Losses, Recipe
 from pigeon_rec.training.teacher_forcing import (
     Conditioning,
     code_labels,
-    move_texts,
     read_codes,
     select_texts,
 )
@@ -94,7 +93,7 @@ class AlignRecipe(Recipe):
         super().place(device)
         self.decoder.to(device)
         self.rows = self.rows.to(device)
-        self.texts = move_texts(self.texts, device)
+        self.texts = self.texts.to(device)
 
     def set_training(self, training: bool) -> None:  # noqa: ARG002
         """Dropout stays off: it would tell the policy from the reference by chance alone."""

@@ -13,7 +13,7 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.frozen import load_tokenizer, sticker_codes
 from pigeon_rec.training.recipe import Recipe
-from pigeon_rec.training.teacher_forcing import move_texts, target_texts
+from pigeon_rec.training.teacher_forcing import target_texts
 
 __all__ = ["CodeRecipe"]
 
@@ -43,4 +43,4 @@ class CodeRecipe(Recipe):
         super().place(device)
         self.decoder.to(device)
         self.rows, self.codes = self.rows.to(device), self.codes.to(device)
-        self.texts = move_texts(self.texts, device)
+        self.texts = self.texts.to(device)

@@ -12,7 +12,8 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.pipeline import Pipeline
+from pigeon_rec.model.requests import CodedRequests
 from pigeon_rec.scoring import (
     PreferencePair,
     choose_preference_pairs,
@@ -83,7 +84,7 @@ class PairMaker:
     stickers: TrainingArtwork
     codes: NDArray[np.int64]
     texts: list[str]
-    pipeline: PigeonPipeline
+    pipeline: Pipeline
     scorer: Scorer
 
     @classmethod
@@ -126,13 +127,13 @@ class PairMaker:
         """Rows of `pairs.parquet`, without provenance, of one batch."""
         sequences = batch.sequences.to_dicts()
         keys = [f"{self.settings.seed}/{s['user_id']}/{s['position']}" for s in sequences]
-        drawn = self.pipeline.generate(
+        requests = CodedRequests(
             self.codes[batch.history],
             self.codes[batch.reference],
             [self.texts[row] for row in batch.target],
-            keys=keys,
-            settings=self.settings.candidates,
+            keys,
         )
+        drawn = self.pipeline.generate(requests, self.settings.candidates)
         history_scores, text_scores = self._scores(drawn.images, batch)
         scores, picked, fit = pick_pairs(history_scores, text_scores, drawn.codes, self.settings)
         for row in np.flatnonzero(fit):

@@ -27,7 +27,6 @@ __all__ = [
     "code_labels",
     "code_loss",
     "code_losses",
-    "move_texts",
     "read_codes",
     "select_texts",
     "target_texts",
@@ -65,16 +64,6 @@ def select_texts(texts: InstructionTexts, rows: Tensor) -> InstructionTexts:
     """The texts whose targets are `rows`, int64 `[B]`."""
     return InstructionTexts(
         texts.prefix, texts.target[rows], texts.target_mask[rows], texts.response
-    )
-
-
-def move_texts(texts: InstructionTexts, device: torch.device) -> InstructionTexts:
-    """The same texts on another device."""
-    return InstructionTexts(
-        texts.prefix.to(device),
-        texts.target.to(device),
-        texts.target_mask.to(device),
-        texts.response.to(device),
     )
 
 
@@ -120,9 +109,9 @@ def read_codes(
     asked = personalisation.instruct(told.texts, told.history, told.history_keep)
     instruction = with_codes(asked, codes, personalisation.vocabulary.first_code)
     embeds = personalisation.embed(instruction, adapted)
-    guides = personalisation.guides(decoded, told.reference, told.reference_keep)
+    aligned = personalisation.aligned_embeddings(decoded, told.reference, told.reference_keep)
     hidden = personalisation.language_model.model(
-        inputs_embeds=personalisation.guide_written(embeds, guides),
+        inputs_embeds=personalisation.add_aligned(embeds, aligned),
         attention_mask=instruction.attention.long(),
         position_ids=instruction.positions,
     ).last_hidden_state

@@ -302,7 +302,7 @@ def test_guides_say_nothing_of_masked_codes(model: Personalisation) -> None:
     with seeded(2):
         prompt = torch.randn(2, 16, 24)
     decoded = DecoderOutput(prompt, None, prompt)
-    one, other = (model.guides(decoded, codes, keep) for codes in (reference, changed))
+    one, other = (model.aligned_embeddings(decoded, codes, keep) for codes in (reference, changed))
     assert one is not None
     assert other is not None
     assert one.shape == (2, 16, 32)
@@ -311,14 +311,14 @@ def test_guides_say_nothing_of_masked_codes(model: Personalisation) -> None:
 
 def test_a_guide_stands_where_its_code_is_predicted(model: Personalisation) -> None:
     embeds, guides = torch.zeros(1, 25, 32), torch.ones(1, 16, 32)
-    guided = model.guide_written(embeds, guides)[0].amax(-1)
+    guided = model.add_aligned(embeds, guides)[0].amax(-1)
     # 8 places of instruction, image start, 16 codes: code i is predicted one place before it.
     assert guided.nonzero()[:, 0].tolist() == list(range(8, 24))
-    assert torch.equal(model.guide_written(embeds, None), embeds)
+    assert torch.equal(model.add_aligned(embeds, None), embeds)
 
 
 def test_without_alignment_there_are_no_guides() -> None:
     model = tiny_personalisation(DYNAMIC)
     prompt = torch.zeros(1, 16, 24)
     decoded = DecoderOutput(prompt, None, prompt)
-    assert model.guides(decoded, random_codes(1, 16), torch.ones(1, 16)) is None
+    assert model.aligned_embeddings(decoded, random_codes(1, 16), torch.ones(1, 16)) is None

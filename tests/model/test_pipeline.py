@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.errors import ModelError
-from pigeon_rec.model.pipeline import PigeonOutput, PigeonPipeline, candidate_key
+from pigeon_rec.model.pipeline import CodedRequests, PigeonOutput, PigeonPipeline, candidate_key
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import DYNAMIC, QUICK, TINY, pictures, tiny_pipeline, tiny_text
@@ -114,9 +114,8 @@ def test_codes_can_be_given_in_place_of_pictures(
     pipeline: PigeonPipeline, drawn: PigeonOutput
 ) -> None:
     history = pipeline.encode_images(HISTORY.reshape(-1, 16, 16, 3)).reshape(ROWS, 3, -1)
-    out = pipeline.generate(
-        history, pipeline.encode_images(REFERENCE), TARGETS, keys=KEYS, settings=QUICK
-    )
+    requests = CodedRequests(history, pipeline.encode_images(REFERENCE), TARGETS, KEYS)
+    out = pipeline.generate(requests, QUICK)
     assert np.array_equal(out.images, drawn.images)
 
 
@@ -172,7 +171,7 @@ def test_the_template_is_read_once(
         read.append(scenario)
         return load_prompt(scenario)
 
-    monkeypatch.setattr("pigeon_rec.model.pipeline.load_prompt", counted)
+    monkeypatch.setattr("pigeon_rec.model.base.load_prompt", counted)
     draw(pipeline)
     assert read == ["sticker"]
 
@@ -237,8 +236,8 @@ def test_a_preview_is_a_rough_picture_of_the_same_codes(
 
 def test_what_is_written_is_what_is_rendered(pipeline: PigeonPipeline, drawn: PigeonOutput) -> None:
     history = pipeline.encode_images(HISTORY.reshape(-1, 16, 16, 3)).reshape(ROWS, 3, -1)
-    reference = pipeline.encode_images(REFERENCE)
-    codes = pipeline.write(history, reference, TARGETS, keys=KEYS, settings=QUICK)
+    requests = CodedRequests(history, pipeline.encode_images(REFERENCE), TARGETS, KEYS)
+    codes = pipeline.write(requests, QUICK)
     assert np.array_equal(codes, drawn.codes)
 
 

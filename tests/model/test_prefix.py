@@ -12,7 +12,6 @@ from transformers import DynamicCache
 
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.prefix import ReadPrefix, attend_behind_prefix, read_on, read_prefix
-from pigeon_rec.model.sampling import sample_codes
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import (
     DYNAMIC,
@@ -23,6 +22,7 @@ from tests.model.tiny import (
     texts,
     tiny_personalisation,
     titled,
+    write,
 )
 
 ROWS = 4
@@ -58,8 +58,8 @@ def test_codes_are_those_of_the_whole_instruction(ragged: bool) -> None:
     asked = model.instruct_rest(texts(*LENGTHS))
     prefix = begun(model, ragged)
     assert prefix.attention.shape[1] + asked.ids.shape[1] == whole.ids.shape[1]
-    one = sample_codes(model, whole, references(ROWS), noise())
-    other = sample_codes(model, asked, references(ROWS), noise(), prefix=prefix)
+    one = write(model, whole, references(ROWS), noise())
+    other = write(model, asked, references(ROWS), noise(), prefix=prefix)
     assert torch.equal(one, other)
     assert len(one.unique()) > 4
 
@@ -73,10 +73,10 @@ def test_a_beginning_with_titles_is_read_on_from_as_well(ragged: bool) -> None:
     prefix = read_prefix(model, model.instruct_beginning(told, history(ragged), kept()))
     assert (~prefix.attention).any()
     asked = model.instruct_rest(told)
-    one = sample_codes(model, whole, references(ROWS), noise())
-    other = sample_codes(model, asked, references(ROWS), noise(), prefix=prefix)
+    one = write(model, whole, references(ROWS), noise())
+    other = write(model, asked, references(ROWS), noise(), prefix=prefix)
     assert torch.equal(one, other)
-    untitled = sample_codes(model, asked, references(ROWS), noise(), prefix=begun(model, ragged))
+    untitled = write(model, asked, references(ROWS), noise(), prefix=begun(model, ragged))
     assert not torch.equal(one, untitled)
 
 
@@ -87,8 +87,8 @@ def test_both_sides_of_guidance_read_on_from_one_beginning() -> None:
     )))  # fmt: skip
     asked = model.instruct_rest(texts(*LENGTHS, *LENGTHS))
     told = torch.cat([references(ROWS), torch.zeros(ROWS, 4, 32)])
-    one = sample_codes(model, whole, told, noise(), render_guidance=2.5)
-    other = sample_codes(model, asked, told, noise(), render_guidance=2.5, prefix=begun(model))
+    one = write(model, whole, told, noise(), language_guidance=2.5)
+    other = write(model, asked, told, noise(), language_guidance=2.5, prefix=begun(model))
     assert torch.equal(one, other)
 
 
@@ -97,15 +97,15 @@ def test_candidates_of_one_request_share_the_row_that_guides_them_away() -> None
     model, scale, copies = tiny_personalisation(TINY), 2.5, 3
     told = torch.cat([references(ROWS, seed=seed) for seed in range(copies)])
     with seeded(11):
-        guides = torch.randn(copies + 1, ROWS, 16, 32)
+        aligned = torch.randn(copies + 1, ROWS, 16, 32)
         gumbel = -torch.empty(copies * ROWS, 16, 8).exponential_().log()
 
     def written(untold: int) -> Tensor:
         asked = model.instruct_rest(texts(*LENGTHS * (copies + untold)))
         shown = torch.cat([told, torch.zeros(untold * ROWS, 4, 32)])
-        led = torch.cat([guides[:copies], guides[-1:].expand(untold, -1, -1, -1)]).flatten(0, 1)
-        return sample_codes(
-            model, asked, shown, gumbel, guides=led, render_guidance=scale, prefix=begun(model)
+        led = torch.cat([aligned[:copies], aligned[-1:].expand(untold, -1, -1, -1)]).flatten(0, 1)
+        return write(
+            model, asked, shown, gumbel, aligned=led, language_guidance=scale, prefix=begun(model)
         )
 
     assert torch.equal(written(1), written(copies))
@@ -117,7 +117,7 @@ def test_a_beginning_is_read_on_from_again_and_again() -> None:
     prefix, asked = begun(model), model.instruct_rest(texts(*LENGTHS))
     before = [t.clone() for layer in prefix.layers for t in layer]
     drawn = [
-        sample_codes(model, asked, references(ROWS, seed=seed), noise(), prefix=prefix)
+        write(model, asked, references(ROWS, seed=seed), noise(), prefix=prefix)
         for seed in (5, 6, 5)
     ]
     assert torch.equal(drawn[0], drawn[2])

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.personalisation import Instruction, Personalisation
-from pigeon_rec.model.sampling import sample_codes
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import (
     DYNAMIC,
@@ -18,6 +17,7 @@ from tests.model.tiny import (
     seeded,
     texts,
     tiny_personalisation,
+    write,
 )
 
 ROWS, EVERY_COLUMN = 6, 33
@@ -47,7 +47,7 @@ def test_a_fixed_grid_is_always_filled() -> None:
     model = untied(TINY)
     # An image end that would win every time.
     head(model)[281] = head(model)[282:].sum(0) * 50
-    codes = sample_codes(model, instruction(model), references(ROWS), gumbel(EVERY_COLUMN))
+    codes = write(model, instruction(model), references(ROWS), gumbel(EVERY_COLUMN))
     assert codes.shape == (ROWS, 16)
     assert codes.min() >= 0
     assert codes.max() < 32
@@ -55,9 +55,9 @@ def test_a_fixed_grid_is_always_filled() -> None:
 
 def test_text_is_never_written() -> None:
     model = untied(TINY)
-    plain = sample_codes(model, instruction(model), references(ROWS), gumbel(8))
+    plain = write(model, instruction(model), references(ROWS), gumbel(8))
     head(model)[:281] *= 1000
-    loud = sample_codes(model, instruction(model), references(ROWS), gumbel(8))
+    loud = write(model, instruction(model), references(ROWS), gumbel(8))
     assert torch.equal(loud, plain)
 
 
@@ -66,8 +66,8 @@ def test_greedy_codes_are_those_of_the_whole_sequence() -> None:
     model = tiny_personalisation(TINY)
     asked = instruction(model)
     with seeded(3):
-        guides = torch.randn(ROWS, 16, 32)
-    codes = sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides)
+        aligned = torch.randn(ROWS, 16, 32)
+    codes = write(model, asked, references(ROWS), gumbel(1), aligned=aligned)
     written = codes + model.vocabulary.first_code
     whole = Instruction(
         ids=torch.cat([asked.ids, written], 1),
@@ -76,7 +76,7 @@ def test_greedy_codes_are_those_of_the_whole_sequence() -> None:
     )
     with torch.inference_mode():
         states = model.language_model.model(
-            inputs_embeds=model.guide_written(model.embed(whole, references(ROWS)), guides),
+            inputs_embeds=model.add_aligned(model.embed(whole, references(ROWS)), aligned),
             attention_mask=whole.attention.long(),
             position_ids=whole.positions,
         ).last_hidden_state[:, -17:-1]
@@ -88,8 +88,7 @@ def test_greedy_codes_are_those_of_the_whole_sequence() -> None:
 def test_one_candidate_leaves_nothing_to_chance() -> None:
     model = tiny_personalisation(TINY)
     draws = [
-        sample_codes(model, instruction(model), references(ROWS), gumbel(1, seed=seed))
-        for seed in (1, 2)
+        write(model, instruction(model), references(ROWS), gumbel(1, seed=seed)) for seed in (1, 2)
     ]
     assert torch.equal(*draws)
 
@@ -97,38 +96,36 @@ def test_one_candidate_leaves_nothing_to_chance() -> None:
 def test_noise_decides_among_the_best_only() -> None:
     model = tiny_personalisation(TINY)
     asked = instruction(model)
-    greedy = sample_codes(model, asked, references(ROWS), gumbel(1))
+    greedy = write(model, asked, references(ROWS), gumbel(1))
     noisy = [
-        sample_codes(model, asked, references(ROWS), gumbel(3, seed=seed)[:, :1], temperature=20.0)
+        write(model, asked, references(ROWS), gumbel(3, seed=seed)[:, :1], temperature=20.0)
         for seed in range(12)
     ]
     first = torch.stack(noisy)[:, :, 0]
     assert all(2 <= len(first[:, row].unique()) <= 3 for row in range(ROWS))
-    cold = sample_codes(model, asked, references(ROWS), gumbel(3), temperature=1e-4)
+    cold = write(model, asked, references(ROWS), gumbel(3), temperature=1e-4)
     assert torch.equal(cold, greedy)
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
     model = tiny_personalisation(TINY)
     asked, noise = instruction(model), gumbel(8)
-    codes = sample_codes(model, asked, references(ROWS), noise)
+    codes = write(model, asked, references(ROWS), noise)
     order = [4, 0, 2, 1, 5, 3]
     turned = Instruction(asked.ids[order], asked.gate[order], asked.attention[order])
-    again = sample_codes(model, turned, references(ROWS)[order], noise[order])
+    again = write(model, turned, references(ROWS)[order], noise[order])
     assert torch.equal(again, codes[order])
 
 
 def test_guides_lead_what_is_written() -> None:
     model = tiny_personalisation(TINY)
     asked = instruction(model)
-    plain = sample_codes(model, asked, references(ROWS), gumbel(1))
-    guides = torch.zeros(ROWS, 16, 32)
-    assert torch.equal(
-        sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides), plain
-    )
+    plain = write(model, asked, references(ROWS), gumbel(1))
+    aligned = torch.zeros(ROWS, 16, 32)
+    assert torch.equal(write(model, asked, references(ROWS), gumbel(1), aligned=aligned), plain)
     with seeded(4):
-        guides[:, 9:] = torch.randn(ROWS, 7, 32) * 3
-    led = sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides)
+        aligned[:, 9:] = torch.randn(ROWS, 7, 32) * 3
+    led = write(model, asked, references(ROWS), gumbel(1), aligned=aligned)
     assert torch.equal(led[:, :9], plain[:, :9])
     assert (led[:, 9:] != plain[:, 9:]).any()
 
@@ -140,11 +137,11 @@ def twice(asked: Instruction) -> Instruction:
 def test_guidance_moves_away_from_the_untold_rows() -> None:
     model = tiny_personalisation(TINY)
     asked, told, noise = twice(instruction(model)), references(ROWS), gumbel(8)
-    plain = sample_codes(model, instruction(model), told, noise)
-    same = sample_codes(model, asked, torch.cat([told, told]), noise, render_guidance=3.0)
+    plain = write(model, instruction(model), told, noise)
+    same = write(model, asked, torch.cat([told, told]), noise, language_guidance=3.0)
     assert torch.equal(same, plain)
     untold = torch.cat([told, torch.zeros_like(told)])
-    guided = sample_codes(model, asked, untold, noise, render_guidance=3.0)
+    guided = write(model, asked, untold, noise, language_guidance=3.0)
     assert guided.shape == plain.shape
     assert (guided != plain).any(1).all()
 
@@ -162,14 +159,14 @@ def test_guided_scores_are_those_of_the_formula() -> None:
         ).last_hidden_state[:, -1]
         with_it, without = model.code_logits(states).log_softmax(-1).chunk(2)
     wanted = (without + 2.5 * (with_it - without))[:, 1:].argmax(-1)
-    codes = sample_codes(model, asked, both, gumbel(1)[:, :1], render_guidance=2.5)
+    codes = write(model, asked, both, gumbel(1)[:, :1], language_guidance=2.5)
     assert torch.equal(codes[:, 0], wanted)
 
 
 @pytest.fixture(scope="module")
 def ended() -> Tensor:
     model = tiny_personalisation(DYNAMIC)
-    return sample_codes(
+    return write(
         model, instruction(model, 40), references(40), gumbel(EVERY_COLUMN, 40), temperature=50.0
     )
 
@@ -192,6 +189,6 @@ def test_an_eager_end_still_leaves_one_code() -> None:
     state = torch.full((32,), 1e3)
     head(model)[281] = state
     model.language_model.model.norm.register_forward_hook(lambda *_: torch.ones(ROWS, 1, 32))
-    codes = sample_codes(model, asked, references(ROWS), gumbel(EVERY_COLUMN))
+    codes = write(model, asked, references(ROWS), gumbel(EVERY_COLUMN))
     assert (codes[:, 0] >= 0).all()
     assert (codes[:, 1:] == NO_CODE).all()

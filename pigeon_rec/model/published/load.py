@@ -1,16 +1,14 @@
-"""Loads the published layout as a pipeline (`PigeonPipeline.from_pretrained` calls this)."""
+"""Loads a folder of the published layout as a pipeline."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import nn
 from transformers import LlamaTokenizer
 
 from pigeon_rec.errors import ModelError
-from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.placing import (
     DeviceMap,
     check_device,
@@ -73,16 +71,7 @@ def load_published(
         parts = build_parts(sizes, size)
         parts.generator.sampler()
     _Loader(parts, files, sizes, folder, placement).load()
-    return PublishedPipeline(
-        sizes.config,
-        parts.tokenizer,
-        parts.decoder,
-        parts.personalisation,
-        cast(ImageGenerator, parts.generator),
-        _text(folder),
-        batch_size,
-        placement,
-    )
+    return PublishedPipeline(sizes.config, parts, _text(folder), batch_size, placement)
 
 
 class _Loader:

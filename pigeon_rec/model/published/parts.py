@@ -11,6 +11,7 @@ from torch import nn
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from pigeon_rec.model.parts import Parts
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.published.encoder import EvaEncoder
 from pigeon_rec.model.published.generator import PublishedGenerator
@@ -23,23 +24,11 @@ __all__ = ["PublishedParts", "add_lora", "build_parts", "computed_buffers"]
 
 
 @dataclass(frozen=True)
-class PublishedParts:
-    """The parts of a `PigeonPipeline`, of published classes where those differ from ours.
-
-    Attributes:
-        tokenizer: With EVA's ViT-g as its encoder.
-        decoder: Codes to prompt embeddings.
-        personalisation: With the published LLaMA.
-        generator: SDXL, or LaVIT's first decoder.
-    """
-
-    tokenizer: VisualTokenizer
-    decoder: TokenizerDecoder
-    personalisation: Personalisation
-    generator: PublishedGenerator
+class PublishedParts(Parts[PublishedGenerator]):
+    """The published modules: EVA's ViT-g encodes images, LLaMA writes, SDXL renders."""
 
     def by_file(self) -> dict[str, nn.Module]:
-        """The modules by the names of their weight files, less the adapter."""
+        """Returns the modules by the names of their weight files, without the LoRA adapter."""
         return {
             "visual_encoder": self.tokenizer.encoder,
             "visual_tokenizer": self.tokenizer,

@@ -92,7 +92,7 @@ def test_shapes_fit_from_pixels_to_pixels(parts: PublishedParts) -> None:
         assert generator.latent_shape == (4, 128, 128)
         assert generator.size == (1024, 1024)
         noisy, now = torch.zeros(1, *generator.latent_shape), torch.zeros((), dtype=torch.long)
-        guess = generator.denoise(noisy, now, decoded.prompt, decoded.pooled)
+        guess = generator.predict(noisy, now, decoded)
         assert guess.shape == noisy.shape
         assert generator.vae.decode(guess).sample.shape == (1, 3, 1024, 1024)
 

@@ -25,9 +25,7 @@ def low(low_layout: Path) -> PublishedPipeline:
 
 
 def generator(pipeline: PublishedPipeline) -> PublishedGenerator:
-    found: object = pipeline.generator
-    assert isinstance(found, PublishedGenerator)
-    return found
+    return pipeline.generator
 
 
 def drawn(pipeline: PublishedPipeline, batch: int = 2) -> tuple[DecoderOutput, Tensor]:
@@ -116,13 +114,13 @@ def test_no_guidance_asks_once(
 ) -> None:
     made, (decoded, noise) = generator(published), drawn(published, 1)
     asked: list[Tensor] = []
-    inner = made.denoise
+    inner = made._predict
 
     def counted(noisy: Tensor, timestep: Tensor, prompt: Tensor, *rest: Tensor) -> Tensor:
         asked.append(prompt)
         return inner(noisy, timestep, prompt, *rest)
 
-    monkeypatch.setattr(made, "denoise", counted)
+    monkeypatch.setattr(made, "_predict", counted)
     made(decoded, noise, STEPS, 1.0)
     assert len(asked) == STEPS
     made(decoded, noise, STEPS, SCALE)

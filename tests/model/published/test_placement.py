@@ -13,7 +13,7 @@ from torch import nn
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.output import PigeonOutput
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.pipeline import PigeonPipeline, Pipeline
 from pigeon_rec.model.published.load import load_published
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION, PublishedPipeline
 from pigeon_rec.placement import Placement
@@ -25,7 +25,7 @@ SETTINGS = PUBLISHED_GENERATION.model_copy(
 )
 
 
-def drawn(pipeline: PigeonPipeline, first: int = 0, last: int = 3) -> PigeonOutput:
+def drawn(pipeline: Pipeline, first: int = 0, last: int = 3) -> PigeonOutput:
     """Requests `first` to `last` of three."""
     rows = slice(first, last)
     return pipeline(
