@@ -41,11 +41,6 @@ class DecoderOutput:
     pooled: Tensor | None
     hidden: Tensor
 
-    @property
-    def reference(self) -> Tensor:
-        """Mean over all queries, `[batch, prompt_width]`: the published reference embedding."""
-        return self.prompt.mean(1)
-
 
 class _DecoderBlock(nn.Module):
     def __init__(self, dim: int, heads: int, hidden: int) -> None:

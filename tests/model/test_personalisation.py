@@ -90,7 +90,7 @@ def test_titles_are_read_and_belong_to_their_pictures(model: Personalisation) ->
 
 
 def test_titles_of_another_number_of_pictures_are_refused(model: Personalisation) -> None:
-    with pytest.raises(ValueError, match="2 texts stand before 3 history"):
+    with pytest.raises(ValueError, match="2 texts for 3 history"):
         model.instruct(titled(texts(3), [[2, 2]]), random_codes(1, 3, 4), torch.ones(1, 3, 4))
 
 
@@ -106,6 +106,33 @@ def test_padding_of_titles_does_not_change_what_a_row_says(model: Personalisatio
     both = hidden(model, model.instruct(wide, codes, keep), references(2))
     one = hidden(model, model.instruct(narrow, codes[:1], keep[:1]), references(2)[:1])
     assert torch.allclose(both[0, -1], one[0, -1], atol=1e-4)
+
+
+@pytest.mark.parametrize("titles", [False, True])
+def test_histories_of_different_lengths_in_one_batch(model: Personalisation, titles: bool) -> None:
+    """Absent images have no place: a row says what it says alone, behind more padding."""
+    history, keep = random_codes(3, 2, 4), torch.ones(3, 2, 4)
+    history[1, 1], history[2] = NO_CODE, NO_CODE
+    words = texts(2, 3, 1)
+    if titles:
+        words = titled(words, [[2, 1], [1, 0], [0, 0]])
+    for build in (model.instruct, model.instruct_beginning):
+        found = build(words, history, keep)
+        for row, images in enumerate((2, 1, 0)):
+            alone = replace(
+                words, target=words.target[row : row + 1],
+                target_mask=words.target_mask[row : row + 1],
+            )  # fmt: skip
+            if words.history is not None and words.history_mask is not None:
+                alone = replace(
+                    alone, history=words.history[row : row + 1, :images],
+                    history_mask=words.history_mask[row : row + 1, :images],
+                )  # fmt: skip
+            one = (history[row : row + 1, :images], keep[row : row + 1, :images])
+            own = build(alone, *one)
+            told = found.attention[row]
+            assert found.ids[row, told].tolist() == own.ids[0, own.attention[0]].tolist()
+    assert found.ids.shape[1] == build(words, random_codes(3, 2, 4), keep).ids.shape[1]
 
 
 def test_a_missing_code_is_never_taken_for_a_reference_token() -> None:
@@ -201,7 +228,7 @@ def test_one_reference_token_is_the_mean_of_all_queries() -> None:
     made, decoded = adapter(1), prompts()
     out = made(decoded)
     assert out.shape == (2, 1, 32)
-    assert torch.allclose(out[:, 0], by_hand(made, decoded.reference), atol=1e-6)
+    assert torch.allclose(out[:, 0], by_hand(made, decoded.prompt.mean(1)), atol=1e-6)
 
 
 def test_four_reference_tokens_are_the_quarters_of_the_picture() -> None:

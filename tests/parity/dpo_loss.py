@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from pigeon_rec.model.merging import stack_rows
 from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.training.preference import (
     IGNORED,
@@ -12,6 +11,7 @@ from pigeon_rec.training.preference import (
     label_counts,
     sequence_log_probabilities,
 )
+from tests.parity.batches import stack_rows
 from tests.parity.checks import LOGITS, Checks
 from tests.parity.golden import Golden
 

@@ -10,7 +10,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from pigeon_rec.model.merging import Instruction, label_last, merge_images, stack_rows
+from pigeon_rec.model.merging import Instruction, merge_images
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.model.tokens import ImageTokens
@@ -22,6 +22,7 @@ from pigeon_rec.training.preference import (
     sequence_log_probabilities,
 )
 from tests.parity.adapter import mean_prompt
+from tests.parity.batches import label_last, stack_rows
 from tests.parity.checks import GRADIENT, LOGITS, Checks
 from tests.parity.golden import Golden
 from tests.parity.language_model import build_personalisation, logits, merged_ids

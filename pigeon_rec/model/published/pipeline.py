@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.model.base import BasePipeline
-from pigeon_rec.model.masking import decode_kept, draw_masks, score_images
 from pigeon_rec.model.published.generator import PublishedGenerator
+from pigeon_rec.model.published.masking import decode_kept, draw_masks, score_images
 from pigeon_rec.model.randomness import gumbel_noise
 from pigeon_rec.model.requests import candidate_key
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
@@ -109,6 +109,5 @@ class PublishedPipeline(BasePipeline[PublishedGenerator]):
             self.tokenizer.quantize.embedding.weight,
             tokens,
             vocabulary,
-            published=True,
             width=codes.shape[1],
         )

@@ -19,15 +19,16 @@ from torch import Tensor
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.arrays import to_pixels
-from pigeon_rec.model.masking import MaskedImages, decode_kept, mask_images
 from pigeon_rec.model.merging import Instruction, merge_images
 from pigeon_rec.model.pipeline import candidate_key
 from pigeon_rec.model.published.load import load_published
+from pigeon_rec.model.published.masking import MaskedImages, decode_kept
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION, PublishedPipeline
 from pigeon_rec.model.randomness import gumbel_noise, normal_noise
 from pigeon_rec.model.tokens import ImageTokens
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import pictures
+from tests.parity.batches import mask_images
 
 IMAGES, SIDE, PLACES = 3, 32, 16
 SETTINGS = PUBLISHED_GENERATION.model_copy(
@@ -81,10 +82,8 @@ class ByHand:
         width = (IMAGES + 1) * PLACES + 2
         return mask_images(
             self.pipeline.personalisation,
-            self.history,
-            self.target.wrapped(self.words),
-            settings.history_mask_ratio,
-            ratio,
+            (self.history, self.target.wrapped(self.words)),
+            (settings.history_mask_ratio, ratio),
             torch.nn.functional.pad(noise, (0, width - past - own - 2)),
             rebuild=False,
             width=width,
@@ -114,7 +113,6 @@ class ByHand:
             self.codebook,
             masked.target,
             self.words,
-            published=True,
             width=PLACES,
         )
         instruction = self.instruct(masked.history)
@@ -141,7 +139,7 @@ class ByHand:
     def render(self, codes: Tensor, ratio: float, settings: GenerationConfig) -> Tensor:
         tokens = ImageTokens.from_codes(codes[None, None], self.words)
         decoded = decode_kept(
-            self.pipeline.decoder, self.codebook, tokens, self.words, published=True, width=PLACES
+            self.pipeline.decoder, self.codebook, tokens, self.words, width=PLACES
         )
         keys = [candidate_key(self.request.key, ratio)]
         noise = normal_noise(keys, "diffusion", self.pipeline.generator.latent_shape)
@@ -228,9 +226,7 @@ def test_padding_to_one_width_changes_only_rounding(published: PublishedPipeline
     masked = by_hand.mask(0.5, PUBLISHED_GENERATION)
     decoder = published.decoder
     one, other = (
-        decode_kept(
-            decoder, by_hand.codebook, masked.target, by_hand.words, published=True, width=width
-        )
+        decode_kept(decoder, by_hand.codebook, masked.target, by_hand.words, width=width)
         for width in (None, PLACES)
     )
     torch.testing.assert_close(one.prompt, other.prompt, rtol=1e-5, atol=1e-5)
