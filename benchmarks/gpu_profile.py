@@ -1,9 +1,9 @@
 """The published-size model on an accelerator: time, memory and arithmetic of every stage.
 
 Weights are random, which changes neither shapes nor speed. One pass counts the floating-point
-operations (a multiplication and an addition are two; torch's counter knows the fused attention of
-CUDA, not that of CPUs), the next one is timed. It is no part of `make bench`: `make gpu-profile`,
-or `python -m benchmarks.gpu_profile --tiny --device cpu`.
+operations (a multiplication and an addition are two; torch's counter includes the fused attention
+of CUDA, not that of CPUs), the next one is timed. It is not part of `make bench`: `make
+gpu-profile`, or `python -m benchmarks.gpu_profile --tiny --device cpu`.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ STAGES = ("tokenise", "mask", "write", "decode", "render")
 PEAKS: Mapping[str, float] = MappingProxyType(
     {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12}
 )
-"""Dense half-precision FLOP/s by a piece of the device's name: NVIDIA's data sheets of each, where
-those of H100 and H200 (SXM) tell twice as much, for sparse matrices."""
+"""Dense half-precision FLOP/s by a part of the device's name, from NVIDIA's data sheets; those of
+H100 and H200 (SXM) give twice as much, for sparse matrices."""
 
 HISTORY = 5
 _SPREAD = 0.02
 
 
 def _tiny() -> PublishedSizes:
-    """The same layout at the sizes of a test."""
+    """The same layout at small sizes."""
     full, text, codes, hidden = FULL_SIZE.config, 32_000, 48, 32
     config = full.model_copy(
         update={
@@ -105,16 +105,16 @@ TINY = _tiny()
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run.
+    """Settings of a run.
 
     Attributes:
         placement: Device and dtype.
-        sizes: Of the model.
-        assets: Pictures asked for, each with five of history.
-        batch: Rows of one batch of arithmetic.
-        ratios: Candidates of each picture, one per mask ratio.
-        steps: Of the sampler.
-        peak: FLOP/s the device is made for; None takes it from `PEAKS`.
+        sizes: Sizes of the model.
+        assets: Number of requests, each with a history of five images.
+        batch: Requests per batch.
+        ratios: Mask ratios, one candidate each.
+        steps: Steps of the sampler.
+        peak: Peak FLOP/s of the device; from `PEAKS` by default.
     """
 
     placement: Placement
@@ -127,14 +127,14 @@ class Plan:
 
 
 def tiny_plan(device: str, dtype: str = "float32") -> Plan:
-    """A plan for any machine."""
+    """Returns a plan for any machine."""
     placement = Placement.model_validate({"device": device, "dtype": dtype})
     return Plan(placement, TINY, assets=2, batch=2, steps=2)
 
 
 @dataclass
 class Spent:
-    """What one stage took; memory is the most that was allocated while it ran."""
+    """Cost of one stage; memory is the peak while it ran."""
 
     seconds: float = 0.0
     flops: int = 0
@@ -179,7 +179,7 @@ class Stages:
 
 
 def _synchronised_peak() -> int:
-    """Waits for the accelerator; bytes of its peak since the last call, 0 where there is none."""
+    """Waits for the accelerator; returns its peak bytes since the last call, 0 without one."""
     if not torch.accelerator.is_available():
         return 0
     torch.accelerator.synchronize()
@@ -227,7 +227,7 @@ def profile(plan: Plan) -> Result:
 
 @contextmanager
 def _unfused() -> Iterator[None]:
-    """Transformer layers as their parts: the counter does not see into the fused ones."""
+    """Runs transformer layers unfused: the counter does not see into fused ones."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     yield
@@ -257,7 +257,7 @@ def _random_pipeline(plan: Plan) -> PublishedPipeline:
 
 @torch.no_grad()
 def _fill(parts: PublishedParts, placement: Placement) -> None:
-    """Gives parts on the meta device memory and weights: norms near one, all else near zero."""
+    """Fills parts on the meta device with random weights: norms near one, all else near zero."""
     modules = (parts.tokenizer, parts.decoder, parts.personalisation, parts.generator)
     for module in modules:
         module.to(torch_dtype(placement))
@@ -292,7 +292,7 @@ def _known_peak(placement: Placement) -> float | None:
     return next((peak for piece, peak in PEAKS.items() if piece in name), None)
 
 
-def _asked() -> tuple[Plan, bool]:
+def _options() -> tuple[Plan, bool]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", help="by default the machine's accelerator")
     parser.add_argument("--dtype", default="bfloat16", help="float32, bfloat16 or float16")
@@ -301,7 +301,7 @@ def _asked() -> tuple[Plan, bool]:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=25, help="of the sampler")
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.0], help="mask ratios")
-    parser.add_argument("--peak", type=float, help="FLOP/s the device is made for")
+    parser.add_argument("--peak", type=float, help="peak FLOP/s of the device")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     device = options.device
@@ -324,8 +324,8 @@ def _asked() -> tuple[Plan, bool]:
 
 
 def main() -> None:
-    """Profiles as the command line says, and prints the figures and the machine."""
-    plan, as_json = _asked()
+    """Runs the command line: prints the figures and the machine."""
+    plan, as_json = _options()
     found, facts = profile(plan), machine() | {"placement": plan.placement.model_dump_json()}
     if as_json:
         print(json.dumps({"machine": facts, "results": [found.as_json()]}))

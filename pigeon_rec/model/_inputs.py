@@ -78,7 +78,7 @@ def check_text(text: TextTokenizer, config: PigeonConfig) -> None:
     """
     if len(text) > config.language_model.text_vocabulary:
         raise ModelError(
-            f"the text tokenizer has {len(text)} ids, the language model knows "
+            f"the text tokenizer has {len(text)} ids, the language model has room for "
             f"{config.language_model.text_vocabulary}",
             location="language_model.text_vocabulary",
             remedy="Use the tokenizer.json that the model was trained with",

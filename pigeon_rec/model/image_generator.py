@@ -1,9 +1,8 @@
 """Prompt embeddings to pixels: a latent diffusion model of diffusers parts.
 
 The published model is SDXL with 25 DDIM steps and guidance 7.0 (paper section 3.4). `sticker-64`
-has the same parts at a small size, and one difference said by its configuration: the prompt grid
-is also concatenated to the noisy latents, because a small UNet learns places slowly from
-cross-attention alone.
+has the same parts at a small size, and the prompt grid is also concatenated to the noisy latents:
+a small UNet learns positions slowly from cross-attention alone.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = ["ImageGenerator", "LatentCodec", "Renderer"]
 
 
 class LatentCodec(nn.Module):
-    """`AutoencoderKL` behind a lossless pixel-unshuffle, so that convolutions run on patches."""
+    """`AutoencoderKL` after a lossless pixel-unshuffle, so that convolutions run on patches."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -61,12 +60,12 @@ class LatentCodec(nn.Module):
         return F.pixel_shuffle(self.autoencoder.decode(latents).sample, self.config.patch)
 
     def decode_normalised(self, latents: Tensor) -> Tensor:
-        """Latents `[B, C, h, w]` -> pixels `[B, 3, H, W]`, up to the autoencoder's loss."""
+        """Latents `[B, C, h, w]` -> pixels `[B, 3, H, W]`, up to the autoencoder's error."""
         return self.decode(latents * self.latent_std + self.latent_mean)
 
 
 class Renderer(nn.Module):
-    """The denoising UNet and the way the prompt enters it."""
+    """The denoising UNet, conditioned on the prompt."""
 
     def __init__(
         self,
@@ -113,16 +112,16 @@ class Renderer(nn.Module):
             pooled: `[B, pooled_width]` or None.
 
         Returns:
-            `[B, C, side, side]`; which of the three is `config.prediction`.
+            `[B, C, side, side]`; `config.prediction` is which of the three.
         """
-        # As the weights lie: innermost channels are what most processors convolve fastest.
+        # The weights' memory format: most processors convolve fastest with innermost channels.
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         if self.grid_proj is not None:
             noisy = torch.cat([noisy, self._grid(prompt).to(noisy.dtype)], dim=1)
         return self.unet(noisy, timestep, encoder_hidden_states=prompt, class_labels=pooled).sample
 
     def _grid(self, prompt: Tensor) -> Tensor:
-        """Lays the queries out as the picture's grid, `[B, grid_channels, side, side]`."""
+        """Arranges the queries as the image's grid, `[B, grid_channels, side, side]`."""
         cells = self.side // self.scale
         tiles = self.grid_proj(prompt).transpose(1, 2).unflatten(2, (cells, cells))  # type: ignore[misc]
         return F.pixel_shuffle(tiles, self.scale)

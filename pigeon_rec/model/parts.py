@@ -1,4 +1,4 @@
-"""The modules a Pigeon model is made of, and their files of weights."""
+"""The modules of a Pigeon model, and their weight files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Parts", "load_weights", "saved_weights", "untrained_parts"]
 
 _EMBEDDINGS = "language_model.model.embed_tokens.weight"
 _TIED = "language_model.lm_head.weight"
-"""The same weights as `_EMBEDDINGS` where the configuration ties them, and then not saved."""
+"""The same weights as `_EMBEDDINGS` if the configuration ties them; then not saved."""
 
 
 Generator = TypeVar("Generator", bound=DiffusionGenerator)
@@ -68,16 +68,16 @@ def untrained_parts(config: PigeonConfig) -> Parts[ImageGenerator]:
 
 
 def saved_weights(part: nn.Module, config: PigeonConfig) -> dict[str, Tensor]:
-    """What is saved of a part: its state, and tied weights once."""
+    """Returns the state of a part, with tied weights once."""
     tied = config.language_model.tie_embeddings
     return {k: v for k, v in part.state_dict().items() if not (tied and k == _TIED)}
 
 
 def load_weights(part: nn.Module, path: Path) -> None:
-    """Gives a part the weights of its file, as float32.
+    """Loads a part's weights from its file, as float32.
 
     Raises:
-        ModelError: The file is missing, damaged or of another size.
+        ModelError: The file is missing or damaged, or has other shapes.
     """
     try:
         weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}

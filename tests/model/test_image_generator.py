@@ -93,19 +93,19 @@ def test_guidance_away_from_nothing_is_nothing(generator: ImageGenerator) -> Non
 def test_perfect_guesses_end_at_the_truth(
     prediction: str, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Solver and training schedule agree: who always knows the clean latents arrives there."""
+    """Solver and training schedule agree: perfect predictions arrive at the clean latents."""
     generator = make(TINY.renderer.model_copy(update={"prediction": prediction}))
     truth = noise(seed=5)
     schedule = generator.noise_schedule()
 
-    def knows(noisy: Tensor, timestep: Tensor, _prompt: Tensor, _pooled: Tensor) -> Tensor:
+    def perfect(noisy: Tensor, timestep: Tensor, _prompt: Tensor, _pooled: Tensor) -> Tensor:
         if prediction == "sample":
             return truth
         alpha = schedule.alphas_cumprod[timestep].sqrt()
         sigma = (1 - alpha**2).sqrt()
         return torch.as_tensor(alpha * (noisy - alpha * truth) / sigma - sigma * truth)
 
-    monkeypatch.setattr(generator.renderer, "forward", knows)
+    monkeypatch.setattr(generator.renderer, "forward", perfect)
     found = generator(prompts(), noise(), steps=steps).float()
     with torch.inference_mode():
         wanted = generator.codec.decode_normalised(truth).permute(0, 2, 3, 1)

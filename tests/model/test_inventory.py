@@ -1,4 +1,4 @@
-"""What is told of a model by its headers is what loading it finds."""
+"""Facts read from headers are those of the loaded model."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_missing_files_and_keys_are_listed_all_at_once(layout: Path, tmp_path: P
     assert "unet" in {part.name for part in found.parts}
 
 
-def test_sizes_that_cannot_be_told_are_a_problem(layout: Path, tmp_path: Path) -> None:
+def test_unknown_sizes_are_a_problem(layout: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(layout, tmp_path / "copy"))
     rewrite(folder / "adapter" / "pytorch_model.bin", {"encoder.weight": None})
     found = take_inventory(folder)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch.utils.hooks import RemovableHandle
 
 from pigeon_rec.config import GenerationConfig
@@ -203,8 +198,8 @@ def test_codes_are_scored_once_for_the_masks_of_all_ratios(pipeline: PigeonPipel
 def test_a_history_is_read_once_for_all_candidates(pipeline: PigeonPipeline) -> None:
     widths = []
 
-    def look(_: torch.nn.Module, __: object, told: dict[str, torch.Tensor]) -> None:
-        widths.append(tuple(told["inputs_embeds"].shape[:2]))
+    def look(_: torch.nn.Module, __: object, named: dict[str, torch.Tensor]) -> None:
+        widths.append(tuple(named["inputs_embeds"].shape[:2]))
 
     model = pipeline.personalisation.language_model.model
     hook = model.register_forward_pre_hook(look, with_kwargs=True)
@@ -291,104 +286,15 @@ def test_images_of_different_lengths() -> None:
     assert np.array_equal(draw(pipeline, [4, 1], settings=hot).images, out.images[[4, 1]])
 
 
-def test_saved_and_loaded_pictures_are_equal(
-    pipeline: PigeonPipeline, drawn: PigeonOutput, tmp_path: Path
-) -> None:
-    pipeline.save_pretrained(tmp_path, dtype=torch.float32)
-    loaded = PigeonPipeline.from_pretrained(tmp_path, batch_size=4)
-    assert loaded.config == pipeline.config
-    assert np.array_equal(draw(loaded).images, drawn.images)
-
-
-def test_half_precision_loses_once_and_never_again(
-    pipeline: PigeonPipeline, tmp_path: Path
-) -> None:
-    pipeline.save_pretrained(tmp_path / "once")
-    once = PigeonPipeline.from_pretrained(tmp_path / "once", batch_size=4)
-    once.save_pretrained(tmp_path / "twice")
-    for path in (tmp_path / "once").iterdir():
-        assert path.read_bytes() == (tmp_path / "twice" / path.name).read_bytes()
-    twice = PigeonPipeline.from_pretrained(tmp_path / "twice", batch_size=4)
-    assert np.array_equal(draw(once, [0]).images, draw(twice, [0]).images)
-    assert next(once.personalisation.parameters()).dtype == torch.float32
-
-
-def test_a_model_folder_holds_these_files_and_shares_tied_weights(
-    pipeline: PigeonPipeline, tmp_path: Path
-) -> None:
-    pipeline.save_pretrained(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "config.json", "image_generator.safetensors", "personalisation.safetensors",
-        "tokenizer.json", "tokenizer_decoder.safetensors", "visual_tokenizer.safetensors",
-    ]  # fmt: skip
-    names = load_file(tmp_path / "personalisation.safetensors").keys()
-    assert "language_model.model.embed_tokens.weight" in names
-    assert "language_model.lm_head.weight" not in names
-    loaded = PigeonPipeline.from_pretrained(tmp_path).personalisation.language_model
-    assert loaded.lm_head.weight is loaded.get_input_embeddings().weight
-
-
-@pytest.fixture(scope="module")
-def saved(pipeline: PigeonPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "saved"
-    pipeline.save_pretrained(folder)
-    return folder
-
-
-def no_file(folder: Path) -> None:
-    (folder / "tokenizer_decoder.safetensors").unlink()
-
-
-def half_a_file(folder: Path) -> None:
-    path = folder / "tokenizer_decoder.safetensors"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def other_sizes(folder: Path) -> None:
-    path = folder / "tokenizer_decoder.safetensors"
-    weights = load_file(path)
-    weights["in_proj.weight"] = weights["in_proj.weight"][:, :4].contiguous()
-    save_file(weights, path)
-
-
-def other_names(folder: Path) -> None:
-    path = folder / "tokenizer_decoder.safetensors"
-    save_file({f"x.{name}": value for name, value in load_file(path).items()}, path)
-
-
-@pytest.mark.parametrize("damage", [no_file, half_a_file, other_sizes, other_names])
-def test_damaged_weights_are_named(
-    saved: Path, tmp_path: Path, damage: Callable[[Path], None]
-) -> None:
-    folder = shutil.copytree(saved, tmp_path / "model")
-    damage(folder)
-    with pytest.raises(ModelError, match=r"(?s)cannot be loaded.*tokenizer_decoder\.saf"):
-        PigeonPipeline.from_pretrained(folder)
-
-
-@pytest.mark.parametrize("content", ["", "{}}", '{"depth": 3}', '{"tokenizer": {"width": -1}}'])
-def test_a_damaged_configuration_is_told(saved: Path, tmp_path: Path, content: str) -> None:
-    folder = shutil.copytree(saved, tmp_path / "model")
-    (folder / "config.json").write_text(content, encoding="utf-8")
-    with pytest.raises(ModelError, match=r"config\.json is unusable") as told:
-        PigeonPipeline.from_pretrained(folder)
-    assert told.value.location == str(folder)
-
-
-def test_an_unknown_model_is_told() -> None:
-    with pytest.raises(ModelError, match="no model 'nowhere'"):
-        PigeonPipeline.from_pretrained("nowhere")
-
-
 def test_text_ids_that_would_be_codes_are_refused() -> None:
     large = TextTokenizer.learn(["a red apple with green leaves, a cat and a dog"], 300)
     assert len(large) > TINY.language_model.text_vocabulary > len(tiny_text()) - 1
-    with pytest.raises(ModelError, match=rf"{len(large)} ids.*knows 280"):
+    with pytest.raises(ModelError, match=rf"{len(large)} ids.*room for 280"):
         PigeonPipeline.from_config(TINY, large)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"history": HISTORY[:, 0]}, r"`history` must be uint8 \[batch, images, 16, 16, 3\]"),
         ({"history": HISTORY[:, :, :8]}, r"received uint8 \[6, 3, 8, 16, 3\]"),
@@ -400,11 +306,11 @@ def test_text_ids_that_would_be_codes_are_refused() -> None:
         ({"keys": KEYS[:5]}, r"must have 6 entries each.*received 6 and 5"),
     ],
 )
-def test_inputs_that_do_not_fit_are_told(
-    pipeline: PigeonPipeline, change: dict[str, object], told: str
+def test_inputs_that_do_not_fit_are_errors(
+    pipeline: PigeonPipeline, change: dict[str, object], message: str
 ) -> None:
     given = {"history": HISTORY, "reference": REFERENCE, "targets": TARGETS, "keys": KEYS}
     given |= change
     keys = given.pop("keys")
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         pipeline(**given, keys=keys)  # type: ignore[arg-type]

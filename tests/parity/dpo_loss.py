@@ -32,12 +32,12 @@ def check_dpo_loss(golden: Golden, checks: Checks) -> None:
         for model in ("policy", "reference")
         for side in ("chosen", "rejected")
     ]
-    for case, told in golden.cases.items():
+    for case, options in golden.cases.items():
         found = dpo_loss(
             *sides,
-            beta=told["beta"],
-            label_smoothing=told["label_smoothing"],
-            kind=told["loss_type"],
+            beta=options["beta"],
+            label_smoothing=options["label_smoothing"],
+            kind=options["loss_type"],
         )
         for name, ours in (
             ("loss", found.losses),

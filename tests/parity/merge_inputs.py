@@ -19,8 +19,8 @@ __all__ = ["merge_inputs"]
 @torch.no_grad()
 def merge_inputs(golden: Golden, checks: Checks) -> None:
     """Every case's merged ids, attention and labels; then the padding of the generator's rows."""
-    told = golden.settings
-    vocabulary = Vocabulary(text=told["img_token"], codes=0)
+    options = golden.settings
+    vocabulary = Vocabulary(text=options["img_token"], codes=0)
     for name, ours in (
         ("emb_token", vocabulary.image_end),
         ("visual_offset", vocabulary.first_code),
@@ -29,7 +29,7 @@ def merge_inputs(golden: Golden, checks: Checks) -> None:
         ("pad_token_id", PAD_ID),
         ("ignore", IGNORED),
     ):
-        checks.same_setting(name, ours, told[name])
+        checks.same_setting(name, ours, options[name])
     for case, switches in golden.cases.items():
         _merge(golden, checks, case, switches["inference"], vocabulary)
     if any(name.startswith("out.pad.") for name in golden.unread):
@@ -55,7 +55,7 @@ def _merge(
 
 
 def _pad(golden: Golden, checks: Checks, vocabulary: Vocabulary) -> None:
-    """Rows of the mask generator, padded right; their images are told by their positions' types."""
+    """Rows of the mask generator, padded right; their images are given by their types."""
     lengths = golden["in.pad.lengths"]
     rows = ImageTokens.from_rows(golden["in.pad.ids"], lengths.unsqueeze(1))
     padding = ~rows.present

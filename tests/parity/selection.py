@@ -19,10 +19,10 @@ __all__ = ["selection"]
 
 def selection(golden: Golden, checks: Checks) -> None:
     """The best ratio by both scores; the liked and the disliked one by history alone."""
-    told = golden.settings
+    options = golden.settings
     target, history = golden["in.tgt_score"].numpy(), golden["in.hist_score"].numpy()
-    checks.same_setting("ratios", history.shape[1], len(told["ratios"]))
-    chosen = choose_candidates(target, history, told["target_weight"])
+    checks.same_setting("ratios", history.shape[1], len(options["ratios"]))
+    chosen = choose_candidates(target, history, options["target_weight"])
     pair = choose_preference_pairs(history)
     for name, choice in (
         ("selected", chosen),
@@ -33,7 +33,7 @@ def selection(golden: Golden, checks: Checks) -> None:
     for name, choice in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         tokens = golden["in.tokens"].numpy()
         sequences = tokens[np.arange(len(tokens)), choice.ratio, choice.sequence]
-        rows = [torch.from_numpy(row) for row in strip_padding(sequences, told["pad_token_id"])]
+        rows = [torch.from_numpy(row) for row in strip_padding(sequences, options["pad_token_id"])]
         counts = golden[f"out.{name}.token_count"]
         checks.ragged(f"{name}: tokens", rows, golden[f"out.{name}.tokens"], counts)
 

@@ -42,16 +42,16 @@ class _Parts:
 def stage1_forward(golden: Golden, checks: Checks) -> None:
     """Codes of every image, then every case from masks to scores."""
     parts = _build(golden, checks)
-    for case, told in golden.cases.items():
-        _compare_case(golden, checks, parts, case, told)
+    for case, options in golden.cases.items():
+        _compare_case(golden, checks, parts, case, options)
 
 
 @torch.no_grad()
 def _build(golden: Golden, checks: Checks) -> _Parts:
     sizes, images = golden.settings, golden.settings["images_per_sample"]
-    told = sizes["visual_tokenizer"]
+    own = sizes["visual_tokenizer"]
     tokenizer = build_tokenizer(
-        golden.under("param.visual_tokenizer."), told["num_patches"], told["heads"], told["layers"]
+        golden.under("param.visual_tokenizer."), own["num_patches"], own["heads"], own["layers"]
     )
     weights = golden.under("param.mask_generator.")
     generator = generator_config(sizes["mask_generator"], weights)
@@ -70,15 +70,15 @@ def _build(golden: Golden, checks: Checks) -> _Parts:
 
 
 def _compare_case(
-    golden: Golden, checks: Checks, parts: _Parts, case: str, told: dict[str, Any]
+    golden: Golden, checks: Checks, parts: _Parts, case: str, options: dict[str, Any]
 ) -> None:
-    model, inference = parts.personalisation, told["inference"]
+    model, inference = parts.personalisation, options["inference"]
     history, target = parts.history, parts.target
-    if told.get("with_mask", True):
+    if options.get("with_mask", True):
         masked = mask_images(
             model,
             (history, target),
-            (told["hist_mask_ratio"], told["mask_ratio"]),
+            (options["hist_mask_ratio"], options["mask_ratio"]),
             golden[f"in.{case}.mask_gumbel"],
             rebuild=not inference,
         )

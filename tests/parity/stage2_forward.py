@@ -68,12 +68,12 @@ def stage2_forward(golden: Golden, checks: Checks) -> None:
 
 def _add_adapters(language_model: nn.Module, golden: Golden) -> None:
     """Two sets of LoRA adapters, `policy` and `reference`, with the recorded weights."""
-    told = golden.settings["lora"]
+    options = golden.settings["lora"]
     config = LoraConfig(
-        r=told["r"],
-        lora_alpha=told["alpha"],
-        lora_dropout=told["dropout_used"],
-        target_modules=told["target_modules"],
+        r=options["r"],
+        lora_alpha=options["alpha"],
+        lora_dropout=options["dropout_used"],
+        target_modules=options["target_modules"],
     )
     with warnings.catch_warnings():
         # Two sets of adapters in one model are meant.

@@ -1,6 +1,6 @@
 """Prompt embeddings to pixels by the published diffusion models (paper section 3.4).
 
-High resolution: SDXL's UNet with the decoder's pooled embedding and picture sizes as conditions,
+High resolution: SDXL's UNet with the decoder's pooled embedding and image sizes as conditions,
 guided away from zero embeddings. Low resolution: the UNet of LaVIT's first decoder, guided away
 from the stored embedding of an empty text. Both by DDIM (arXiv 2010.02502).
 """
@@ -26,8 +26,8 @@ class PublishedGenerator(DiffusionGenerator):
     Args:
         unet: Settings of the UNet, as diffusers saves them.
         vae: Settings of the autoencoder.
-        scheduler: Settings of the noise schedule; a schedule of any class will do.
-        size: Height and width of a picture in pixels; by default those the UNet was trained at.
+        scheduler: Settings of the noise schedule, of any scheduler class.
+        size: Height and width of an image in pixels; by default those the UNet was trained at.
         unconditional: Shape `[1, N, prompt_width]` of the stored embedding of an empty text; None
             guides away from zeros.
     """

@@ -1,4 +1,4 @@
-"""Builds the parts of a published model on the meta device: all shapes, no memory."""
+"""Builds the parts of a published model on the meta device, which takes no memory."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class PublishedParts(Parts[PublishedGenerator]):
 
 
 def build_parts(sizes: PublishedSizes, size: tuple[int, int] | None = None) -> PublishedParts:
-    """All parts on the meta device, without the language model's adapter.
+    """Returns all parts on the meta device, without the language model's adapter.
 
     Args:
-        sizes: What they measure.
-        size: Height and width of pictures; see `PublishedGenerator`.
+        sizes: Sizes of the parts.
+        size: Height and width of images; see `PublishedGenerator`.
     """
     config = sizes.config
     with torch.device("meta"):
@@ -63,7 +63,7 @@ def build_parts(sizes: PublishedSizes, size: tuple[int, int] | None = None) -> P
 
 
 def computed_buffers(language_model: LlamaForCausalLM, device: str = "cpu") -> None:
-    """Rotary frequencies follow from the settings; no file holds them."""
+    """Computes the rotary frequencies, which no file holds, from the settings."""
     rotary = LlamaRotaryEmbedding(language_model.config)
     language_model.model.rotary_emb = rotary.to(device)
 
@@ -71,10 +71,10 @@ def computed_buffers(language_model: LlamaForCausalLM, device: str = "cpu") -> N
 def add_lora(language_model: LlamaForCausalLM, config: LoraConfig) -> None:
     """Adds the adapter's layers in place, on the meta device.
 
-    They stay beside the weights: what stage 2 changes is too small for half-precision weights, and
-    more so for quantised ones, whose steps would swallow it.
+    They are not merged into the weights: stage 2's changes are too small for half-precision and
+    quantised weights.
     """
     with warnings.catch_warnings():
-        # Weights come from a file of their own, right after.
+        # Weights are loaded from a file afterwards.
         warnings.filterwarnings("ignore", message=".*low_cpu_mem_usage.*")
         inject_adapter_in_model(config, language_model, LORA_NAME, low_cpu_mem_usage=True)

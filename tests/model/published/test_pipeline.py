@@ -155,16 +155,16 @@ def pipeline(request: pytest.FixtureRequest, layout: Path, low_layout: Path) -> 
 
 @torch.inference_mode()
 def test_the_whole_equals_its_parts_bit_for_bit(pipeline: PublishedPipeline) -> None:
-    asked = requests(4)
+    batch = requests(4)
     found = pipeline(
-        np.stack([r.history for r in asked]),
-        np.stack([r.reference for r in asked]),
-        [r.text for r in asked],
-        keys=[r.key for r in asked],
+        np.stack([r.history for r in batch]),
+        np.stack([r.reference for r in batch]),
+        [r.text for r in batch],
+        keys=[r.key for r in batch],
         settings=SETTINGS,
     )
     lengths = set()
-    for i, request in enumerate(asked):
+    for i, request in enumerate(batch):
         by_hand = ByHand(pipeline, request)
         lengths.add(int(by_hand.target.lengths.sum()))
         for j, ratio in enumerate(SETTINGS.mask_ratios):
@@ -173,7 +173,7 @@ def test_the_whole_equals_its_parts_bit_for_bit(pipeline: PublishedPipeline) -> 
             picture = by_hand.render(codes, ratio, SETTINGS)
             assert np.array_equal(found.images[i, j], picture.numpy()), (i, ratio)
     assert len(lengths) > 1, "pictures of one length would hide faults of padding"
-    assert len({c.tobytes() for c in found.codes.reshape(-1, PLACES)}) > len(asked)
+    assert len({c.tobytes() for c in found.codes.reshape(-1, PLACES)}) > len(batch)
 
 
 @torch.inference_mode()
@@ -182,14 +182,14 @@ def test_masks_are_those_of_the_golden_files_to_the_last(
     published: PublishedPipeline, ratio: float
 ) -> None:
     """In a batch as alone: neighbours of other lengths move nothing."""
-    asked = requests(5)
-    codes = torch.from_numpy(published.encode_images(np.stack([r.reference for r in asked])))
-    flat = np.concatenate([r.history for r in asked])
+    batch = requests(5)
+    codes = torch.from_numpy(published.encode_images(np.stack([r.reference for r in batch])))
+    flat = np.concatenate([r.history for r in batch])
     history = torch.from_numpy(published.encode_images(flat)).view(5, IMAGES, PLACES)
     # The other ratio is there to see that it does not matter.
-    keys = [r.key for r in asked]
+    keys = [r.key for r in batch]
     keep_history, (_, keep) = published.masks(history, codes, keys, 0.2, [0.5, ratio])
-    for i, request in enumerate(asked):
+    for i, request in enumerate(batch):
         masked = ByHand(published, request).mask(ratio, PUBLISHED_GENERATION)
         shown, kept = history[i] != NO_CODE, codes[i] != NO_CODE
         assert torch.equal(
@@ -203,8 +203,8 @@ def test_masks_are_those_of_the_golden_files_to_the_last(
 
 @torch.inference_mode()
 def test_a_picture_depends_on_its_own_request_only(published: PublishedPipeline) -> None:
-    asked = requests(3)
-    both = [asked, [asked[2], asked[0]]]
+    batch = requests(3)
+    both = [batch, [batch[2], batch[0]]]
     drawn = [
         published(
             np.stack([r.history for r in rows]),
