@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeAlias
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
@@ -12,7 +13,7 @@ from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 
 __all__ = ["DiffusionGenerator", "Sampler", "denoise"]
 
-Sampler = DDIMScheduler | DPMSolverMultistepScheduler
+Sampler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler
 
 
 class DiffusionGenerator(nn.Module, ABC):

@@ -99,8 +99,9 @@ def _mask_generator() -> Recording:
 
 
 def _merge_inputs() -> Recording:
-    """Texts and images written out by hand; image start is 100. Samples of `ragged` differ in
-    their number of images, and its first text is padded on both sides.
+    """Texts and images written out by hand; image start is 100.
+
+    Samples of `ragged` differ in their number of images; its first text is padded on both sides.
     """
     ignored = -100
     ragged = {
