@@ -146,12 +146,11 @@ class BasePipeline(ABC, Generic[Generator]):
         Args:
             history: uint8 `[B, images, H, W, 3]`, the user's interacted items.
             reference: uint8 `[B, H, W, 3]`, the item's image.
-            targets: Text of each reference (see `PromptTemplate.target`).
-            keys: One string per request; all its randomness is derived from it.
+            targets: As of `CodedRequests`; so are keys, scenario and history_texts.
+            keys: One per request.
             settings: Mask ratios, sampling and diffusion steps; `defaults` if not given.
             scenario: Name of the instruction template.
-            history_texts: Text before each history image (see `PromptTemplate.history`), for
-                scenarios that have one.
+            history_texts: For scenarios with text before each history image.
 
         Raises:
             ModelError: Shapes do not agree with each other or with the model.

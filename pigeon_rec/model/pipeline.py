@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -38,27 +38,21 @@ __all__ = ["CodedRequests", "PigeonOutput", "PigeonPipeline", "Pipeline", "candi
 
 
 class Pipeline(Protocol):
-    """What drawing, evaluation and training need of a model; `BasePipeline` documents arguments."""
+    """What drawing, evaluation and training need of a model; `BasePipeline` documents arguments.
 
-    @property
-    def config(self) -> PigeonConfig:
-        """Sizes of the model."""
+    Attributes:
+        defaults: Settings used where a caller gives none.
+        config: Sizes of the model.
+        personalisation: Language model, mask generator and reference adapter.
+        batch_size: Requests per batch.
+        placement: Devices and dtype.
+    """
 
-    @property
-    def defaults(self) -> GenerationConfig:
-        """Settings used where a caller gives none."""
-
-    @property
-    def personalisation(self) -> Personalisation:
-        """Language model, mask generator and reference adapter."""
-
-    @property
-    def batch_size(self) -> int:
-        """Requests per batch."""
-
-    @property
-    def placement(self) -> Placement:
-        """Device and dtype."""
+    defaults: ClassVar[GenerationConfig]
+    config: PigeonConfig
+    personalisation: Personalisation
+    batch_size: int
+    placement: Placement
 
     @property
     def image_shape(self) -> tuple[int, int]:

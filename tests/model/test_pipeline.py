@@ -1,6 +1,8 @@
-"""All parts together: files, keys, and what a picture depends on."""
+"""All parts together: keys, batches, and what an image depends on."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,20 +27,23 @@ KEYS = [f"asset-{row}/0" for row in range(ROWS)]
 def draw(
     pipeline: PigeonPipeline,
     rows: list[int] | None = None,
-    *,
-    history: NDArray[np.uint8] = HISTORY,
-    reference: NDArray[np.uint8] = REFERENCE,
-    targets: list[str] = TARGETS,
-    keys: list[str] = KEYS,
     settings: GenerationConfig = QUICK,
+    **changes: Any,
 ) -> PigeonOutput:
-    """Draws the given rows of the six."""
+    """Draws the given rows of the six, some of their inputs changed."""
+    inputs: dict[str, Any] = {
+        "history": HISTORY,
+        "reference": REFERENCE,
+        "targets": TARGETS,
+        "keys": KEYS,
+    }
+    inputs |= changes
     chosen = list(range(ROWS)) if rows is None else rows
     return pipeline(
-        history[chosen],
-        reference[chosen],
-        [targets[i] for i in chosen],
-        keys=[keys[i] for i in chosen],
+        inputs["history"][chosen],
+        inputs["reference"][chosen],
+        [inputs["targets"][i] for i in chosen],
+        keys=[inputs["keys"][i] for i in chosen],
         settings=settings,
     )
 
