@@ -1,9 +1,9 @@
 """The published-size model on an accelerator: time, memory and arithmetic of every stage.
 
 Weights are random, which changes neither shapes nor speed. One pass counts the floating-point
-operations (a multiplication and an addition are two; torch's counter knows the fused attention of
-CUDA, not that of CPUs), the next one is timed. It is no part of `make bench`: `make gpu-profile`,
-or `python -m benchmarks.gpu_profile --tiny --device cpu`.
+operations (a multiplication and an addition are two; torch's counter includes the fused attention
+of CUDA, not that of CPUs), the next one is timed. It is not part of `make bench`: `make
+gpu-profile`, or `python -m benchmarks.gpu_profile --tiny --device cpu`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,6 @@ from pigeon_rec.model.configuration import (
     MaskGeneratorConfig,
     VisualTokenizerConfig,
 )
-from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.placing import torch_dtype
 from pigeon_rec.model.published.full_size import FULL_SIZE, full_parts
@@ -48,15 +48,15 @@ STAGES = ("tokenise", "mask", "write", "decode", "render")
 PEAKS: Mapping[str, float] = MappingProxyType(
     {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12}
 )
-"""Dense half-precision FLOP/s by a piece of the device's name: NVIDIA's data sheets of each, where
-those of H100 and H200 (SXM) tell twice as much, for sparse matrices."""
+"""Dense half-precision FLOP/s by a part of the device's name, from NVIDIA's data sheets; those of
+H100 and H200 (SXM) give twice as much, for sparse matrices."""
 
 HISTORY = 5
 _SPREAD = 0.02
 
 
 def _tiny() -> PublishedSizes:
-    """The same layout at the sizes of a test."""
+    """The same layout at small sizes."""
     full, text, codes, hidden = FULL_SIZE.config, 32_000, 48, 32
     config = full.model_copy(
         update={
@@ -105,16 +105,16 @@ TINY = _tiny()
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run.
+    """Settings of a run.
 
     Attributes:
         placement: Device and dtype.
-        sizes: Of the model.
-        assets: Pictures asked for, each with five of history.
-        batch: Rows of one batch of arithmetic.
-        ratios: Candidates of each picture, one per mask ratio.
-        steps: Of the sampler.
-        peak: FLOP/s the device is made for; None takes it from `PEAKS`.
+        sizes: Sizes of the model.
+        assets: Number of requests, each with a history of five images.
+        batch: Requests per batch.
+        ratios: Mask ratios, one candidate each.
+        steps: Steps of the sampler.
+        peak: Peak FLOP/s of the device; from `PEAKS` by default.
     """
 
     placement: Placement
@@ -127,14 +127,14 @@ class Plan:
 
 
 def tiny_plan(device: str, dtype: str = "float32") -> Plan:
-    """A plan for any machine."""
+    """Returns a plan for any machine."""
     placement = Placement.model_validate({"device": device, "dtype": dtype})
     return Plan(placement, TINY, assets=2, batch=2, steps=2)
 
 
 @dataclass
 class Spent:
-    """What one stage took; memory is the most that was allocated while it ran."""
+    """Cost of one stage; memory is the peak while it ran."""
 
     seconds: float = 0.0
     flops: int = 0
@@ -160,6 +160,12 @@ class Stages:
         self._charge()
         self._open.pop()
 
+    def reset(self) -> dict[str, Spent]:
+        """Starts over, without a counter; returns what was spent before."""
+        spent, self.spent = self.spent, {name: Spent() for name in STAGES}
+        self.counter, self._flops = None, 0
+        return spent
+
     def _charge(self) -> None:
         memory = _synchronised_peak()
         seconds = time.perf_counter()
@@ -173,7 +179,7 @@ class Stages:
 
 
 def _synchronised_peak() -> int:
-    """Waits for the accelerator; bytes of its peak since the last call, 0 where there is none."""
+    """Waits for the accelerator; returns its peak bytes since the last call, 0 without one."""
     if not torch.accelerator.is_available():
         return 0
     torch.accelerator.synchronize()
@@ -182,30 +188,23 @@ def _synchronised_peak() -> int:
     return peak
 
 
-class _Profiled(PublishedPipeline):
-    """The pipeline, with its stages told apart; a stage inside another one counts by itself."""
+_METHODS = {
+    "encode_images": "tokenise",
+    "masks": "mask",
+    "_write_batch": "write",
+    "decode": "decode",
+    "render": "render",
+}
+"""Stage of each method of a pipeline; a stage inside another one is counted by itself."""
 
-    stages = Stages()
 
-    def encode_images(self, *given: Any, **named: Any) -> Any:
-        with self.stages("tokenise"):
-            return super().encode_images(*given, **named)
+def _timed(method: Callable[..., Any], stages: Stages, stage: str) -> Callable[..., Any]:
+    @wraps(method)
+    def timed(*args: Any, **named: Any) -> Any:
+        with stages(stage):
+            return method(*args, **named)
 
-    def masks(self, *given: Any, **named: Any) -> Any:
-        with self.stages("mask"):
-            return super().masks(*given, **named)
-
-    def _write(self, *given: Any, **named: Any) -> Any:
-        with self.stages("write"):
-            return super()._write(*given, **named)
-
-    def decode(self, *given: Any, **named: Any) -> Any:
-        with self.stages("decode"):
-            return super().decode(*given, **named)
-
-    def render(self, *given: Any, **named: Any) -> Any:
-        with self.stages("render"):
-            return super().render(*given, **named)
+    return timed
 
 
 def profile(plan: Plan) -> Result:
@@ -214,20 +213,21 @@ def profile(plan: Plan) -> Result:
     Raises:
         ModelError: The placement's device is not there.
     """
-    pipeline = _random_pipeline(plan)
-    with FlopCounterMode(display=False) as counter, _unfused():
-        pipeline.stages = Stages(counter)
+    pipeline, stages = _random_pipeline(plan), Stages()
+    for name, stage in _METHODS.items():
+        setattr(pipeline, name, _timed(getattr(pipeline, name), stages, stage))
+    with FlopCounterMode(display=False) as stages.counter, _unfused():
         _draw(pipeline, plan)
-    counted, pipeline.stages = pipeline.stages, Stages()
+    counted = stages.reset()
     _draw(pipeline, plan)
-    for name, spent in pipeline.stages.spent.items():
-        spent.flops = counted.spent[name].flops
-    return Result("gpu_profile", _figures(pipeline.stages.spent, plan))
+    for name, spent in stages.spent.items():
+        spent.flops = counted[name].flops
+    return Result("gpu_profile", _figures(stages.spent, plan))
 
 
 @contextmanager
 def _unfused() -> Iterator[None]:
-    """Transformer layers as their parts: the counter does not see into the fused ones."""
+    """Runs transformer layers unfused: the counter does not see into fused ones."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     yield
@@ -248,24 +248,16 @@ def _draw(pipeline: PublishedPipeline, plan: Plan) -> None:
     )
 
 
-def _random_pipeline(plan: Plan) -> _Profiled:
+def _random_pipeline(plan: Plan) -> PublishedPipeline:
     parts = full_parts(plan.sizes)
     _fill(parts, plan.placement)
-    return _Profiled(
-        plan.sizes.config,
-        parts.tokenizer,
-        parts.decoder,
-        parts.personalisation,
-        cast(ImageGenerator, parts.generator),
-        TextTokenizer.load(model_folder("sticker-64") / "tokenizer.json"),
-        plan.batch,
-        plan.placement,
-    )
+    text = TextTokenizer.load(model_folder("sticker-64") / "tokenizer.json")
+    return PublishedPipeline(plan.sizes.config, parts, text, plan.batch, plan.placement)
 
 
 @torch.no_grad()
 def _fill(parts: PublishedParts, placement: Placement) -> None:
-    """Gives parts on the meta device memory and weights: norms near one, all else near zero."""
+    """Fills parts on the meta device with random weights: norms near one, all else near zero."""
     modules = (parts.tokenizer, parts.decoder, parts.personalisation, parts.generator)
     for module in modules:
         module.to(torch_dtype(placement))
@@ -300,7 +292,7 @@ def _known_peak(placement: Placement) -> float | None:
     return next((peak for piece, peak in PEAKS.items() if piece in name), None)
 
 
-def _asked() -> tuple[Plan, bool]:
+def _options() -> tuple[Plan, bool]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", help="by default the machine's accelerator")
     parser.add_argument("--dtype", default="bfloat16", help="float32, bfloat16 or float16")
@@ -309,7 +301,7 @@ def _asked() -> tuple[Plan, bool]:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=25, help="of the sampler")
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.0], help="mask ratios")
-    parser.add_argument("--peak", type=float, help="FLOP/s the device is made for")
+    parser.add_argument("--peak", type=float, help="peak FLOP/s of the device")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     device = options.device
@@ -332,8 +324,8 @@ def _asked() -> tuple[Plan, bool]:
 
 
 def main() -> None:
-    """Profiles as the command line says, and prints the figures and the machine."""
-    plan, as_json = _asked()
+    """Runs the command line: prints the figures and the machine."""
+    plan, as_json = _options()
     found, facts = profile(plan), machine() | {"placement": plan.placement.model_dump_json()}
     if as_json:
         print(json.dumps({"machine": facts, "results": [found.as_json()]}))

@@ -1,4 +1,4 @@
-"""Devices, memory budgets and number formats of a model."""
+"""Devices, memory budgets and dtypes of a model."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ class Placement(Settings):
     """Where and how a pipeline computes; the default is float32 on the CPU, all in memory.
 
     Attributes:
-        dtype: Numbers of weights and activations. Sampling, guidance and noise stay in float32.
-        device: Where everything is computed, as torch names it: `cpu`, `cuda`, `cuda:1`.
+        dtype: Dtype of weights and activations. Sampling, guidance and noise stay in float32.
+        device: Device of all computation, as torch names it: `cpu`, `cuda`, `cuda:1`.
         memory: Budget of weights per device, such as `{"cuda:0": "20GB", "cpu": "60GB"}`. Language
-            model and UNet are spread over the devices, the fastest first; all other parts live on
-            `device`. None puts everything there.
-        offload: Folder for the weights that no budget has room for; they are read from there
-            whenever they are needed.
-        quantisation: Of the language model's linear layers: `int8` (arXiv 2208.07339) or `int4`
-            (NF4, arXiv 2305.14314).
+            model and UNet are spread over the devices, the fastest first; all other parts are on
+            `device`. None puts all parts there.
+        offload: Folder for the weights that exceed the budgets; they are read from it when needed.
+        quantisation: Quantisation of the language model's linear layers: `int8` (arXiv 2208.07339)
+            or `int4` (NF4, arXiv 2305.14314).
     """
 
     dtype: Dtype = "float32"
@@ -42,14 +41,14 @@ class Placement(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Placement:
         if self.offload is not None and self.memory is None:
-            raise ValueError("`offload` takes what `memory` has no room for: give a budget too")
+            raise ValueError("`offload` needs a `memory` budget")
         if self.quantisation is not None and self.memory is not None:
-            raise ValueError("a quantised language model lives on one device: leave `memory` out")
+            raise ValueError("a quantised language model is on one device: leave `memory` out")
         return self
 
     @property
     def arithmetic(self) -> dict[str, str]:
-        """The non-default settings that change results, by name; empty for the default."""
-        chosen = {"dtype": self.dtype, "quantisation": self.quantisation}
+        """The fields that change results and differ from the default."""
+        values = {"dtype": self.dtype, "quantisation": self.quantisation}
         usual = {"dtype": "float32", "quantisation": None}
-        return {name: value for name, value in chosen.items() if value and value != usual[name]}
+        return {name: value for name, value in values.items() if value and value != usual[name]}

@@ -20,7 +20,9 @@ from pigeon_rec.drawing.choice import Choice, Conditions, choose
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.request import Request
 from pigeon_rec.drawing.texts import history_texts, target_texts
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.loading import load_pipeline
+from pigeon_rec.model.pipeline import Pipeline
+from pigeon_rec.model.requests import CodedRequests
 from pigeon_rec.placement import Placement
 from pigeon_rec.scoring import SafetyChecker, load_safety_checker, shortlist
 from pigeon_rec.scoring.scorer import Scorer, load_scorer
@@ -63,7 +65,7 @@ class Drawer:
         unsafe: Checker of unsafe content, if any.
     """
 
-    pipeline: PigeonPipeline
+    pipeline: Pipeline
     scorer: Scorer
     catalogue: Catalogue
     prompt: PromptTemplate
@@ -98,7 +100,7 @@ class Drawer:
         gate = gate or QualityGateConfig()
         unsafe, prompt = load_safety_checker(gate.safety), load_prompt(scenario)
         return cls(
-            pipeline=PigeonPipeline.from_pretrained(model, placement=placement),
+            pipeline=load_pipeline(model, placement=placement),
             scorer=load_scorer(model),
             catalogue=load_catalogue(catalogue, prompt.aspect),
             prompt=prompt,
@@ -151,15 +153,15 @@ class Drawer:
         """
         described = self.catalogue.rows([request.described_by for request in requests])
         histories = [request.history for request in requests]
-        return self.pipeline.write(
-            items.codes[np.stack([items.rows(history) for history in histories])],
-            items.codes[items.rows([request.reference for request in requests])],
-            target_texts(self.prompt, described),
+        coded = CodedRequests(
+            history=items.codes[np.stack([items.rows(history) for history in histories])],
+            reference=items.codes[items.rows([request.reference for request in requests])],
+            targets=target_texts(self.prompt, described),
             keys=[request.key for request in requests],
-            settings=self.generation,
             scenario=self.prompt.scenario,
             history_texts=history_texts(self.prompt, self.catalogue, histories),
         )
+        return self.pipeline.write(coded, self.generation)
 
     def conditions(self, requests: Sequence[Request], items: ItemTable) -> Conditions:
         """What the requests' candidates are scored against."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import Catalogue
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.pipeline import Pipeline
 from pigeon_rec.scoring.scorer import Scorer
 
 __all__ = ["ItemTable"]
@@ -35,7 +35,7 @@ class ItemTable:
         self,
         catalogue: Catalogue,
         item_ids: Iterable[str],
-        pipeline: PigeonPipeline,
+        pipeline: Pipeline,
         scorer: Scorer,
     ) -> None:
         unique = sorted(set(item_ids))

@@ -24,7 +24,7 @@ from pigeon_rec.drawing.drawer import Drawer
 from pigeon_rec.evaluation.conditioning import conditioned
 from pigeon_rec.evaluation.methods import Candidate
 from pigeon_rec.evaluation.settings import EvaluationSettings
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.loading import load_pipeline
 from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import replacing
@@ -93,7 +93,7 @@ class CandidateStore:
         """Draws with the named model; one model is held in memory at a time."""
         if self._loaded is None or self._loaded[0] != model:
             drawer = Drawer(
-                pipeline=PigeonPipeline.from_pretrained(self._models[model]),
+                pipeline=load_pipeline(self._models[model]),
                 scorer=self._scorer,
                 catalogue=self._catalogue,
                 prompt=load_prompt(_SCENARIO),

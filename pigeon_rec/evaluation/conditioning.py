@@ -1,91 +1,73 @@
-"""The same weights, told of the user in another way.
+"""Other ways to condition the same weights on the user's history.
 
-- `no_history`: every history token is masked. Zero embeddings in their places are what the model
-  knows from training as "nothing to see here"; a prompt without those places it has never met.
-- `averaged_history`: what users of one pooled image embedding do (IP-Adapter, arXiv 2308.06721).
-  Each place of the history holds the mean, over the history pictures, of the embeddings there.
-  Length, places and mask stay as trained, so that only the blending differs.
+- `no_history`: every history token is masked. The model knows zero embeddings at these positions
+  from training, but has never seen a prompt without the positions.
+- `averaged_history`: as with users of one pooled image embedding (IP-Adapter, arXiv 2308.06721).
+  Each position of a history image holds the mean, over the history images, of the embeddings at
+  that position. Length, positions and mask stay as trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.evaluation.methods import Conditioning
-from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.personalisation import Instruction, Personalisation
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.pipeline import Pipeline
 
 __all__ = ["conditioned"]
 
 
-def conditioned(pipeline: PigeonPipeline, how: Conditioning) -> PigeonPipeline:
-    """A pipeline of the same weights (shared, not copied) that is told of the history that way.
+def conditioned(pipeline: Pipeline, how: Conditioning) -> Pipeline:
+    """Returns a pipeline of the same class and weights (shared, not copied), conditioned that way.
 
     Raises:
-        ModelError: Histories of images of different lengths cannot be averaged place by place.
+        ModelError: Histories of images of different lengths cannot be averaged by position.
     """
     if how == "history":
         return pipeline
     if how == "no_history":
-        return _remade(_WithoutHistory, pipeline, pipeline.personalisation)
+        return pipeline.with_parts(personalisation=_WithoutHistory(pipeline.personalisation))
     if not pipeline.personalisation.fixed_length:
         raise ModelError(
             "averaging a history needs images of equally many tokens",
             location="tokenizer.keep",
             remedy="Leave the method averaged_history out for this model",
         )
-    averaging = _Averaging(pipeline.config)
-    averaging.load_state_dict(pipeline.personalisation.state_dict(), assign=True)
-    return _remade(PigeonPipeline, pipeline, averaging)
+    patches = pipeline.config.tokenizer.patches
+    return pipeline.with_parts(personalisation=_Averaging(pipeline.personalisation, patches))
 
 
-def _remade(
-    kind: type[PigeonPipeline], pipeline: PigeonPipeline, personalisation: Personalisation
-) -> PigeonPipeline:
-    return kind(
-        pipeline.config,
-        pipeline.tokenizer,
-        pipeline.decoder,
-        personalisation,
-        pipeline.generator,
-        pipeline.text,
-        pipeline.batch_size,
-    )
+class _Shared(Personalisation):
+    """Another module's weights, under another way to embed the history."""
+
+    def __init__(self, original: Personalisation) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update(original.__dict__)
+
+    def _history(self, instruction: Instruction) -> Tensor:
+        """Where a history code stands, bool `[B, M]`: no other codes are in an instruction."""
+        return instruction.ids >= self.vocabulary.first_code
 
 
-class _WithoutHistory(PigeonPipeline):
-    """Masks every history token; the reference is masked as ever."""
-
-    def masks(
-        self,
-        history: Tensor,
-        reference: Tensor,
-        keys: Sequence[str],
-        history_ratio: float,
-        reference_ratios: Sequence[float],
-    ) -> tuple[Tensor, Tensor]:
-        kept, kept_reference = super().masks(
-            history, reference, keys, history_ratio, reference_ratios
-        )
-        return torch.zeros_like(kept), kept_reference
-
-
-class _Averaging(Personalisation):
-    """Shows the mean of the history pictures in the place of each of them."""
-
-    def __init__(self, config: PigeonConfig) -> None:
-        super().__init__(config)
-        self.patches = config.tokenizer.patches
+class _WithoutHistory(_Shared):
+    """Masks every history token; the reference is masked as usual."""
 
     def embed(self, instruction: Instruction, reference: Tensor) -> Tensor:
         embeds = super().embed(instruction, reference)
-        # Codes stand in an instruction for history pictures alone, and all rows have as many.
-        codes = instruction.ids >= self.vocabulary.first_code
+        return embeds.masked_fill(self._history(instruction).unsqueeze(-1), 0.0)
+
+
+class _Averaging(_Shared):
+    """Embeds each history image as the mean of all history images."""
+
+    def __init__(self, original: Personalisation, patches: int) -> None:
+        super().__init__(original)
+        self.patches = patches
+
+    def embed(self, instruction: Instruction, reference: Tensor) -> Tensor:
+        embeds, codes = super().embed(instruction, reference), self._history(instruction)
         if not codes.any():
             return embeds  # the part of an instruction behind the history
         rows, width = len(embeds), embeds.shape[-1]

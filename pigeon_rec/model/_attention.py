@@ -1,4 +1,4 @@
-"""The plain multi-head attention and MLP that tokenizer and decoder share."""
+"""Multi-head attention and MLP, shared by tokenizer and decoder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, context: Tensor, key_bias: Tensor | None = None) -> Tensor:
-        """`[B, Q, D]`: what `x [B, Q, D]` takes from `context [B, N, D]`.
+        """Queries `x [B, Q, D]`, keys and values `context [B, N, D]` -> `[B, Q, D]`.
 
         `key_bias [B, N]` is added to every query's scores.
         """

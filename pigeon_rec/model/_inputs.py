@@ -1,4 +1,4 @@
-"""What a pipeline is given, checked before any work."""
+"""Checks of a pipeline's inputs, before any work."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.requests import CodedRequests
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 
 __all__ = ["check_history_texts", "check_inputs", "check_text"]
@@ -22,7 +23,7 @@ def check_inputs(
     targets: Sequence[str],
     keys: Sequence[str],
 ) -> None:
-    """Pictures of the model's size, and a reference, a text and a key for each history.
+    """Checks shapes and dtypes of images, and that there is one entry per request.
 
     Raises:
         ModelError: Shapes do not agree with each other or with the model.
@@ -45,19 +46,17 @@ def check_inputs(
         )
 
 
-def check_history_texts(
-    prompt: PromptTemplate, texts: Sequence[Sequence[str]] | None, shape: tuple[int, int]
-) -> None:
-    """One text for each history picture where the scenario writes them, and none elsewhere.
+def check_history_texts(prompt: PromptTemplate, requests: CodedRequests) -> None:
+    """Checks for one text per history image where the template has such texts, and none elsewhere.
 
     Raises:
-        ModelError: There are none, too many or too few for a history of `shape` (batch, images).
+        ModelError: There are none, too many or too few.
     """
-    batch, images = shape
+    texts, (batch, images) = requests.history_texts, requests.history.shape[:2]
     if not prompt.history_template:
         if texts is not None:
             raise ModelError(
-                f"scenario {prompt.scenario!r} has no text before its history pictures",
+                f"scenario {prompt.scenario!r} has no text before its history images",
                 location="`history_texts`",
                 remedy="Leave it out, or give the template a `history` piece",
             )
@@ -67,15 +66,19 @@ def check_history_texts(
         raise ModelError(
             f"scenario {prompt.scenario!r} needs `history_texts`: {images} for each of {batch}",
             location="received none" if texts is None else f"received {len(texts)} of {lengths}",
-            remedy="Give `PromptTemplate.history(title)` of every history picture",
+            remedy="Give `PromptTemplate.history(title)` of every history image",
         )
 
 
 def check_text(text: TextTokenizer, config: PigeonConfig) -> None:
-    """Text ids above the text vocabulary would be read as codes."""
+    """Checks the tokenizer's size: ids above the text vocabulary would be read as codes.
+
+    Raises:
+        ModelError: It has more ids than the language model.
+    """
     if len(text) > config.language_model.text_vocabulary:
         raise ModelError(
-            f"the text tokenizer has {len(text)} ids, the language model knows "
+            f"the text tokenizer has {len(text)} ids, the language model has room for "
             f"{config.language_model.text_vocabulary}",
             location="language_model.text_vocabulary",
             remedy="Use the tokenizer.json that the model was trained with",

@@ -1,4 +1,4 @@
-"""Images as the networks take them: pixels in [-1, 1], in batches of one shape."""
+"""Conversion of images to pixels in [-1, 1] and back, and batches of one shape."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ def to_pixels(images: NDArray[np.uint8]) -> Tensor:
 
 
 def to_levels(pixels: Tensor) -> Tensor:
-    """`[n, 3, H, W]` in about [-1, 1] -> uint8 `[n, H, W, 3]`; what lies beyond is cut off."""
+    """`[n, 3, H, W]` in about [-1, 1] -> uint8 `[n, H, W, 3]`, clipped."""
     return ((pixels.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def fixed_batches(count: int, size: int) -> list[NDArray[np.int64]]:
-    """Row numbers 0 to `count - 1` in batches of exactly `size`.
+    """Returns row numbers 0 to `count - 1` in batches of exactly `size`, int64 `[size]` each.
 
-    The last batch is filled up by repeating the last row: with one shape there is one order of
-    sums, so a row's numbers never depend on how many rows were asked for.
-
-    Returns:
-        int64 `[size]` each; no batch at all where `count` is 0.
+    The last batch repeats the last row to fill up: with one shape there is one order of sums, so a
+    row's result does not depend on the number of rows. There is no batch if `count` is 0.
     """
     starts = range(0, count, size)
     return [np.minimum(np.arange(start, start + size), count - 1) for start in starts]

@@ -2,7 +2,7 @@
 
 `sticker-64` and the published 7B model are two values of the same classes (bundled values live in
 `pigeon_rec/training/configs`). Settings named `published` choose the released code's behaviour
-where it falls short of its paper (arXiv 2410.14170); the default is the mended one.
+where it falls short of its paper (arXiv 2410.14170); the default is the paper's.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class VisualTokenizerConfig(Settings):
 
     Attributes:
         keep: `dynamic` lets the token predictor drop patches; `all` keeps the full patch grid, so
-            that the place of a code in the list is its place in the picture.
+            that code i belongs to patch i.
         published: The merger's residual stream starts at the patch features without the layer
-            norm, and the quantiser compares with the codebook's rows as they are stored.
+            norm, and the quantiser does not normalise the codebook's rows.
     """
 
     image_size: Positive = 64
@@ -77,7 +77,7 @@ class DecoderConfig(Settings):
         projections: Widths of the prompt projections; their sum is the prompt width.
         pooled: Whether an attention pool makes a pooled embedding (the high-resolution variant);
             its width is the last projection's.
-        preview_patch: Patch size of a linear pixel head, for training and quick looks; 0 for none.
+        preview_patch: Patch size of a linear pixel head for training and previews; 0 for none.
     """
 
     code_dim: Positive = 16
@@ -102,9 +102,9 @@ class MaskGeneratorConfig(Settings):
 
     Attributes:
         feedforward: Width of the encoder layer's feed-forward part (2048 in the published code).
-        max_position: Most positions one image can hold.
-        published: Keep decisions overwrite ids, so that nothing is learned from them; the target
-            is drawn by 1 - p without renormalising; its opening and closing ids can be dropped.
+        max_position: Largest number of positions of one image.
+        published: Keep decisions have no gradient; in training the target is drawn by 1 - p
+            without renormalising.
     """
 
     layers: Positive = 1
@@ -119,11 +119,11 @@ class AdapterConfig(Settings):
     """Reference prompt embeddings to language-model embeddings.
 
     Attributes:
-        reference_tokens: 1 is the published mean over all queries; otherwise the queries are laid
-            out as a square and averaged over equal tiles, one token a tile.
+        reference_tokens: 1 is the published mean over all queries; otherwise the queries form a
+            square that is averaged over equal tiles, one token per tile.
         aligned: Whether the reference's embedding at a place is also added where the code of that
-            place is written; needs the full patch grid. Not in the published model, where a mean
-            vector has to carry the whole reference.
+            place is written; needs the full patch grid. Not in the published model, where one mean
+            vector carries the whole reference.
     """
 
     hidden: Positive = 256
@@ -158,8 +158,8 @@ class RendererConfig(Settings):
     """Prompt embeddings to latents by diffusion: `UNet2DConditionModel` and a scheduler.
 
     Attributes:
-        grid_channels: Channels of the prompt grid concatenated to the noisy latents; 0 leaves
-            cross-attention as the only way in (as the published SDXL does).
+        grid_channels: Channels of the prompt grid concatenated to the noisy latents; at 0 the
+            prompt enters by cross-attention only, as in the published SDXL.
     """
 
     channels: tuple[Positive, ...] = (128, 192)
@@ -201,7 +201,7 @@ class PigeonConfig(Settings):
         return self
 
     def _check_alignment(self) -> None:
-        """Guides belong to places, so every place needs one code and one query."""
+        """Checks for one code and one query per place."""
         queries, patches = self.decoder.queries, self.tokenizer.patches
         if self.adapter.aligned and (self.tokenizer.keep != "all" or queries != patches):
             raise ValueError(
@@ -210,7 +210,7 @@ class PigeonConfig(Settings):
             )
 
     def _check_grids(self) -> None:
-        """Queries, reference tokens and latents are laid out as squares that tile each other."""
+        """Checks that queries, reference tokens and latents are squares that tile each other."""
         tiles, queries = self.adapter.reference_tokens, self.decoder.queries
         across, side = isqrt(tiles), isqrt(queries)
         if across**2 != tiles or side**2 != queries or side % across:

@@ -1,9 +1,8 @@
 """Prompt embeddings to pixels: a latent diffusion model of diffusers parts.
 
 The published model is SDXL with 25 DDIM steps and guidance 7.0 (paper section 3.4). `sticker-64`
-has the same parts at a small size, and one difference said by its configuration: the prompt grid
-is also concatenated to the noisy latents, because a small UNet learns places slowly from
-cross-attention alone.
+has the same parts at a small size, and the prompt grid is also concatenated to the noisy latents:
+a small UNet learns positions slowly from cross-attention alone.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from torch import Tensor, nn
 
 from pigeon_rec.model.arrays import to_levels
 from pigeon_rec.model.configuration import AutoencoderConfig, DecoderConfig, RendererConfig
+from pigeon_rec.model.denoising import DiffusionGenerator
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 
 __all__ = ["ImageGenerator", "LatentCodec", "Renderer"]
 
 
 class LatentCodec(nn.Module):
-    """`AutoencoderKL` behind a lossless pixel-unshuffle, so that convolutions run on patches."""
+    """`AutoencoderKL` after a lossless pixel-unshuffle, so that convolutions run on patches."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -59,17 +59,13 @@ class LatentCodec(nn.Module):
         """Raw latents `[B, C, h, w]` -> pixels `[B, 3, H, W]` in about [-1, 1]."""
         return F.pixel_shuffle(self.autoencoder.decode(latents).sample, self.config.patch)
 
-    def encode_normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels `[B, 3, H, W]` -> latents `[B, C, h, w]` of zero mean and unit variance each."""
-        return (self.posterior(pixels).mode() - self.latent_mean) / self.latent_std
-
     def decode_normalised(self, latents: Tensor) -> Tensor:
-        """Latents `[B, C, h, w]` -> pixels `[B, 3, H, W]`, up to the autoencoder's loss."""
+        """Latents `[B, C, h, w]` -> pixels `[B, 3, H, W]`, up to the autoencoder's error."""
         return self.decode(latents * self.latent_std + self.latent_mean)
 
 
 class Renderer(nn.Module):
-    """The denoising UNet and the way the prompt enters it."""
+    """The denoising UNet, conditioned on the prompt."""
 
     def __init__(
         self,
@@ -116,23 +112,23 @@ class Renderer(nn.Module):
             pooled: `[B, pooled_width]` or None.
 
         Returns:
-            `[B, C, side, side]`; which of the three is `config.prediction`.
+            `[B, C, side, side]`; `config.prediction` is which of the three.
         """
-        # As the weights lie: innermost channels are what most processors convolve fastest.
+        # The weights' memory format: most processors convolve fastest with innermost channels.
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         if self.grid_proj is not None:
             noisy = torch.cat([noisy, self._grid(prompt).to(noisy.dtype)], dim=1)
         return self.unet(noisy, timestep, encoder_hidden_states=prompt, class_labels=pooled).sample
 
     def _grid(self, prompt: Tensor) -> Tensor:
-        """Lays the queries out as the picture's grid, `[B, grid_channels, side, side]`."""
+        """Arranges the queries as the image's grid, `[B, grid_channels, side, side]`."""
         cells = self.side // self.scale
         tiles = self.grid_proj(prompt).transpose(1, 2).unflatten(2, (cells, cells))  # type: ignore[misc]
         return F.pixel_shuffle(tiles, self.scale)
 
 
-class ImageGenerator(nn.Module):
-    """Renders decoder outputs as images."""
+class ImageGenerator(DiffusionGenerator):
+    """Our own generator: a small UNet on normalised latents, guided away from zero prompts."""
 
     def __init__(
         self,
@@ -167,38 +163,20 @@ class ImageGenerator(nn.Module):
             self.noise_schedule().config, algorithm_type="dpmsolver++", final_sigmas_type="zero"
         )
 
-    @torch.inference_mode()
-    def forward(
-        self, decoded: DecoderOutput, noise: Tensor, steps: int, render_guidance: float = 1.0
+    def predict(self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput) -> Tensor:
+        return self._predict(noisy, timestep, decoded.prompt, decoded.pooled)
+
+    def predict_unconditional(
+        self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput
     ) -> Tensor:
-        """Denoises and decodes.
+        zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
+        return self._predict(noisy, timestep, torch.zeros_like(decoded.prompt), zero)
 
-        Args:
-            decoded: Prompt embeddings of B images.
-            noise: Standard normal `[B, *latent_shape]`, the only randomness.
-            steps: Solver steps.
-            render_guidance: 1 is plain conditional sampling; above, classifier-free guidance
-                (arXiv 2207.12598, equation 6) against zero prompts (7.0 in the published runs).
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        latents = latents.to(self.codec.latent_mean.dtype)
+        return to_levels(self.codec.decode_normalised(latents).float())
 
-        Returns:
-            uint8 `[B, H, W, 3]`.
-        """
-        sampler = self.sampler()
-        sampler.set_timesteps(steps, device=noise.device)
-        latents = noise * sampler.init_noise_sigma
-        for timestep in sampler.timesteps:
-            noisy = sampler.scale_model_input(latents, timestep)
-            guess = self._guess(noisy, timestep, decoded.prompt, decoded.pooled)
-            if render_guidance != 1.0:
-                zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
-                plain = self._guess(noisy, timestep, torch.zeros_like(decoded.prompt), zero)
-                guess = plain + render_guidance * (guess - plain)
-            latents = sampler.step(guess, timestep, latents).prev_sample
-        pixels = self.codec.decode_normalised(latents.to(decoded.prompt.dtype)).float()
-        return to_levels(pixels)
-
-    def _guess(
+    def _predict(
         self, noisy: Tensor, timestep: Tensor, prompt: Tensor, pooled: Tensor | None
     ) -> Tensor:
-        """The UNet in the prompt's type; the solver's sums stay in float32."""
         return self.renderer(noisy.to(prompt.dtype), timestep, prompt, pooled).float()

@@ -1,4 +1,4 @@
-"""The text of an instruction as ids: what stands before, between and after the pictures."""
+"""The text of an instruction as ids: the pieces before, between and after the images."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ def write_texts(
     config: LanguageModelConfig,
     history: Sequence[Sequence[str]] | None = None,
 ) -> InstructionTexts:
-    """Ids for a batch of requests; each text is cut or padded to the length of its piece.
+    """Returns the ids for a batch of requests; each text is cut or padded to a fixed length.
 
-    Lengths are the scenario's, and the model's `max_text_tokens` where it has none: never those of
-    the texts at hand, so that a row's arithmetic does not depend on its neighbours.
+    Lengths are the scenario's, or the model's `max_text_tokens` if it has none, and never those of
+    the given texts, so that a row's arithmetic does not depend on its neighbours.
 
     Args:
-        prompt: The scenario's pieces.
-        text: Makes ids.
+        prompt: The scenario's template.
+        text: Text tokenizer.
         targets: Text of each target.
-        config: Of the model that reads.
-        history: Texts before the history pictures, as many for each target; None for none.
+        config: Sizes of the language model.
+        history: Texts before the history images, equally many for each target; None if there are
+            none.
     """
     ids, mask = text.batch(targets, prompt.target_tokens or config.max_text_tokens)
     titles = None if history is None else _titles(prompt, text, history, config)

@@ -1,7 +1,7 @@
-"""What a model folder holds and what it will take in memory, told by headers alone.
+"""Contents of a model folder and the memory the model needs, from headers alone.
 
-Weights are never read: shapes come from the headers of the files, and what should be there from
-modules on the meta device.
+Weights are not read: shapes come from the headers of the files, and expected keys from modules on
+the meta device.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class PartFacts:
     """One part of a model.
 
     Attributes:
-        name: As its files are called.
-        parameters: Numbers in its weights, tables that are computed once included.
-        stored: Types in its files.
-        float32: Bytes in memory under a placement of this dtype.
-        bfloat16: The same for this dtype; float16 takes as much.
-        int8: The same for bfloat16 with this quantisation; None where the model has none.
+        name: Name of its files.
+        parameters: Number of parameters, including tables that are computed once.
+        stored: Dtypes in its files.
+        float32: Bytes in memory at this dtype.
+        bfloat16: Bytes in memory at this dtype; the same for float16.
+        int8: Bytes at bfloat16 with this quantisation; None for models that cannot be quantised.
         int4: As `int8`.
-        missing: Keys that its files should have.
-        unknown: Keys that nothing takes.
+        missing: Keys missing from its files.
+        unknown: Keys that no weight uses.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Inventory:
     """A model.
 
     Attributes:
-        folder: Where it lies.
-        published: Whether in LaVIT's layout.
-        parts: Those whose files are there.
-        missing: Files and folders that are not.
-        problem: What else keeps it from loading, as far as headers and settings tell.
+        folder: The model's folder.
+        published: Whether it has LaVIT's layout.
+        parts: The parts whose files exist.
+        missing: Missing files and folders.
+        problem: Any other reason that it cannot be loaded, found in headers and settings.
     """
 
     folder: Path
@@ -80,18 +80,18 @@ class Inventory:
 
     @property
     def complete(self) -> bool:
-        """Whether every file and every key is there, and no other key."""
+        """Whether no file or key is missing and no key is unknown."""
         keys = any(part.missing or part.unknown for part in self.parts)
         return not (self.missing or keys or self.problem)
 
     def total(self, fact: str) -> int | None:
-        """Sum over the parts of `parameters` or of one of the memories; None where one has none."""
+        """Sums `parameters` or one of the memory sizes over the parts; None if a part has none."""
         values = [getattr(part, fact) for part in self.parts]
         return None if None in values else sum(values)
 
 
 def take_inventory(name_or_path: str | Path) -> Inventory:
-    """Looks through a bundled model, a saved one or a published folder.
+    """Inspects a bundled model, a saved one or a published folder.
 
     Raises:
         ModelError: There is no such model, or a file is damaged.
@@ -106,7 +106,7 @@ def _saved(folder: Path) -> Inventory:
     except (OSError, ValueError) as error:
         raise ModelError(f"the config.json is unusable: {error}", location=str(folder)) from error
     with torch.device("meta"):
-        modules = untrained_parts(config).by_file()
+        modules = untrained_parts(config).modules()
     parts, missing = [], _absent([folder / "tokenizer.json"])
     for name, module in modules.items():
         path = folder / f"{name}.safetensors"
@@ -139,7 +139,7 @@ def _published(root: Path) -> Inventory:
 
 
 def _expected(sizes: PublishedSizes) -> dict[str, _Weights]:
-    """What each part of these sizes should be made of, on the meta device."""
+    """Returns the weights each part of these sizes must have, on the meta device."""
     parts = build_parts(sizes)
     expected = {
         name: {
@@ -161,11 +161,11 @@ def _facts(
     *,
     published: bool = False,
 ) -> PartFacts:
-    """Facts of one part: of what it should be if that is known, otherwise of what is stored."""
+    """Facts of one part, of the expected weights if known, otherwise of the stored ones."""
     stored = {str(weight.dtype).removeprefix("torch.") for weight in headers.values()}
     missing, unknown = ([], []) if expected is None else key_map.differences(expected, headers)
     weights = key_map.used(headers) if expected is None else expected
-    # SDXL's autoencoder is kept in float32, as its settings ask for; see `load_published`.
+    # SDXL's autoencoder is kept in float32, as its settings require; see `load_published`.
     half = 4 if published and name == "vae" else 2
     return PartFacts(
         name,
@@ -181,7 +181,7 @@ def _facts(
 
 
 def _bytes(weights: _Weights, width: int, bits: int | None = None) -> int:
-    """Memory at `width` bytes a number, the language model's layers quantised to `bits`."""
+    """Bytes at `width` bytes per number, the language model's layers quantised to `bits`."""
     total = 0
     for name, weight in weights.items():
         if bits is None or not re.search(_QUANTISED, name):

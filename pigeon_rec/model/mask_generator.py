@@ -1,4 +1,4 @@
-"""Which history and reference tokens matter: Pigeon's mask generation module (paper section 3.2).
+"""Pigeon's mask generation module: which tokens are relevant (paper section 3.2).
 
 Tokens are scored by the cosine of their embedding before and after one transformer layer; a
 Gumbel top-k keeps the relevant ones. Keep decisions are straight-through, so that the module
@@ -52,15 +52,15 @@ def keep_counts(lengths: Tensor, ratio: float) -> Tensor:
 
 
 def gumbel_top_k(weights: Tensor, valid: Tensor, ratio: float, gumbel: Tensor) -> Tensor:
-    """Keeps the best tokens of every row at once, without a loop over samples.
+    """Keeps the best tokens of every row, by sampling without replacement.
 
     The k largest of log-weight + Gumbel noise are k draws without replacement (Gumbel top-k, arXiv
     1903.06059); the gradient is that of their softmax (straight-through, arXiv 1308.3432).
 
     Args:
         weights: Positive `[B, N]`; need not sum to one.
-        valid: bool `[B, N]`, the tokens that take part.
-        ratio: Share to drop, 0 to 1; at least one valid token stays.
+        valid: bool `[B, N]`, the tokens to choose from.
+        ratio: Share to drop, 0 to 1; at least one valid token is kept.
         gumbel: Gumbel(0, 1) noise `[B, N]`.
 
     Returns:
@@ -75,7 +75,7 @@ def gumbel_top_k(weights: Tensor, valid: Tensor, ratio: float, gumbel: Tensor) -
 
 
 def sinusoid_table(positions: int, dim: int) -> Tensor:
-    """Positions as waves, float32 `[positions, dim]` (arXiv 1706.03762, section 3.5).
+    """Sinusoidal positions, float32 `[positions, dim]` (arXiv 1706.03762, section 3.5).
 
     `P[p, 2i] = sin(p w_i)`, `P[p, 2i + 1] = cos(p w_i)`, `w_i = 10000^(-2i / dim)`.
     """
@@ -127,19 +127,19 @@ class MaskGenerator(nn.Module):
         )
 
     def place(self, embeds: Tensor, position_ids: Tensor, type_ids: Tensor) -> Tensor:
-        """Embeddings that know their place and type, `[B, N, D]`; arguments as of `forward`."""
+        """Adds position and type, `[B, N, D]`; arguments as of `forward`."""
         x = embeds + self.positions[position_ids] + self.type_embedding(type_ids)
         return torch.as_tensor(self.dropout(self.LayerNorm(x)))
 
     def encode(self, placed: Tensor, padding: Tensor) -> Tensor:
-        """Placed embeddings `[B, N, D]` after looking at each other; `padding [B, N]` unseen."""
+        """Runs the transformer layer on placed embeddings `[B, N, D]`; True in `padding [B, N]`."""
         x = self.LayerNorm(self.encoder(placed, src_key_padding_mask=padding))
         return torch.as_tensor(self.dropout(torch.tanh(self.dense(x))))
 
     def keep_history(
         self, scores: MaskScores, type_ids: Tensor, ratio: float, gumbel: Tensor
     ) -> Tensor:
-        """0/1 `[B, N]`, straight-through: the most relevant history tokens stay.
+        """Keeps the most relevant history tokens: 0/1 `[B, N]`, straight-through.
 
         Args:
             scores: As `forward` gave them.
@@ -158,17 +158,16 @@ class MaskGenerator(nn.Module):
         *,
         rebuild: bool | None = None,
     ) -> Tensor:
-        """0/1 `[B, N]`, straight-through.
+        """Keeps target tokens: 0/1 `[B, N]`, straight-through.
 
         Args:
             scores: As `forward` gave them.
             type_ids: int64 `[B, N]`.
             ratio: Share of target tokens to drop, 0 to 1.
             gumbel: Gumbel(0, 1) noise `[B, N]`.
-            rebuild: Whether the relevant target tokens are the ones to drop, so that the model
-                must rebuild them from the history; by default in training. Otherwise they stay.
-                The published weights 1 - p for it are nearly flat; ours are the softmax of the
-                negated cosine.
+            rebuild: Whether to drop the relevant target tokens, so that the model must rebuild them
+                from the history, instead of keeping them; by default in training. The published
+                weights 1 - p for it are nearly flat; ours are the softmax of the negated cosine.
         """
         valid = type_ids == TARGET
         weights = scores.target
@@ -178,7 +177,7 @@ class MaskGenerator(nn.Module):
         return gumbel_top_k(weights, valid, ratio, gumbel)
 
     def decisions(self, keep: Tensor) -> Tensor:
-        """Keep values `[B, N]` as they act: gates with a gradient, or, published, mere 0 and 1."""
+        """Rounds keep values `[B, N]` and drops their gradient, if published."""
         return keep.round().detach() if self.config.published else keep
 
 

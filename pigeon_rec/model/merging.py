@@ -1,8 +1,8 @@
 """Text and images as one sequence for the language model (arXiv 2410.14170, "personalized module").
 
-A text holds an image start where an image belongs and an image end where the reference belongs.
-Merging replaces the first by the image's tokens and the second by a place for the reference's
-embedding, for whole batches at once.
+A text has an image start at the place of each image and an image end at the place of each reference
+token. Merging replaces the first by the image's tokens and the second by `REFERENCE`, for whole
+batches at once. Samples may have different numbers of images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.model.tokens import REFERENCE, ImageTokens, Vocabulary
 
-__all__ = ["Instruction", "label_last", "merge_images", "stack_rows"]
+__all__ = ["Instruction", "merge_images"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Instruction:
     """Merged instructions, padded left.
 
     Attributes:
-        ids: int64 `[B, M]`; -2 where a reference token stands.
-        gate: `[B, M]`, multiplies the embeddings: 0 for masked history codes.
+        ids: int64 `[B, M]`; `REFERENCE` at the places of reference tokens.
+        gate: Float `[B, M]`, multiplies the embeddings: 0 for masked codes.
         attention: bool `[B, M]`, False at padding only (masked codes are attended to).
     """
 
@@ -46,20 +46,22 @@ def merge_images(
     vocabulary: Vocabulary,
     width: int | None = None,
 ) -> Instruction:
-    """Puts each image's tokens in the place of its image start, in order.
+    """Replaces the image starts of each text by the sample's images, in order.
 
-    An image start behind the last image stays as it is: an opened image, for the model to write.
+    An image start behind the sample's last image stays: it opens the image to be written.
 
     Args:
-        text_ids: int64 `[B, L]` with an image start for each image, or one more, and an image end
-            for each reference token.
-        text_mask: bool `[B, L]`, False at padding, which may stand anywhere.
-        images: The images of each sample, wrapped or bare; their own start and end ids stay.
-        vocabulary: Tells the ids apart.
-        width: Places of a merged row; the longest row's by default.
+        text_ids: int64 `[B, L]` with an image start for each image, or more, and an image end for
+            each reference token.
+        text_mask: bool `[B, L]`, False at padding, which may be anywhere.
+        images: The images of each sample, wrapped or bare; their own start and end ids stay. An
+            image of length 0 is padding and has no place in the text.
+        vocabulary: Which ids are special.
+        width: Width of the merged rows; that of the longest row by default.
 
     Raises:
-        ValueError: A text has fewer places than images, or a row is longer than `width`.
+        ValueError: A text has fewer places than its sample has images, or a row is longer than
+            `width`.
     """
     filled, widths = _places(text_ids, text_mask, images.lengths, vocabulary)
     lengths = widths.sum(1, keepdim=True)
@@ -67,7 +69,7 @@ def merge_images(
     width = longest if width is None else width
     if longest > width:
         raise ValueError(f"a merged row has {longest} tokens, more than {width}")
-    # All rows' tokens in one line; row by row, they fill the attended places of the batch.
+    # Tokens of all rows, one row after the other: they fill the attended places of the batch.
     source = torch.repeat_interleave(widths.flatten())
     of_image = filled.flatten()[source]
     ids = text_ids.flatten()[source]
@@ -86,25 +88,16 @@ def _places(
     text_ids: Tensor, text_mask: Tensor, lengths: Tensor, vocabulary: Vocabulary
 ) -> tuple[Tensor, Tensor]:
     """Which text tokens an image replaces, and how many tokens each becomes; both `[B, L]`."""
-    count = lengths.shape[1]
+    real = lengths > 0
+    counts = real.sum(1, keepdim=True)
     start = (text_ids == vocabulary.image_start) & text_mask
-    number = start.cumsum(1) - 1  # of the next image
-    filled = start & (number < count)
-    if bool((filled.sum(1) != count).any()):
-        raise ValueError(f"every text needs a place for each of its {count} images")
-    # One column more than images, for what is no image's place.
-    own = F.pad(lengths, (0, 1)).gather(1, number.clamp(0, count))
+    number = start.cumsum(1) - 1  # of the last image start so far, from 0
+    filled = start & (number < counts)
+    for row in (filled.sum(1) < counts[:, 0]).nonzero()[:1, 0].tolist():
+        raise ValueError(
+            f"text {row} has {int(filled[row].sum())} places for its {int(counts[row])} images"
+        )
+    # The lengths of real images first, and one more column for tokens that are no image's place.
+    order = (~real).long().argsort(dim=1, stable=True)
+    own = F.pad(lengths.gather(1, order), (0, 1)).gather(1, number.clamp(0, lengths.shape[1]))
     return filled, torch.where(filled, own, text_mask.long())
-
-
-def label_last(ids: Tensor, counts: Tensor, ignored: int = -100) -> Tensor:
-    """Labels int64 `[B, M]`: the ids of each row's last `counts [B]` places, `ignored` before."""
-    places = torch.arange(ids.shape[1], device=ids.device)
-    return torch.where(places >= ids.shape[1] - counts.unsqueeze(1), ids, ignored)
-
-
-def stack_rows(first: Tensor, second: Tensor, fill: float) -> Tensor:
-    """Two batches as one: `[A, L]` and `[B, N]` -> `[A + B, max(L, N)]`, padded left by `fill`."""
-    width = max(first.shape[1], second.shape[1])
-    padded = (F.pad(rows, (width - rows.shape[1], 0), value=fill) for rows in (first, second))
-    return torch.cat(list(padded))

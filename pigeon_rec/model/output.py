@@ -1,4 +1,4 @@
-"""What a pipeline draws."""
+"""Output of a pipeline."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class PigeonOutput:
     """Candidates of a batch.
 
     Attributes:
-        images: uint8 `[B, ratios, H, W, 3]`, squares as the model and the scorers see them.
-        codes: int64 `[B, ratios, P]`, the visual tokens behind each image.
+        images: uint8 `[B, ratios, H, W, 3]`, squares as the model and the scorers use them.
+        codes: int64 `[B, ratios, P]`, the visual tokens of each image.
         mask_ratios: The reference mask ratio of each candidate.
-        aspect: Proportions that people see, those of the scenario.
+        aspect: The scenario's aspect ratio, for display.
     """
 
     images: NDArray[np.uint8]
@@ -29,7 +29,7 @@ class PigeonOutput:
     aspect: Aspect = SQUARE
 
     def pictures(self) -> NDArray[np.uint8]:
-        """The images in their proportions, uint8 `[B, ratios, height, width, 3]`."""
+        """Returns the images in their aspect ratio, uint8 `[B, ratios, height, width, 3]`."""
         flat = self.images.reshape(-1, *self.images.shape[2:])
         height, width = self.aspect.size(flat.shape[1])
         shown = np.zeros((len(flat), height, width, 3), dtype=np.uint8)

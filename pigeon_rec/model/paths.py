@@ -1,4 +1,4 @@
-"""Where models live: bundled names and folders."""
+"""Folders of models, bundled by name or given by path."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _BUNDLED = Path(__file__).parent / "weights"
 
 
 def model_folder(name_or_path: str | Path) -> Path:
-    """The folder of a bundled model's name, or of a saved or published model's path.
+    """Returns the folder of a bundled model's name, or of a saved or published model's path.
 
     Raises:
-        ModelError: There is neither; the message lists the bundled names.
+        ModelError: There is no such model; the message lists the bundled names.
     """
     for folder in (_BUNDLED / str(name_or_path), Path(name_or_path)):
         if (folder / "config.json").is_file() or is_published(folder):

@@ -1,9 +1,9 @@
 """The language model that writes a user's visual tokens (paper section 3.3).
 
-Instruction: task text, masked history codes (each picture's behind its own text, where there is
-one), target text, reference tokens, response text, image start. Masked codes enter as zero
-embeddings; reference tokens come from the masked reference image through tokenizer decoder and
-adapter. The model then writes code ids.
+Instruction: task text, masked history codes (each image after its own text, if any), target text,
+reference tokens, response text, image start. Masked codes enter as zero embeddings; reference
+tokens are the masked reference image after tokenizer decoder and adapter. The model then writes
+code ids.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class InstructionTexts:
-    """Token ids of the text around the pictures.
+    """Token ids of the text around the images.
 
     Attributes:
         prefix: int64 `[Lp]`, the same for every sample.
         target: int64 `[B, Lt]`, padded.
-        target_mask: bool `[B, Lt]`.
+        target_mask: bool `[B, Lt]`, False at padding.
         response: int64 `[Lr]`, the same for every sample.
-        history: int64 `[B, images, Lh]`, padded: what stands before each picture of the history,
-            such as its title; None where the pictures follow each other.
-        history_mask: bool `[B, images, Lh]`; None as `history`.
+        history: int64 `[B, images, Lh]`, padded: text before each history image, such as its title;
+            None if there is none.
+        history_mask: bool `[B, images, Lh]`; None if `history` is.
     """
 
     prefix: Tensor
@@ -53,17 +53,17 @@ class InstructionTexts:
     history_mask: Tensor | None = None
 
     def to(self, device: torch.device) -> InstructionTexts:
-        """The same ids on a device."""
-        there = {name: ids.to(device) for name, ids in vars(self).items() if ids is not None}
-        return InstructionTexts(**there)
+        """Returns the same ids on a device."""
+        moved = {name: ids.to(device) for name, ids in vars(self).items() if ids is not None}
+        return InstructionTexts(**moved)
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """How relevant the codes of histories and references are, in one row each.
+    """Relevance of the codes of histories and references, one row per request.
 
     Attributes:
-        scores: Of all codes, `[B, images * P + P]`.
+        scores: Scores of all codes, `[B, images * P + P]`.
         types: Token types int64 `[B, images * P + P]`.
         history: Shape of the histories, `[B, images, P]`.
     """
@@ -86,7 +86,7 @@ class ReferenceAdapter(nn.Module):
     def forward(self, decoded: DecoderOutput) -> Tensor:
         """Prompts `[B, queries, prompt_width]` -> `[B, reference_tokens, hidden]`.
 
-        One token is the mean over all queries, as published.
+        A single token is the mean over all queries, as published.
         """
         x = self.dropout(self.encoder(_tile_means(decoded.prompt, self.tokens)))
         return torch.as_tensor(self.dropout(torch.tanh(self.decoder(x))))
@@ -102,20 +102,20 @@ def _tile_means(prompt: Tensor, tiles: int) -> Tensor:
 
 
 class AlignedReference(nn.Module):
-    """The reference at each place of the patch grid, to guide the code written there."""
+    """The reference at each place of the patch grid, added where the code there is written."""
 
     def __init__(self, prompt_width: int, hidden: int, places: int) -> None:
         super().__init__()
         self.proj = nn.Linear(prompt_width, hidden)
         self.mix = nn.Linear(hidden, hidden, bias=False)
         self.places = nn.Parameter(torch.randn(1, places, hidden) * 0.02)
-        # Starts at the reference's code itself: what is near to it is near in the output table too.
+        # Starts as the embedding of the reference's code, near which lie the codes most like it.
         nn.init.zeros_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
         nn.init.eye_(self.mix.weight)
 
     def forward(self, decoded: DecoderOutput, codes: Tensor) -> Tensor:
-        """Guides `[B, places, hidden]` of prompts and code embeddings `[B, places, hidden]`."""
+        """Prompts and code embeddings `[B, places, hidden]` -> `[B, places, hidden]`."""
         return torch.as_tensor(self.proj(decoded.prompt) + self.mix(codes) + self.places)
 
 
@@ -136,7 +136,7 @@ class Personalisation(nn.Module):
         self.aligned = AlignedReference(width, sizes.hidden, places) if aligned else None
 
     def token_embeddings(self, ids: Tensor) -> Tensor:
-        """Rows of the language model's table: ids int64 `[...]` -> `[..., hidden]`."""
+        """Embeds ids int64 `[...]` -> `[..., hidden]`."""
         return torch.as_tensor(self.language_model.get_input_embeddings()(ids))
 
     def masks(
@@ -147,10 +147,10 @@ class Personalisation(nn.Module):
         reference_ratio: float,
         gumbel: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Keep decisions for history and reference codes.
+        """Draws keep decisions for history and reference codes.
 
         Args:
-            history: int64 code rows `[B, images, P]`, `NO_CODE` where there is none.
+            history: int64 code rows `[B, images, P]`, padded with `NO_CODE`.
             reference: int64 code rows `[B, P]`.
             history_ratio: Share of history codes to mask.
             reference_ratio: Share of reference codes to mask.
@@ -164,7 +164,7 @@ class Personalisation(nn.Module):
         return self.keep(relevance, history_ratio, reference_ratio, gumbel)
 
     def relevance(self, history: Tensor, reference: Tensor) -> Relevance:
-        """What masks of any ratio are drawn from; arguments as of `masks`."""
+        """Scores codes, for masks of any ratio; arguments as of `masks`."""
         codes = torch.cat([history, reference.unsqueeze(1)], dim=1)  # [B, images + 1, P]
         types = torch.full_like(codes, HISTORY)
         types[:, -1] = TARGET
@@ -178,7 +178,7 @@ class Personalisation(nn.Module):
     def keep(
         self, relevance: Relevance, history_ratio: float, reference_ratio: float, gumbel: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `masks`, of codes that have been scored."""
+        """As `masks`, for codes that have been scored."""
         generator, scores, types = self.mask_generator, relevance.scores, relevance.types
         kept_history = generator.keep_history(scores, types, history_ratio, gumbel)
         kept_reference = generator.keep_target(scores, types, reference_ratio, gumbel)
@@ -192,78 +192,72 @@ class Personalisation(nn.Module):
         """Merges text, history codes and reference places into left-padded rows.
 
         Args:
-            texts: Token ids around the pictures.
-            history: int64 code rows `[B, images, P]`, `NO_CODE` where there is none.
+            texts: Token ids around the images.
+            history: int64 code rows `[B, images, P]`, padded with `NO_CODE`.
             history_keep: `[B, images, P]`, 0 where masked.
 
         Returns:
-            Rows of one width, whatever is missing: all text, `images * P` codes, the reference
+            Rows of one width, that of full images: all text, `images * P` codes, the reference
             tokens, and image start.
 
         Raises:
-            ValueError: `texts.history` is not for as many pictures as `history`.
+            ValueError: `texts.history` and `history` differ in the number of images.
         """
-        begun, rest = self._beginning(texts), self._rest(texts)
+        images = self._images(texts, history, history_keep)
+        begun, rest = self._beginning(texts, images), self._rest(texts)
         text, mask = (torch.cat(parts, 1) for parts in zip(begun, rest, strict=True))
-        return self._merge(text, mask, history, history_keep, texts)
+        return self._merge(text, mask, images, history[0].numel())
 
     def instruct_beginning(
         self, texts: InstructionTexts, history: Tensor, history_keep: Tensor
     ) -> Instruction:
-        """The part of `instruct` that stands before the reference: history and target text.
+        """The part of `instruct` before the reference: task text, history and target text.
 
-        What is computed from it can be read on with the reference masked in any way, or away.
+        Keys and values computed from it serve every mask of the reference.
         """
-        return self._merge(*self._beginning(texts), history, history_keep, texts)
+        images = self._images(texts, history, history_keep)
+        return self._merge(*self._beginning(texts, images), images, history[0].numel())
 
     def instruct_rest(self, texts: InstructionTexts) -> Instruction:
-        """The other part: reference places, response, image start."""
+        """The other part of `instruct`: reference places, response text, image start."""
         text, mask = self._rest(texts)
         none = ImageTokens.from_rows(text[:, :0], text[:, :0])
         return merge_images(text, mask, none, self.vocabulary, text.shape[1])
 
-    def _beginning(self, texts: InstructionTexts) -> tuple[Tensor, Tensor]:
-        """Task text, the places of the pictures, target text: ids and bool mask, both `[B, L]`."""
-        opening, mask = self._opening(texts, len(texts.target))
-        return torch.cat([opening, texts.target], 1), torch.cat([mask, texts.target_mask], 1)
+    def _images(self, texts: InstructionTexts, history: Tensor, keep: Tensor) -> ImageTokens:
+        """The history's images; as one image where no text separates them."""
+        if texts.history is None:
+            history, keep = (t.flatten(1).unsqueeze(1) for t in (history, keep))
+        elif texts.history.shape[1] != history.shape[1]:
+            raise ValueError(
+                f"there are {texts.history.shape[1]} texts for {history.shape[1]} history images"
+            )
+        return ImageTokens.from_codes(history, self.vocabulary, keep)
 
-    def _opening(self, texts: InstructionTexts, batch: int) -> tuple[Tensor, Tensor]:
-        """Task text and the places of the pictures: ids and bool mask, both `[B, L]`.
-
-        Each picture has a place behind its own text; where there are no such texts, nothing stands
-        between the pictures, and one place does for all.
-        """
-        place = texts.prefix.new_tensor([self.vocabulary.image_start])
-        prefix = texts.prefix.expand(batch, -1)
-        if texts.history is None or texts.history_mask is None:
-            opening = torch.cat([prefix, place.expand(batch, 1)], 1)
-            return opening, torch.ones_like(opening).bool()
-        places = place.expand(*texts.history.shape[:2], 1)
-        titled = torch.cat([texts.history, places], 2).flatten(1)
-        shown = nn.functional.pad(texts.history_mask, (0, 1), value=True).flatten(1)
-        mask = torch.cat([torch.ones_like(prefix).bool(), shown], 1)
-        return torch.cat([prefix, titled], 1), mask
+    def _beginning(self, texts: InstructionTexts, images: ImageTokens) -> tuple[Tensor, Tensor]:
+        """Task text, places of the images, target text: ids and bool mask, both `[B, L]`."""
+        places = images.lengths.new_full((*images.lengths.shape, 1), self.vocabulary.image_start)
+        shown = (images.lengths > 0).unsqueeze(2)  # an absent image has no place
+        if texts.history is not None and texts.history_mask is not None:
+            places = torch.cat([texts.history, places], 2)
+            shown = torch.cat([texts.history_mask, shown], 2)
+        prefix = texts.prefix.expand(len(texts.target), -1)
+        ids = torch.cat([prefix, places.flatten(1), texts.target], 1)
+        return ids, torch.cat(
+            [torch.ones_like(prefix).bool(), shown.flatten(1), texts.target_mask], 1
+        )
 
     def _rest(self, texts: InstructionTexts) -> tuple[Tensor, Tensor]:
-        """Reference places, response, image start: ids and bool mask, both `[B, L]`."""
+        """Reference places, response text, image start: ids and bool mask, both `[B, L]`."""
         vocabulary = self.vocabulary
         reference = texts.prefix.new_full((self.adapter.tokens,), vocabulary.image_end)
         start = texts.prefix.new_tensor([vocabulary.image_start])
         rest = torch.cat([reference, texts.response, start]).expand(len(texts.target), -1)
         return rest, torch.ones_like(rest).bool()
 
-    def _merge(
-        self, text: Tensor, mask: Tensor, history: Tensor, keep: Tensor, texts: InstructionTexts
-    ) -> Instruction:
-        if texts.history is None:  # one place, so one image of all codes
-            history, keep = (t.flatten(1).unsqueeze(1) for t in (history, keep))
-        elif texts.history.shape[1] != history.shape[1]:  # or the written picture's place is filled
-            raise ValueError(
-                f"{texts.history.shape[1]} texts stand before {history.shape[1]} history pictures"
-            )
-        images = ImageTokens.from_codes(history, self.vocabulary, keep)
-        # The width of full images, so that no row's arithmetic depends on its neighbours.
-        width = text.shape[1] - history.shape[1] + history[0].numel()
+    def _merge(self, text: Tensor, mask: Tensor, images: ImageTokens, codes: int) -> Instruction:
+        """Merges at the width of full images, so that a row does not depend on its neighbours."""
+        width = text.shape[1] - images.lengths.shape[1] + codes
         return merge_images(text, mask, images, self.vocabulary, width)
 
     def embed(self, instruction: Instruction, reference: Tensor) -> Tensor:
@@ -273,13 +267,17 @@ class Personalisation(nn.Module):
         places = (instruction.ids == REFERENCE).unsqueeze(-1)
         return embeds.masked_scatter(places, reference.to(embeds.dtype))
 
-    def guides(self, decoded: DecoderOutput, reference: Tensor, keep: Tensor) -> Tensor | None:
-        """What each written place is guided by, `[B, P, hidden]`; None without `aligned`.
+    def aligned_embeddings(
+        self, decoded: DecoderOutput, reference: Tensor, keep: Tensor
+    ) -> Tensor | None:
+        """Returns the reference at each place to be written, `[B, P, hidden]`.
+
+        None for models without `AlignedReference`.
 
         Args:
-            decoded: The decoder's view of the masked reference.
+            decoded: Prompt embeddings of the masked reference.
             reference: Its code rows int64 `[B, P]`.
-            keep: `[B, P]`, 0 where masked; a masked code says nothing.
+            keep: `[B, P]`, 0 where masked; a masked code contributes nothing.
         """
         if self.aligned is None:
             return None
@@ -287,20 +285,20 @@ class Personalisation(nn.Module):
         return torch.as_tensor(self.aligned(decoded, codes * keep.unsqueeze(-1).to(codes.dtype)))
 
     @staticmethod
-    def guide_written(embeds: Tensor, guides: Tensor | None) -> Tensor:
-        """Adds the guides to an instruction that ends with image start and all P codes.
+    def add_aligned(embeds: Tensor, aligned: Tensor | None) -> Tensor:
+        """Adds `aligned_embeddings` to an instruction that ends with image start and all P codes.
 
-        The guide of place i stands at the token before code i, which predicts it.
+        The embedding of place i is added to the token before code i, which predicts it.
         """
-        if guides is None:
+        if aligned is None:
             return embeds
-        before = embeds.shape[1] - guides.shape[1] - 1
-        return embeds + nn.functional.pad(guides, (0, 0, before, 1)).to(embeds.dtype)
+        before = embeds.shape[1] - aligned.shape[1] - 1
+        return embeds + nn.functional.pad(aligned, (0, 0, before, 1)).to(embeds.dtype)
 
     def code_logits(self, hidden: Tensor) -> Tensor:
-        """States `[..., hidden]` -> scores of image end and every code, `[..., 1 + codes]`.
+        """States `[..., hidden]` -> logits of image end (column 0) and every code.
 
-        Column 0 is image end. Text is never written, so it takes no part.
+        `[..., 1 + codes]`; text ids are left out, since the model never writes them.
         """
         head = self.language_model.lm_head.weight[self.vocabulary.image_end :]
         return hidden @ head.T.to(hidden.dtype)

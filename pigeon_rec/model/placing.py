@@ -1,4 +1,4 @@
-"""Puts weights where a `Placement` says, by accelerate's device maps."""
+"""Moves weights to the devices of a `Placement`, by accelerate's device maps."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pigeon_rec.placement import Placement
 __all__ = ["DeviceMap", "check_device", "device_maps", "dispatch", "torch_dtype", "weight_bytes"]
 
 DeviceMap = dict[str, int | str]
-"""Where each submodule lives, by its name: `cpu`, `disk` or the number of an accelerator."""
+"""Device of each submodule by name: `cpu`, `disk` or the number of an accelerator."""
 
 
 def torch_dtype(placement: Placement) -> torch.dtype:
-    """The type of weights and activations."""
+    """Returns the dtype of weights and activations."""
     dtype = getattr(torch, placement.dtype)
     assert isinstance(dtype, torch.dtype)  # noqa: S101 - for the type checker
     return dtype
 
 
 def check_device(name: str) -> torch.device:
-    """The device of that name.
+    """Returns the device of this name.
 
     Raises:
-        ModelError: torch knows none of that name, or this machine has none.
+        ModelError: torch has no such device type, or this machine no such device.
     """
     try:
         device = torch.device(name)
@@ -50,7 +50,7 @@ def check_device(name: str) -> torch.device:
 
 
 def weight_bytes(module: nn.Module, dtype: torch.dtype) -> int:
-    """Bytes of a module's parameters in `dtype`, whatever they are in now."""
+    """Returns the bytes of a module's parameters when converted to `dtype`."""
     return sum(weight.numel() for weight in module.parameters()) * dtype.itemsize
 
 
@@ -60,14 +60,13 @@ def device_maps(
     """Spreads modules over the budgets of a placement, layer by layer, in their order.
 
     Args:
-        modules: By name, on any device; classes that must stay whole are told by their
-            `_no_split_modules`.
+        modules: By name, on any device; `_no_split_modules` names classes that must stay whole.
         placement: With a `memory`.
-        taken: Bytes of other weights, which live on `placement.device`.
+        taken: Bytes of other weights on `placement.device`.
 
     Raises:
-        ModelError: A budget is for a device that is not there, or they are too small for all of it
-            and there is no `offload` folder.
+        ModelError: A budget is for a device that does not exist, or the budgets are too small and
+            there is no `offload` folder.
     """
     from accelerate import infer_auto_device_map
 
@@ -90,20 +89,20 @@ def device_maps(
 
 
 def dispatch(name: str, module: nn.Module, location: DeviceMap, placement: Placement) -> None:
-    """Moves a loaded module's weights to their places, and its inputs to them when it runs.
+    """Moves a loaded module's weights to their devices; at run time its inputs follow them.
 
     Args:
-        name: Of the module, for the files of what is kept on disk.
+        name: Name of the module, for its files in the offload folder.
         module: Its weights are in memory.
         location: See `device_maps`.
-        placement: Where the module's inputs come from and its outputs go, and the offload folder.
+        placement: Device of inputs and outputs, and the offload folder.
     """
     from accelerate import dispatch_model
 
     folder = None
     if "disk" in location.values() and placement.offload is not None:
         placement.offload.mkdir(parents=True, exist_ok=True)
-        # Its own for every load: accelerate takes what lies in a folder for this module's weights.
+        # A new folder for every load: accelerate reuses any weights it finds there.
         folder = tempfile.mkdtemp(prefix=f"{name}-", dir=placement.offload)
         weakref.finalize(module, shutil.rmtree, folder, ignore_errors=True)
     dispatch_model(
@@ -116,7 +115,7 @@ def dispatch(name: str, module: nn.Module, location: DeviceMap, placement: Place
 
 
 def _budgets(placement: Placement, taken: int) -> dict[int | str, int]:
-    """Bytes by accelerate's names of devices, less what is `taken` on the main one."""
+    """Bytes by accelerate's device names, less `taken` on the main device."""
     from accelerate.utils.modeling import convert_file_size_to_int
 
     home, left = _accelerates_name(check_device(placement.device)), {}
@@ -135,12 +134,12 @@ def _budgets(placement: Placement, taken: int) -> dict[int | str, int]:
 
 
 def _accelerates_name(device: torch.device) -> int | str:
-    """How accelerate calls a device, and compares it by: `cpu`, or an accelerator's number."""
+    """Accelerate's name of a device: `cpu`, or an accelerator's number."""
     return "cpu" if device.type == "cpu" else device.index or 0
 
 
 def _below(name: str, location: DeviceMap) -> DeviceMap:
-    """The part of a device map that is about one module, by names inside it."""
+    """The entries of a device map for one module, by names inside it."""
     inside = {
         key.removeprefix(name).removeprefix("."): device
         for key, device in location.items()

@@ -1,10 +1,10 @@
-"""What the language model has read already, computed once and read on from many times.
+"""Keys and values of a shared prefix, computed once and continued many times.
 
-Keys and values of history and target text serve every mask ratio and side of guidance: in a
-causal model nothing that follows changes them. They are not copied for those who read on either.
-All that read on from one beginning look at it in one product of matrices, and at what is their own
-apart; the two are put together by the sums of their exponentials, as in attention by blocks
-(arXiv 1805.02867, section 3.1; for shared prefixes arXiv 2402.05099).
+Keys and values of history and target text serve all mask ratios and both sides of guidance, since
+attention is causal, and are not copied for them. All continuations of a prefix attend to it in one
+matrix product, and to their own tokens in another; the two are combined by the sums of their
+exponentials, as in blockwise attention (arXiv 1805.02867, section 3.1; for shared prefixes arXiv
+2402.05099).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from pigeon_rec.model.personalisation import Personalisation
 __all__ = ["ReadPrefix", "attend_behind_prefix", "read_on", "read_prefix"]
 
 _ATTENTION: Final = "pigeon_behind_prefix"
-"""Name of our attention among those of transformers."""
+"""Name under which our attention is registered with transformers."""
 
 
 @dataclass(frozen=True)
 class ReadPrefix:
-    """The beginning of B instructions.
+    """The beginnings of B instructions.
 
     Attributes:
-        layers: Keys and values `[B, heads, L, head width]` of every layer; never written to.
+        layers: Keys and values `[B, heads, L, head width]` of every layer; read only.
         attention: bool `[B, L]`, False at padding.
     """
 
@@ -42,13 +42,13 @@ class ReadPrefix:
     attention: Tensor
 
     def copies(self, rows: int) -> int:
-        """How many of `rows` read on from each beginning."""
+        """Returns how many of `rows` continue each beginning."""
         return rows // len(self.attention)
 
 
 @torch.inference_mode()
 def read_prefix(personalisation: Personalisation, instruction: Instruction) -> ReadPrefix:
-    """Reads the beginning of instructions, `[B, L]`, which holds no reference."""
+    """Computes keys and values of instructions' beginnings `[B, L]`, without references."""
     nothing = instruction.gate.new_zeros(0)
     out = personalisation.language_model.model(
         inputs_embeds=personalisation.embed(instruction, nothing),
@@ -62,11 +62,11 @@ def read_prefix(personalisation: Personalisation, instruction: Instruction) -> R
 
 
 def read_on(personalisation: Personalisation, tokens: int) -> Cache:
-    """An empty cache with room for `tokens` behind a prefix."""
+    """Returns an empty cache for `tokens` tokens after a prefix."""
     model = personalisation.language_model
     model.set_attn_implementation(_ATTENTION)
     cache = DynamicCache()
-    cache.layers = [_RoomyLayer(tokens) for _ in range(model.config.num_hidden_layers)]
+    cache.layers = [_PreallocatedLayer(tokens) for _ in range(model.config.num_hidden_layers)]
     return cache
 
 
@@ -80,20 +80,20 @@ def attend_behind_prefix(
     prefix: ReadPrefix | None = None,
     **rest: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of transformers' interface; without a prefix it is the library's own.
+    """Attention with transformers' interface; without a prefix it is the library's own.
 
     Args:
-        module: The layer, which knows its number.
-        query: `[copies * B, heads, T, width]`, all rows once, then all rows again.
+        module: The attention layer, with its index.
+        query: `[copies * B, heads, T, width]`, all B rows, then all rows again, and so on.
         key: Own keys so far, `[copies * B, heads, M, width]`.
         value: As `key`.
-        attention_mask: Bool `[copies * B, 1, T, M]`, True where a query may look, or None.
-        scaling: Of the products.
-        prefix: What B rows have read before; every query may look at it.
-        rest: Is handed on to the library.
+        attention_mask: Bool `[copies * B, 1, T, M]`, True where a query may attend, or None.
+        scaling: Factor of the products.
+        prefix: Prefix of the B rows, to which every query attends.
+        rest: Passed to the library.
 
     Returns:
-        `[copies * B, T, heads, width]`, and no weights.
+        `[copies * B, T, heads, width]`, and None for the attention weights.
     """
     if prefix is None:
         plain: tuple[Tensor, None] = sdpa_attention_forward(
@@ -103,13 +103,13 @@ def attend_behind_prefix(
     rows, heads, tokens, width = query.shape
     copies, requests = prefix.copies(rows), len(prefix.attention)
     keys, values = prefix.layers[int(module.layer_idx)]  # type: ignore[arg-type]
-    # All that read on from one beginning as one long row of queries.
+    # All continuations of a beginning as one long row of queries.
     folded = query.view(copies, requests, heads, tokens, width).permute(1, 2, 0, 3, 4)
     past = folded.reshape(requests, heads, copies * tokens, width) @ keys.transpose(2, 3)
     past = past.mul_(scaling).masked_fill_(~prefix.attention[:, None, None], -math.inf)
     weight_of_past, seen_of_past = _softmax(past, values)
     own = (query @ key.transpose(2, 3)).mul_(scaling)
-    # Finite, so that a query of padding, which sees nothing of its own, is no NaN.
+    # Finite, so that a query at padding, which attends to no own token, is not NaN.
     own = own.masked_fill_(~_visible(attention_mask, own), torch.finfo(own.dtype).min)
     weight_of_own, seen_of_own = _softmax(own, value)
 
@@ -129,7 +129,7 @@ def _softmax(scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _visible(attention_mask: Tensor | None, scores: Tensor) -> Tensor:
-    """Where a query may look among its own tokens: as told, or whatever stands before it."""
+    """Own tokens a query may attend to: those of the mask, or itself and all before it."""
     if attention_mask is not None:
         return attention_mask
     tokens, length = scores.shape[-2:]
@@ -137,11 +137,8 @@ def _visible(attention_mask: Tensor | None, scores: Tensor) -> Tensor:
     return causal.tril(length - tokens)
 
 
-class _RoomyLayer(DynamicLayer):
-    """Keys and values with room for what is to come.
-
-    The library's own layer copies all of them for every new token.
-    """
+class _PreallocatedLayer(DynamicLayer):
+    """Preallocated keys and values; the library's own layer copies them for every new token."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -164,7 +161,7 @@ class _RoomyLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Goes on with these rows, int64; one may come more than once."""
+        """Replaces the rows by these, int64; a row may repeat."""
         if self._stored is not None:
             self._stored = self._stored[:, indices]
             self.keys, self.values = self._stored[:, :, :, : self._tokens]

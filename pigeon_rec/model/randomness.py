@@ -1,4 +1,4 @@
-"""Random numbers that belong to a thing, not to a call: same key, same numbers, in any batch."""
+"""Random numbers derived from keys: the same key gives the same numbers in any batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text to ids: a small byte-pair tokenizer learned from the catalogue's own words."""
+"""Text to ids: a byte-pair tokenizer learned from the catalogue's texts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TextTokenizer:
         """Reads `tokenizer.json`.
 
         Raises:
-            ModelError: The file is missing or no tokenizer.
+            ModelError: The file is missing or not a tokenizer.
         """
         if not path.is_file():
             raise ModelError(
@@ -72,12 +72,12 @@ class TextTokenizer:
         return int(self._tokenizer.get_vocab_size())
 
     def encode(self, text: str, limit: int | None = None) -> list[int]:
-        """Ids of one text, cut to `limit`; no special ids are added."""
+        """Returns the ids of one text, cut to `limit`, without special ids."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids[:limit]
 
     def batch(self, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
-        """Ids int64 `[n, length]`, cut or padded right with 2, and their bool mask."""
+        """Returns ids int64 `[n, length]`, cut or padded right with `PAD_ID`, and a bool mask."""
         ids = torch.full((len(texts), length), PAD_ID)
         mask = torch.zeros(len(texts), length, dtype=torch.bool)
         for row, text in enumerate(texts):

@@ -1,6 +1,6 @@
 """Codes to prompt embeddings: LaVIT's tokenizer decoder (arXiv 2309.04669, section 3.1).
 
-Learned queries look at the codes through blocks of self- and cross-attention. The low-resolution
+Learned queries attend to the codes in blocks of self- and cross-attention. The low-resolution
 variant has one prompt projection; the high-resolution one concatenates two and pools a vector.
 """
 
@@ -24,27 +24,22 @@ from pigeon_rec.model.configuration import DecoderConfig
 __all__ = ["DecoderOutput", "TokenizerDecoder"]
 
 _MASKED_KEY = -10000.0
-"""Added to the scores of keys that hold no code; finite, so a row without any code is no NaN."""
+"""Added to the scores of keys without a code; finite, so a row without any code is not NaN."""
 
 
 @dataclass(frozen=True)
 class DecoderOutput:
-    """What the renderer and the adapter read.
+    """Prompt embeddings, for the image generator and the reference adapter.
 
     Attributes:
         prompt: `[batch, queries, prompt_width]`.
-        pooled: `[batch, last projection]`, or None for the low-resolution variant.
+        pooled: `[batch, last projection]`; None for the low-resolution variant.
         hidden: `[batch, queries, output_width]`, before the prompt projections.
     """
 
     prompt: Tensor
     pooled: Tensor | None
     hidden: Tensor
-
-    @property
-    def reference(self) -> Tensor:
-        """Mean over all queries, `[batch, prompt_width]`: the published reference embedding."""
-        return self.prompt.mean(1)
 
 
 class _DecoderBlock(nn.Module):
@@ -113,10 +108,10 @@ class TokenizerDecoder(nn.Module):
 
     @torch.no_grad()
     def align_queries(self) -> None:
-        """Starts query i looking at code i: a good start where codes keep the patch grid.
+        """Initialises query i to attend to code i, for codes that keep the patch grid.
 
         Queries and code positions share nearly orthogonal rows, and the key projection starts equal
-        to the query projection, so equal places score highest. Training is free to change it.
+        to the query projection, so equal positions score highest.
         """
         self.pos_embed.normal_()
         self.query_embed.copy_(self.pos_embed)
@@ -131,10 +126,10 @@ class TokenizerDecoder(nn.Module):
 
         Args:
             codes: `[B, N, code_dim]`, N at most `queries`.
-            present: bool `[B, N]`; False where a place holds no code (padding, or masked away).
-                A masked place keeps its position, so the others keep theirs.
+            present: bool `[B, N]`; False at places without a code (padding or masked), which still
+                take up their position.
         """
-        # A place without a code is its position alone: what an image without any code looks at.
+        # A place without a code is its position alone; an image without codes attends to these.
         memory = self.in_proj(codes) * present.unsqueeze(-1) + self.pos_embed[:, : codes.shape[1]]
         key_bias = torch.where(present, 0.0, _MASKED_KEY)  # [B, N]
         x = self.query_embed.expand(codes.shape[0], -1, -1)
@@ -148,7 +143,7 @@ class TokenizerDecoder(nn.Module):
         """Pixels `[B, 3, H, W]` in about [-1, 1] by the linear head, without diffusion.
 
         Raises:
-            ValueError: The decoder was built without a preview head.
+            ValueError: The decoder has no preview head.
         """
         if self.preview_head is None:
             raise ValueError("this decoder has no preview head (preview_patch is 0)")

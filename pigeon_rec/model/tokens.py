@@ -1,7 +1,7 @@
-"""Ids of one model, and the visual tokens of several images side by side.
+"""Ids of one model, and rows of the visual tokens of several images.
 
-Images have different numbers of tokens. They are kept as rows that are packed to the front, so that
-masking, merging and padding work on whole batches, without a loop over samples or tokens.
+Images have different numbers of tokens, and samples different numbers of images. Tokens are packed
+to the front of each row, so that masking, merging and padding work on whole batches.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pigeon_rec.model.visual_tokenizer import NO_CODE
 __all__ = ["MASKED", "REFERENCE", "ImageTokens", "Vocabulary", "pack"]
 
 MASKED, REFERENCE = -1, -2
-"""In place of an id: a masked visual token, and a place of the reference's embedding."""
+"""Instead of an id: a masked visual token, and the place of a reference token."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Vocabulary:
 
     @property
     def image_start(self) -> int:
-        """Opens an image; in a text, the place of an image."""
+        """Id that opens an image; in a text, the place of an image."""
         return self.text
 
     @property
     def image_end(self) -> int:
-        """Closes an image; in a text, the place of the reference."""
+        """Id that closes an image; in a text, the place of a reference token."""
         return self.text + 1
 
     @property
     def first_code(self) -> int:
-        """Id of code 0; code c is c above it."""
+        """Id of code 0; code c has the id `first_code + c`."""
         return self.text + 2
 
     @property
@@ -54,7 +54,7 @@ class ImageTokens:
     Attributes:
         ids: int64 `[B, T]`, padded right with `NO_CODE`.
         keep: Float `[B, T]`: 1 shown, 0 masked; may carry the mask generator's gradient.
-        lengths: int64 `[B, images]`, tokens of each image.
+        lengths: int64 `[B, images]`, tokens of each image; 0 where a sample has fewer images.
     """
 
     ids: Tensor
@@ -63,10 +63,10 @@ class ImageTokens:
 
     @classmethod
     def from_rows(cls, ids: Tensor, lengths: Tensor) -> ImageTokens:
-        """Rows that are packed already; `MASKED` ids are masked, all others shown.
+        """Builds from packed rows; `MASKED` ids are masked, all others shown.
 
         Args:
-            ids: int64 `[B, T]`; what stands behind the last token does not matter.
+            ids: int64 `[B, T]`; values behind the last token are ignored.
             lengths: int64 `[B, images]`.
         """
         present = torch.arange(ids.shape[1], device=ids.device) < lengths.sum(1, keepdim=True)
@@ -76,11 +76,11 @@ class ImageTokens:
     def from_codes(
         cls, codes: Tensor, vocabulary: Vocabulary, keep: Tensor | None = None
     ) -> ImageTokens:
-        """Bare codes.
+        """Builds from codes, without special ids.
 
         Args:
-            codes: int64 `[B, images, P]`, `NO_CODE` where there is none.
-            vocabulary: Makes ids of them.
+            codes: int64 `[B, images, P]`, padded with `NO_CODE`.
+            vocabulary: Ids of the codes.
             keep: Float `[B, images, P]`; all are shown by default.
         """
         present = codes != NO_CODE
@@ -91,7 +91,7 @@ class ImageTokens:
 
     @property
     def present(self) -> Tensor:
-        """Where a token stands, bool `[B, T]`."""
+        """False at padding, bool `[B, T]`."""
         return self._place < self.lengths.sum(1, keepdim=True)
 
     @property
@@ -103,12 +103,11 @@ class ImageTokens:
     @property
     def positions(self) -> Tensor:
         """Place of each token in its image, int64 `[B, T]`, from 1; 0 at padding."""
-        starts = self.lengths.cumsum(1) - self.lengths
-        image = self.image.clamp(max=self.lengths.shape[1] - 1)
-        return (self._place - starts.gather(1, image) + 1).masked_fill(~self.present, 0)
+        starts = self._of_each_token(self.lengths.cumsum(1) - self.lengths)
+        return (self._place - starts + 1).masked_fill(~self.present, 0)
 
     def join(self, other: ImageTokens) -> ImageTokens:
-        """The images of another behind these, sample by sample."""
+        """Appends the images of another, sample by sample."""
         present = torch.cat([self.present, other.present], 1)
         ids, keep = pack(
             present, torch.cat([self.ids, other.ids], 1), torch.cat([self.keep, other.keep], 1)
@@ -116,21 +115,26 @@ class ImageTokens:
         return ImageTokens(ids, keep, torch.cat([self.lengths, other.lengths], 1))
 
     def wrapped(self, vocabulary: Vocabulary) -> ImageTokens:
-        """Every image between an image start and an image end, both shown."""
+        """Puts every image between an image start and an image end, both shown.
+
+        Images of length 0, which are padding, stay as they are.
+        """
         width = self.ids.shape[1] + 2 * self.lengths.shape[1]
-        number = torch.arange(self.lengths.shape[1], device=self.ids.device)
-        ends = self.lengths.cumsum(1) + 2 * number + 1
+        real = self.lengths > 0
+        lengths = self.lengths + 2 * real
+        ends = lengths.cumsum(1)
+        shift = ends - self.lengths.cumsum(1) - real.long()  # of an image's tokens, to the right
         # Padding goes to a column of its own, which is cut off.
-        to = torch.where(self.present, self._place + 2 * self.image + 1, width)
+        to = torch.where(self.present, self._place + self._of_each_token(shift), width)
         empty = self.ids.new_full((len(self.ids), width + 1), NO_CODE)
         ids = empty.scatter(1, to, self.ids)
-        ids = ids.scatter(1, ends - self.lengths - 1, vocabulary.image_start)
-        ids = ids.scatter(1, ends, vocabulary.image_end)
+        ids = ids.scatter(1, (ends - lengths).where(real, width), vocabulary.image_start)
+        ids = ids.scatter(1, (ends - 1).where(real, width), vocabulary.image_end)
         keep = torch.ones_like(empty, dtype=self.keep.dtype).scatter(1, to, self.keep)
-        return ImageTokens(ids[:, :width], keep[:, :width], self.lengths + 2)
+        return ImageTokens(ids[:, :width], keep[:, :width], lengths)
 
     def padded(self, width: int) -> ImageTokens:
-        """The same tokens in rows of at least `width`, however long the longest of them is."""
+        """Returns the same tokens in rows of at least `width`."""
         more = max(0, width - self.ids.shape[1])
         pad = torch.nn.functional.pad
         return replace(
@@ -140,8 +144,12 @@ class ImageTokens:
         )
 
     def with_keep(self, keep: Tensor) -> ImageTokens:
-        """The same tokens, kept as `keep [B, T]` says."""
+        """Returns the same tokens with other keep values `[B, T]`."""
         return replace(self, keep=keep)
+
+    def _of_each_token(self, values: Tensor) -> Tensor:
+        """Values `[B, images]` of each token's image, `[B, T]`; 0 at padding."""
+        return torch.nn.functional.pad(values, (0, 1)).gather(1, self.image)
 
     @property
     def _place(self) -> Tensor:
@@ -149,11 +157,11 @@ class ImageTokens:
 
 
 def pack(present: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
-    """Moves what is present to the front of each row, in order; cut to the longest row.
+    """Moves present values to the front of each row, in order; cuts to the longest row.
 
     Args:
         present: bool `[B, T]`.
-        rows: Each `[B, T]`. What is not present follows behind, as it was.
+        rows: Each `[B, T]`. Values that are not present follow, as they were.
     """
     longest = max(present.sum(1).tolist(), default=0)
     order = (~present).long().argsort(dim=1, stable=True)[:, :longest]

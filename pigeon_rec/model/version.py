@@ -1,4 +1,4 @@
-"""A model's version: a digest of its files, without loading any of them into torch."""
+"""A model's version: a digest of its files, computed without torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["model_version"]
 
 
 def model_version(name_or_path: str | Path) -> str:
-    """`<folder name>-<12 hex digits>` over names and bytes of all files of the model.
+    """Returns `<folder name>-<12 hex digits>`, of the names and bytes of all files of the model.
 
     Raises:
         ModelError: There is no such model.

@@ -27,10 +27,10 @@ __all__ = [
 ]
 
 NO_CODE = -100
-"""Filler behind the last code of an image with fewer codes than its neighbours."""
+"""Padding after the last code of an image."""
 
 _SMOOTHING = 1e-6
-"""Spread evenly over all keys, so that a row without any allowed key is uniform, not NaN."""
+"""Added evenly to all keys, so that a row without any allowed key is uniform, not NaN."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class VisualCodes:
     """Codes of a batch of images.
 
     Attributes:
-        ids: int64 `[batch, tokens]`, codebook rows in patch order, `NO_CODE` behind the last.
+        ids: int64 `[batch, tokens]`, codebook rows in patch order, padded with `NO_CODE`.
         vectors: `[batch, tokens, code_dim]`, the rows themselves (straight-through in training).
         raw: `[batch, tokens, code_dim]`, unit vectors before quantisation.
     """
@@ -62,7 +62,7 @@ class _EncoderLayer(nn.Module):
 
 
 class PatchEncoder(nn.Module):
-    """A small pre-norm ViT without class token; the part the published model takes from EVA."""
+    """A small pre-norm ViT without class token; the published model uses EVA's ViT-g instead."""
 
     def __init__(self, config: VisualTokenizerConfig) -> None:
         super().__init__()
@@ -175,11 +175,11 @@ class _MergerBlock(nn.Module):
 
 
 class TokenMerger(nn.Module):
-    """Folds what dropped patches say into the kept ones.
+    """Merges the information of dropped patches into the kept ones.
 
     Args:
-        published: The residual stream starts at the features as they come; otherwise at the
-            normalised ones, which the cross-attention reads in both cases.
+        published: The residual stream starts at the unnormalised features; otherwise at the
+            normalised ones, to which the cross-attention attends in both cases.
     """
 
     def __init__(
@@ -204,8 +204,8 @@ class VectorQuantizer(nn.Module):
     """Nearest codebook row.
 
     Args:
-        published: Compare unit vectors with the rows as stored; otherwise the rows are brought to
-            unit length first, so that nearest means nearest by cosine. Equal for unit rows.
+        published: Compare unit vectors with the rows as stored; otherwise rows are normalised
+            first, so that the nearest is the nearest by cosine. Equal for unit rows.
     """
 
     def __init__(self, codebook_size: int, code_dim: int, published: bool = False) -> None:
@@ -263,7 +263,7 @@ class VisualTokenizer(nn.Module):
         Args:
             features: `[B, P, C]`.
             gumbel: Gumbel(0, 1) noise `[B, P, 2]` for a sampled decision (Gumbel-softmax, arXiv
-                1611.01144, equation 2); None decides for the likelier, the same every time.
+                1611.01144, equation 2); None takes the likelier decision.
         """
         if self.token_predictor is None:
             return features.new_ones(features.shape[:2])
@@ -271,7 +271,7 @@ class VisualTokenizer(nn.Module):
         scores = log_probs if gumbel is None else log_probs + gumbel
         soft = scores.softmax(-1)[..., 0]
         margin = scores[..., 0] - scores[..., 1]
-        # An image must keep a token: the surest one stays, even where the predictor drops all.
+        # An image must keep a token: the likeliest is kept even if the predictor drops all.
         hard = (margin > 0).to(soft.dtype).scatter(1, margin.argmax(1, keepdim=True), 1.0)
         return hard - soft.detach() + soft
 
@@ -290,7 +290,7 @@ class VisualTokenizer(nn.Module):
 
 
 def _compact(codes: VisualCodes, decisions: Tensor) -> VisualCodes:
-    """Moves the kept codes of each row to its front, in patch order, and cuts the rest."""
+    """Moves the kept codes of each row to the front, in patch order, and cuts the rest."""
     kept = decisions > 0.5
     order = (~kept).long().argsort(dim=1, stable=True)[:, : int(kept.sum(1).max())]
     alive = kept.gather(1, order)

@@ -74,8 +74,8 @@ class LanguageModelRecipe(CodeRecipe):
         with torch.no_grad():
             decoded = self.decoder(self.rows[self.codes[reference]], keep > 0)
         embeds = self.personalisation.embed(instruction, self.personalisation.adapter(decoded))
-        guides = self.personalisation.guides(decoded, self.codes[reference], keep)
-        embeds = self.personalisation.guide_written(embeds, guides)
+        aligned = self.personalisation.aligned_embeddings(decoded, self.codes[reference], keep)
+        embeds = self.personalisation.add_aligned(embeds, aligned)
         before = instruction.attention.new_ones(len(target), prefix.shape[1])
         hidden = model(
             inputs_embeds=embeds,

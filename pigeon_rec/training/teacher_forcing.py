@@ -100,9 +100,9 @@ def read_codes(
     instruction = personalisation.instruct(given.texts, given.history, given.history_keep)
     instruction = with_codes(instruction, codes, personalisation.vocabulary.first_code)
     embeds = personalisation.embed(instruction, adapted)
-    guides = personalisation.guides(decoded, given.reference, given.reference_keep)
+    aligned = personalisation.aligned_embeddings(decoded, given.reference, given.reference_keep)
     hidden = personalisation.language_model.model(
-        inputs_embeds=personalisation.guide_written(embeds, guides),
+        inputs_embeds=personalisation.add_aligned(embeds, aligned),
         attention_mask=instruction.attention.long(),
         position_ids=instruction.positions,
     ).last_hidden_state

@@ -68,7 +68,7 @@ def test_a_technique_that_is_off_repeats_its_work(
 
 def test_the_solver_is_the_one_named(folder: Path) -> None:
     named = {
-        techniques.solver: type(drawer_for(techniques, folder).pipeline.generator.sampler())
+        techniques.solver: type(pipeline_for(techniques, str(folder / "model")).generator.sampler())
         for techniques in (ALL, NONE)
     }
     assert {key: kind.__name__ for key, kind in named.items()} == {

@@ -34,7 +34,7 @@ def test_derived_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "values", "told"),
+    ("part", "values", "message"),
     [
         ("tokenizer", {"patch_size": 5}, "patch_size 5 must divide image_size 16"),
         ("tokenizer", {"heads": 3}, "heads 3 must divide width 32"),
@@ -56,10 +56,10 @@ def test_derived_sizes() -> None:
         ("decoder", {"layer": 4}, "decoder.layer"),
     ],
 )
-def test_sizes_that_do_not_fit_are_named(part: str, values: dict[str, Any], told: str) -> None:
+def test_sizes_that_do_not_fit_are_named(part: str, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         PigeonConfig.model_validate(changed(part, **values))
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_renderer_without_prompt_grid_needs_no_matching_latents() -> None:

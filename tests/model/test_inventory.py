@@ -1,4 +1,4 @@
-"""What is told of a model by its headers is what loading it finds."""
+"""Facts read from headers are those of the loaded model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.inventory import Inventory, take_inventory
 from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.published.load import load_published
+from pigeon_rec.model.published.pipeline import PublishedPipeline
 from pigeon_rec.placement import Placement
 from tests.model.published.layout import rewrite, write_layout
 from tests.model.tiny import tiny_pipeline
@@ -27,7 +29,7 @@ def inventory(layout: Path) -> Inventory:
     return take_inventory(layout)
 
 
-def resident(pipeline: PigeonPipeline) -> int:
+def resident(pipeline: PigeonPipeline | PublishedPipeline) -> int:
     """Bytes of everything a model keeps between pictures, but for frequencies that are computed."""
     tensors = {
         id(tensor): tensor.nbytes
@@ -42,7 +44,7 @@ def resident(pipeline: PigeonPipeline) -> int:
 def test_memory_is_what_loading_takes(layout: Path, inventory: Inventory, dtype: str) -> None:
     assert (inventory.published, inventory.complete) == (True, True)
     placement = Placement.model_validate({"dtype": dtype})
-    loaded = PigeonPipeline.from_pretrained(layout, placement=placement)
+    loaded = load_published(layout, placement=placement)
     assert inventory.total(dtype) == resident(loaded)
 
 
@@ -50,7 +52,7 @@ def test_memory_is_what_loading_takes(layout: Path, inventory: Inventory, dtype:
 def test_memory_of_quantised_models(layout: Path, inventory: Inventory, bits: str) -> None:
     pytest.importorskip("bitsandbytes")
     placement = Placement.model_validate({"dtype": "bfloat16", "quantisation": bits})
-    loaded = PigeonPipeline.from_pretrained(layout, placement=placement)
+    loaded = load_published(layout, placement=placement)
     # By weight, since a layer and the adapter around it share one.
     weights = {
         id(module.weight): module.weight
@@ -97,7 +99,7 @@ def test_missing_files_and_keys_are_listed_all_at_once(layout: Path, tmp_path: P
     assert "unet" in {part.name for part in found.parts}
 
 
-def test_sizes_that_cannot_be_told_are_a_problem(layout: Path, tmp_path: Path) -> None:
+def test_unknown_sizes_are_a_problem(layout: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(layout, tmp_path / "copy"))
     rewrite(folder / "adapter" / "pytorch_model.bin", {"encoder.weight": None})
     found = take_inventory(folder)

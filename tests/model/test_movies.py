@@ -73,16 +73,16 @@ def test_a_title_has_its_part_in_the_picture(pipeline: PigeonPipeline, drawn: Pi
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"history_texts": None}, r"'movie' needs `history_texts`: 3 for each of 2.*received none"),
         ({"history_texts": [["a", "b", "c"]]}, r"3 for each of 2.*received 1 of \[3\]"),
         ({"history_texts": [["a", "b", "c"], ["a"]]}, r"received 2 of \[1, 3\]"),
-        ({"scenario": "sticker"}, "'sticker' has no text before its history pictures"),
+        ({"scenario": "sticker"}, "'sticker' has no text before its history images"),
     ],
 )
-def test_texts_that_do_not_fit_the_scenario_are_told(
-    pipeline: PigeonPipeline, changes: dict[str, Any], told: str
+def test_texts_that_do_not_fit_the_scenario_are_named(
+    pipeline: PigeonPipeline, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         draw(pipeline, [0, 1], **changes)

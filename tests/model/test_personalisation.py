@@ -69,32 +69,32 @@ def test_each_title_stands_before_its_picture(model: Personalisation) -> None:
     made = model.instruct(titled(texts(2), [[2, 1]]), history, keep)
     first = [100, 101, FIRST_CODE + 3, FIRST_CODE + 4]
     wanted = [5, 6, *first, 103, FIRST_CODE, 10, 11, -2, -2, -2, -2, 7, 280]
-    told = made.attention[0]
-    assert made.ids[0, told].tolist() == wanted
-    assert made.gate[0, told].tolist() == [1] * 5 + [0] + [1] * 10
-    assert made.positions[0, told].tolist() == list(range(len(wanted)))
+    shown = made.attention[0]
+    assert made.ids[0, shown].tolist() == wanted
+    assert made.gate[0, shown].tolist() == [1] * 5 + [0] + [1] * 10
+    assert made.positions[0, shown].tolist() == list(range(len(wanted)))
     # Places for full pictures and the widest titles, whatever is missing.
     assert made.ids.shape[1] == 2 + 2 * 3 + 2 * 2 + 2 + 4 + 1 + 1
 
 
 def test_titles_are_read_and_belong_to_their_pictures(model: Personalisation) -> None:
     history, keep = random_codes(1, 2, 4), torch.ones(1, 2, 4)
-    told = titled(texts(3), [[2, 2]])
-    assert told.history is not None
-    swapped = replace(told, history=told.history.flip(1))
+    shown = titled(texts(3), [[2, 2]])
+    assert shown.history is not None
+    swapped = replace(shown, history=shown.history.flip(1))
     plain, turned = (
         hidden(model, model.instruct(words, history, keep), references(1))[:, -1]
-        for words in (told, swapped)
+        for words in (shown, swapped)
     )
     assert not torch.allclose(plain, turned, atol=1e-3)
 
 
 def test_titles_of_another_number_of_pictures_are_refused(model: Personalisation) -> None:
-    with pytest.raises(ValueError, match="2 texts stand before 3 history"):
+    with pytest.raises(ValueError, match="2 texts for 3 history"):
         model.instruct(titled(texts(3), [[2, 2]]), random_codes(1, 3, 4), torch.ones(1, 3, 4))
 
 
-def test_padding_of_titles_does_not_change_what_a_row_says(model: Personalisation) -> None:
+def test_padding_of_titles_does_not_change_a_row(model: Personalisation) -> None:
     codes, keep = random_codes(2, 2, 3), torch.ones(2, 2, 3)
     wide = titled(texts(2, 2), [[1, 2], [7, 5]])
     assert wide.history is not None
@@ -106,6 +106,33 @@ def test_padding_of_titles_does_not_change_what_a_row_says(model: Personalisatio
     both = hidden(model, model.instruct(wide, codes, keep), references(2))
     one = hidden(model, model.instruct(narrow, codes[:1], keep[:1]), references(2)[:1])
     assert torch.allclose(both[0, -1], one[0, -1], atol=1e-4)
+
+
+@pytest.mark.parametrize("titles", [False, True])
+def test_histories_of_different_lengths_in_one_batch(model: Personalisation, titles: bool) -> None:
+    """Absent images have no place: a row is the row of its sample alone, with more padding."""
+    history, keep = random_codes(3, 2, 4), torch.ones(3, 2, 4)
+    history[1, 1], history[2] = NO_CODE, NO_CODE
+    words = texts(2, 3, 1)
+    if titles:
+        words = titled(words, [[2, 1], [1, 0], [0, 0]])
+    for build in (model.instruct, model.instruct_beginning):
+        found = build(words, history, keep)
+        for row, images in enumerate((2, 1, 0)):
+            alone = replace(
+                words, target=words.target[row : row + 1],
+                target_mask=words.target_mask[row : row + 1],
+            )  # fmt: skip
+            if words.history is not None and words.history_mask is not None:
+                alone = replace(
+                    alone, history=words.history[row : row + 1, :images],
+                    history_mask=words.history_mask[row : row + 1, :images],
+                )  # fmt: skip
+            one = (history[row : row + 1, :images], keep[row : row + 1, :images])
+            own = build(alone, *one)
+            shown = found.attention[row]
+            assert found.ids[row, shown].tolist() == own.ids[0, own.attention[0]].tolist()
+    assert found.ids.shape[1] == build(words, random_codes(3, 2, 4), keep).ids.shape[1]
 
 
 def test_a_missing_code_is_never_taken_for_a_reference_token() -> None:
@@ -126,7 +153,7 @@ def test_short_rows_are_padded_left_and_count_from_zero(model: Personalisation) 
     assert (made.ids[:, -1] == 280).all()
 
 
-def test_padding_does_not_change_what_a_row_says(model: Personalisation) -> None:
+def test_padding_does_not_change_a_row(model: Personalisation) -> None:
     codes, keep = random_codes(2, 1, 3), torch.ones(2, 1, 3)
     together = model.instruct(texts(2, 9), codes, keep)
     alone = model.instruct(texts(2), codes[:1], keep[:1])
@@ -177,9 +204,9 @@ def test_history_order_and_text_are_read(model: Personalisation) -> None:
     turned = hidden(model, model.instruct(texts(3), history.flip(1), keep), references(1))[:, -1]
     words = texts(3)
     words.target[0, 1] = 99
-    told = hidden(model, model.instruct(words, history, keep), references(1))[:, -1]
+    shown = hidden(model, model.instruct(words, history, keep), references(1))[:, -1]
     assert not torch.allclose(plain, turned, atol=1e-3)
-    assert not torch.allclose(plain, told, atol=1e-3)
+    assert not torch.allclose(plain, shown, atol=1e-3)
 
 
 def adapter(tokens: int) -> ReferenceAdapter:
@@ -201,7 +228,7 @@ def test_one_reference_token_is_the_mean_of_all_queries() -> None:
     made, decoded = adapter(1), prompts()
     out = made(decoded)
     assert out.shape == (2, 1, 32)
-    assert torch.allclose(out[:, 0], by_hand(made, decoded.reference), atol=1e-6)
+    assert torch.allclose(out[:, 0], by_hand(made, decoded.prompt.mean(1)), atol=1e-6)
 
 
 def test_four_reference_tokens_are_the_quarters_of_the_picture() -> None:
@@ -293,7 +320,7 @@ def test_code_scores_are_the_last_columns_of_the_language_model(model: Personali
     assert every.shape[-1] == 280 + 2 + 32
 
 
-def test_guides_say_nothing_of_masked_codes(model: Personalisation) -> None:
+def test_masked_codes_contribute_nothing_to_aligned_embeddings(model: Personalisation) -> None:
     reference, others = random_codes(2, 16), random_codes(2, 16, seed=8)
     with seeded(1):
         keep = (torch.rand(2, 16) < 0.5).float()
@@ -302,7 +329,7 @@ def test_guides_say_nothing_of_masked_codes(model: Personalisation) -> None:
     with seeded(2):
         prompt = torch.randn(2, 16, 24)
     decoded = DecoderOutput(prompt, None, prompt)
-    one, other = (model.guides(decoded, codes, keep) for codes in (reference, changed))
+    one, other = (model.aligned_embeddings(decoded, codes, keep) for codes in (reference, changed))
     assert one is not None
     assert other is not None
     assert one.shape == (2, 16, 32)
@@ -310,15 +337,15 @@ def test_guides_say_nothing_of_masked_codes(model: Personalisation) -> None:
 
 
 def test_a_guide_stands_where_its_code_is_predicted(model: Personalisation) -> None:
-    embeds, guides = torch.zeros(1, 25, 32), torch.ones(1, 16, 32)
-    guided = model.guide_written(embeds, guides)[0].amax(-1)
+    embeds, aligned = torch.zeros(1, 25, 32), torch.ones(1, 16, 32)
+    guided = model.add_aligned(embeds, aligned)[0].amax(-1)
     # 8 places of instruction, image start, 16 codes: code i is predicted one place before it.
     assert guided.nonzero()[:, 0].tolist() == list(range(8, 24))
-    assert torch.equal(model.guide_written(embeds, None), embeds)
+    assert torch.equal(model.add_aligned(embeds, None), embeds)
 
 
-def test_without_alignment_there_are_no_guides() -> None:
+def test_without_alignment_there_are_no_aligned_embeddings() -> None:
     model = tiny_personalisation(DYNAMIC)
     prompt = torch.zeros(1, 16, 24)
     decoded = DecoderOutput(prompt, None, prompt)
-    assert model.guides(decoded, random_codes(1, 16), torch.ones(1, 16)) is None
+    assert model.aligned_embeddings(decoded, random_codes(1, 16), torch.ones(1, 16)) is None

@@ -1,22 +1,19 @@
-"""All parts together: files, keys, and what a picture depends on."""
+"""All parts together: keys, batches, and what an image depends on."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch.utils.hooks import RemovableHandle
 
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.errors import ModelError
-from pigeon_rec.model.pipeline import PigeonOutput, PigeonPipeline, candidate_key
+from pigeon_rec.model.pipeline import CodedRequests, PigeonOutput, PigeonPipeline, candidate_key
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import DYNAMIC, QUICK, TINY, pictures, tiny_pipeline, tiny_text
@@ -30,20 +27,23 @@ KEYS = [f"asset-{row}/0" for row in range(ROWS)]
 def draw(
     pipeline: PigeonPipeline,
     rows: list[int] | None = None,
-    *,
-    history: NDArray[np.uint8] = HISTORY,
-    reference: NDArray[np.uint8] = REFERENCE,
-    targets: list[str] = TARGETS,
-    keys: list[str] = KEYS,
     settings: GenerationConfig = QUICK,
+    **changes: Any,
 ) -> PigeonOutput:
-    """Draws the given rows of the six."""
+    """Draws the given rows of the six, some of their inputs changed."""
+    inputs: dict[str, Any] = {
+        "history": HISTORY,
+        "reference": REFERENCE,
+        "targets": TARGETS,
+        "keys": KEYS,
+    }
+    inputs |= changes
     chosen = list(range(ROWS)) if rows is None else rows
     return pipeline(
-        history[chosen],
-        reference[chosen],
-        [targets[i] for i in chosen],
-        keys=[keys[i] for i in chosen],
+        inputs["history"][chosen],
+        inputs["reference"][chosen],
+        [inputs["targets"][i] for i in chosen],
+        keys=[inputs["keys"][i] for i in chosen],
         settings=settings,
     )
 
@@ -114,9 +114,8 @@ def test_codes_can_be_given_in_place_of_pictures(
     pipeline: PigeonPipeline, drawn: PigeonOutput
 ) -> None:
     history = pipeline.encode_images(HISTORY.reshape(-1, 16, 16, 3)).reshape(ROWS, 3, -1)
-    out = pipeline.generate(
-        history, pipeline.encode_images(REFERENCE), TARGETS, keys=KEYS, settings=QUICK
-    )
+    requests = CodedRequests(history, pipeline.encode_images(REFERENCE), TARGETS, KEYS)
+    out = pipeline.generate(requests, QUICK)
     assert np.array_equal(out.images, drawn.images)
 
 
@@ -172,7 +171,7 @@ def test_the_template_is_read_once(
         read.append(scenario)
         return load_prompt(scenario)
 
-    monkeypatch.setattr("pigeon_rec.model.pipeline.load_prompt", counted)
+    monkeypatch.setattr("pigeon_rec.model.base.load_prompt", counted)
     draw(pipeline)
     assert read == ["sticker"]
 
@@ -204,8 +203,8 @@ def test_codes_are_scored_once_for_the_masks_of_all_ratios(pipeline: PigeonPipel
 def test_a_history_is_read_once_for_all_candidates(pipeline: PigeonPipeline) -> None:
     widths = []
 
-    def look(_: torch.nn.Module, __: object, told: dict[str, torch.Tensor]) -> None:
-        widths.append(tuple(told["inputs_embeds"].shape[:2]))
+    def look(_: torch.nn.Module, __: object, named: dict[str, torch.Tensor]) -> None:
+        widths.append(tuple(named["inputs_embeds"].shape[:2]))
 
     model = pipeline.personalisation.language_model.model
     hook = model.register_forward_pre_hook(look, with_kwargs=True)
@@ -237,8 +236,8 @@ def test_a_preview_is_a_rough_picture_of_the_same_codes(
 
 def test_what_is_written_is_what_is_rendered(pipeline: PigeonPipeline, drawn: PigeonOutput) -> None:
     history = pipeline.encode_images(HISTORY.reshape(-1, 16, 16, 3)).reshape(ROWS, 3, -1)
-    reference = pipeline.encode_images(REFERENCE)
-    codes = pipeline.write(history, reference, TARGETS, keys=KEYS, settings=QUICK)
+    requests = CodedRequests(history, pipeline.encode_images(REFERENCE), TARGETS, KEYS)
+    codes = pipeline.write(requests, QUICK)
     assert np.array_equal(codes, drawn.codes)
 
 
@@ -292,104 +291,15 @@ def test_images_of_different_lengths() -> None:
     assert np.array_equal(draw(pipeline, [4, 1], settings=hot).images, out.images[[4, 1]])
 
 
-def test_saved_and_loaded_pictures_are_equal(
-    pipeline: PigeonPipeline, drawn: PigeonOutput, tmp_path: Path
-) -> None:
-    pipeline.save_pretrained(tmp_path, dtype=torch.float32)
-    loaded = PigeonPipeline.from_pretrained(tmp_path, batch_size=4)
-    assert loaded.config == pipeline.config
-    assert np.array_equal(draw(loaded).images, drawn.images)
-
-
-def test_half_precision_loses_once_and_never_again(
-    pipeline: PigeonPipeline, tmp_path: Path
-) -> None:
-    pipeline.save_pretrained(tmp_path / "once")
-    once = PigeonPipeline.from_pretrained(tmp_path / "once", batch_size=4)
-    once.save_pretrained(tmp_path / "twice")
-    for path in (tmp_path / "once").iterdir():
-        assert path.read_bytes() == (tmp_path / "twice" / path.name).read_bytes()
-    twice = PigeonPipeline.from_pretrained(tmp_path / "twice", batch_size=4)
-    assert np.array_equal(draw(once, [0]).images, draw(twice, [0]).images)
-    assert next(once.personalisation.parameters()).dtype == torch.float32
-
-
-def test_a_model_folder_holds_these_files_and_shares_tied_weights(
-    pipeline: PigeonPipeline, tmp_path: Path
-) -> None:
-    pipeline.save_pretrained(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "config.json", "image_generator.safetensors", "personalisation.safetensors",
-        "tokenizer.json", "tokenizer_decoder.safetensors", "visual_tokenizer.safetensors",
-    ]  # fmt: skip
-    names = load_file(tmp_path / "personalisation.safetensors").keys()
-    assert "language_model.model.embed_tokens.weight" in names
-    assert "language_model.lm_head.weight" not in names
-    loaded = PigeonPipeline.from_pretrained(tmp_path).personalisation.language_model
-    assert loaded.lm_head.weight is loaded.get_input_embeddings().weight
-
-
-@pytest.fixture(scope="module")
-def saved(pipeline: PigeonPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "saved"
-    pipeline.save_pretrained(folder)
-    return folder
-
-
-def no_file(folder: Path) -> None:
-    (folder / "tokenizer_decoder.safetensors").unlink()
-
-
-def half_a_file(folder: Path) -> None:
-    path = folder / "tokenizer_decoder.safetensors"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def other_sizes(folder: Path) -> None:
-    path = folder / "tokenizer_decoder.safetensors"
-    weights = load_file(path)
-    weights["in_proj.weight"] = weights["in_proj.weight"][:, :4].contiguous()
-    save_file(weights, path)
-
-
-def other_names(folder: Path) -> None:
-    path = folder / "tokenizer_decoder.safetensors"
-    save_file({f"x.{name}": value for name, value in load_file(path).items()}, path)
-
-
-@pytest.mark.parametrize("damage", [no_file, half_a_file, other_sizes, other_names])
-def test_damaged_weights_are_named(
-    saved: Path, tmp_path: Path, damage: Callable[[Path], None]
-) -> None:
-    folder = shutil.copytree(saved, tmp_path / "model")
-    damage(folder)
-    with pytest.raises(ModelError, match=r"(?s)cannot be loaded.*tokenizer_decoder\.saf"):
-        PigeonPipeline.from_pretrained(folder)
-
-
-@pytest.mark.parametrize("content", ["", "{}}", '{"depth": 3}', '{"tokenizer": {"width": -1}}'])
-def test_a_damaged_configuration_is_told(saved: Path, tmp_path: Path, content: str) -> None:
-    folder = shutil.copytree(saved, tmp_path / "model")
-    (folder / "config.json").write_text(content, encoding="utf-8")
-    with pytest.raises(ModelError, match=r"config\.json is unusable") as told:
-        PigeonPipeline.from_pretrained(folder)
-    assert told.value.location == str(folder)
-
-
-def test_an_unknown_model_is_told() -> None:
-    with pytest.raises(ModelError, match="no model 'nowhere'"):
-        PigeonPipeline.from_pretrained("nowhere")
-
-
 def test_text_ids_that_would_be_codes_are_refused() -> None:
     large = TextTokenizer.learn(["a red apple with green leaves, a cat and a dog"], 300)
     assert len(large) > TINY.language_model.text_vocabulary > len(tiny_text()) - 1
-    with pytest.raises(ModelError, match=rf"{len(large)} ids.*knows 280"):
+    with pytest.raises(ModelError, match=rf"{len(large)} ids.*room for 280"):
         PigeonPipeline.from_config(TINY, large)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"history": HISTORY[:, 0]}, r"`history` must be uint8 \[batch, images, 16, 16, 3\]"),
         ({"history": HISTORY[:, :, :8]}, r"received uint8 \[6, 3, 8, 16, 3\]"),
@@ -401,11 +311,11 @@ def test_text_ids_that_would_be_codes_are_refused() -> None:
         ({"keys": KEYS[:5]}, r"must have 6 entries each.*received 6 and 5"),
     ],
 )
-def test_inputs_that_do_not_fit_are_told(
-    pipeline: PigeonPipeline, change: dict[str, object], told: str
+def test_inputs_that_do_not_fit_are_errors(
+    pipeline: PigeonPipeline, change: dict[str, object], message: str
 ) -> None:
     given = {"history": HISTORY, "reference": REFERENCE, "targets": TARGETS, "keys": KEYS}
     given |= change
     keys = given.pop("keys")
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         pipeline(**given, keys=keys)  # type: ignore[arg-type]

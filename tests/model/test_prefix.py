@@ -1,4 +1,4 @@
-"""Reading a beginning once: the rest says the same as when all is read in one go."""
+"""A prefix read once gives the same results as the whole instruction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from transformers import DynamicCache
 
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.prefix import ReadPrefix, attend_behind_prefix, read_on, read_prefix
-from pigeon_rec.model.sampling import sample_codes
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import (
     DYNAMIC,
@@ -23,6 +22,7 @@ from tests.model.tiny import (
     texts,
     tiny_personalisation,
     titled,
+    write,
 )
 
 ROWS = 4
@@ -55,11 +55,11 @@ def noise(k: int = 8) -> Tensor:
 def test_codes_are_those_of_the_whole_instruction(ragged: bool) -> None:
     model = tiny_personalisation(DYNAMIC if ragged else TINY)
     whole = model.instruct(texts(*LENGTHS), history(ragged), kept())
-    asked = model.instruct_rest(texts(*LENGTHS))
+    rest = model.instruct_rest(texts(*LENGTHS))
     prefix = begun(model, ragged)
-    assert prefix.attention.shape[1] + asked.ids.shape[1] == whole.ids.shape[1]
-    one = sample_codes(model, whole, references(ROWS), noise())
-    other = sample_codes(model, asked, references(ROWS), noise(), prefix=prefix)
+    assert prefix.attention.shape[1] + rest.ids.shape[1] == whole.ids.shape[1]
+    one = write(model, whole, references(ROWS), noise())
+    other = write(model, rest, references(ROWS), noise(), prefix=prefix)
     assert torch.equal(one, other)
     assert len(one.unique()) > 4
 
@@ -68,15 +68,15 @@ def test_codes_are_those_of_the_whole_instruction(ragged: bool) -> None:
 def test_a_beginning_with_titles_is_read_on_from_as_well(ragged: bool) -> None:
     """Rows are padded by different amounts then, before the beginning and before the rest."""
     model = tiny_personalisation(DYNAMIC if ragged else TINY)
-    told = titled(texts(*LENGTHS), [[3, 1], [1, 1], [5, 2], [2, 4]])
-    whole = model.instruct(told, history(ragged), kept())
-    prefix = read_prefix(model, model.instruct_beginning(told, history(ragged), kept()))
+    words = titled(texts(*LENGTHS), [[3, 1], [1, 1], [5, 2], [2, 4]])
+    whole = model.instruct(words, history(ragged), kept())
+    prefix = read_prefix(model, model.instruct_beginning(words, history(ragged), kept()))
     assert (~prefix.attention).any()
-    asked = model.instruct_rest(told)
-    one = sample_codes(model, whole, references(ROWS), noise())
-    other = sample_codes(model, asked, references(ROWS), noise(), prefix=prefix)
+    rest = model.instruct_rest(words)
+    one = write(model, whole, references(ROWS), noise())
+    other = write(model, rest, references(ROWS), noise(), prefix=prefix)
     assert torch.equal(one, other)
-    untitled = sample_codes(model, asked, references(ROWS), noise(), prefix=begun(model, ragged))
+    untitled = write(model, rest, references(ROWS), noise(), prefix=begun(model, ragged))
     assert not torch.equal(one, untitled)
 
 
@@ -85,27 +85,28 @@ def test_both_sides_of_guidance_read_on_from_one_beginning() -> None:
     whole = model.instruct(texts(*LENGTHS, *LENGTHS), *(t.repeat(2, 1, 1) for t in (
         history(False), kept()
     )))  # fmt: skip
-    asked = model.instruct_rest(texts(*LENGTHS, *LENGTHS))
-    told = torch.cat([references(ROWS), torch.zeros(ROWS, 4, 32)])
-    one = sample_codes(model, whole, told, noise(), render_guidance=2.5)
-    other = sample_codes(model, asked, told, noise(), render_guidance=2.5, prefix=begun(model))
+    rest = model.instruct_rest(texts(*LENGTHS, *LENGTHS))
+    reference = torch.cat([references(ROWS), torch.zeros(ROWS, 4, 32)])
+    one = write(model, whole, reference, noise(), language_guidance=2.5)
+    other = write(model, rest, reference, noise(), language_guidance=2.5, prefix=begun(model))
     assert torch.equal(one, other)
 
 
-def test_candidates_of_one_request_share_the_row_that_guides_them_away() -> None:
+def test_candidates_of_one_request_share_the_unconditional_row() -> None:
     """Each has one of its own once a code is written, since it reads on what they wrote."""
     model, scale, copies = tiny_personalisation(TINY), 2.5, 3
-    told = torch.cat([references(ROWS, seed=seed) for seed in range(copies)])
+    reference = torch.cat([references(ROWS, seed=seed) for seed in range(copies)])
     with seeded(11):
-        guides = torch.randn(copies + 1, ROWS, 16, 32)
+        aligned = torch.randn(copies + 1, ROWS, 16, 32)
         gumbel = -torch.empty(copies * ROWS, 16, 8).exponential_().log()
 
-    def written(untold: int) -> Tensor:
-        asked = model.instruct_rest(texts(*LENGTHS * (copies + untold)))
-        shown = torch.cat([told, torch.zeros(untold * ROWS, 4, 32)])
-        led = torch.cat([guides[:copies], guides[-1:].expand(untold, -1, -1, -1)]).flatten(0, 1)
-        return sample_codes(
-            model, asked, shown, gumbel, guides=led, render_guidance=scale, prefix=begun(model)
+    def written(unconditional: int) -> Tensor:
+        rest = model.instruct_rest(texts(*LENGTHS * (copies + unconditional)))
+        shown = torch.cat([reference, torch.zeros(unconditional * ROWS, 4, 32)])
+        away = aligned[-1:].expand(unconditional, -1, -1, -1)
+        led = torch.cat([aligned[:copies], away]).flatten(0, 1)
+        return write(
+            model, rest, shown, gumbel, aligned=led, language_guidance=scale, prefix=begun(model)
         )
 
     assert torch.equal(written(1), written(copies))
@@ -114,10 +115,10 @@ def test_candidates_of_one_request_share_the_row_that_guides_them_away() -> None
 
 def test_a_beginning_is_read_on_from_again_and_again() -> None:
     model = tiny_personalisation(TINY)
-    prefix, asked = begun(model), model.instruct_rest(texts(*LENGTHS))
+    prefix, rest = begun(model), model.instruct_rest(texts(*LENGTHS))
     before = [t.clone() for layer in prefix.layers for t in layer]
     drawn = [
-        sample_codes(model, asked, references(ROWS, seed=seed), noise(), prefix=prefix)
+        write(model, rest, references(ROWS, seed=seed), noise(), prefix=prefix)
         for seed in (5, 6, 5)
     ]
     assert torch.equal(drawn[0], drawn[2])
@@ -185,8 +186,8 @@ def test_what_is_seen_behind_a_beginning_is_what_one_long_row_sees(
     )
     torch.testing.assert_close(found, wanted.transpose(1, 2), atol=1e-5, rtol=1e-5)
     if not padding.any():
-        told, _ = attend_behind_prefix(layer, query, key, value, None, 0.5, prefix)
-        assert torch.equal(told, found)
+        found_again, _ = attend_behind_prefix(layer, query, key, value, None, 0.5, prefix)
+        assert torch.equal(found_again, found)
 
 
 def test_without_a_beginning_attention_is_the_librarys_own() -> None:

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.personalisation import Instruction, Personalisation
-from pigeon_rec.model.sampling import sample_codes
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import (
     DYNAMIC,
@@ -18,6 +17,7 @@ from tests.model.tiny import (
     seeded,
     texts,
     tiny_personalisation,
+    write,
 )
 
 ROWS, EVERY_COLUMN = 6, 33
@@ -47,7 +47,7 @@ def test_a_fixed_grid_is_always_filled() -> None:
     model = untied(TINY)
     # An image end that would win every time.
     head(model)[281] = head(model)[282:].sum(0) * 50
-    codes = sample_codes(model, instruction(model), references(ROWS), gumbel(EVERY_COLUMN))
+    codes = write(model, instruction(model), references(ROWS), gumbel(EVERY_COLUMN))
     assert codes.shape == (ROWS, 16)
     assert codes.min() >= 0
     assert codes.max() < 32
@@ -55,28 +55,28 @@ def test_a_fixed_grid_is_always_filled() -> None:
 
 def test_text_is_never_written() -> None:
     model = untied(TINY)
-    plain = sample_codes(model, instruction(model), references(ROWS), gumbel(8))
+    plain = write(model, instruction(model), references(ROWS), gumbel(8))
     head(model)[:281] *= 1000
-    loud = sample_codes(model, instruction(model), references(ROWS), gumbel(8))
+    loud = write(model, instruction(model), references(ROWS), gumbel(8))
     assert torch.equal(loud, plain)
 
 
 def test_greedy_codes_are_those_of_the_whole_sequence() -> None:
     """With the cache and without: every code is the best one given all before it."""
     model = tiny_personalisation(TINY)
-    asked = instruction(model)
+    prompt = instruction(model)
     with seeded(3):
-        guides = torch.randn(ROWS, 16, 32)
-    codes = sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides)
+        aligned = torch.randn(ROWS, 16, 32)
+    codes = write(model, prompt, references(ROWS), gumbel(1), aligned=aligned)
     written = codes + model.vocabulary.first_code
     whole = Instruction(
-        ids=torch.cat([asked.ids, written], 1),
-        gate=torch.cat([asked.gate, torch.ones(ROWS, 16)], 1),
-        attention=torch.cat([asked.attention, torch.ones(ROWS, 16, dtype=torch.bool)], 1),
+        ids=torch.cat([prompt.ids, written], 1),
+        gate=torch.cat([prompt.gate, torch.ones(ROWS, 16)], 1),
+        attention=torch.cat([prompt.attention, torch.ones(ROWS, 16, dtype=torch.bool)], 1),
     )
     with torch.inference_mode():
         states = model.language_model.model(
-            inputs_embeds=model.guide_written(model.embed(whole, references(ROWS)), guides),
+            inputs_embeds=model.add_aligned(model.embed(whole, references(ROWS)), aligned),
             attention_mask=whole.attention.long(),
             position_ids=whole.positions,
         ).last_hidden_state[:, -17:-1]
@@ -88,88 +88,85 @@ def test_greedy_codes_are_those_of_the_whole_sequence() -> None:
 def test_one_candidate_leaves_nothing_to_chance() -> None:
     model = tiny_personalisation(TINY)
     draws = [
-        sample_codes(model, instruction(model), references(ROWS), gumbel(1, seed=seed))
-        for seed in (1, 2)
+        write(model, instruction(model), references(ROWS), gumbel(1, seed=seed)) for seed in (1, 2)
     ]
     assert torch.equal(*draws)
 
 
 def test_noise_decides_among_the_best_only() -> None:
     model = tiny_personalisation(TINY)
-    asked = instruction(model)
-    greedy = sample_codes(model, asked, references(ROWS), gumbel(1))
+    prompt = instruction(model)
+    greedy = write(model, prompt, references(ROWS), gumbel(1))
     noisy = [
-        sample_codes(model, asked, references(ROWS), gumbel(3, seed=seed)[:, :1], temperature=20.0)
+        write(model, prompt, references(ROWS), gumbel(3, seed=seed)[:, :1], temperature=20.0)
         for seed in range(12)
     ]
     first = torch.stack(noisy)[:, :, 0]
     assert all(2 <= len(first[:, row].unique()) <= 3 for row in range(ROWS))
-    cold = sample_codes(model, asked, references(ROWS), gumbel(3), temperature=1e-4)
+    cold = write(model, prompt, references(ROWS), gumbel(3), temperature=1e-4)
     assert torch.equal(cold, greedy)
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
     model = tiny_personalisation(TINY)
-    asked, noise = instruction(model), gumbel(8)
-    codes = sample_codes(model, asked, references(ROWS), noise)
+    prompt, noise = instruction(model), gumbel(8)
+    codes = write(model, prompt, references(ROWS), noise)
     order = [4, 0, 2, 1, 5, 3]
-    turned = Instruction(asked.ids[order], asked.gate[order], asked.attention[order])
-    again = sample_codes(model, turned, references(ROWS)[order], noise[order])
+    turned = Instruction(prompt.ids[order], prompt.gate[order], prompt.attention[order])
+    again = write(model, turned, references(ROWS)[order], noise[order])
     assert torch.equal(again, codes[order])
 
 
-def test_guides_lead_what_is_written() -> None:
+def test_aligned_embeddings_change_what_is_written() -> None:
     model = tiny_personalisation(TINY)
-    asked = instruction(model)
-    plain = sample_codes(model, asked, references(ROWS), gumbel(1))
-    guides = torch.zeros(ROWS, 16, 32)
-    assert torch.equal(
-        sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides), plain
-    )
+    prompt = instruction(model)
+    plain = write(model, prompt, references(ROWS), gumbel(1))
+    aligned = torch.zeros(ROWS, 16, 32)
+    assert torch.equal(write(model, prompt, references(ROWS), gumbel(1), aligned=aligned), plain)
     with seeded(4):
-        guides[:, 9:] = torch.randn(ROWS, 7, 32) * 3
-    led = sample_codes(model, asked, references(ROWS), gumbel(1), guides=guides)
+        aligned[:, 9:] = torch.randn(ROWS, 7, 32) * 3
+    led = write(model, prompt, references(ROWS), gumbel(1), aligned=aligned)
     assert torch.equal(led[:, :9], plain[:, :9])
     assert (led[:, 9:] != plain[:, 9:]).any()
 
 
-def twice(asked: Instruction) -> Instruction:
-    return Instruction(*(torch.cat([t, t]) for t in (asked.ids, asked.gate, asked.attention)))
+def twice(prompt: Instruction) -> Instruction:
+    return Instruction(*(torch.cat([t, t]) for t in (prompt.ids, prompt.gate, prompt.attention)))
 
 
-def test_guidance_moves_away_from_the_untold_rows() -> None:
+def test_guidance_moves_away_from_the_unconditional_rows() -> None:
     model = tiny_personalisation(TINY)
-    asked, told, noise = twice(instruction(model)), references(ROWS), gumbel(8)
-    plain = sample_codes(model, instruction(model), told, noise)
-    same = sample_codes(model, asked, torch.cat([told, told]), noise, render_guidance=3.0)
+    prompt, reference, noise = twice(instruction(model)), references(ROWS), gumbel(8)
+    plain = write(model, instruction(model), reference, noise)
+    same = write(model, prompt, torch.cat([reference, reference]), noise, language_guidance=3.0)
     assert torch.equal(same, plain)
-    untold = torch.cat([told, torch.zeros_like(told)])
-    guided = sample_codes(model, asked, untold, noise, render_guidance=3.0)
+    both = torch.cat([reference, torch.zeros_like(reference)])
+    guided = write(model, prompt, both, noise, language_guidance=3.0)
     assert guided.shape == plain.shape
     assert (guided != plain).any(1).all()
 
 
 def test_guided_scores_are_those_of_the_formula() -> None:
-    """First code, greedily: untold + scale * (told - untold) of log-probabilities."""
+    """First code, greedily: u + scale * (c - u) of the log-probabilities of both sides."""
     model = tiny_personalisation(TINY)
-    asked, told = twice(instruction(model)), references(ROWS)
-    both = torch.cat([told, torch.zeros_like(told)])
+    prompt, reference = twice(instruction(model)), references(ROWS)
+    both = torch.cat([reference, torch.zeros_like(reference)])
     with torch.inference_mode():
         states = model.language_model.model(
-            inputs_embeds=model.embed(asked, both),
-            attention_mask=asked.attention.long(),
-            position_ids=asked.positions,
+            inputs_embeds=model.embed(prompt, both),
+            attention_mask=prompt.attention.long(),
+            position_ids=prompt.positions,
         ).last_hidden_state[:, -1]
         with_it, without = model.code_logits(states).log_softmax(-1).chunk(2)
     wanted = (without + 2.5 * (with_it - without))[:, 1:].argmax(-1)
-    codes = sample_codes(model, asked, both, gumbel(1)[:, :1], render_guidance=2.5)
+    codes = write(model, prompt, both, gumbel(1)[:, :1], language_guidance=2.5)
     assert torch.equal(codes[:, 0], wanted)
 
 
 @pytest.fixture(scope="module")
 def ended() -> Tensor:
     model = tiny_personalisation(DYNAMIC)
-    return sample_codes(
+    return write(
         model, instruction(model, 40), references(40), gumbel(EVERY_COLUMN, 40), temperature=50.0
     )
 
@@ -188,10 +185,10 @@ def test_an_eager_end_still_leaves_one_code() -> None:
     with torch.no_grad():
         model.language_model.get_parameter("model.norm.weight").fill_(1.0)
     # The end's score is the sum of all states: make every state point there.
-    asked = instruction(model)
+    prompt = instruction(model)
     state = torch.full((32,), 1e3)
     head(model)[281] = state
     model.language_model.model.norm.register_forward_hook(lambda *_: torch.ones(ROWS, 1, 32))
-    codes = sample_codes(model, asked, references(ROWS), gumbel(EVERY_COLUMN))
+    codes = write(model, prompt, references(ROWS), gumbel(EVERY_COLUMN))
     assert (codes[:, 0] >= 0).all()
     assert (codes[:, 1:] == NO_CODE).all()

@@ -39,7 +39,6 @@ def test_shapes_follow_the_projections(decoder: TokenizerDecoder, codes: Tensor)
     assert out.prompt.shape == (3, 16, 8 + 16)
     assert out.pooled.shape == (3, 16)
     assert out.hidden.shape == (3, 16, 32)
-    assert torch.equal(out.reference, out.prompt.mean(1))
     halves = [projection(out.hidden) for projection in decoder.projections]
     assert torch.equal(out.prompt, torch.cat(halves, -1))
 

@@ -74,10 +74,13 @@ def test_wrapped_images_have_both_ids_around_them(batch: Batch) -> None:
     start, end = VOCABULARY.image_start, VOCABULARY.image_end
     hidden = torch.zeros(grid(batch).shape)
     tokens = ImageTokens.from_codes(grid(batch), VOCABULARY, hidden).wrapped(VOCABULARY)
+    # An image without codes is padding.
     wanted = [
-        [t for image in sample for t in [start, *(FIRST + c for c in image), end]]
+        [t for image in sample if image for t in [start, *(FIRST + c for c in image), end]]
         for sample in batch
     ]
+    sizes = [[len(image) + 2 if image else 0 for image in sample] for sample in batch]
+    assert tokens.lengths.tolist() == sizes
     assert rows(tokens) == wanted
     # The codes stay masked, the ids around them are shown.
     assert rows(tokens, tokens.keep.long()) == [[int(t < FIRST) for t in row] for row in wanted]

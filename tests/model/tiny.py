@@ -22,8 +22,10 @@ from pigeon_rec.model.configuration import (
     RendererConfig,
     VisualTokenizerConfig,
 )
-from pigeon_rec.model.personalisation import InstructionTexts, Personalisation
+from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
 from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.prefix import ReadPrefix
+from pigeon_rec.model.sampling import WritingPrompt, sample_codes
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "tiny_pipeline",
     "tiny_text",
     "titled",
+    "write",
 ]
 
 TINY = PigeonConfig(
@@ -102,6 +105,21 @@ def tiny_pipeline(config: PigeonConfig = TINY, seed: int = 0) -> PigeonPipeline:
     pipeline.personalisation.load_state_dict(tiny_personalisation(config, seed).state_dict())
     pipeline.batch_size = 4
     return pipeline
+
+
+def write(
+    personalisation: Personalisation,
+    instruction: Instruction,
+    reference: Tensor,
+    gumbel: Tensor,
+    *,
+    aligned: Tensor | None = None,
+    prefix: ReadPrefix | None = None,
+    **settings: float,
+) -> Tensor:
+    """`sample_codes` of a prompt given by its fields."""
+    prompt = WritingPrompt(instruction, reference, aligned, prefix)
+    return sample_codes(personalisation, prompt, gumbel, **settings)
 
 
 def pictures(*shape: int, seed: int = 0, side: int = 16) -> NDArray[np.uint8]:

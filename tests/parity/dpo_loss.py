@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from pigeon_rec.model.merging import stack_rows
 from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.training.preference import IGNORED, dpo_loss, sequence_log_probabilities
+from tests.parity.batches import stack_rows
 from tests.parity.checks import LOGITS, Checks
 from tests.parity.golden import Golden
 from tests.parity.sequences import label_counts, shifted
@@ -28,13 +28,13 @@ def check_dpo_loss(golden: Golden, checks: Checks) -> None:
         torch.stack([golden[f"in.{model}_{side}"] for side in ("chosen", "rejected")])
         for model in ("policy", "reference")
     )
-    for case, told in golden.cases.items():
+    for case, options in golden.cases.items():
         found = dpo_loss(
             policy,
             reference,
-            beta=told["beta"],
-            label_smoothing=told["label_smoothing"],
-            kind=told["loss_type"],
+            beta=options["beta"],
+            label_smoothing=options["label_smoothing"],
+            kind=options["loss_type"],
         )
         for name, ours in (
             ("loss", found.losses),

@@ -51,5 +51,5 @@ class Golden:
 
     @property
     def unread(self) -> list[str]:
-        """Names that nobody has asked for: what a check would pass over in silence."""
+        """Names of tensors that no check has read."""
         return sorted(self._unread)

@@ -62,11 +62,13 @@ def mask_generator(golden: Golden, checks: Checks) -> None:
     for column, ratio in enumerate(golden.settings["count_ratios"]):
         counts = keep_counts(golden["in.count_n"], ratio)
         checks.equal(f"{ratio}: keep_count", counts, golden["out.keep_count"][:, column])
-    for case, told in golden.cases.items():
+    for case, options in golden.cases.items():
         noise = golden[f"in.{case}.gumbel"]
-        rebuild = not told["inference"]
-        keep = module.keep_history(scores, types, told["hist_mask_ratio"], noise)
-        keep = keep + module.keep_target(scores, types, told["mask_ratio"], noise, rebuild=rebuild)
+        rebuild = not options["inference"]
+        keep = module.keep_history(scores, types, options["hist_mask_ratio"], noise)
+        keep = keep + module.keep_target(
+            scores, types, options["mask_ratio"], noise, rebuild=rebuild
+        )
         wanted = golden[f"out.{case}.keep"]
         checks.equal(f"{case}: keep", keep.round().long(), wanted)
         checks.close(f"{case}: straight-through keep", keep, wanted.float())

@@ -99,8 +99,26 @@ def _mask_generator() -> Recording:
 
 
 def _merge_inputs() -> Recording:
-    """Two texts of two images each, written out by hand; image start is 100."""
+    """Texts and images written out by hand; image start is 100.
+
+    Samples of `ragged` differ in their number of images; its first text is padded on both sides.
+    """
     ignored = -100
+    ragged = {
+        "in.ragged.text_ids": torch.tensor([[2, 5, 101, 100, 2], [100, 6, 100, 101, 100]]),
+        "in.ragged.text_mask": torch.tensor([[0, 1, 1, 1, 0], [1, 1, 1, 1, 1]]),
+        "in.ragged.image_tokens": torch.tensor(
+            [[100, 104, 101] + [ignored] * 5, [105, -1, 106, 100, 103, 102, 107, 101]]
+        ),
+        "in.ragged.image_lengths": torch.tensor([[3, 0, 0], [2, 1, 5]]),
+        "out.ragged.input_ids": torch.tensor(
+            [[2] * 5 + [5, -2, 100, 104, 101], [105, -1, 6, 106, -2, 100, 103, 102, 107, 101]]
+        ),
+        "out.ragged.attention_mask": torch.tensor([[0] * 5 + [1] * 5, [1] * 10]),
+        "out.ragged.labels": torch.tensor(
+            [[ignored] * 8 + [104, 101], [ignored] * 6 + [103, 102, 107, 101]]
+        ),
+    }
     tensors = {
         "in.one.text_ids": torch.tensor([[2, 2, 5, 100, 101, 100], [7, 100, 6, 101, 8, 100]]),
         "in.one.text_mask": torch.tensor([[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]]),
@@ -120,7 +138,11 @@ def _merge_inputs() -> Recording:
         "emb_placeholder": -2, "emb_token": 101, "ignore": ignored, "img_token": 100,
         "masked": -1, "pad_token_id": 2, "visual_offset": 102,
     }  # fmt: skip
-    return tensors, settings, {"one": {"images_per_sample": [2, 2], "inference": False}}
+    cases = {
+        "one": {"images_per_sample": [2, 2], "inference": False},
+        "ragged": {"images_per_sample": [1, 3], "inference": False},
+    }
+    return tensors | ragged, settings, cases
 
 
 def _dpo_loss() -> Recording:

@@ -60,14 +60,14 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome of one file; `told` says what was compared, or what is wrong."""
+    """Outcome of one file; `summary` says what was compared, or what is wrong."""
 
     name: str
     passed: bool
-    told: str
+    summary: str
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.passed else 'FAIL'} {self.name}: {self.told}"
+        return f"{'ok  ' if self.passed else 'FAIL'} {self.name}: {self.summary}"
 
 
 def check_file(path: Path) -> Result:
@@ -80,8 +80,8 @@ def check_file(path: Path) -> Result:
         checks = Checks()
         subject(golden, checks)
     except _DAMAGE as error:
-        told = shorten(f"{type(error).__name__}: {error}", 200)
-        return Result(path.stem, False, told)
+        summary = shorten(f"{type(error).__name__}: {error}", 200)
+        return Result(path.stem, False, summary)
     if golden.unread:
         return Result(path.stem, False, f"not looked at: {', '.join(golden.unread[:6])}")
     return Result(path.stem, checks.passed, checks.summary())

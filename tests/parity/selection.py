@@ -15,11 +15,11 @@ __all__ = ["selection"]
 
 def selection(golden: Golden, checks: Checks) -> None:
     """The best ratio by both scores; the liked and the disliked one by history alone."""
-    settings = golden.settings
+    options = golden.settings
     target, history = golden["in.tgt_score"].numpy(), golden["in.hist_score"].numpy()
-    checks.same_setting("ratios", history.shape[1], len(settings["ratios"]))
+    checks.same_setting("ratios", history.shape[1], len(options["ratios"]))
     # The paper's choice at inference is the chosen side of a pair by the combined score.
-    combined = combine_scores(target, history, settings["target_weight"])
+    combined = combine_scores(target, history, options["target_weight"])
     chosen = choose_preference_pairs(combined).chosen
     pair = choose_preference_pairs(history)
     for name, choice in (
@@ -31,7 +31,7 @@ def selection(golden: Golden, checks: Checks) -> None:
     for name, choice in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         tokens = golden["in.tokens"].numpy()
         sequences = tokens[np.arange(len(tokens)), choice.ratio, choice.sequence]
-        rows = [_without_padding(row, settings["pad_token_id"]) for row in sequences]
+        rows = [_without_padding(row, options["pad_token_id"]) for row in sequences]
         counts = golden[f"out.{name}.token_count"]
         checks.ragged(f"{name}: tokens", rows, golden[f"out.{name}.tokens"], counts)
 

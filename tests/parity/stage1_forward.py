@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pigeon_rec.model.masking import MaskedImages, decode_kept, mask_images
-from pigeon_rec.model.merging import Instruction, label_last, merge_images
+from pigeon_rec.model.merging import Instruction, merge_images
 from pigeon_rec.model.personalisation import Personalisation
+from pigeon_rec.model.published.masking import MaskedImages, decode_kept
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.tokens import ImageTokens
 from pigeon_rec.training.preference import IGNORED, sequence_log_probabilities, token_losses
+from tests.parity.batches import label_last, mask_images
 from tests.parity.checks import GRADIENT, LOGITS, Checks
 from tests.parity.decoders import build_decoder
 from tests.parity.golden import Golden
@@ -37,16 +38,16 @@ class _Parts:
 def stage1_forward(golden: Golden, checks: Checks) -> None:
     """Codes of every image, then every case from masks to scores."""
     parts = _build(golden, checks)
-    for case, told in golden.cases.items():
-        _compare_case(golden, checks, parts, case, told)
+    for case, options in golden.cases.items():
+        _compare_case(golden, checks, parts, case, options)
 
 
 @torch.no_grad()
 def _build(golden: Golden, checks: Checks) -> _Parts:
     sizes, images = golden.settings, golden.settings["images_per_sample"]
-    told = sizes["visual_tokenizer"]
+    own = sizes["visual_tokenizer"]
     tokenizer = build_tokenizer(
-        golden.under("param.visual_tokenizer."), told["num_patches"], told["heads"], told["layers"]
+        golden.under("param.visual_tokenizer."), own["num_patches"], own["heads"], own["layers"]
     )
     weights = golden.under("param.mask_generator.")
     generator = generator_config(sizes["mask_generator"], weights)
@@ -65,24 +66,22 @@ def _build(golden: Golden, checks: Checks) -> _Parts:
 
 
 def _compare_case(
-    golden: Golden, checks: Checks, parts: _Parts, case: str, told: dict[str, Any]
+    golden: Golden, checks: Checks, parts: _Parts, case: str, options: dict[str, Any]
 ) -> None:
-    model, inference = parts.personalisation, told["inference"]
+    model, inference = parts.personalisation, options["inference"]
     history, target = parts.history, parts.target
-    if told.get("with_mask", True):
+    if options.get("with_mask", True):
         masked = mask_images(
             model,
-            history,
-            target,
-            told["hist_mask_ratio"],
-            told["mask_ratio"],
+            (history, target),
+            (options["hist_mask_ratio"], options["mask_ratio"]),
             golden[f"in.{case}.mask_gumbel"],
             rebuild=not inference,
         )
         _compare_masks(golden, checks, case, masked)
         history, target = masked.history, masked.target
-    decoded = decode_kept(parts.decoder, parts.codebook, target, model.vocabulary, published=True)
-    checks.close(f"{case}: ref_embed", decoded.reference, golden[f"out.{case}.ref_embed"])
+    decoded = decode_kept(parts.decoder, parts.codebook, target, model.vocabulary)
+    checks.close(f"{case}: ref_embed", decoded.prompt.mean(1), golden[f"out.{case}.ref_embed"])
     reference = model.adapter(decoded)
     checks.close(f"{case}: adapter", reference[:, 0], golden[f"out.{case}.adapter"])
     instruction = _merge(golden, checks, case, parts, (history, target), inference)

@@ -10,7 +10,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from pigeon_rec.model.merging import Instruction, label_last, merge_images, stack_rows
+from pigeon_rec.model.merging import Instruction, merge_images
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.text_tokenizer import PAD_ID
 from pigeon_rec.model.tokens import ImageTokens
@@ -21,6 +21,7 @@ from pigeon_rec.training.preference import (
     sequence_log_probabilities,
 )
 from tests.parity.adapter import mean_prompt
+from tests.parity.batches import label_last, stack_rows
 from tests.parity.checks import GRADIENT, LOGITS, Checks
 from tests.parity.golden import Golden
 from tests.parity.language_model import build_personalisation, logits, merged_ids
@@ -67,12 +68,12 @@ def stage2_forward(golden: Golden, checks: Checks) -> None:
 
 def _add_adapters(language_model: nn.Module, golden: Golden) -> None:
     """Two sets of LoRA adapters, `policy` and `reference`, with the recorded weights."""
-    told = golden.settings["lora"]
+    options = golden.settings["lora"]
     config = LoraConfig(
-        r=told["r"],
-        lora_alpha=told["alpha"],
-        lora_dropout=told["dropout_used"],
-        target_modules=told["target_modules"],
+        r=options["r"],
+        lora_alpha=options["alpha"],
+        lora_dropout=options["dropout_used"],
+        target_modules=options["target_modules"],
     )
     with warnings.catch_warnings():
         # Two sets of adapters in one model are meant.

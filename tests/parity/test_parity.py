@@ -60,7 +60,7 @@ def damaged(prefix: str) -> Change:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One small file of every kind that can be told in a few lines."""
+    """One small file of every kind that a few lines can describe."""
     made = tmp_path_factory.mktemp("recorded")
     for kind in RECORDED:
         record(kind, made)
@@ -129,7 +129,7 @@ def test_what_nobody_compares_is_no_pass(folder: Path, tmp_path: Path) -> None:
 
     result = check_file(rewrite(folder / "adapter.safetensors", more, tmp_path))
     assert not result.passed
-    assert result.told == "not looked at: out.z"
+    assert result.summary == "not looked at: out.z"
 
 
 def without(name: str) -> Change:

@@ -149,7 +149,7 @@ def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
     from pigeon_rec.model.instruction import write_texts
     from pigeon_rec.model.pipeline import candidate_key
     from pigeon_rec.model.randomness import gumbel_noise
-    from pigeon_rec.model.sampling import sample_codes
+    from pigeon_rec.model.sampling import WritingPrompt, sample_codes
 
     pipeline, held = assemble(CONFIG, trained, "reconstruct"), pair_tensors(table)
     settings = CONFIG.pairs.candidates
@@ -164,11 +164,11 @@ def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
         with torch.inference_mode():
             model = pipeline.personalisation
             asked = model.instruct(prompt, held.history[one], held.history_keep[one])
-            guides = model.guides(decoded, held.reference[one], held.reference_keep[one])
+            reference = held.reference[one], held.reference_keep[one]
+            aligned = model.aligned_embeddings(decoded, *reference)
             noise = gumbel_noise([key], "tokens", (16, settings.top_k))
-            written = sample_codes(
-                model, asked, model.adapter(decoded), noise, settings.temperature, guides
-            )
+            given = WritingPrompt(asked, model.adapter(decoded), aligned)
+            written = sample_codes(model, given, noise, settings.temperature)
         assert written[0].tolist() == row["chosen_codes"]
 
 

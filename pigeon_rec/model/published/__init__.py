@@ -1,5 +1,5 @@
 """The published weights (LaVIT-7B-v2, SDXL, Pigeon's checkpoints), read in their own layout.
 
-`folder` knows where files lie, `weight_files` reads them, `key_maps` says which published key is
-which of ours, `sizes` what the parts measure, `parts` builds them, `load` puts a pipeline together.
+`folder` locates the files, `weight_files` reads them, `key_maps` maps published keys to ours,
+`sizes` derives the parts' sizes, `parts` builds them, `load` assembles a pipeline.
 """

@@ -16,11 +16,11 @@ __all__ = ["EvaEncoder"]
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training pictures, in [0, 1]."""
+"""Mean and standard deviation of CLIP's training images, in [0, 1]."""
 
 
 class EvaEncoder(nn.Module):
-    """Stands in the place of `PatchEncoder`, with the published normalisation of pixels."""
+    """Replaces `PatchEncoder`, with the published normalisation of pixels."""
 
     def __init__(self, config: VisualTokenizerConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where the parts of the published layout lie.
+"""Locations of the parts of the published layout.
 
 `language_model/`, `visual_tokenizer/` and `highres_pixel_decoding/` (or `pixel_decoding/`) are
 LaVIT-7B-v2's; `mask_generator/`, `adapter/` and `llama/` are what Pigeon's training saves.
@@ -23,7 +23,7 @@ __all__ = ["PublishedFolder", "Resolution", "usable"]
 
 Resolution = Literal["highres", "lowres"]
 
-_TOLD = (
+_LIBRARY_ERRORS = (
     *(ValueError, TypeError, KeyError, RuntimeError, OSError, ImportError),
     StrictDataclassError,
 )
@@ -31,20 +31,20 @@ _TOLD = (
 
 @contextmanager
 def usable(what: str, location: Path) -> Iterator[None]:
-    """Tells what a library says of a part's settings as an error that names their place.
+    """Turns a library's errors about a part's settings into errors that name their location.
 
     Args:
         what: The settings, for the message.
         location: Their file or folder.
 
     Raises:
-        ModelError: In the place of the library's own errors, which are of many kinds.
+        ModelError: The library raised one of its errors, which are of many kinds.
     """
     try:
         yield
-    except _TOLD as error:
-        told = " ".join(str(error).split()) or repr(error)
-        raise ModelError(f"{what} cannot be used: {told}", location=str(location)) from error
+    except _LIBRARY_ERRORS as error:
+        reason = " ".join(str(error).split()) or repr(error)
+        raise ModelError(f"{what} cannot be used: {reason}", location=str(location)) from error
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PublishedFolder:
         root: LaVIT's folder.
         resolution: `highres` renders by SDXL, `lowres` by LaVIT's first decoder.
         checkpoint: Folder of Pigeon's `mask_generator/` and `adapter/`.
-        lora: Folder of the language model's adapter; inside it, stage 2 puts one named `policy`.
+        lora: Folder of the language model's adapter.
     """
 
     root: Path
@@ -71,13 +71,14 @@ class PublishedFolder:
         checkpoint: Path | None = None,
         lora: Path | None = None,
     ) -> PublishedFolder:
-        """Looks where what is not told lies.
+        """Finds the folders that are not given.
 
         Args:
             root: LaVIT's folder.
-            resolution: By default `highres` where there is `highres_pixel_decoding/`.
+            resolution: By default `highres` if `highres_pixel_decoding/` exists.
             checkpoint: By default `root`.
-            lora: By default `llama/` in the checkpoint, or `llama/policy/` if that has an adapter.
+            lora: By default `llama/` in the checkpoint. Stage 2 saves its adapter in `policy/`
+                inside, which is used if it exists.
         """
         high = (root / "highres_pixel_decoding").is_dir()
         checkpoint = checkpoint or root
@@ -102,7 +103,7 @@ class PublishedFolder:
         return self.root / ("highres_pixel_decoding" if high else "pixel_decoding")
 
     def files(self) -> dict[str, WeightFiles]:
-        """The weight files of every part, by the part's name.
+        """Returns the weight files of every part, by the part's name.
 
         Raises:
             ModelError: A part has none.
@@ -110,7 +111,7 @@ class PublishedFolder:
         return {name: find() for name, find in self._searches().items()}
 
     def found(self) -> tuple[dict[str, WeightFiles], list[str]]:
-        """The weight files that are there, by part; and the places of all files that are not."""
+        """Returns the weight files that exist, by part, and the paths of all missing files."""
         found, missing = {}, [str(path) for path in self._settings_files() if not path.is_file()]
         for name, find in self._searches().items():
             try:
@@ -152,17 +153,17 @@ class PublishedFolder:
 
     @staticmethod
     def settings(path: Path) -> dict[str, Any]:
-        """A library's JSON file.
+        """Reads a library's JSON file.
 
         Raises:
-            ModelError: It is missing or no JSON object.
+            ModelError: It is missing or not a JSON object.
         """
         try:
             value = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise ModelError(f"the settings cannot be read: {error}", location=str(path)) from error
         if not isinstance(value, dict):
-            raise ModelError("the settings are no JSON object", location=str(path))
+            raise ModelError("the settings are not a JSON object", location=str(path))
         return value
 
     def _single(self, name: str) -> WeightFiles:

@@ -1,8 +1,8 @@
-"""The published sizes, and how many weights each part has: `python -m` this module prints them.
+"""The published sizes and parameter counts; `python -m` this module prints the counts.
 
-Sizes are facts of the released models: LaVIT-7B-v2 (arXiv 2309.04669; LLaMA-2-7B with 16,384 codes
+Sizes are those of the released models: LaVIT-7B-v2 (arXiv 2309.04669; LLaMA-2-7B with 16,384 codes
 in its vocabulary, EVA-CLIP's ViT-g), SDXL base 1.0 (arXiv 2307.01952) and Pigeon's checkpoint
-(arXiv 2410.14170). Parts are built on the meta device, so that no memory is taken.
+(arXiv 2410.14170). Parts are built on the meta device, which takes no memory.
 """
 
 from __future__ import annotations
@@ -132,21 +132,21 @@ def _sizes(projections: tuple[int, ...], unet: Mapping[str, Any]) -> PublishedSi
 
 
 FULL_SIZE = _sizes((768, 1280), _SDXL_UNET)
-"""What Pigeon's authors run: LaVIT-7B-v2 with SDXL."""
+"""The authors' model: LaVIT-7B-v2 with SDXL."""
 
 LOW_RESOLUTION = _sizes((768,), _SD_UNET)
 """LaVIT's first pixel decoder, on the UNet of Stable Diffusion 1.5 at 512 pixels."""
 
 
 def full_parts(sizes: PublishedSizes = FULL_SIZE) -> PublishedParts:
-    """All parts on the meta device, the language model's adapter included."""
+    """Returns all parts on the meta device, with the language model's adapter."""
     parts = build_parts(sizes)
     add_lora(parts.personalisation.language_model, sizes.lora)
     return parts
 
 
 def parameter_counts(sizes: PublishedSizes = FULL_SIZE) -> dict[str, int]:
-    """Weights of each part, by the name of its files; parts do not overlap."""
+    """Returns the number of weights of each part, by the name of its files, without overlap."""
     parts = full_parts(sizes)
     counts = {
         name: sum(weight.numel() for weight in module.parameters())

@@ -1,6 +1,6 @@
 """Prompt embeddings to pixels by the published diffusion models (paper section 3.4).
 
-High resolution: SDXL's UNet with the decoder's pooled embedding and picture sizes as conditions,
+High resolution: SDXL's UNet with the decoder's pooled embedding and image sizes as conditions,
 guided away from zero embeddings. Low resolution: the UNet of LaVIT's first decoder, guided away
 from the stored embedding of an empty text. Both by DDIM (arXiv 2010.02502).
 """
@@ -12,21 +12,22 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 
+from pigeon_rec.model.denoising import DiffusionGenerator
 from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 
 __all__ = ["PublishedGenerator"]
 
 
-class PublishedGenerator(nn.Module):
-    """Renders decoder outputs as images.
+class PublishedGenerator(DiffusionGenerator):
+    """SDXL, or the UNet of LaVIT's first decoder.
 
     Args:
         unet: Settings of the UNet, as diffusers saves them.
         vae: Settings of the autoencoder.
-        scheduler: Settings of the noise schedule; a schedule of any class will do.
-        size: Height and width of a picture in pixels; by default those the UNet was trained at.
+        scheduler: Settings of the noise schedule, of any scheduler class.
+        size: Height and width of an image in pixels; by default those the UNet was trained at.
         unconditional: Shape `[1, N, prompt_width]` of the stored embedding of an empty text; None
             guides away from zeros.
     """
@@ -57,37 +58,28 @@ class PublishedGenerator(nn.Module):
         """DDIM on the published schedule."""
         return DDIMScheduler.from_config(self.schedule)
 
-    @torch.inference_mode()
-    def forward(
-        self, decoded: DecoderOutput, noise: Tensor, steps: int, render_guidance: float = 1.0
+    def predict(self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput) -> Tensor:
+        return self._predict(noisy, timestep, decoded.prompt, decoded.pooled)
+
+    def predict_unconditional(
+        self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput
     ) -> Tensor:
-        """Denoises and decodes; see `ImageGenerator.forward`.
+        zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
+        prompt = torch.zeros_like(decoded.prompt)
+        if self.unconditional is None:
+            return self._predict(noisy, timestep, prompt, zero)
+        words = self.unconditional.shape[1]
+        prompt[:, :words] = self.unconditional
+        present = torch.arange(prompt.shape[1], device=prompt.device) < words
+        return self._predict(noisy, timestep, prompt, zero, present.expand(len(prompt), -1))
 
-        Args:
-            decoded: Prompt embeddings of B images.
-            noise: Standard normal `[B, *latent_shape]`, the only randomness.
-            steps: Of the sampler (25 in the published runs).
-            render_guidance: 7.0 in the published runs; 1 is none.
-
-        Returns:
-            uint8 `[B, H, W, 3]`.
-        """
-        sampler = self.sampler()
-        sampler.set_timesteps(steps, device=noise.device)
-        latents = noise * sampler.init_noise_sigma
-        for timestep in sampler.timesteps:
-            noisy = sampler.scale_model_input(latents, timestep)
-            guess = self.denoise(noisy, timestep, decoded.prompt, decoded.pooled)
-            if render_guidance != 1.0:
-                plain = self._without_prompt(noisy, timestep, decoded)
-                guess = plain + render_guidance * (guess - plain)
-            latents = sampler.step(guess, timestep, latents).prev_sample
+    def decode_latents(self, latents: Tensor) -> Tensor:
         latents = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
         pixels = self.vae.decode(latents).sample.float()
         levels = (pixels / 2 + 0.5).clamp(0, 1) * 255
         return levels.permute(0, 2, 3, 1).round().to(torch.uint8)
 
-    def denoise(
+    def _predict(
         self,
         noisy: Tensor,
         timestep: Tensor,
@@ -95,15 +87,7 @@ class PublishedGenerator(nn.Module):
         pooled: Tensor | None,
         present: Tensor | None = None,
     ) -> Tensor:
-        """The UNet's prediction, float32 `[B, *latent_shape]`; computed in the prompt's type.
-
-        Args:
-            noisy: Latents `[B, *latent_shape]`.
-            timestep: Scalar.
-            prompt: `[B, queries, prompt_width]`.
-            pooled: `[B, pooled_width]`, or None where the UNet takes no further conditions.
-            present: bool `[B, queries]`, which queries may be looked at; all by default.
-        """
+        """As `predict`, of prompts `[B, queries, width]`; `present [B, queries]` masks queries."""
         added = None
         if pooled is not None:
             # SDXL's conditions: original size, corner of the crop, target size.
@@ -117,13 +101,3 @@ class PublishedGenerator(nn.Module):
             added_cond_kwargs=added,
         )
         return torch.as_tensor(predicted.sample).float()
-
-    def _without_prompt(self, noisy: Tensor, timestep: Tensor, decoded: DecoderOutput) -> Tensor:
-        zero = None if decoded.pooled is None else torch.zeros_like(decoded.pooled)
-        prompt = torch.zeros_like(decoded.prompt)
-        if self.unconditional is None:
-            return self.denoise(noisy, timestep, prompt, zero)
-        words = self.unconditional.shape[1]
-        prompt[:, :words] = self.unconditional
-        present = torch.arange(prompt.shape[1], device=prompt.device) < words
-        return self.denoise(noisy, timestep, prompt, zero, present.expand(len(prompt), -1))

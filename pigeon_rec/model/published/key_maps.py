@@ -1,7 +1,7 @@
-"""Which published key holds which of our weights, part by part; and the check that all fit.
+"""Published keys of our weights, part by part, and the check that all keys are accounted for.
 
-A map leads from our name to the published one, so that a missing key can be named as its file has
-it. Every key of a file must be some weight's, or stand in the part's list of unused ones.
+Maps go from our names to the published ones, so that a missing key is named as in its file. Every
+key of a file must belong to a weight or be listed as unused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LORA_NAME = "default"
 """Name of the injected adapter, which is part of its keys."""
 
 OWN: Mapping[str, str] = MappingProxyType({"visual_tokenizer": r"^(?!encoder\.)"})
-"""Patterns of their own weights, for parts whose files hold only some of their module's."""
+"""Patterns of a part's own weights, for parts whose files hold only some of the module's."""
 
 _SHOWN = 6
 _LAYER = r"^vision\.encoder\.layers\.(\d+)\."
@@ -34,12 +34,12 @@ class KeyMap:
     """Our keys -> published keys of one part.
 
     Attributes:
-        renames: Pattern in our key -> what stands for it in the published one; the first that
-            matches counts, and a key that none matches is the same in both.
-        joined: Pattern of our key -> published keys whose tensors stand in it one after the other;
-            an empty name is a stretch of zeros.
+        renames: Pattern in our key -> its replacement in the published one. The first match counts;
+            without a match both keys are the same.
+        joined: Pattern of our key -> published keys whose tensors are concatenated; an empty name
+            stands for zeros.
         unused: Patterns of published keys that Pigeon does not use.
-        old_names: Pattern in a published key -> its newer name, where files have either.
+        old_names: Pattern in a published key -> its newer name, if files have either.
     """
 
     renames: tuple[tuple[str, str], ...] = ()
@@ -48,7 +48,7 @@ class KeyMap:
     old_names: tuple[tuple[str, str], ...] = ()
 
     def sources(self, ours: str) -> tuple[str, ...]:
-        """Published keys of one of our weights; more than one where they are joined."""
+        """Returns the published keys of one of our weights; more than one if they are joined."""
         for pattern, parts in self.joined:
             if re.search(pattern, ours):
                 return tuple(re.sub(pattern, part, ours) if part else "" for part in parts)
@@ -58,11 +58,11 @@ class KeyMap:
         return (ours,)
 
     def newest(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors by their newer names."""
+        """Returns the tensors by their newer names."""
         return {self.newer(name): tensor for name, tensor in published.items()}
 
     def used(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors that Pigeon uses, by their newer names."""
+        """Returns the tensors that Pigeon uses, by their newer names."""
         return {
             name: tensor
             for name, tensor in self.newest(published).items()
@@ -70,7 +70,7 @@ class KeyMap:
         }
 
     def newer(self, name: str) -> str:
-        """A published key's newer name, which may be the same."""
+        """Returns a published key's newer name, which may be the same."""
         for pattern, newer in self.old_names:
             name = re.sub(pattern, newer, name)
         return name
@@ -78,11 +78,11 @@ class KeyMap:
     def weights(
         self, expected: Mapping[str, Tensor], published: Mapping[str, Tensor], location: str
     ) -> dict[str, Tensor]:
-        """Our weights, made of published ones; of headers on the meta device, headers.
+        """Returns our weights, built from published ones.
 
         Args:
-            expected: Our keys with tensors of their shapes (on any device).
-            published: The file's tensors.
+            expected: Our keys, with tensors of their shapes (on any device).
+            published: The file's tensors, or their headers on the meta device.
             location: File or folder, for messages.
 
         Raises:
@@ -106,7 +106,7 @@ class KeyMap:
     def differences(
         self, expected: Iterable[str], published: Iterable[str]
     ) -> tuple[list[str], list[str]]:
-        """Published keys that are missing, and those that nothing takes.
+        """Returns the published keys that are missing, and those that no weight uses.
 
         Args:
             expected: Our keys.
@@ -120,12 +120,12 @@ class KeyMap:
     def _check_names(self, expected: Iterable[str], found: Iterable[str], location: str) -> None:
         missing, extra = self.differences(expected, found)
         if missing or extra:
-            told = [f"missing are {_few(missing)}"] if missing else []
-            told += [f"nothing takes {_few(extra)}"] if extra else []
+            reasons = [f"missing are {_few(missing)}"] if missing else []
+            reasons += [f"unknown are {_few(extra)}"] if extra else []
             raise ModelError(
-                f"the keys do not fit: {'; '.join(told)}",
+                f"the keys do not fit: {'; '.join(reasons)}",
                 location=location,
-                remedy="Every key of a published file is either loaded or known to be unused",
+                remedy="Every key of a published file must be loaded or known to be unused",
             )
 
 
@@ -140,16 +140,16 @@ def fill(
 ) -> None:
     """Loads a module that was built on the meta device.
 
-    Names and shapes are checked by the headers. Then every tensor goes from its file right to where
-    it belongs, so that no more than one of them is in memory twice.
+    Names and shapes are checked in the headers. Then tensors are moved to their device one by one,
+    so that no more than one of them is in memory twice.
 
     Args:
         module: Its weights are replaced.
-        key_map: Names.
+        key_map: Published keys.
         files: The published tensors.
         only: Pattern of the weights that the files hold; the others stay.
-        dtype: Of the loaded weights, whatever the files have.
-        device: Where they will live.
+        dtype: Dtype of the loaded weights.
+        device: Device of the loaded weights.
 
     Raises:
         ModelError: See `KeyMap.weights`.
@@ -202,8 +202,8 @@ KEY_MAPS: Mapping[str, KeyMap] = MappingProxyType(
             ),
             unused=(r"^head\.",),  # CLIP's projection of the class token
         ),
-        # `vit_proj` shows pictures to LaVIT's language model without codes; the encoder was frozen
-        # while the tokenizer was trained, so that a second copy is the one of its own file.
+        # `vit_proj` feeds features to LaVIT's language model without codes. The encoder was frozen
+        # while the tokenizer was trained: its copy here equals that of its own file.
         "visual_tokenizer": KeyMap(unused=(r"^vit_proj\.", r"^encoder\.")),
         "tokenizer_decoder": KeyMap(
             renames=(
@@ -213,7 +213,7 @@ KEY_MAPS: Mapping[str, KeyMap] = MappingProxyType(
             )
         ),
         "tokenizer_decoder/lowres": KeyMap(renames=((r"^projections\.0\.", "unet_proj."),)),
-        # Older files carry the rotary frequencies, which follow from the settings.
+        # Older files hold the rotary frequencies, which follow from the settings.
         "language_model": KeyMap(
             unused=(r"^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$",)
         ),
@@ -223,7 +223,7 @@ KEY_MAPS: Mapping[str, KeyMap] = MappingProxyType(
         "mask_generator": KeyMap(renames=((r"^positions$", "position_embedding.pe"),)),
         "adapter": KeyMap(),
         "unet": KeyMap(),
-        # Autoencoders saved before diffusers 0.15 call the parts of their attention otherwise.
+        # Autoencoders saved before diffusers 0.15 have other names in their attention.
         "vae": KeyMap(
             old_names=(
                 (r"(attentions\.\d+)\.query\.", r"\1.to_q."),

@@ -1,16 +1,14 @@
-"""Loads the published layout as a pipeline (`PigeonPipeline.from_pretrained` calls this)."""
+"""Loads a folder of the published layout as a pipeline."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import nn
 from transformers import LlamaTokenizer
 
 from pigeon_rec.errors import ModelError
-from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.placing import (
     DeviceMap,
     check_device,
@@ -51,17 +49,17 @@ def load_published(
 
     Args:
         root: Folder with `language_model/`, `visual_tokenizer/` and the pixel decoder.
-        resolution: `highres` (SDXL, the default where it is there) or `lowres`.
+        resolution: `highres` (SDXL, the default if present) or `lowres`.
         checkpoint: Folder with `mask_generator/` and `adapter/`, if not `root`.
         lora: Folder of the language model's adapter, if not `llama/` in the checkpoint; stage 2
             saves only this one.
-        size: Height and width of pictures, by default square at the UNet's size (1024 for SDXL).
-            LaVIT was trained at 2:3 too: (1216, 832).
-        batch_size: Rows of one batch of arithmetic.
-        placement: Where and in which numbers it computes; float32 on the CPU by default.
+        size: Height and width of images, by default square at the UNet's size (1024 for SDXL).
+            LaVIT was also trained at 2:3: (1216, 832).
+        batch_size: Requests per batch.
+        placement: Devices and dtype; float32 on the CPU by default.
 
     Raises:
-        ModelError: A file is missing, damaged or refused, a key is missing or left over, shapes do
+        ModelError: A file is missing, damaged or refused, a key is missing or unknown, shapes do
             not fit (the message names file and key), or the placement is not possible here.
     """
     placement = placement or Placement()
@@ -73,20 +71,11 @@ def load_published(
         parts = build_parts(sizes, size)
         parts.generator.sampler()
     _Loader(parts, files, sizes, folder, placement).load()
-    return PublishedPipeline(
-        sizes.config,
-        parts.tokenizer,
-        parts.decoder,
-        parts.personalisation,
-        cast(ImageGenerator, parts.generator),
-        _text(folder),
-        batch_size,
-        placement,
-    )
+    return PublishedPipeline(sizes.config, parts, _text(folder), batch_size, placement)
 
 
 class _Loader:
-    """Fills parts that stand on the meta device, each right where it will live."""
+    """Loads parts from the meta device to their final devices."""
 
     def __init__(
         self,
@@ -100,7 +89,7 @@ class _Loader:
         self.folder, self.placement = folder, placement
 
     def load(self) -> None:
-        """Loads all parts, and nothing of them will be trained."""
+        """Loads all parts, without gradients."""
         parts, maps = self.parts, self._device_maps()
         for name in parts.by_file():
             if name == "language_model":
@@ -117,7 +106,7 @@ class _Loader:
             module.requires_grad_(False)
 
     def _spread(self) -> dict[str, nn.Module]:
-        """The modules that budgets spread over devices; the head's rows are read by slices."""
+        """The modules that are spread over devices; not the head, whose rows are sliced."""
         model = self.parts.personalisation.language_model.model
         return {"language_model": model, "unet": self.parts.generator.unet}
 
@@ -157,18 +146,18 @@ class _Loader:
         fill(module, key_map, self.files[name], only, dtype=dtype, device=device)
 
     def _device(self, name: str) -> str:
-        """Where a part is read to: memory first, if it is to be spread."""
+        """Device a part is loaded to: the CPU if it is spread afterwards."""
         spread = self.placement.memory is not None and name in {"language_model", "lora", "unet"}
         return "cpu" if spread else self.placement.device
 
     def _dtype(self, name: str) -> torch.dtype:
-        """SDXL's autoencoder says by `force_upcast` that its numbers are too large for halves."""
+        """Dtype of a part; float32 for an autoencoder whose settings have `force_upcast`."""
         upcast = name == "vae" and self.sizes.vae.get("force_upcast", True)
         return torch.float32 if upcast else torch_dtype(self.placement)
 
 
 def _text(folder: PublishedFolder) -> TextTokenizer:
-    """LLaMA's own text tokenizer (`tokenizer.model`, or `tokenizer.json` where there is one)."""
+    """LLaMA's own text tokenizer (`tokenizer.model` or `tokenizer.json`)."""
     location = folder.language_model
     if not any((location / name).is_file() for name in ("tokenizer.model", "tokenizer.json")):
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Builds the parts of a published model on the meta device: all shapes, no memory."""
+"""Builds the parts of a published model on the meta device, which takes no memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from pigeon_rec.model.parts import Parts
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.published.encoder import EvaEncoder
 from pigeon_rec.model.published.generator import PublishedGenerator
@@ -23,23 +24,11 @@ __all__ = ["PublishedParts", "add_lora", "build_parts", "computed_buffers"]
 
 
 @dataclass(frozen=True)
-class PublishedParts:
-    """The parts of a `PigeonPipeline`, of published classes where those differ from ours.
-
-    Attributes:
-        tokenizer: With EVA's ViT-g as its encoder.
-        decoder: Codes to prompt embeddings.
-        personalisation: With the published LLaMA.
-        generator: SDXL, or LaVIT's first decoder.
-    """
-
-    tokenizer: VisualTokenizer
-    decoder: TokenizerDecoder
-    personalisation: Personalisation
-    generator: PublishedGenerator
+class PublishedParts(Parts[PublishedGenerator]):
+    """The published modules: EVA's ViT-g encodes images, LLaMA writes, SDXL renders."""
 
     def by_file(self) -> dict[str, nn.Module]:
-        """The modules by the names of their weight files, less the adapter."""
+        """Returns the modules by the names of their weight files, without the LoRA adapter."""
         return {
             "visual_encoder": self.tokenizer.encoder,
             "visual_tokenizer": self.tokenizer,
@@ -53,11 +42,11 @@ class PublishedParts:
 
 
 def build_parts(sizes: PublishedSizes, size: tuple[int, int] | None = None) -> PublishedParts:
-    """All parts on the meta device, without the language model's adapter.
+    """Returns all parts on the meta device, without the language model's adapter.
 
     Args:
-        sizes: What they measure.
-        size: Height and width of pictures; see `PublishedGenerator`.
+        sizes: Sizes of the parts.
+        size: Height and width of images; see `PublishedGenerator`.
     """
     config = sizes.config
     with torch.device("meta"):
@@ -74,7 +63,7 @@ def build_parts(sizes: PublishedSizes, size: tuple[int, int] | None = None) -> P
 
 
 def computed_buffers(language_model: LlamaForCausalLM, device: str = "cpu") -> None:
-    """Rotary frequencies follow from the settings; no file holds them."""
+    """Computes the rotary frequencies, which no file holds, from the settings."""
     rotary = LlamaRotaryEmbedding(language_model.config)
     language_model.model.rotary_emb = rotary.to(device)
 
@@ -82,10 +71,10 @@ def computed_buffers(language_model: LlamaForCausalLM, device: str = "cpu") -> N
 def add_lora(language_model: LlamaForCausalLM, config: LoraConfig) -> None:
     """Adds the adapter's layers in place, on the meta device.
 
-    They stay beside the weights: what stage 2 changes is too small for half-precision weights, and
-    more so for quantised ones, whose steps would swallow it.
+    They are not merged into the weights: stage 2's changes are too small for half-precision and
+    quantised weights.
     """
     with warnings.catch_warnings():
-        # Weights come from a file of their own, right after.
+        # Weights are loaded from a file afterwards.
         warnings.filterwarnings("ignore", message=".*low_cpu_mem_usage.*")
         inject_adapter_in_model(config, language_model, LORA_NAME, low_cpu_mem_usage=True)

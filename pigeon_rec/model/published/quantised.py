@@ -26,13 +26,13 @@ def quantised_language_model(
     """Loads LLaMA's folder, quantised layer by layer.
 
     Args:
-        expected: The same model on the meta device: which weights there have to be.
+        expected: The same model on the meta device, with all weights the files must have.
         files: Its weights, in transformers' own layout.
         placement: With a `quantisation`.
 
     Raises:
         ModelError: bitsandbytes is missing or does not work on the device, a key is missing or
-            left over, or a shape does not fit.
+            unknown, or a shape does not fit.
     """
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(
@@ -40,7 +40,7 @@ def quantised_language_model(
             location="placement.quantisation",
             remedy="pip install 'pigeon-rec[quantise]', or leave `quantisation` out",
         )
-    # transformers passes over keys that do not fit.
+    # transformers ignores keys that do not fit.
     key_map, location = KEY_MAPS["language_model"], str(files.location)
     key_map.weights(expected.state_dict(), files.headers(), location)
     folder = files.paths[0].parent

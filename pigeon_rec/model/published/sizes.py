@@ -1,7 +1,7 @@
-"""What the parts of a published folder measure: read from shapes of weights and saved settings.
+"""Sizes of the parts of a published folder, read from shapes of weights and saved settings.
 
-LaVIT's and Pigeon's own parts come without settings. Their code fixes the number of heads; all
-other sizes are those of the weights, so that any folder in this layout loads.
+LaVIT's and Pigeon's own parts have no settings files. Their code fixes the number of heads; all
+other sizes are those of the weights, so that any folder in this layout can be loaded.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ HEADS, MASK_HEADS = 16, 4
 """Attention heads of encoder, merger and decoder, and of the mask generator."""
 
 MAX_TEXT_TOKENS = 128
-"""Places for a target's text; published semantics are a sentence or two."""
+"""Length of a target's text; published semantics are a sentence or two."""
 
 _DROPOUT = 0.2
 
 
 @dataclass(frozen=True)
 class PublishedSizes:
-    """Everything needed to build the parts.
+    """Sizes and settings of all parts.
 
     Attributes:
         config: Sizes of LaVIT's and Pigeon's own parts.
@@ -52,7 +52,7 @@ class PublishedSizes:
         unet: Settings of the UNet, as diffusers saves them.
         vae: Settings of the autoencoder.
         scheduler: Settings of the noise schedule.
-        unconditional: Shape of the stored embedding of an empty text, `lowres` only.
+        unconditional: Shape of the stored embedding of an empty text; `lowres` only.
     """
 
     config: PigeonConfig
@@ -68,8 +68,8 @@ def measure(folder: PublishedFolder, files: Mapping[str, WeightFiles]) -> Publis
     """Reads sizes from the headers of the weights, without their contents.
 
     Raises:
-        ModelError: A key that tells a size is missing, settings are unusable, or sizes do not fit
-            together; the message names key and file.
+        ModelError: A key whose shape is needed is missing, settings are unusable, or sizes do not
+            fit together; the message names key and file.
     """
     shapes = _Shapes(files)
     llama = _llama(folder)
@@ -123,7 +123,7 @@ class _Shapes:
         return tuple(found.shape)
 
     def layers(self, part: str, pattern: str) -> int:
-        """One more than the highest number behind `pattern`."""
+        """One more than the highest number after `pattern`."""
         found = (re.match(rf"{pattern}\.(\d+)\.", name) for name in self._part(part))
         return 1 + max((int(match[1]) for match in found if match), default=-1)
 

@@ -1,7 +1,7 @@
 """Tensors of one part by name, from `.bin` or safetensors files, whole or in shards.
 
-`.bin` files are pickles: torch reads them with `weights_only=True`, which knows tensors and plain
-containers and runs nothing else.
+`.bin` files are pickles: torch reads them with `weights_only=True`, which allows tensors and plain
+containers only and runs no code.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TYPES: Mapping[str, torch.dtype] = MappingProxyType(
         "BOOL": torch.bool,
     }
 )
-"""Names of the types in headers of safetensors."""
+"""Names of dtypes in safetensors headers."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class WeightFiles:
     """The files of one part.
 
     Attributes:
-        paths: Whole, or shards that share no name.
-        location: The folder or file to name in messages.
+        paths: One file, or shards that share no key.
+        location: The folder or file named in messages.
     """
 
     paths: tuple[Path, ...]
@@ -55,21 +55,21 @@ class WeightFiles:
 
     @property
     def safetensors(self) -> bool:
-        """Whether they are safetensors; otherwise `.bin`."""
+        """Whether the files are safetensors; otherwise they are `.bin`."""
         return self.paths[0].suffix == ".safetensors"
 
     def headers(self) -> dict[str, Tensor]:
-        """Names, shapes and types: tensors on the meta device.
+        """Returns names, shapes and dtypes, as tensors on the meta device.
 
-        Contents are not read, but for those of `.bin` files of torch before 1.6, without headers.
+        Contents are not read, except those of `.bin` files of torch before 1.6.
 
         Raises:
-            ModelError: A file is missing, damaged, or holds anything but tensors by name.
+            ModelError: A file is missing or damaged, or holds anything but tensors by name.
         """
         return dict(self._each(meta=True))
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and tensors, one file after the other, mapped from it where they can be.
+        """Yields names and tensors, one file after the other, memory-mapped if possible.
 
         Raises:
             ModelError: As `headers`.
@@ -90,15 +90,15 @@ class WeightFiles:
 
 
 def find_weights(folder: Path, stem: str) -> WeightFiles:
-    """The files of a part that a library saved, safetensors before `.bin`.
+    """Finds the files of a part that a library saved; prefers safetensors to `.bin`.
 
     Args:
-        folder: Where they lie.
+        folder: Their folder.
         stem: `model` and `pytorch_model` for transformers and Pigeon's own checkpoints,
             `diffusion_pytorch_model` for diffusers, `adapter_model` for peft.
 
     Raises:
-        ModelError: There are none, an index is damaged, or it names a file outside the folder.
+        ModelError: No file exists, an index is damaged, or it names a file outside the folder.
     """
     names = [f"{stem}.safetensors", f"{'pytorch_model' if stem == 'model' else stem}.bin"]
     for name in names:
@@ -129,17 +129,17 @@ def _read_safetensors(path: Path, *, meta: bool) -> Iterator[tuple[str, Tensor]]
     with safe_open(path, "pt") as file:
         for name in file.keys():  # noqa: SIM118 - no mapping
             if meta:
-                told = file.get_slice(name)
-                dtype = _TYPES.get(told.get_dtype())
+                header = file.get_slice(name)
+                dtype = _TYPES.get(header.get_dtype())
                 if dtype is None:
-                    raise RuntimeError(f"{name} is of the unknown type {told.get_dtype()}")
-                yield name, torch.empty(told.get_shape(), dtype=dtype, device="meta")
+                    raise RuntimeError(f"{name} has the unknown dtype {header.get_dtype()}")
+                yield name, torch.empty(header.get_shape(), dtype=dtype, device="meta")
             else:
                 yield name, file.get_tensor(name)
 
 
 def _read_bin(path: Path, *, meta: bool) -> Iterator[tuple[str, Tensor]]:
-    # Files of torch before 1.6 are no archives, and cannot be mapped.
+    # Files of torch before 1.6 are not archives and cannot be memory-mapped.
     mapped, device = zipfile.is_zipfile(path), "meta" if meta else "cpu"
     value: Any = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     if isinstance(value, Tensor):  # `uncond_embeddings.bin` is one tensor

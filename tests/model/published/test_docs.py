@@ -53,7 +53,7 @@ def test_the_command(place: Path, pigeon: Callable[..., Any]) -> None:
     assert all(name in TEXT for name in written)
 
 
-def test_the_model_is_told_whole(place: Path, pigeon: Callable[..., Any]) -> None:
+def test_the_model_is_described_whole(place: Path, pigeon: Callable[..., Any]) -> None:
     outcome = pigeon(*shlex.split(blocks("bash")[1])[1:])
     assert re.search(r"complete +yes", outcome.out)
 
@@ -79,7 +79,7 @@ def test_a_night_may_be_placed() -> None:
     assert config.placement == Placement(dtype="bfloat16", device="cuda")
 
 
-def test_every_field_of_a_placement_is_told() -> None:
+def test_every_field_of_a_placement_is_described() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \| .*\|$", TEXT, re.M))
     assert set(Placement.model_fields) <= rows
 
@@ -87,9 +87,9 @@ def test_every_field_of_a_placement_is_told() -> None:
 def test_the_counts_are_the_modules_own() -> None:
     high, low = parameter_counts(), parameter_counts(LOW_RESOLUTION)
     rows = re.findall(r"^\| `?(\w+)`? \| ([\d,]+) \| ([\d,]+) \|$", TEXT, re.M)
-    told = {name: (a.replace(",", ""), b.replace(",", "")) for name, a, b in rows}
+    found = {name: (a.replace(",", ""), b.replace(",", "")) for name, a, b in rows}
     wanted = {name: (str(high[name]), str(low[name])) for name in high}
-    assert told == {**wanted, "all": (str(sum(high.values())), str(sum(low.values())))}
+    assert found == {**wanted, "all": (str(sum(high.values())), str(sum(low.values())))}
     assert round(sum(high.values()) * 4 / 1e9) == 46
 
 

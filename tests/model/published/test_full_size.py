@@ -92,14 +92,14 @@ def test_shapes_fit_from_pixels_to_pixels(parts: PublishedParts) -> None:
         assert generator.latent_shape == (4, 128, 128)
         assert generator.size == (1024, 1024)
         noisy, now = torch.zeros(1, *generator.latent_shape), torch.zeros((), dtype=torch.long)
-        guess = generator.denoise(noisy, now, decoded.prompt, decoded.pooled)
+        guess = generator.predict(noisy, now, decoded)
         assert guess.shape == noisy.shape
         assert generator.vae.decode(guess).sample.shape == (1, 3, 1024, 1024)
 
 
 def test_published_keys_of_the_full_size(parts: PublishedParts) -> None:
     """The names that the maps ask the real files for, where they can be counted by hand."""
-    asked = {
+    expected = {
         part: {
             name
             for ours in module.state_dict()
@@ -112,13 +112,13 @@ def test_published_keys_of_the_full_size(parts: PublishedParts) -> None:
             ("mask_generator", parts.personalisation.mask_generator),
         )
     }
-    assert len(asked["visual_encoder"]) == 4 + 40 * 13 + 2
-    assert {"blocks.39.attn.v_bias", "pos_embed", "norm.bias"} <= asked["visual_encoder"]
-    assert len(asked["tokenizer_decoder"]) == 4 + 12 * 22 + 2 + 4 + 4 + 9
-    assert len(asked["mask_generator"]) == 12 + 1 + 1 + 2 + 2
+    assert len(expected["visual_encoder"]) == 4 + 40 * 13 + 2
+    assert {"blocks.39.attn.v_bias", "pos_embed", "norm.bias"} <= expected["visual_encoder"]
+    assert len(expected["tokenizer_decoder"]) == 4 + 12 * 22 + 2 + 4 + 4 + 9
+    assert len(expected["mask_generator"]) == 12 + 1 + 1 + 2 + 2
 
 
-def test_the_configuration_is_told_by_the_paper() -> None:
+def test_the_configuration_is_that_of_the_paper() -> None:
     config = FULL_SIZE.config
     assert config.decoder.prompt_width == 2048
     assert config.tokenizer.patches == config.mask_generator.max_position == 256

@@ -25,9 +25,7 @@ def low(low_layout: Path) -> PublishedPipeline:
 
 
 def generator(pipeline: PublishedPipeline) -> PublishedGenerator:
-    found: object = pipeline.generator
-    assert isinstance(found, PublishedGenerator)
-    return found
+    return pipeline.generator
 
 
 def drawn(pipeline: PublishedPipeline, batch: int = 2) -> tuple[DecoderOutput, Tensor]:
@@ -65,8 +63,10 @@ def test_high_resolution(published: PublishedPipeline, layout: Path) -> None:
             encoder_hidden_states=prompts,
             added_cond_kwargs={"text_embeds": pooled, "time_ids": sizes},
         ).sample
-        plain, told = both.chunk(2)
-        latents = schedule.step(plain + SCALE * (told - plain), timestep, latents).prev_sample
+        plain, conditional = both.chunk(2)
+        latents = schedule.step(
+            plain + SCALE * (conditional - plain), timestep, latents
+        ).prev_sample
     wanted = to_levels(made.vae.decode(latents / 0.13025).sample)
     found = made(decoded, noise, STEPS, SCALE)
     assert found.shape == (2, 16, 16, 3)
@@ -87,13 +87,15 @@ def test_low_resolution_is_guided_away_from_the_empty_text(
     schedule = scheduler(low_layout / "pixel_decoding")
     latents = noise * schedule.init_noise_sigma
     for timestep in schedule.timesteps:
-        plain, told = made.unet(
+        plain, conditional = made.unet(
             torch.cat([latents] * 2),
             timestep,
             encoder_hidden_states=prompts,
             encoder_attention_mask=masks,
         ).sample.chunk(2)
-        latents = schedule.step(plain + SCALE * (told - plain), timestep, latents).prev_sample
+        latents = schedule.step(
+            plain + SCALE * (conditional - plain), timestep, latents
+        ).prev_sample
     wanted = to_levels(made.vae.decode(latents / 0.13025).sample)
     found = made(decoded, noise, STEPS, SCALE)
     assert (found.int() - wanted.int()).abs().max() <= 1
@@ -115,15 +117,15 @@ def test_no_guidance_asks_once(
     published: PublishedPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, (decoded, noise) = generator(published), drawn(published, 1)
-    asked: list[Tensor] = []
-    inner = made.denoise
+    seen: list[Tensor] = []
+    inner = made._predict
 
     def counted(noisy: Tensor, timestep: Tensor, prompt: Tensor, *rest: Tensor) -> Tensor:
-        asked.append(prompt)
+        seen.append(prompt)
         return inner(noisy, timestep, prompt, *rest)
 
-    monkeypatch.setattr(made, "denoise", counted)
+    monkeypatch.setattr(made, "_predict", counted)
     made(decoded, noise, STEPS, 1.0)
-    assert len(asked) == STEPS
+    assert len(seen) == STEPS
     made(decoded, noise, STEPS, SCALE)
-    assert len(asked) == 3 * STEPS
+    assert len(seen) == 3 * STEPS

@@ -19,15 +19,16 @@ from torch import Tensor
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.model.arrays import to_pixels
-from pigeon_rec.model.masking import MaskedImages, decode_kept, mask_images
 from pigeon_rec.model.merging import Instruction, merge_images
 from pigeon_rec.model.pipeline import candidate_key
 from pigeon_rec.model.published.load import load_published
+from pigeon_rec.model.published.masking import MaskedImages, decode_kept
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION, PublishedPipeline
 from pigeon_rec.model.randomness import gumbel_noise, normal_noise
 from pigeon_rec.model.tokens import ImageTokens
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import pictures
+from tests.parity.batches import mask_images
 
 IMAGES, SIDE, PLACES = 3, 32, 16
 SETTINGS = PUBLISHED_GENERATION.model_copy(
@@ -81,10 +82,8 @@ class ByHand:
         width = (IMAGES + 1) * PLACES + 2
         return mask_images(
             self.pipeline.personalisation,
-            self.history,
-            self.target.wrapped(self.words),
-            settings.history_mask_ratio,
-            ratio,
+            (self.history, self.target.wrapped(self.words)),
+            (settings.history_mask_ratio, ratio),
             torch.nn.functional.pad(noise, (0, width - past - own - 2)),
             rebuild=False,
             width=width,
@@ -114,7 +113,6 @@ class ByHand:
             self.codebook,
             masked.target,
             self.words,
-            published=True,
             width=PLACES,
         )
         instruction = self.instruct(masked.history)
@@ -141,7 +139,7 @@ class ByHand:
     def render(self, codes: Tensor, ratio: float, settings: GenerationConfig) -> Tensor:
         tokens = ImageTokens.from_codes(codes[None, None], self.words)
         decoded = decode_kept(
-            self.pipeline.decoder, self.codebook, tokens, self.words, published=True, width=PLACES
+            self.pipeline.decoder, self.codebook, tokens, self.words, width=PLACES
         )
         keys = [candidate_key(self.request.key, ratio)]
         noise = normal_noise(keys, "diffusion", self.pipeline.generator.latent_shape)
@@ -157,16 +155,16 @@ def pipeline(request: pytest.FixtureRequest, layout: Path, low_layout: Path) -> 
 
 @torch.inference_mode()
 def test_the_whole_equals_its_parts_bit_for_bit(pipeline: PublishedPipeline) -> None:
-    asked = requests(4)
+    batch = requests(4)
     found = pipeline(
-        np.stack([r.history for r in asked]),
-        np.stack([r.reference for r in asked]),
-        [r.text for r in asked],
-        keys=[r.key for r in asked],
+        np.stack([r.history for r in batch]),
+        np.stack([r.reference for r in batch]),
+        [r.text for r in batch],
+        keys=[r.key for r in batch],
         settings=SETTINGS,
     )
     lengths = set()
-    for i, request in enumerate(asked):
+    for i, request in enumerate(batch):
         by_hand = ByHand(pipeline, request)
         lengths.add(int(by_hand.target.lengths.sum()))
         for j, ratio in enumerate(SETTINGS.mask_ratios):
@@ -175,7 +173,7 @@ def test_the_whole_equals_its_parts_bit_for_bit(pipeline: PublishedPipeline) -> 
             picture = by_hand.render(codes, ratio, SETTINGS)
             assert np.array_equal(found.images[i, j], picture.numpy()), (i, ratio)
     assert len(lengths) > 1, "pictures of one length would hide faults of padding"
-    assert len({c.tobytes() for c in found.codes.reshape(-1, PLACES)}) > len(asked)
+    assert len({c.tobytes() for c in found.codes.reshape(-1, PLACES)}) > len(batch)
 
 
 @torch.inference_mode()
@@ -184,14 +182,14 @@ def test_masks_are_those_of_the_golden_files_to_the_last(
     published: PublishedPipeline, ratio: float
 ) -> None:
     """In a batch as alone: neighbours of other lengths move nothing."""
-    asked = requests(5)
-    codes = torch.from_numpy(published.encode_images(np.stack([r.reference for r in asked])))
-    flat = np.concatenate([r.history for r in asked])
+    batch = requests(5)
+    codes = torch.from_numpy(published.encode_images(np.stack([r.reference for r in batch])))
+    flat = np.concatenate([r.history for r in batch])
     history = torch.from_numpy(published.encode_images(flat)).view(5, IMAGES, PLACES)
     # The other ratio is there to see that it does not matter.
-    keys = [r.key for r in asked]
+    keys = [r.key for r in batch]
     keep_history, (_, keep) = published.masks(history, codes, keys, 0.2, [0.5, ratio])
-    for i, request in enumerate(asked):
+    for i, request in enumerate(batch):
         masked = ByHand(published, request).mask(ratio, PUBLISHED_GENERATION)
         shown, kept = history[i] != NO_CODE, codes[i] != NO_CODE
         assert torch.equal(
@@ -205,8 +203,8 @@ def test_masks_are_those_of_the_golden_files_to_the_last(
 
 @torch.inference_mode()
 def test_a_picture_depends_on_its_own_request_only(published: PublishedPipeline) -> None:
-    asked = requests(3)
-    both = [asked, [asked[2], asked[0]]]
+    batch = requests(3)
+    both = [batch, [batch[2], batch[0]]]
     drawn = [
         published(
             np.stack([r.history for r in rows]),
@@ -228,9 +226,7 @@ def test_padding_to_one_width_changes_only_rounding(published: PublishedPipeline
     masked = by_hand.mask(0.5, PUBLISHED_GENERATION)
     decoder = published.decoder
     one, other = (
-        decode_kept(
-            decoder, by_hand.codebook, masked.target, by_hand.words, published=True, width=width
-        )
+        decode_kept(decoder, by_hand.codebook, masked.target, by_hand.words, width=width)
         for width in (None, PLACES)
     )
     torch.testing.assert_close(one.prompt, other.prompt, rtol=1e-5, atol=1e-5)

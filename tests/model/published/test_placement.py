@@ -13,7 +13,7 @@ from torch import nn
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.output import PigeonOutput
-from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.pipeline import PigeonPipeline, Pipeline
 from pigeon_rec.model.published.load import load_published
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION, PublishedPipeline
 from pigeon_rec.placement import Placement
@@ -25,7 +25,7 @@ SETTINGS = PUBLISHED_GENERATION.model_copy(
 )
 
 
-def drawn(pipeline: PigeonPipeline, first: int = 0, last: int = 3) -> PigeonOutput:
+def drawn(pipeline: Pipeline, first: int = 0, last: int = 3) -> PigeonOutput:
     """Requests `first` to `last` of three."""
     rows = slice(first, last)
     return pipeline(
@@ -101,7 +101,7 @@ def test_roomy_budgets_keep_everything_in_memory(layout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("placement", "told"),
+    ("placement", "message"),
     [
         (Placement(memory={"cpu": "1KB"}), "too few for the parts that are not spread"),
         (Placement(device="cuda:99"), r"no device 'cuda:99'.*placement\.device"),
@@ -109,8 +109,8 @@ def test_roomy_budgets_keep_everything_in_memory(layout: Path) -> None:
         (Placement(device="abacus"), "no kind of device 'abacus'"),
     ],
 )
-def test_what_is_not_possible_is_told(layout: Path, placement: Placement, told: str) -> None:
-    with pytest.raises(ModelError, match=told):
+def test_what_is_not_possible_is_an_error(layout: Path, placement: Placement, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         load_published(layout, placement=placement)
 
 
@@ -178,7 +178,7 @@ def test_a_quantised_language_model(
         # Layers this narrow cannot be computed in 4 bits on a CPU: a row is less than a block.
         check_four_bits(model, published.personalisation.language_model)
     rewrite(copied / "language_model" / "pytorch_model-00001-of-00002.bin", {"strange": embeds})
-    with pytest.raises(ModelError, match="nothing takes strange"):
+    with pytest.raises(ModelError, match="unknown are strange"):
         load_published(copied, placement=placement)
 
 

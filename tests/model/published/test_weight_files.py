@@ -75,7 +75,7 @@ def test_headers_tell_types_and_read_no_contents(tmp_path: Path, name: str) -> N
     assert read[0] < path.stat().st_size / 20
 
 
-def test_a_type_that_torch_has_not_is_told(tmp_path: Path) -> None:
+def test_a_type_that_torch_has_not_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     header = json.dumps({"x": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"0")

@@ -1,0 +1,35 @@
+"""Loads a model of either layout: our own or the published one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pigeon_rec.model.base import BATCH_SIZE
+from pigeon_rec.model.paths import is_published, model_folder
+from pigeon_rec.model.pipeline import PigeonPipeline, Pipeline
+from pigeon_rec.model.published.load import load_published
+from pigeon_rec.placement import Placement
+
+__all__ = ["load_pipeline"]
+
+
+def load_pipeline(
+    name_or_path: str | Path, batch_size: int = BATCH_SIZE, placement: Placement | None = None
+) -> Pipeline:
+    """Loads a bundled model by name, or a saved or published one by folder.
+
+    A published folder is LaVIT's with Pigeon's checkpoint in it; see `load_published`.
+
+    Args:
+        name_or_path: The model.
+        batch_size: Requests per batch.
+        placement: Device and dtype; float32 on the CPU by default.
+
+    Raises:
+        ModelError: There is no such model, a file is missing, weights and configuration do not fit,
+            or the placement is not possible on this machine or with this model.
+    """
+    folder = model_folder(name_or_path)
+    if is_published(folder):
+        return load_published(folder, batch_size=batch_size, placement=placement)
+    return PigeonPipeline.from_pretrained(folder, batch_size, placement)
