@@ -1,4 +1,4 @@
-"""What the catalogue knows of the items on a page: titles, styles, original pictures, tastes."""
+"""Catalogue data of the items on a page: titles, styles, original pictures and users' tastes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.nightly.report.gallery import Picture
 from pigeon_rec.runtime.html import encode_picture
 
-__all__ = ["Shelf", "tastes_of"]
+__all__ = ["CatalogueItems", "tastes_of"]
 
 _PIXELS = 64
-_SEPARATOR = ", "  # between the genres of a film; MovieLens' own is a bar
+_SEPARATOR = ", "  # between the genres of a film; MovieLens uses a bar
 
 
-class Shelf:
-    """Titles, styles and pictures of the items that one page needs.
+class CatalogueItems:
+    """Titles, styles and pictures of the items on one page.
 
-    An item that the catalogue no longer has goes by its id; a picture that cannot be used is
-    missing, not blank.
+    An item that is no longer in the catalogue is shown by its id, without a picture.
 
     Args:
-        catalogue: Where they come from.
-        item_ids: All items that will be asked for; repeats and unknown ids are allowed.
+        catalogue: Source of the items.
+        item_ids: All items of the page; repeated and unknown ids are allowed.
     """
 
     def __init__(self, catalogue: Catalogue, item_ids: Iterable[str]) -> None:
@@ -35,18 +34,24 @@ class Shelf:
         styles = rows["style"] if "style" in rows.columns else [None] * len(known)
         self._titles = dict(zip(known, rows["title"], strict=True))
         self._styles: dict[str, str | None] = dict(zip(known, styles, strict=True))
-        self._uris = _data_uris(catalogue, known)
+        images, problems = catalogue.images(known, catalogue.aspect.size(_PIXELS))
+        broken = {problem.subject for problem in problems}
+        self._uris = {
+            item: encode_picture(image)
+            for item, image in zip(known, images, strict=True)
+            if item not in broken
+        }
 
     def title(self, item_id: str) -> str:
-        """Title of the item, or its id where it has none."""
+        """Returns the title of the item, or its id if it has none."""
         return self._titles.get(item_id) or item_id
 
     def style(self, item_id: str) -> str:
-        """Style of the item; empty where the catalogue does not tell one."""
+        """Returns the style of the item; empty if the catalogue has none."""
         return self._styles.get(item_id) or ""
 
     def original(self, item_id: str, *, label: str = "") -> Picture:
-        """Picture of the item as the catalogue has it."""
+        """Returns the catalogue's own picture of the item."""
         style = self.style(item_id)
         alt = f"{self.title(item_id)} ({style})" if style else self.title(item_id)
         return Picture(self._uris.get(item_id), alt, label)
@@ -55,13 +60,13 @@ class Shelf:
 def tastes_of(
     served: pl.DataFrame, catalogue: Catalogue, column: str = "style"
 ) -> Mapping[str, str]:
-    """The style that leads each user's history; users without a known one are left out.
+    """Finds the most frequent style in each user's history; users without any are left out.
 
     Args:
         served: Columns `user_id, history_ids`.
-        catalogue: Tells the style of an item; nobody has a taste where it has no styles.
-        column: Where it tells that, or what else is a taste, such as the genres of a film, each of
-            which counts.
+        catalogue: Source of the styles; without the column nobody has a taste.
+        column: Catalogue column of the style, or of another taste such as `genres`, where each
+            genre of an item counts.
     """
     if column not in catalogue.items.columns:
         return {}
@@ -73,7 +78,7 @@ def tastes_of(
     leading = (
         served.select("user_id", pl.col("history_ids").alias("item_id"))
         .explode("item_id")
-        # An item stands in the history of several pictures, and counts once.
+        # Histories of a user's assets overlap; each item counts once.
         .unique()
         .join(styles, on="item_id")
         .group_by("user_id", "style")
@@ -82,13 +87,3 @@ def tastes_of(
         .unique("user_id", keep="first", maintain_order=True)
     )
     return dict(leading.select("user_id", "style").iter_rows())
-
-
-def _data_uris(catalogue: Catalogue, item_ids: list[str]) -> dict[str, str]:
-    images, problems = catalogue.images(item_ids, catalogue.aspect.size(_PIXELS))
-    broken = {problem.subject for problem in problems}
-    return {
-        item_id: encode_picture(image)
-        for item_id, image in zip(item_ids, images, strict=True)
-        if item_id not in broken
-    }

@@ -1,8 +1,8 @@
 """Publishing a night: its files become one transaction in the warehouse, then readers get it.
 
-The plan says which pairs are to be served; shards hold the pictures that this night drew; what is
-reused is looked up in the warehouse, with the verdict that it got there. A picture that does not
-decode is recorded as rejected; a shard that is missing stops the step before anything is written.
+The plan lists the requests to be served. Shards hold the pictures drawn in this night; reused ones
+are looked up in the warehouse, with the verdict they got there. A picture that does not decode is
+recorded as rejected; a missing shard stops the step before anything is written.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.errors import PlanError
-from pigeon_rec.nightly.files import NightFiles, read_night, serving_paths
+from pigeon_rec.nightly.files import NightFiles, read_night
+from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 from pigeon_rec.scoring import Reason
 from pigeon_rec.warehouse import (
     NIGHT_SCHEMAS,
@@ -34,9 +35,9 @@ from pigeon_rec.warehouse.planning import judged_before
 
 __all__ = ["PublishSummary", "night_records", "promote_night", "publish_night"]
 
-# Settings that decide where and how fast a night runs, never what it makes: the same night run
-# elsewhere has the same content. What of the placement decides is told by the settings' hash.
-_WITHOUT_EFFECT: Mapping[str, Any] = {
+# Settings that decide where and how fast a night runs, but not its result. The parts of the
+# placement that do change pictures are in the settings' hash.
+_WITHOUT_EFFECT: Final[Mapping[str, Any]] = {
     "work_dir": True,
     "exchange": True,
     "batch_size": True,
@@ -46,25 +47,25 @@ _WITHOUT_EFFECT: Mapping[str, Any] = {
     "warehouse": True,
     "plan": {"shards"},
 }
-_UNDECODABLE: Reason = "undecodable"
-_SHOWN = 3
+_UNDECODABLE: Final[Reason] = "undecodable"
+_EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
 class PublishSummary:
-    """What was published.
+    """Numbers of a published night.
 
     Attributes:
         run_id: The night.
-        changed: False where the warehouse held exactly this night already.
-        planned: Pairs of the plan.
-        generated: Served pairs whose picture this night made.
-        reused: Served pairs whose picture an earlier night made.
-        served: Pairs that readers get a picture for.
-        rejected: Pairs whose picture was refused.
+        changed: False if the warehouse held exactly this night already.
+        planned: Requests of the plan.
+        generated: Served requests whose picture was drawn in this night.
+        reused: Served requests whose picture was drawn in an earlier night.
+        served: Requests that readers get a picture for.
+        rejected: Requests whose picture was rejected.
         skipped: Recommendations that could not be planned.
         reasons: Rejections by reason.
-        content_sha256: Hash of everything the night says.
+        content_sha256: Hash of the night's rows.
     """
 
     run_id: str
@@ -82,12 +83,12 @@ class PublishSummary:
 def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
     """Stages one night as checked parquet files and writes it into the warehouse.
 
-    Everything is written in one transaction, after the pictures if those lie outside the table.
+    All rows are written in one transaction, after the pictures if those lie outside the table.
 
     Raises:
-        ConfigError: The address of the pictures cannot be reached.
+        ConfigError: The location of the pictures cannot be reached.
         PlanError: The night is not planned, or a shard of it is missing or incomplete.
-        WarehouseError: The warehouse is locked or refuses the night; its tables are as they were.
+        WarehouseError: The warehouse is locked or rejects the night; its tables are unchanged.
     """
     files = read_night(config, date)
     keys = files.plan["asset_key"].to_list()
@@ -99,7 +100,6 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         records = night_records(config, files, known)
         staged = stage(records, files.paths.staged)
         published = publish(connection, staged, images=config.warehouse.images)
-    reasons = records.rejections["reason"].value_counts().iter_rows()
     return PublishSummary(
         run_id=published.run_id,
         changed=published.changed,
@@ -109,37 +109,47 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         served=published.served,
         rejected=published.rejected,
         skipped=records.skipped,
-        reasons=dict(sorted(reasons)),
+        reasons=dict(sorted(records.rejections["reason"].value_counts().iter_rows())),
         content_sha256=published.content_sha256,
     )
 
 
 def promote_night(config: NightlyConfig) -> Path:
-    """Makes what is published the tables that readers get; returns their snapshot.
+    """Makes the published nights visible to readers; returns their snapshot.
 
     Raises:
-        WarehouseError: Nothing was published, or the copy does not check out.
+        WarehouseError: Nothing was published, or the copy is damaged.
     """
-    warehouse, serving = serving_paths(config)
-    return promote(warehouse, serving)
+    return promote(warehouse_file(config.work_dir), serving_file(config.work_dir))
 
 
 def night_records(config: NightlyConfig, files: NightFiles, known: pl.DataFrame) -> NightRecords:
-    """What a night hands to the warehouse.
+    """Builds the warehouse rows of a night.
 
     Args:
         config: Settings of the night.
         files: Its files, complete.
         known: Verdicts on the planned keys, as `known_assets` gives them, and `earlier`: whether a
-            night before this one had the key already. What only this or a later night has made
-            counts as generated, so that a past night told again says what it said on its date.
+            night before this date had the key already. Keys first seen on this date or later count
+            as generated, so that a backfilled night has the rows it had on its date.
 
     Raises:
         PlanError: A reused picture is not among the known ones.
     """
     drawn = _checked(files.drawn)
     verdicts = _verdicts(files.plan, drawn, known)
-    served = verdicts.filter(pl.col("reason").is_null())
+    rejected = pl.col("reason").is_not_null()
+    tables = {
+        "assets": _assets(files.plan, drawn),
+        "run_assets": verdicts.filter(~rejected),
+        "scores": _scores(drawn),
+        "rejections": verdicts.filter(rejected),
+        "problems": files.problems,
+        "cohorts": files.cohorts,
+        "plan_pairs": files.explained,
+        "originals": load_catalogue(config.catalogue).items,
+        "drawing_times": files.drawing_times,
+    }
     return NightRecords(
         logical_date=files.paths.date,
         model_version=files.model_version,
@@ -148,22 +158,17 @@ def night_records(config: NightlyConfig, files: NightFiles, known: pl.DataFrame)
         config=config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
         planned=files.plan.height,
         skipped=files.skipped.height,
-        assets=_assets(files.plan, drawn),
-        run_assets=served.select(list(NIGHT_SCHEMAS["run_assets"])),
-        scores=_scores(drawn),
-        rejections=verdicts.filter(pl.col("reason").is_not_null()).select(
-            list(NIGHT_SCHEMAS["rejections"])
-        ),
-        problems=_problems(files.problems),
-        cohorts=files.cohorts,
-        plan_pairs=files.explained,
-        originals=load_catalogue(config.catalogue).items.select(list(NIGHT_SCHEMAS["originals"])),
-        drawing_times=files.drawing_times,
+        **{name: _columns_of(name, table) for name, table in tables.items()},
     )
 
 
+def _columns_of(name: str, table: pl.DataFrame) -> pl.DataFrame:
+    # Publishing checks that no column is missing.
+    return table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
+
+
 def _checked(drawn: pl.DataFrame) -> pl.DataFrame:
-    """Drawn pictures; one that nobody could show is turned into a rejection."""
+    """Returns the drawn pictures, with those that do not decode marked as rejected."""
     faults = image_faults(drawn.filter(pl.col("rejected_reason").is_null()))
     faulty = pl.col("detail").is_not_null()
     return (
@@ -179,10 +184,10 @@ def _checked(drawn: pl.DataFrame) -> pl.DataFrame:
 
 
 def _verdicts(plan: pl.DataFrame, drawn: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """One row per planned pair: `origin`, and `reason` and `detail` where it was refused.
+    """Returns the requests with `origin`, and `reason` and `detail` where rejected.
 
     Raises:
-        PlanError: A pair was to be served from the warehouse, which does not know its picture.
+        PlanError: A request reuses a picture that the warehouse does not hold.
     """
     made = drawn.select(
         "asset_key",
@@ -192,34 +197,32 @@ def _verdicts(plan: pl.DataFrame, drawn: pl.DataFrame, known: pl.DataFrame) -> p
     )
     origin = pl.when("earlier").then(pl.lit("reused")).otherwise(pl.lit("generated"))
     found = known.select("asset_key", origin.alias("origin"), "reason", "detail")
-    judged = pl.concat([made, found.join(made, on="asset_key", how="anti")])
-    lost = plan.join(judged, on="asset_key", how="anti")
+    verdicts = pl.concat([made, found.join(made, on="asset_key", how="anti")])
+    lost = plan.join(verdicts, on="asset_key", how="anti")
     if lost.height:
         pairs = [f"{user} / {item}" for user, item in lost.select("user_id", "item_id").iter_rows()]
         raise PlanError(
-            f"{len(pairs)} pairs reuse a picture that the warehouse does not hold",
-            location=", ".join(pairs[:_SHOWN]) + (", ..." if len(pairs) > _SHOWN else ""),
+            f"{len(pairs)} requests reuse a picture that the warehouse does not hold",
+            location=", ".join(pairs[:_EXAMPLES]) + (", ..." if len(pairs) > _EXAMPLES else ""),
             remedy="The plan is older than the warehouse: plan the night again",
         )
     return plan.select("user_id", "item_id", "asset_key", "priority").join(
-        judged, on="asset_key", how="inner", maintain_order="left"
+        verdicts, on="asset_key", how="inner", maintain_order="left"
     )
 
 
 def _assets(plan: pl.DataFrame, drawn: pl.DataFrame) -> pl.DataFrame:
-    """Pictures to store: drawn this night and not refused."""
+    """Returns the pictures to store: drawn this night and not rejected."""
     planned = plan.select("asset_key", "model_version", "history_ids").unique(
         "asset_key", keep="first", maintain_order=True
     )
-    pictures = drawn.filter(pl.col("rejected_reason").is_null()).join(
+    return drawn.filter(pl.col("rejected_reason").is_null()).join(
         planned, on="asset_key", maintain_order="left"
     )
-    columns = [name for name in NIGHT_SCHEMAS["assets"] if name in pictures.columns]
-    return pictures.select(columns)
 
 
 def _scores(drawn: pl.DataFrame) -> pl.DataFrame:
-    """Long form of every `*_score` column; what could not be scored has no row."""
+    """Returns every finite value of the `*_score` columns in long form."""
     metrics = [name for name in drawn.columns if name.endswith("_score")]
     if not metrics:
         return pl.DataFrame(schema=NIGHT_SCHEMAS["scores"])
@@ -228,7 +231,3 @@ def _scores(drawn: pl.DataFrame) -> pl.DataFrame:
         .unpivot(metrics, index="asset_key", variable_name="metric", value_name="value")
         .filter(pl.col("value").is_finite())
     )
-
-
-def _problems(problems: pl.DataFrame) -> pl.DataFrame:
-    return problems.select(list(NIGHT_SCHEMAS["problems"]))
