@@ -56,7 +56,7 @@ def command_for(step: str) -> Callable[..., None]:
         quiet: Quiet = False,
     ) -> None:
         from pigeon_rec._cli.bars import choose_progress
-        from pigeon_rec.nightly.steps import parse_date
+        from pigeon_rec.runtime.airflow_step import parse_date
         from pigeon_rec.weekly.steps import alignment_settings, run_step
 
         settings = alignment_settings(config, work_dir)

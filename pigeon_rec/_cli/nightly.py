@@ -63,7 +63,8 @@ def _run(
     quiet: bool,
 ) -> None:
     from pigeon_rec._cli.bars import choose_progress
-    from pigeon_rec.nightly.steps import night_settings, parse_date, run_step
+    from pigeon_rec.nightly.steps import night_settings, run_step
+    from pigeon_rec.runtime.airflow_step import parse_date
 
     settings = night_settings(config, work_dir)
     night = parse_date(date) if date is not None else _yesterday()

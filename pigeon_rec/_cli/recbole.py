@@ -174,7 +174,8 @@ def experiment(
 def _draw_night(study: Study, users: int, progress: Any) -> None:
     """Personalised pictures of what would be recommended, from what is older than the test."""
     from pigeon_rec.config import NightlyConfig
-    from pigeon_rec.nightly.steps import parse_date, run_step
+    from pigeon_rec.nightly.steps import run_step
+    from pigeon_rec.runtime.airflow_step import parse_date
 
     if study.served.exists():
         return

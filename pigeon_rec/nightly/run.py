@@ -71,7 +71,7 @@ def run_night(config: NightlyConfig, date: dt.date, *, progress: Progress = sile
         progress: Called after every finished batch.
 
     Raises:
-        NightBusyError: Another run works in the same folder.
+        WorkDirBusyError: Another run works in the same folder.
         PigeonError: A step failed. Earlier publications are unchanged, unless the night itself
             was published.
     """

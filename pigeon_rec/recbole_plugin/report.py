@@ -28,6 +28,7 @@ from pigeon_rec.recbole_plugin.experiment import (
     recommended,
 )
 from pigeon_rec.recbole_plugin.features import write_dataset
+from pigeon_rec.runtime.bootstrap import resampled_means
 
 __all__ = ["BEGIN", "END", "Comparison", "Study", "as_markdown", "compare", "prepare"]
 
@@ -186,11 +187,7 @@ def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:
     gain = _ndcg(both["rank_other"]) - _ndcg(both["rank"])
     seeds = both["seed"].n_unique()
     table = gain.reshape(seeds, -1)  # [seeds, users]
-    rng = np.random.default_rng(0)
-    means = np.empty(_DRAWS)
-    for draw in range(_DRAWS):
-        mean = table[rng.integers(seeds, size=seeds)].mean(axis=0)
-        means[draw] = mean[rng.integers(table.shape[1], size=table.shape[1])].mean()
+    means = resampled_means(table, np.random.default_rng(0), _DRAWS)
     below, above = float((means <= 0).mean()), float((means >= 0).mean())
     low, high = np.quantile(means, [0.025, 0.975])
     p = min(1.0, 2.0 * max(min(below, above), 1.0 / _DRAWS))

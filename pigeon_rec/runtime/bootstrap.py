@@ -1,26 +1,34 @@
-"""Means with their doubt: percentile bootstrap over cases (numpy only)."""
+"""Means with bootstrap bounds: percentiles of the mean over resampled cases (numpy only)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Interval", "mean_interval", "paired_interval", "resampled_rows"]
+__all__ = [
+    "Interval",
+    "lower_bound",
+    "mean_interval",
+    "paired_interval",
+    "resampled_means",
+    "resampled_rows",
+]
 
 _SEED = 20_260_601
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the interval it lies in at the asked confidence.
+    """A mean and its two-sided confidence interval.
 
     Attributes:
-        mean: Of the values themselves; NaN where there is none.
+        mean: Mean of the values; NaN without values.
         low: Lower bound.
         high: Upper bound.
-        cases: Values behind it.
+        cases: Number of values.
     """
 
     mean: float
@@ -32,18 +40,18 @@ class Interval:
 def mean_interval(
     values: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000
 ) -> Interval:
-    """The mean of one value a case, with its two-sided percentile interval.
+    """Computes the mean of one value per case, with its two-sided percentile interval.
 
     Args:
-        values: `[n]`; what is no finite number is left out.
-        confidence: Of the interval, in (0, 1).
+        values: `[n]`; values that are not finite are left out.
+        confidence: Confidence of the interval, in (0, 1).
         resamples: Bootstrap samples; the same values always give the same interval.
     """
     kept = np.asarray(values, np.float64)
     kept = kept[np.isfinite(kept)]
     if not len(kept):
         return Interval(np.nan, np.nan, np.nan, 0)
-    means = np.array([kept[rows].mean() for rows in resampled_rows(len(kept), resamples)])
+    means = resampled_means(kept, np.random.default_rng(_SEED), resamples)
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return Interval(float(kept.mean()), float(low), float(high), len(kept))
@@ -52,18 +60,47 @@ def mean_interval(
 def paired_interval(
     first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000
 ) -> Interval:
-    """The mean difference `first - second`, paired by case.
+    """Computes the mean difference `first - second`, paired by case.
 
     Args:
-        first: `[n]`, one value a case.
+        first: `[n]`, one value per case.
         second: `[n]`, of the same cases in the same order; a case that lacks either is left out.
         confidence: As in `mean_interval`.
         resamples: As in `mean_interval`.
     """
-    apart = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-    return mean_interval(apart, confidence=confidence, resamples=resamples)
+    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    return mean_interval(difference, confidence=confidence, resamples=resamples)
 
 
-def resampled_rows(count: int, resamples: int) -> NDArray[np.int64]:
-    """Row numbers int64 `[resamples, count]`, drawn with replacement from a fixed seed."""
-    return np.random.default_rng(_SEED).integers(0, count, (resamples, count))
+def lower_bound(
+    values: NDArray[np.float64], random: np.random.Generator, *, confidence: float, resamples: int
+) -> float:
+    """Computes the one-sided lower percentile bound of the mean of `[n]` values, n > 0."""
+    return float(np.quantile(resampled_means(values, random, resamples), 1.0 - confidence))
+
+
+def resampled_means(
+    values: NDArray[np.float64], random: np.random.Generator, resamples: int
+) -> NDArray[np.float64]:
+    """Computes means of bootstrap samples, `[resamples]`.
+
+    Args:
+        values: `[n]`, or `[groups, n]` for crossed factors: each sample then draws groups first,
+            and cases of their mean second.
+        random: Source of the draws; one bootstrap sample is drawn after the other.
+        resamples: Number of bootstrap samples.
+    """
+    means = np.empty(resamples)
+    for place in range(resamples):
+        mean = values
+        while mean.ndim:
+            mean = mean[random.integers(len(mean), size=len(mean))].mean(axis=0)
+        means[place] = mean
+    return means
+
+
+def resampled_rows(count: int, resamples: int) -> Iterator[NDArray[np.int64]]:
+    """Yields row numbers int64 `[count]` of each bootstrap sample, drawn from a fixed seed."""
+    random = np.random.default_rng(_SEED)
+    for _ in range(resamples):
+        yield random.integers(count, size=count)

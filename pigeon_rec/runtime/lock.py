@@ -1,8 +1,8 @@
 """One run at a time in a work directory: an operating-system lock that dies with its process.
 
-Steps that write the night's files or the warehouse hold it alone; shards are drawn side by side, so
-drawing shares it with drawing. Who finds it taken stops at once with the holder's name and may be
-tried again; nothing has to be cleaned up after a process that was killed.
+A step that writes the files of a run or the warehouse takes the lock alone; shards are drawn side
+by side, so drawing shares it. A process that finds the lock taken stops at once and names the
+holder; the same step may be run again later. A killed process leaves nothing to clean up.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Protocol, TextIO
 
-from pigeon_rec.errors import ConfigError, PlanError
+from pigeon_rec.errors import ConfigError, PigeonError
 
-__all__ = ["LockedPaths", "NightBusyError", "hold"]
+__all__ = ["LockedPaths", "WorkDirBusyError", "hold"]
 
 
 class LockedPaths(Protocol):
-    """Files of a run that one process at a time works on; those of a night, for example."""
+    """Paths of a run that one process at a time works on: a night or an alignment."""
 
     @property
     def work_dir(self) -> Path:
-        """The folder."""
+        """Work directory of the run."""
 
     @property
     def run_id(self) -> str:
@@ -37,31 +37,32 @@ class LockedPaths(Protocol):
         """File to lock."""
 
 
-class NightBusyError(PlanError):
-    """Another run works in the same folder; the same step may succeed later."""
+class WorkDirBusyError(PigeonError):
+    """Another process works in the same work directory; the same step may succeed later."""
 
+    exit_code = 3
     retryable: ClassVar[bool] = True
 
 
 @contextlib.contextmanager
 def hold(paths: LockedPaths, step: str, *, shared: bool = False) -> Iterator[None]:
-    """Keeps every other run out of the work directory for the length of the block.
+    """Holds the lock of a run for the length of the block.
 
-    The lock belongs to the open file and is given back by the system when the process ends,
-    however it ends. Work directories on network drives must support `flock`.
+    The system releases the lock when the process ends, however it ends. Work directories on
+    network drives must support `flock`.
 
     Args:
-        paths: The night, for its work directory and its name.
-        step: What is being done, for the message of whoever comes second.
-        shared: Whether others that say so too may work at the same time.
+        paths: Paths of the run.
+        step: Name of the step, for the message that another process gets.
+        shared: Whether other processes that also pass `shared` may hold the lock too.
 
     Raises:
-        NightBusyError: Somebody else is at work; the message says who and with what.
+        WorkDirBusyError: Another process holds the lock; the message names its process and step.
         ConfigError: The work directory cannot be written.
     """
     try:
         paths.lock.parent.mkdir(parents=True, exist_ok=True)
-        # Never truncated and never removed: others may be reading it or waiting for it.
+        # Never truncated before it is locked, and never removed: others may be reading it.
         file = paths.lock.open("a+", encoding="utf-8")
     except OSError as error:
         raise ConfigError(
@@ -80,27 +81,27 @@ def hold(paths: LockedPaths, step: str, *, shared: bool = False) -> Iterator[Non
 
 def _sign(file: TextIO, paths: LockedPaths, step: str) -> None:
     since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    note = {"process": os.getpid(), "night": paths.run_id, "step": step, "since": since}
+    note = {"process": os.getpid(), "run": paths.run_id, "step": step, "since": since}
     file.truncate(0)
     file.write(json.dumps(note) + "\n")
     file.flush()
 
 
 def _holder(file: TextIO) -> str:
-    """Who signed last; with several at drawing, one of them."""
+    """The process that signed last; if several share the lock, one of them."""
     try:
         file.seek(0)
         note = json.loads(file.read())
         return (
-            f"process {note['process']}, which has been at `{note['step']}` of {note['night']} "
+            f"process {note['process']}, which has been running `{note['step']}` of {note['run']} "
             f"since {note['since']}"
         )
     except (ValueError, KeyError, TypeError):
         return "another process"
 
 
-def _busy(paths: LockedPaths, step: str, holder: str) -> NightBusyError:
-    return NightBusyError(
+def _busy(paths: LockedPaths, step: str, holder: str) -> WorkDirBusyError:
+    return WorkDirBusyError(
         f"`{step}` of {paths.run_id} cannot start: the work directory is held by {holder}",
         location=str(paths.lock),
         remedy="Wait until it has ended (or stop it) and run this again; nothing was changed",

@@ -1,4 +1,4 @@
-"""Progress that the caller controls: silent by default, log lines for schedulers."""
+"""Progress reports that the caller controls: silent by default, log lines for schedulers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ logger = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
-    """Hears how far a step has come; called as often as the step likes."""
+    """Receives progress reports of a step, at any rate."""
 
     def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
-        """Takes one report.
+        """Receives one report.
 
         Args:
-            label: What is being counted; one running count per label.
-            done: How many are finished so far.
-            total: How many there are.
-            fields: Further numbers worth showing, such as `loss=0.31`.
+            label: Name of what is counted; every label has its own count.
+            done: Number finished so far.
+            total: Number in all.
+            fields: Further numbers to show, such as `loss=0.31`.
         """
 
 
 def log_lines(stream: TextIO) -> None:
-    """Sends log records to `stream` as plain lines; for the programs that run steps."""
+    """Sends log records to `stream` as plain lines; called by programs, never by the library."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=stream)
-    # FAISS tells at length which build for which processor it loads.
+    # FAISS logs at length which build it loads for which processor.
     logging.getLogger("faiss").setLevel(logging.WARNING)
 
 
@@ -38,37 +38,37 @@ def silent(label: str, done: int, total: int, **fields: float) -> None:
 
 
 def log_progress(seconds: float = 5.0, clock: Callable[[], float] = time.monotonic) -> Progress:
-    """Makes a progress that logs at most one line per label and interval, and every last one.
+    """Makes a progress that logs at most one line per label and interval, and the last report.
 
     A line reads `assets: 120/800 (15%), 4.2/s, 162 s left`.
 
     Args:
         seconds: Shortest time between two lines of the same label.
-        clock: Source of the time in seconds; tests give their own.
+        clock: Source of the time in seconds.
     """
     return _LogProgress(seconds, clock)
 
 
 class _LogProgress:
-    """Keeps, per label, where the count began and when it last spoke."""
+    """Keeps, per label, the start of the count and the time of the last line."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._seconds = seconds
         self._clock = clock
         self._began: dict[str, tuple[float, int]] = {}
-        self._spoke: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
     def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
         now = self._clock()
         began, first = self._began.setdefault(label, (now, done))
-        if done < total and now - self._spoke.get(label, began) < self._seconds:
+        if done < total and now - self._logged.get(label, began) < self._seconds:
             return
-        self._spoke[label] = now
+        self._logged[label] = now
         rate = (done - first) / (now - began) if now > began else 0.0
         logger.info(_line(label, done, total, rate, fields))
         if done >= total:
-            # The same label may be counted again from the start.
-            del self._began[label], self._spoke[label]
+            # The same label may be counted again from zero.
+            del self._began[label], self._logged[label]
 
 
 def _line(label: str, done: int, total: int, rate: float, fields: dict[str, float]) -> str:

@@ -83,7 +83,7 @@ def once(
             inputs.
 
     Raises:
-        NightBusyError: Another process is at work on an alignment of this work directory.
+        WorkDirBusyError: Another process is at work on an alignment of this work directory.
     """
     with hold(paths, step):
         made_from = content_hash(inputs)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec.errors import PigeonError
-from pigeon_rec.nightly.steps import TEMPORARY_FAILURE, parse_date
+from pigeon_rec.runtime.airflow_step import TEMPORARY_FAILURE, parse_date
 from pigeon_rec.runtime.progress import Progress, log_lines, log_progress, silent
 from pigeon_rec.weekly.config import WeeklyConfig, load_weekly
 

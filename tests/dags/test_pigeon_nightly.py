@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pigeon_rec.errors import PigeonError
-from pigeon_rec.nightly.steps import TEMPORARY_FAILURE
+from pigeon_rec.runtime.airflow_step import TEMPORARY_FAILURE
 from tests.dags.few_users import write_first_users
 
 pytestmark = pytest.mark.slow  # in Airflow's own environment

@@ -13,6 +13,7 @@ from pigeon_rec.errors import CatalogueError, ConfigError, PlanError
 from pigeon_rec.nightly import steps
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.runtime.airflow_step import TEMPORARY_FAILURE, parse_date
 
 NIGHT = dt.date(2026, 6, 1)
 
@@ -62,7 +63,7 @@ def planned(config: NightlyConfig) -> NightlyConfig:
 @pytest.mark.parametrize("text", ["", "2026-6-1", "2026-02-30", "yesterday"])
 def test_a_night_needs_an_iso_date(text: str) -> None:
     with pytest.raises(ConfigError, match="ISO date"):
-        steps.parse_date(text)
+        parse_date(text)
 
 
 def test_work_dir_from_outside_replaces_the_configured_one(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_shards_of_an_unplanned_night_are_an_error(config: NightlyConfig) -> Non
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(CatalogueError("no such file"), 3), (Busy("in use"), steps.TEMPORARY_FAILURE)],
+    [(CatalogueError("no such file"), 3), (Busy("in use"), TEMPORARY_FAILURE)],
 )
 def test_airflow_learns_from_the_exit_status_whether_to_retry(
     error: Exception, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -135,7 +136,7 @@ def test_airflow_gets_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert summary == {"path": str(tmp_path / "serving.duckdb")}
 
 
-def test_airflow_logs_the_numbers(
+def test_airflow_logs_the_single_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     replace_step(monkeypatch, "report", Summary(3, Path("a/b"), NIGHT, {"blank": 1}, (0.5,)))
@@ -143,4 +144,7 @@ def test_airflow_logs_the_numbers(
     with caplog.at_level("INFO"):
         steps.run_in_airflow("report", "2026-06-01", "", str(tmp_path))
         steps.run_in_airflow("promote", "2026-06-01", "", str(tmp_path))
-    assert caplog.messages == ["report: planned 3", "promote: path serving.duckdb"]
+    assert caplog.messages == [
+        "report: planned 3, report a/b, night 2026-06-01",
+        "promote: path serving.duckdb",
+    ]

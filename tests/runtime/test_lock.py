@@ -15,8 +15,9 @@ import pytest
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.steps import TEMPORARY_FAILURE, run_step
-from pigeon_rec.runtime.lock import NightBusyError, hold
+from pigeon_rec.nightly.steps import run_step
+from pigeon_rec.runtime.airflow_step import TEMPORARY_FAILURE
+from pigeon_rec.runtime.lock import WorkDirBusyError, hold
 
 NIGHT = dt.date(2026, 6, 1)
 
@@ -57,7 +58,7 @@ def paths(tmp_path: Path) -> NightPaths:
 
 def test_the_second_run_stops_and_says_who_is_at_work(paths: NightPaths) -> None:
     with other_process(paths.work_dir, "run") as holder:
-        with pytest.raises(NightBusyError) as caught, hold(paths, "plan"):
+        with pytest.raises(WorkDirBusyError) as caught, hold(paths, "plan"):
             pytest.fail("two runs at once")
         told = str(caught.value)
         assert (
@@ -80,7 +81,7 @@ def test_shards_are_drawn_side_by_side_and_nothing_else_meanwhile(paths: NightPa
     with other_process(paths.work_dir, "generate"):
         with hold(paths, "generate", shared=True):
             pass
-        with pytest.raises(NightBusyError, match="held by process"), hold(paths, "publish"):
+        with pytest.raises(WorkDirBusyError, match="held by process"), hold(paths, "publish"):
             pytest.fail("published while shards were drawn")
 
 
@@ -88,7 +89,7 @@ def test_shards_are_drawn_side_by_side_and_nothing_else_meanwhile(paths: NightPa
 def test_every_step_stops_before_it_changes_anything(paths: NightPaths, step: str) -> None:
     config = NightlyConfig(work_dir=paths.work_dir)
     with other_process(paths.work_dir, "run"):
-        with pytest.raises(NightBusyError):
+        with pytest.raises(WorkDirBusyError):
             run_step(step, config, NIGHT, shard=0)
         assert [path.name for path in paths.work_dir.iterdir()] == ["night.lock"]
 
@@ -103,7 +104,7 @@ def test_two_real_runs_of_the_command(paths: NightPaths) -> None:
             timeout=120,
             check=False,
         )
-    assert second.returncode == NightBusyError.exit_code
+    assert second.returncode == WorkDirBusyError.exit_code
     assert "the work directory is held by process" in second.stderr.replace("\n", " ")
 
 
@@ -125,5 +126,5 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_damaged_note_costs_only_the_name(paths: NightPaths) -> None:
     with other_process(paths.work_dir, "run"):
         paths.lock.write_text("half a no")
-        with pytest.raises(NightBusyError, match="held by another process"), hold(paths, "run"):
+        with pytest.raises(WorkDirBusyError, match="held by another process"), hold(paths, "run"):
             pytest.fail("two runs at once")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.runtime.lock import NightBusyError, hold
+from pigeon_rec.runtime.lock import WorkDirBusyError, hold
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import StepRecord, finished, once, recorded
 
@@ -108,7 +108,7 @@ def test_a_killed_step_goes_on_from_its_own_half_done_work_only(paths: Alignment
 
 def test_two_processes_never_do_one_step_at_the_same_time(paths: AlignmentPaths) -> None:
     work = Work(paths)
-    with hold(paths, "pairs"), pytest.raises(NightBusyError, match=r"held by .*`pairs`") as busy:
+    with hold(paths, "pairs"), pytest.raises(WorkDirBusyError, match=r"held by .*`pairs`") as busy:
         work.run(seed=1)
     assert busy.value.retryable
     assert work.done == 0

@@ -1,0 +1,63 @@
+"""Runs one step of a night or an alignment inside an Airflow task."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pigeon_rec.errors import ConfigError, PigeonError
+from pigeon_rec.runtime.progress import Progress, log_lines, log_progress
+
+__all__ = ["TEMPORARY_FAILURE", "parse_date", "run_airflow_step"]
+
+TEMPORARY_FAILURE: Final = 75
+"""Exit status (EX_TEMPFAIL) of a step that may succeed if it is run again."""
+
+logger = logging.getLogger(__name__)
+
+
+def parse_date(text: str) -> dt.date:
+    """Reads a logical date.
+
+    Raises:
+        ConfigError: `text` is not an ISO date.
+    """
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{text!r} is not an ISO date", location="date", remedy="Write it as 2026-06-01"
+        ) from error
+
+
+def run_airflow_step(
+    step: str, date: str, run: Callable[[dt.date, Progress], dict[str, Any]]
+) -> dict[str, Any]:
+    """Runs a step with log lines for progress, and logs its summary or its error.
+
+    Args:
+        step: Name of the step.
+        date: Logical date as `YYYY-MM-DD`.
+        run: Reads the settings, runs the step and returns its summary.
+
+    Raises:
+        SystemExit: The step raised a `PigeonError`. The status is `TEMPORARY_FAILURE` if the same
+            step may succeed later, else the exit code of the error.
+    """
+    log_lines(sys.stdout)
+    try:
+        summary = run(parse_date(date), log_progress())
+    except PigeonError as error:
+        logger.error("%s: %s", type(error).__name__, error)
+        raise SystemExit(TEMPORARY_FAILURE if error.retryable else error.exit_code) from None
+    logger.info("%s: %s", step, _line(summary))
+    return summary
+
+
+def _line(summary: Mapping[str, Any]) -> str:
+    """The single values of a summary in one line; all of it if there are none."""
+    single = {key: value for key, value in summary.items() if not isinstance(value, dict | list)}
+    return ", ".join(f"{key} {value}" for key, value in (single or summary).items())
