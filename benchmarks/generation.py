@@ -42,7 +42,7 @@ from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.generate import generate_shard
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.night import PLAN_SCHEMA
+from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from pigeon_rec.placement import Placement
 from pigeon_rec.runtime.bootstrap import Interval, paired_interval
 from pigeon_rec.runtime.files import write_parquet

@@ -22,8 +22,7 @@ import polars as pl
 from benchmarks.result import Bar, Figure, Result, main, stopwatch
 from pigeon_rec.config import NightlyConfig, PlanConfig
 from pigeon_rec.demo.stickers import load_stickers
-from pigeon_rec.nightly.plan.night import plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.plan import plan_night, recommend
 
 __all__ = ["NIGHT", "Thumbnails", "made_inputs", "measure"]
 

@@ -44,7 +44,7 @@ from pigeon_rec.evaluation.cases import CASE_SCHEMA
 from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.night import PLAN_SCHEMA
+from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from pigeon_rec.warehouse import image_faults, stage
 from tests.model.tiny import QUICK, pictures, tiny_pipeline
 from tests.small_world import NIGHT

@@ -20,6 +20,7 @@ __all__ = [
 RECOMMENDATION_SCHEMA: Final = pl.Schema(
     {"user_id": pl.String(), "item_id": pl.String(), "score": pl.Float32(), "rank": pl.Int32()}
 )
+_SUBJECT: Final = pl.concat_str(pl.col("user_id", "item_id").fill_null("?"), separator=" / ")
 
 
 def load_recommendations(path: Path) -> tuple[pl.DataFrame, list[Problem]]:
@@ -56,9 +57,7 @@ def load_recommendations(path: Path) -> tuple[pl.DataFrame, list[Problem]]:
     return rank_recommendations(frame, str(path))
 
 
-def rank_recommendations(
-    frame: pl.DataFrame, source: str
-) -> tuple[pl.DataFrame, list[Problem]]:
+def rank_recommendations(frame: pl.DataFrame, source: str) -> tuple[pl.DataFrame, list[Problem]]:
     """Ranks each user's items by falling score; ties are ranked by item id.
 
     Args:
@@ -80,10 +79,15 @@ def rank_recommendations(
     rank = pl.int_range(1, pl.len() + 1).over("user_id").alias("rank")
     recommendations = best.select("user_id", "item_id", "score", rank).cast(RECOMMENDATION_SCHEMA)
     repeated = usable.join(best, on="row", how="anti")
+    left_out = (
+        (rows.filter(~named), "bad_recommendation", "user_id or item_id is empty"),
+        (rows.filter(named & ~scored), "bad_recommendation", "score is no number"),
+        (repeated, "duplicate_recommendation", "the pair is repeated with a better score"),
+    )
     return recommendations, [
-        *_problems(rows.filter(~named), "bad_recommendation", "user_id or item_id is empty", source),
-        *_problems(rows.filter(named & ~scored), "bad_recommendation", "score is no number", source),
-        *_problems(repeated, "duplicate_recommendation", "repeats a pair of better score", source),
+        Problem(kind, subject, f"{source}, row {row}", message)
+        for frame, kind, message in left_out
+        for subject, row in frame.sort("row").select(_SUBJECT, "row").iter_rows()
     ]
 
 
@@ -111,11 +115,3 @@ def group_by_front_item(
         .with_columns(item_id=pl.coalesce("front", "item_id"))
         .select(interactions.columns)
     )
-
-
-def _problems(rows: pl.DataFrame, kind: str, message: str, source: str) -> list[Problem]:
-    ids = pl.concat_str(pl.col("user_id", "item_id").fill_null("?"), separator=" / ")
-    return [
-        Problem(kind, subject, f"{source}, row {row}", message)
-        for subject, row in rows.sort("row").select(ids, "row").iter_rows()
-    ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +15,7 @@ from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.warehouse import NIGHT_SCHEMAS
 
-__all__ = ["SHARD_SCHEMA", "NightFiles", "read_night", "read_table", "shards_to_draw"]
+__all__ = ["SHARD_SCHEMA", "read_drawing_times", "read_shards", "read_table", "shards_to_draw"]
 
 _EXAMPLES: Final = 3
 SHARD_SCHEMA: Final = pl.Schema(
@@ -47,60 +45,6 @@ _REQUIRED: Final = pl.Schema(
 )
 
 
-@dataclass(frozen=True)
-class NightFiles:
-    """The tables of a planned and drawn night.
-
-    Attributes:
-        paths: Their paths.
-        plan: Requests to be served.
-        drawn: Pictures of this night, one row per planned `asset_key` to generate.
-        skipped: Recommendations that could not be planned.
-        explained: The plan's decision on each recommendation.
-        cohorts: `user_id, cohort`.
-        drawing_times: `shard, assets, seconds` of the measured shards.
-        problems: Bad items, images and rows found while planning.
-        model_version: Model that draws.
-        settings_hash: Hash of its generation settings.
-    """
-
-    paths: NightPaths
-    plan: pl.DataFrame
-    drawn: pl.DataFrame
-    skipped: pl.DataFrame
-    explained: pl.DataFrame
-    cohorts: pl.DataFrame
-    drawing_times: pl.DataFrame
-    problems: pl.DataFrame
-    model_version: str
-    settings_hash: str
-
-
-def read_night(config: NightlyConfig, date: dt.date) -> NightFiles:
-    """Reads the files of planning and drawing.
-
-    Raises:
-        PlanError: A file of the plan is missing or damaged, or a planned picture is in no shard;
-            the message names the shards.
-    """
-    paths = NightPaths.of(config, date)
-    plan = read_table(paths.plan, "plan")
-    to_draw = plan.filter(pl.col("status") == "generate")
-    info = _read_info(paths.plan_info)
-    return NightFiles(
-        paths=paths,
-        plan=plan,
-        drawn=_read_drawn(paths, to_draw),
-        skipped=read_table(paths.skipped, "plan"),
-        explained=read_table(paths.explained, "plan"),
-        cohorts=read_table(paths.cohorts, "plan"),
-        drawing_times=_read_times(paths, to_draw["shard"].unique().sort().to_list()),
-        problems=read_table(paths.problems, "plan"),
-        model_version=info["model_version"],
-        settings_hash=info["settings_hash"],
-    )
-
-
 def read_table(path: Path, step: str) -> pl.DataFrame:
     """Reads one parquet file of the night.
 
@@ -128,31 +72,16 @@ def shards_to_draw(config: NightlyConfig, date: dt.date) -> list[int]:
     return plan.filter(pl.col("status") == "generate")["shard"].unique().sort().to_list()
 
 
-def _read_info(path: Path) -> dict[str, str]:
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-        return {name: str(info[name]) for name in ("model_version", "settings_hash")}
-    except (OSError, ValueError, KeyError) as error:
-        raise PlanError(
-            f"the summary of the plan is missing or damaged ({type(error).__name__}: {error})",
-            location=str(path),
-            remedy="Run `pigeon-rec nightly plan` for this date again",
-        ) from error
+def read_shards(paths: NightPaths, plan: pl.DataFrame) -> pl.DataFrame:
+    """Reads the pictures that the plan wants drawn, one row per `asset_key`, from all shards.
 
+    Rows of an older plan are left out.
 
-def _read_times(paths: NightPaths, shards: Sequence[int]) -> pl.DataFrame:
-    """Reads the measured times; a damaged file is only a lost measurement."""
-    measured: list[tuple[int, int, float]] = []
-    for shard in shards:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            time = json.loads(paths.drawing_time(shard).read_text(encoding="utf-8"))
-            measured.append((shard, int(time["assets"]), float(time["seconds"])))
-    times = pl.DataFrame(measured, schema=NIGHT_SCHEMAS["drawing_times"], orient="row")
-    return times.filter(pl.col("assets") > 0, pl.col("seconds") > 0, pl.col("seconds").is_finite())
-
-
-def _read_drawn(paths: NightPaths, to_draw: pl.DataFrame) -> pl.DataFrame:
-    """Reads the planned pictures from all shards; rows of an older plan are left out."""
+    Raises:
+        PlanError: A shard is damaged, or a planned picture is in no shard; the message names the
+            shards.
+    """
+    to_draw = plan.filter(pl.col("status") == "generate")
     numbers = to_draw["shard"].unique().sort().to_list()
     shards = [_read_shard(paths.shard(n)) for n in numbers if paths.shard(n).is_file()]
     drawn = pl.concat([pl.DataFrame(schema=_REQUIRED), *shards], how="diagonal_relaxed")
@@ -163,6 +92,17 @@ def _read_drawn(paths: NightPaths, to_draw: pl.DataFrame) -> pl.DataFrame:
     if missing.height:
         raise _incomplete(paths, missing)
     return drawn
+
+
+def read_drawing_times(paths: NightPaths, plan: pl.DataFrame) -> pl.DataFrame:
+    """Reads `shard, assets, seconds` of the measured shards; damaged files are left out."""
+    measured: list[tuple[int, int, float]] = []
+    for shard in plan.filter(pl.col("status") == "generate")["shard"].unique().sort():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            time = json.loads(paths.drawing_time(shard).read_text(encoding="utf-8"))
+            measured.append((shard, int(time["assets"]), float(time["seconds"])))
+    times = pl.DataFrame(measured, schema=NIGHT_SCHEMAS["drawing_times"], orient="row")
+    return times.filter(pl.col("assets") > 0, pl.col("seconds") > 0, pl.col("seconds").is_finite())
 
 
 def _read_shard(path: Path) -> pl.DataFrame:

@@ -76,6 +76,10 @@ class NightPaths:
         """Time that drawing one shard took."""
         return self.shards / f"shard-{number:04d}.json"
 
+    def shard_files(self, number: int) -> list[Path]:
+        """Files to exchange; the shard last, so that it is complete once it is there."""
+        return [self.drawing_time(number), self.shard(number)]
+
 
 def end_of_day(date: dt.date) -> dt.datetime:
     """Returns the first instant after `date` in UTC: a night reads nothing from then on."""

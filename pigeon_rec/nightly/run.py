@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -75,33 +75,32 @@ def run_night(config: NightlyConfig, date: dt.date, *, progress: Progress = sile
         PigeonError: A step failed. Earlier publications are unchanged, unless the night itself
             was published.
     """
-    paths, clock = NightPaths.of(config, date), _Clock()
+    paths = NightPaths.of(config, date)
+    steps: Mapping[str, Callable[[], Any]] = {
+        "recommend": lambda: recommend(config, date, progress=progress),
+        "plan": lambda: plan_night(config, date, progress=progress),
+        "generate": lambda: _draw(config, date, progress),
+        "publish": lambda: publish_night(config, date),
+        "promote": lambda: promote_night(config),
+        "report": lambda: report_night(config, date),
+    }
+    results: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
     with hold(paths, "run"):
-        recommend(config, date, progress=progress)
-        clock.lap("recommend")
-        plan_night(config, date, progress=progress)
-        clock.lap("plan")
-        for shard in shards_to_draw(config, date):
-            generate_shard(config, date, shard, progress=progress)
-        clock.lap("generate")
-        published = publish_night(config, date)
-        clock.lap("publish")
-        snapshot = promote_night(config)
-        clock.lap("promote")
-        reported = report_night(config, date)
-        clock.lap("report")
+        for name, step in steps.items():
+            began = monotonic()
+            results[name] = step()
+            seconds[name] = round(monotonic() - began, 2)
         plan = pl.read_parquet(paths.plan).filter(pl.col("status") == "generate")
-    return NightSummary(plan["asset_key"].n_unique(), published, reported, snapshot, clock.laps)
+    return NightSummary(
+        drawn=plan["asset_key"].n_unique(),
+        published=results["publish"],
+        reported=results["report"],
+        snapshot=results["promote"],
+        seconds=seconds,
+    )
 
 
-class _Clock:
-    """Measures the time between laps in seconds."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = monotonic()
-
-    def lap(self, step: str) -> None:
-        now = monotonic()
-        self.laps[step] = round(now - self._last, 2)
-        self._last = now
+def _draw(config: NightlyConfig, date: dt.date, progress: Progress) -> None:
+    for shard in shards_to_draw(config, date):
+        generate_shard(config, date, shard, progress=progress)

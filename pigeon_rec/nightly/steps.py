@@ -7,11 +7,11 @@ the step's arguments, and its summary into plain JSON values.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
+import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,13 +71,18 @@ def run_step(
     from pigeon_rec.nightly.exchange import fetch
     from pigeon_rec.nightly.files import shards_to_draw
     from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.lock import hold
 
     paths = NightPaths.of(config, date)
     if step == "generate" and shard is None:
         fetch(config, paths, [paths.plan])
         shards = shards_to_draw(config, date)
-        return {"shards": [run_step(step, config, date, shard=s, progress=progress) for s in shards]}
-    with _locked(step, config, date):
+        return {
+            "shards": [run_step(step, config, date, shard=s, progress=progress) for s in shards]
+        }
+    # Shards may be drawn in parallel; a whole night takes the lock itself.
+    alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
+    with alone:
         summary = _plain(STEPS[step](config, date, shard, progress))
     if step == "plan":
         summary["shards_to_draw"] = shards_to_draw(config, date)
@@ -107,31 +112,14 @@ def run_in_airflow(
     return run_airflow_step(step, date, run)
 
 
-def _locked(step: str, config: NightlyConfig, date: dt.date) -> AbstractContextManager[None]:
-    """Excludes other runs; shards may be drawn in parallel, and `run` takes the lock itself."""
-    from pigeon_rec.nightly.paths import NightPaths
-    from pigeon_rec.runtime.lock import hold
-
-    if step == "run":
-        return contextlib.nullcontext()
-    return hold(NightPaths.of(config, date), step, shared=step == "generate")
-
-
 def _plain(summary: object) -> dict[str, Any]:
-    """Turns a step's summary (a dataclass, a mapping, a path or None) into JSON values."""
+    """Turns a step's summary (a dataclass, a dictionary, a path or None) into JSON values."""
     if dataclasses.is_dataclass(summary) and not isinstance(summary, type):
         summary = dataclasses.asdict(summary)
-    if isinstance(summary, Mapping):
-        return {str(key): _plain_value(value) for key, value in summary.items()}
-    return {} if summary is None else {"path": str(summary)}
-
-
-def _plain_value(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(key): _plain_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain_value(item) for item in value]
-    return str(value) if isinstance(value, Path | dt.date) else value
+    elif not isinstance(summary, dict):
+        summary = {} if summary is None else {"path": summary}
+    plain: dict[str, Any] = json.loads(json.dumps(summary, default=str))
+    return plain
 
 
 # Each step imports its own module when called: publishing needs no torch, drawing no recbole.

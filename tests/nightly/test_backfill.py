@@ -10,7 +10,7 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.publish.night import PublishSummary, publish_night
+from pigeon_rec.nightly.publish import PublishSummary, publish_night
 from pigeon_rec.warehouse import ask, check_warehouse
 from pigeon_rec.warehouse.planning import drawing_times
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night

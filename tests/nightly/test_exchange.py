@@ -10,13 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.nightly.exchange import (
-    ExchangeError,
-    fetch_plan,
-    fetch_shards,
-    send_plan,
-    send_shard,
-)
+from pigeon_rec.nightly.exchange import ExchangeError, fetch, send
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.steps import run_step
@@ -51,17 +45,17 @@ def test_a_night_drawn_elsewhere_is_published_at_home(tmp_path: Path, address: s
     MadeNight(PAIRS).write(home)
     assert len(SHARDS) > 1
     drawn = {number: at_home.shard(number).read_bytes() for number in SHARDS}
-    send_plan(home, at_home)
+    send(home, at_home, [at_home.plan])
     for number, content in drawn.items():
         at_home.shard(number).unlink()
         worker, there = machine(tmp_path, f"worker-{number}", address)
-        fetch_plan(worker, there)
+        fetch(worker, there, [there.plan])
         assert there.plan.read_bytes() == at_home.plan.read_bytes()
         assert shards_to_draw(worker, NIGHT) == SHARDS
         there.shards.mkdir(parents=True)
         there.shard(number).write_bytes(content)
         write_json({"assets": 1, "seconds": 2.0}, there.drawing_time(number))
-        send_shard(worker, there, number)
+        send(worker, there, there.shard_files(number))
     published = run_step("publish", home, NIGHT)
     assert (published["served"], published["planned"]) == (4, 4)
     assert {n: at_home.shard(n).read_bytes() for n in SHARDS} == drawn
@@ -70,8 +64,9 @@ def test_a_night_drawn_elsewhere_is_published_at_home(tmp_path: Path, address: s
 
 def test_what_is_not_finished_is_left_out(tmp_path: Path, address: str) -> None:
     config, paths = machine(tmp_path, "home", address)
-    fetch_plan(config, paths)
-    fetch_shards(config, paths, SHARDS)
+    fetch(config, paths, [paths.plan])
+    for number in SHARDS:
+        fetch(config, paths, paths.shard_files(number))
     assert not paths.night.exists()
 
 
@@ -79,8 +74,8 @@ def test_without_an_address_nothing_moves(tmp_path: Path) -> None:
     config, paths = machine(tmp_path, "home", "disk")
     MadeNight(PAIRS).write(config)
     before = pl.read_parquet(paths.plan)
-    send_plan(config, paths)
-    fetch_plan(config, paths)
+    send(config, paths, [paths.plan])
+    fetch(config, paths, [paths.plan])
     assert pl.read_parquet(paths.plan).equals(before)
     assert not list(tmp_path.glob("exchange*"))
 
@@ -90,7 +85,7 @@ def test_an_address_that_cannot_be_written_may_be_tried_again(tmp_path: Path) ->
     config, paths = machine(tmp_path, "home", f"file://{tmp_path}/taken")
     MadeNight(PAIRS).write(config)
     with pytest.raises(ExchangeError, match=r"cannot be written.*run the step again") as refused:
-        send_plan(config, paths)
+        send(config, paths, [paths.plan])
     assert refused.value.retryable
 
 

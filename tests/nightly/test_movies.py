@@ -15,13 +15,12 @@ from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.aspect import Aspect
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.data.tastes import tastes_of
 from pigeon_rec.drawing.texts import history_texts, target_texts
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.night import PlanSummary, plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
-from pigeon_rec.nightly.report.items import tastes_of
-from pigeon_rec.nightly.report.night import report_night
+from pigeon_rec.nightly.plan import PlanSummary, plan_night, recommend
+from pigeon_rec.nightly.publish import promote_night, publish_night
+from pigeon_rec.nightly.report import report_night
 from tests.nightly.made_night import NIGHT as MADE_NIGHT
 from tests.nightly.made_night import small_night
 from tests.nightly.made_night import write_catalogue as write_made_catalogue

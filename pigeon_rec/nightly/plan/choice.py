@@ -18,10 +18,7 @@ from pigeon_rec.retrieval import COHORT_PREFIX
 
 __all__ = [
     "IS_COHORT",
-    "OVER_BUDGET",
-    "OVER_USER_LIMIT",
     "PAIR",
-    "PLANNED",
     "Choice",
     "choose",
     "expected_views",
@@ -30,9 +27,9 @@ __all__ = [
     "usable_counts",
 ]
 
-OVER_BUDGET: Final = "over_budget"
-OVER_USER_LIMIT: Final = "over_user_limit"
-PLANNED: Final = "planned"
+_OVER_BUDGET: Final = "over_budget"
+_OVER_USER_LIMIT: Final = "over_user_limit"
+_PLANNED: Final = "planned"
 
 PAIR: Final = ["user_id", "item_id"]
 IS_COHORT: Final = pl.col("user_id").str.starts_with(COHORT_PREFIX)
@@ -57,7 +54,7 @@ class Choice:
         """Number of pairs that each limit excluded."""
         return {
             limit: int((self.decisions["reason"] == limit).sum())
-            for limit in (OVER_USER_LIMIT, OVER_BUDGET)
+            for limit in (_OVER_USER_LIMIT, _OVER_BUDGET)
         }
 
 
@@ -167,9 +164,9 @@ def _decisions(ordered: pl.DataFrame, requests: pl.DataFrame, limit: int) -> pl.
         ordered.join(chosen, on=PAIR, how="left", maintain_order="left")
         .with_columns(
             _first_match(
-                (PLANNED, pl.col("chosen"), pl.lit(None, pl.String())),
-                (OVER_USER_LIMIT, pl.col("place") > limit, over),
-                (OVER_BUDGET, pl.lit(value=True), below),
+                (_PLANNED, pl.col("chosen"), pl.lit(None, pl.String())),
+                (_OVER_USER_LIMIT, pl.col("place") > limit, over),
+                (_OVER_BUDGET, pl.lit(value=True), below),
             )
         )
         .select(*PAIR, "reason", "detail")

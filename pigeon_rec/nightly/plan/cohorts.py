@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -12,29 +11,20 @@ from pigeon_rec.nightly.plan.choice import IS_COHORT, prioritise
 from pigeon_rec.nightly.plan.inputs import ItemEmbeddings, PlanInputs
 from pigeon_rec.retrieval import HistoryRetriever, find_cohorts, refit_moment
 
-__all__ = ["NightCohorts", "plan_cohorts"]
-
-
-@dataclass(frozen=True)
-class NightCohorts:
-    """Members and requests of the cohorts.
-
-    Attributes:
-        members: `user_id, cohort`, by user.
-        requests: As those of users, with history and priority; `user_id` is the cohort's name.
-    """
-
-    members: pl.DataFrame
-    requests: pl.DataFrame
+__all__ = ["plan_cohorts"]
 
 
 def plan_cohorts(
     config: NightlyConfig, date: dt.date, inputs: PlanInputs, embeddings: ItemEmbeddings
-) -> NightCohorts:
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Finds the cohorts of a night and the most viewed references of each.
 
     Every recommendation with a usable reference counts, also those of users with too little
     history for pictures of their own.
+
+    Returns:
+        `user_id, cohort` of the members, by user; and the cohorts' requests with history and
+        priority, like those of users, whose `user_id` is the cohort's name.
     """
     settings = config.plan.cohorts
     cohorts = find_cohorts(
@@ -51,7 +41,7 @@ def plan_cohorts(
     retriever = HistoryRetriever(
         embeddings.vectors, cohorts.shelves, embeddings.item_ids, config.retrieval, inputs.as_of
     )
-    return NightCohorts(cohorts.members, prioritise(popular, retriever.retrieve(popular)))
+    return cohorts.members, prioritise(popular, retriever.retrieve(popular))
 
 
 def _most_viewed(recommendations: pl.DataFrame, members: pl.DataFrame, count: int) -> pl.DataFrame:

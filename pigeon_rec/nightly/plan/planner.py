@@ -164,24 +164,24 @@ def plan_night(
 
     # 1. Which pairs can be drawn, and from which history.
     pairs, skipped, problems = _drawable(config, inputs, embeddings)
-    cohorts = plan_cohorts(config, date, inputs, embeddings)
+    members, of_cohorts = plan_cohorts(config, date, inputs, embeddings)
     write_parquet(skipped, paths.skipped)
     write_parquet(problems, paths.problems)
-    if pairs.is_empty() and cohorts.requests.is_empty():
+    if pairs.is_empty() and of_cohorts.is_empty():
         raise _nothing_to_plan(config, paths, inputs, skipped)
 
     # 2. The best of them within the budget, and which of their pictures exist already.
     budget = night_budget(config.plan, paths.warehouse, date, model_version, context.settings)
-    choice = choose(pairs, cohorts.requests, config.plan, budget.assets)
+    choice = choose(pairs, of_cohorts, config.plan, budget.assets)
     plan = _plan(choice.requests, inputs, context, paths, config.plan.shards)
-    write_parquet(cohorts.members, paths.cohorts)
+    write_parquet(members, paths.cohorts)
     write_parquet(_explained(inputs, pairs, skipped, choice), paths.explained)
     write_parquet(plan, paths.plan)
 
     summary = PlanSummary(
         run_id=paths.run_id,
         recommendations=inputs.recommendations.height,
-        cohorts=cohorts.members["cohort"].n_unique(),
+        cohorts=members["cohort"].n_unique(),
         budget=budget.assets,
         seconds_per_asset=budget.seconds_per_asset,
         measured_nights=budget.measured_nights,

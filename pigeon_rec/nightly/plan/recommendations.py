@@ -68,7 +68,12 @@ def recommend(
     kept, problems = None, list[Problem]()
     if config.recommendations == "recbole":
         interactions = _interactions(config, paths)
-        made_from = _facts(config, interactions)
+        made_from: dict[str, Any] = {
+            "source": recommendation_source(config),
+            "recommender": config.recommender.model_dump(mode="json"),
+            "seed": config.seed,
+            "interactions_sha256": frame_sha256(interactions),
+        }
         kept = _kept(paths, made_from)
         table = _train(config, paths, interactions, progress) if kept is None else kept
     else:
@@ -98,15 +103,6 @@ def _interactions(config: NightlyConfig, paths: NightPaths) -> pl.DataFrame:
             remedy="Check the file and the logical date",
         )
     return group_by_front_item(interactions, catalogue, config.recommender.group_by)
-
-
-def _facts(config: NightlyConfig, interactions: pl.DataFrame) -> dict[str, Any]:
-    return {
-        "source": recommendation_source(config),
-        "recommender": config.recommender.model_dump(mode="json"),
-        "seed": config.seed,
-        "interactions_sha256": frame_sha256(interactions),
-    }
 
 
 def _train(

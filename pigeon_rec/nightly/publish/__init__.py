@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from pigeon_rec.nightly.publish.publisher import (
-    PublishSummary,
-    night_records,
-    promote_night,
-    publish_night,
-)
+from pigeon_rec.nightly.publish.publisher import PublishSummary, promote_night, publish_night
 
-__all__ = ["PublishSummary", "night_records", "promote_night", "publish_night"]
+__all__ = ["PublishSummary", "promote_night", "publish_night"]

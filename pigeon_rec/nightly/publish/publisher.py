@@ -7,7 +7,9 @@ recorded as rejected; a missing shard stops the step before anything is written.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,8 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.errors import PlanError
-from pigeon_rec.nightly.files import NightFiles, read_night
+from pigeon_rec.nightly.files import read_drawing_times, read_shards, read_table
+from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 from pigeon_rec.scoring import Reason
 from pigeon_rec.warehouse import (
@@ -33,7 +36,7 @@ from pigeon_rec.warehouse import (
 )
 from pigeon_rec.warehouse.planning import judged_before
 
-__all__ = ["PublishSummary", "night_records", "promote_night", "publish_night"]
+__all__ = ["PublishSummary", "promote_night", "publish_night"]
 
 # Settings that decide where and how fast a night runs, but not its result. The parts of the
 # placement that do change pictures are in the settings' hash.
@@ -90,27 +93,23 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         PlanError: The night is not planned, or a shard of it is missing or incomplete.
         WarehouseError: The warehouse is locked or rejects the night; its tables are unchanged.
     """
-    files = read_night(config, date)
-    keys = files.plan["asset_key"].to_list()
-    with open_warehouse(files.paths.warehouse) as connection:
+    paths = NightPaths.of(config, date)
+    plan = read_table(paths.plan, "plan")
+    keys = plan["asset_key"].to_list()
+    with open_warehouse(paths.warehouse) as connection:
         earlier = judged_before(connection, keys, date)
         known = known_assets(connection, keys).with_columns(
             earlier=pl.col("asset_key").is_in(earlier.implode())
         )
-        records = night_records(config, files, known)
-        staged = stage(records, files.paths.staged)
+        records = _records(config, paths, plan, known)
+        staged = stage(records, paths.staged)
         published = publish(connection, staged, images=config.warehouse.images)
     return PublishSummary(
-        run_id=published.run_id,
-        changed=published.changed,
-        planned=records.planned,
-        generated=published.generated,
-        reused=published.reused,
+        **dataclasses.asdict(published),
         served=published.served,
-        rejected=published.rejected,
+        planned=records.planned,
         skipped=records.skipped,
         reasons=dict(sorted(records.rejections["reason"].value_counts().iter_rows())),
-        content_sha256=published.content_sha256,
     )
 
 
@@ -123,48 +122,61 @@ def promote_night(config: NightlyConfig) -> Path:
     return promote(warehouse_file(config.work_dir), serving_file(config.work_dir))
 
 
-def night_records(config: NightlyConfig, files: NightFiles, known: pl.DataFrame) -> NightRecords:
+def _records(
+    config: NightlyConfig, paths: NightPaths, plan: pl.DataFrame, known: pl.DataFrame
+) -> NightRecords:
     """Builds the warehouse rows of a night.
 
     Args:
         config: Settings of the night.
-        files: Its files, complete.
+        paths: Its files, complete.
+        plan: Its requests.
         known: Verdicts on the planned keys, as `known_assets` gives them, and `earlier`: whether a
             night before this date had the key already. Keys first seen on this date or later count
             as generated, so that a backfilled night has the rows it had on its date.
-
-    Raises:
-        PlanError: A reused picture is not among the known ones.
     """
-    drawn = _checked(files.drawn)
-    verdicts = _verdicts(files.plan, drawn, known)
+    drawn = _checked(read_shards(paths, plan))
+    verdicts = _verdicts(plan, drawn, known)
+    skipped = read_table(paths.skipped, "plan")
     rejected = pl.col("reason").is_not_null()
     tables = {
-        "assets": _assets(files.plan, drawn),
+        "assets": _assets(plan, drawn),
         "run_assets": verdicts.filter(~rejected),
         "scores": _scores(drawn),
         "rejections": verdicts.filter(rejected),
-        "problems": files.problems,
-        "cohorts": files.cohorts,
-        "plan_pairs": files.explained,
+        "problems": read_table(paths.problems, "plan"),
+        "cohorts": read_table(paths.cohorts, "plan"),
+        "plan_pairs": read_table(paths.explained, "plan"),
         "originals": load_catalogue(config.catalogue).items,
-        "drawing_times": files.drawing_times,
+        "drawing_times": read_drawing_times(paths, plan),
     }
+    info = _plan_info(paths.plan_info)
     return NightRecords(
-        logical_date=files.paths.date,
-        model_version=files.model_version,
-        settings_hash=files.settings_hash,
+        logical_date=paths.date,
+        model_version=info["model_version"],
+        settings_hash=info["settings_hash"],
         seed=config.seed,
         config=config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
-        planned=files.plan.height,
-        skipped=files.skipped.height,
-        **{name: _columns_of(name, table) for name, table in tables.items()},
+        planned=plan.height,
+        skipped=skipped.height,
+        **{
+            # Publishing checks that no column is missing.
+            name: table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
+            for name, table in tables.items()
+        },
     )
 
 
-def _columns_of(name: str, table: pl.DataFrame) -> pl.DataFrame:
-    # Publishing checks that no column is missing.
-    return table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
+def _plan_info(path: Path) -> dict[str, str]:
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        return {name: str(info[name]) for name in ("model_version", "settings_hash")}
+    except (OSError, ValueError, KeyError) as error:
+        raise PlanError(
+            f"the summary of the plan is missing or damaged ({type(error).__name__}: {error})",
+            location=str(path),
+            remedy="Run `pigeon-rec nightly plan` for this date again",
+        ) from error
 
 
 def _checked(drawn: pl.DataFrame) -> pl.DataFrame:

@@ -5,14 +5,5 @@ from __future__ import annotations
 from pigeon_rec.nightly.report.gallery import Page, render_gallery
 from pigeon_rec.nightly.report.page import build_page
 from pigeon_rec.nightly.report.reporter import ReportSummary, report_night
-from pigeon_rec.nightly.report.served import ServedNight, read_served_night
 
-__all__ = [
-    "Page",
-    "ReportSummary",
-    "ServedNight",
-    "build_page",
-    "read_served_night",
-    "render_gallery",
-    "report_night",
-]
+__all__ = ["Page", "ReportSummary", "build_page", "render_gallery", "report_night"]

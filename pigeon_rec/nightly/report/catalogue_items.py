@@ -1,20 +1,18 @@
-"""Catalogue data of the items on a page: titles, styles, original pictures and users' tastes."""
+"""Catalogue data of the items on a page: titles, styles and original pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
-import polars as pl
 
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.nightly.report.gallery import Picture
 from pigeon_rec.runtime.html import encode_picture
 
-__all__ = ["CatalogueItems", "tastes_of"]
+__all__ = ["CatalogueItems"]
 
 _PIXELS = 64
-_SEPARATOR = ", "  # between the genres of a film; MovieLens uses a bar
 
 
 class CatalogueItems:
@@ -55,35 +53,3 @@ class CatalogueItems:
         style = self.style(item_id)
         alt = f"{self.title(item_id)} ({style})" if style else self.title(item_id)
         return Picture(self._uris.get(item_id), alt, label)
-
-
-def tastes_of(
-    served: pl.DataFrame, catalogue: Catalogue, column: str = "style"
-) -> Mapping[str, str]:
-    """Finds the most frequent style in each user's history; users without any are left out.
-
-    Args:
-        served: Columns `user_id, history_ids`.
-        catalogue: Source of the styles; without the column nobody has a taste.
-        column: Catalogue column of the style, or of another taste such as `genres`, where each
-            genre of an item counts.
-    """
-    if column not in catalogue.items.columns:
-        return {}
-    styles = catalogue.items.select("item_id", pl.col(column).alias("style")).drop_nulls()
-    if column == "genres":
-        listed = pl.col("style").str.replace_all("|", _SEPARATOR, literal=True)
-        styles = styles.with_columns(listed.str.split(_SEPARATOR)).explode("style")
-        styles = styles.filter(pl.col("style") != "")
-    leading = (
-        served.select("user_id", pl.col("history_ids").alias("item_id"))
-        .explode("item_id")
-        # Histories of a user's assets overlap; each item counts once.
-        .unique()
-        .join(styles, on="item_id")
-        .group_by("user_id", "style")
-        .len()
-        .sort("user_id", -pl.col("len").cast(pl.Int64), "style")
-        .unique("user_id", keep="first", maintain_order=True)
-    )
-    return dict(leading.select("user_id", "style").iter_rows())

@@ -14,13 +14,10 @@ from pigeon_rec.runtime.html import render_template
 
 __all__ = [
     "AssetView",
-    "Card",
     "Comparison",
     "Page",
     "Picture",
-    "Score",
     "UserRow",
-    "Version",
     "render_gallery",
 ]
 
@@ -43,23 +40,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Score:
-    """One score as text and as a meter of `percent` (0 to 100)."""
-
-    label: str
-    text: str
-    percent: float
-
-
-@dataclass(frozen=True)
 class AssetView:
-    """One asset with its history, reference and scores."""
+    """One asset with its history, its reference, and its scores by label."""
 
     title: str
     history: tuple[Picture, ...]
     reference: Picture
     picture: Picture
-    scores: tuple[Score, ...]
+    scores: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -72,31 +60,13 @@ class UserRow:
 
 
 @dataclass(frozen=True)
-class Version:
-    """The asset that one user is served for a reference that several users have."""
-
-    user_id: str
-    taste: str
-    picture: Picture
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """One reference with a note on it, and the assets of several users for it."""
+    """One reference with a note, and its versions: user id, taste and asset of several users."""
 
     title: str
     note: str
     reference: Picture
-    versions: tuple[Version, ...]
-
-
-@dataclass(frozen=True)
-class Card:
-    """One number of the summary."""
-
-    label: str
-    value: str
-    note: str = ""
+    versions: tuple[tuple[str, str, Picture], ...]
 
 
 @dataclass(frozen=True)
@@ -105,6 +75,7 @@ class Page:
 
     Attributes:
         facts: Name and value of each line of the footer.
+        cards: Label, value and note of each number of the summary.
         examples: Code, subject and detail of rejections, skipped recommendations and problems.
         picture: The scenario's word for a picture, such as `sticker`.
         aspect: Proportions of all pictures.
@@ -113,7 +84,7 @@ class Page:
     date: str
     model: str
     facts: tuple[tuple[str, str], ...]
-    cards: tuple[Card, ...]
+    cards: tuple[tuple[str, str, str], ...]
     histograms: tuple[Histogram, ...]
     reasons: tuple[Bar, ...]
     skips: tuple[Bar, ...]

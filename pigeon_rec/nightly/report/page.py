@@ -11,21 +11,13 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.data.prompts import PromptTemplate
+from pigeon_rec.data.tastes import tastes_of
 from pigeon_rec.drawing.models import SERVING
-from pigeon_rec.nightly.report.catalogue_items import CatalogueItems, tastes_of
-from pigeon_rec.nightly.report.gallery import (
-    AssetView,
-    Card,
-    Comparison,
-    Page,
-    Picture,
-    Score,
-    UserRow,
-    Version,
-)
-from pigeon_rec.nightly.report.served import ServedNight
+from pigeon_rec.nightly.report.catalogue_items import CatalogueItems
+from pigeon_rec.nightly.report.gallery import AssetView, Comparison, Page, Picture, UserRow
 from pigeon_rec.runtime.charts import Bar, Histogram, bars, histogram
 from pigeon_rec.runtime.html import data_uri
+from pigeon_rec.warehouse.served_night import ServedNight
 
 __all__ = ["build_page"]
 
@@ -63,12 +55,17 @@ _Row = dict[str, Any]
 
 
 def build_page(
-    night: ServedNight, catalogue: Catalogue, config: NightlyConfig, prompt: PromptTemplate
+    night: ServedNight,
+    skipped: pl.DataFrame,
+    catalogue: Catalogue,
+    config: NightlyConfig,
+    prompt: PromptTemplate,
 ) -> Page:
     """Gathers the page of one night.
 
     Args:
         night: The served assets.
+        skipped: `user_id, item_id, reason, detail` of the recommendations that were not planned.
         catalogue: Source of titles, styles and original pictures.
         config: Limits of the quality gate, and the number of users to show.
         prompt: The scenario's word for a picture, and the catalogue column of tastes.
@@ -85,6 +82,7 @@ def build_page(
     shared = _shared_references(own, tastes)
     items = CatalogueItems(catalogue, _items_on([*rows.values(), *shared]))
     scores = night.scores_by_key()
+    skips = dict(skipped["reason"].value_counts().iter_rows())
     return Page(
         date=night.facts["run_id"],
         # `serving` names another model every few weeks; the page names its version.
@@ -94,9 +92,9 @@ def build_page(
         histograms=_histograms(night, config),
         reasons=_in_words(night.reasons()),
         # Where a code is both a problem and a reason to skip, the skipped pairs are counted.
-        skips=_in_words({**night.problem_kinds(), **night.skips()}),
+        skips=_in_words({**night.problem_kinds(), **skips}),
         mask_ratios=tuple(sorted(bars(night.mask_ratios()), key=lambda bar: float(bar.label))),
-        examples=_examples(night),
+        examples=_examples(night, skipped),
         comparisons=tuple(_comparison(versions, tastes, items) for versions in shared),
         users=tuple(
             UserRow(
@@ -153,7 +151,7 @@ def _asset_view(row: _Row, scores: Mapping[str, float], items: CatalogueItems) -
         history=tuple(items.original(item_id) for item_id in row["history_ids"]),
         reference=items.original(item, label=items.style(item) or "reference"),
         picture=_picture(row, items, label="personalised"),
-        scores=tuple(_score(name, scores[name]) for name in _ROW_METRICS if name in scores),
+        scores=tuple((_METRICS[name], scores[name]) for name in _ROW_METRICS if name in scores),
     )
 
 
@@ -166,7 +164,7 @@ def _comparison(
         note=items.style(item) or "reference",
         reference=items.original(item),
         versions=tuple(
-            Version(row["user_id"], tastes.get(row["user_id"], ""), _picture(row, items))
+            (row["user_id"], tastes.get(row["user_id"], ""), _picture(row, items))
             for row in versions
         ),
     )
@@ -177,23 +175,19 @@ def _picture(row: _Row, items: CatalogueItems, label: str = "") -> Picture:
     return Picture(data_uri(row["image"]), alt, label)
 
 
-def _score(metric: str, value: float) -> Score:
-    return Score(_METRICS[metric], f"{value:.2f}", 100.0 * min(1.0, max(0.0, value)))
-
-
-def _cards(night: ServedNight, picture: str) -> tuple[Card, ...]:
+def _cards(night: ServedNight, picture: str) -> tuple[tuple[str, str, str], ...]:
     facts = night.facts
     gated = facts["served"] + facts["rejected"]
     share = f"{facts['rejected'] / gated:.1%} of all requests" if gated else ""
     cohorts = night.shared["user_id"].n_unique()
-    for_cohorts = Card("for taste cohorts", f"{night.shared.height:,}", f"{cohorts} cohorts")
+    for_cohorts = ("for taste cohorts", f"{night.shared.height:,}", f"{cohorts} cohorts")
     return (
-        Card("requests planned", f"{facts['planned']:,}", f"{facts['skipped']:,} skipped"),
-        Card(f"{picture}s served", f"{night.own.height:,}", f"to {night.users:,} users"),
+        ("requests planned", f"{facts['planned']:,}", f"{facts['skipped']:,} skipped"),
+        (f"{picture}s served", f"{night.own.height:,}", f"to {night.users:,} users"),
         *((for_cohorts,) if cohorts else ()),
-        Card("drawn this night", f"{facts['generated']:,}"),
-        Card("reused", f"{facts['reused']:,}"),
-        Card("rejected", f"{facts['rejected']:,}", share),
+        ("drawn this night", f"{facts['generated']:,}", ""),
+        ("reused", f"{facts['reused']:,}", ""),
+        ("rejected", f"{facts['rejected']:,}", share),
     )
 
 
@@ -221,18 +215,19 @@ def _in_words(counts: Mapping[str, int]) -> tuple[Bar, ...]:
     return bars(words, codes)
 
 
-def _examples(night: ServedNight) -> tuple[tuple[str, str, str], ...]:
+def _examples(night: ServedNight, skipped: pl.DataFrame) -> tuple[tuple[str, str, str], ...]:
     """Returns the first few rejections, skipped recommendations and problems of every kind."""
     pair = pl.concat_str("user_id", pl.lit(" · "), "item_id")
-    rejected = night.rejections.select(name="reason", subject=pair, text="detail")
-    skipped = night.skipped.select(name="reason", subject=pair, text="detail")
-    problems = night.problems.filter(~pl.col("kind").is_in(list(night.skips()))).select(
-        name="kind", subject="subject", text="message"
+    problems = night.problems.filter(~pl.col("kind").is_in(skipped["reason"].unique().implode()))
+    tables = (
+        night.rejections.select(name="reason", subject=pair, text="detail"),
+        skipped.select(name="reason", subject=pair, text="detail"),
+        problems.select(name="kind", subject="subject", text="message"),
     )
     return tuple(
         (name, subject, text or "")
-        for frame in (rejected, skipped, problems)
-        for name, subject, text in frame.group_by("name", maintain_order=True)
+        for table in tables
+        for name, subject, text in table.group_by("name", maintain_order=True)
         .head(_EXAMPLES_PER_KIND)
         .sort("name", maintain_order=True)
         .iter_rows()

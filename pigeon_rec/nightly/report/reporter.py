@@ -6,7 +6,6 @@ Both are read from the serving snapshot, so they show exactly what readers get.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,17 +15,17 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.nightly.files import read_table
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.report.gallery import render_gallery
 from pigeon_rec.nightly.report.page import build_page
-from pigeon_rec.nightly.report.served import ServedNight, read_served_night
 from pigeon_rec.runtime.files import write_json, write_text
+from pigeon_rec.warehouse.served_night import ServedNight, read_served_night
 
 __all__ = ["ReportSummary", "report_night"]
 
 _COUNTS: Final = ("planned", "generated", "reused", "served", "rejected", "skipped")
 _FACTS: Final = ("run_id", "model_version", "settings_hash", "seed", "content_sha256")
-_QUANTILES: Final[Mapping[str, float]] = {"p05": 0.05, "median": 0.5, "p95": 0.95}
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,13 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
         PlanError: The night's list of skipped recommendations is missing.
     """
     paths = NightPaths.of(config, date)
-    night = read_served_night(paths)
+    night = read_served_night(paths.serving, paths.run_id)
+    skipped = read_table(paths.skipped, "plan")
     prompt = load_prompt(config.scenario)
-    page = build_page(night, load_catalogue(config.catalogue, prompt.aspect), config, prompt)
+    catalogue = load_catalogue(config.catalogue, prompt.aspect)
+    page = build_page(night, skipped, catalogue, config, prompt)
     write_text(render_gallery(page), paths.gallery)
-    write_json(_numbers(night, len(page.users)), paths.report)
+    write_json(_numbers(night, skipped, len(page.users)), paths.report)
     return ReportSummary(
         run_id=paths.run_id,
         users=night.users,
@@ -77,7 +78,7 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
     )
 
 
-def _numbers(night: ServedNight, users_shown: int) -> dict[str, Any]:
+def _numbers(night: ServedNight, skipped: pl.DataFrame, users_shown: int) -> dict[str, Any]:
     facts = night.facts
     return {
         **{name: facts[name] for name in _FACTS},
@@ -86,23 +87,9 @@ def _numbers(night: ServedNight, users_shown: int) -> dict[str, Any]:
         "counts": {name: facts[name] for name in _COUNTS}
         | {"users": night.users, "cohort_assets": night.shared.height},
         "rejections": night.reasons(),
-        "skipped": night.skips(),
+        "skipped": dict(skipped["reason"].value_counts().iter_rows()),
         "problems": night.problem_kinds(),
         "mask_ratios": night.mask_ratios(),
-        "scores": _score_numbers(night.scores),
+        "scores": night.score_numbers(),
         "gallery": {"users_shown": users_shown, "users_left_out": night.users - users_shown},
     }
-
-
-def _score_numbers(scores: pl.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Returns metric -> outcome -> count, mean and quantiles."""
-    value = pl.col("value")
-    summary = scores.group_by("metric", "outcome").agg(
-        value.len().alias("count"),
-        value.mean().alias("mean"),
-        *(value.quantile(q, "linear").alias(name) for name, q in _QUANTILES.items()),
-    )
-    numbers: dict[str, dict[str, dict[str, float]]] = {}
-    for row in summary.sort("metric", "outcome").iter_rows(named=True):
-        numbers.setdefault(row.pop("metric"), {})[row.pop("outcome")] = row
-    return numbers

@@ -19,10 +19,13 @@ from pigeon_rec.config import (
     ReportConfig,
 )
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.budget import DEFAULT_SECONDS
-from pigeon_rec.nightly.plan.keys import asset_key
-from pigeon_rec.nightly.plan.night import EXPLAINED_SCHEMA, PlanSummary, plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.plan import (
+    DEFAULT_SECONDS,
+    EXPLAINED_SCHEMA,
+    PlanSummary,
+    plan_night,
+    recommend,
+)
 from tests.small_world import NIGHT, PixelEncoder, png, write_catalogue, write_interactions
 
 ITEMS = [f"i{number:02d}" for number in range(16)]
@@ -85,7 +88,7 @@ def test_cohorts_are_planned_within_the_budget_and_cover_who_has_little_history(
     assert set(members) == set(HISTORIES)
     assert members["a0"] == members["a1"] == members["new"] != members["b0"]
     of_cohorts = plan.filter(pl.col("user_id").str.starts_with("cohort:"))
-    assert (summary.cohorts, summary.cohort_pairs) == (2, of_cohorts.height) == (2, 4)
+    assert (summary.cohorts, summary.cohort_requests) == (2, of_cohorts.height) == (2, 4)
     assert (summary.planned, summary.users, summary.budget) == (10, 6, 10)
     for row in of_cohorts.iter_rows(named=True):
         taste = "a" if row["user_id"] == members["a0"] else "b"
@@ -142,7 +145,7 @@ def test_without_cohorts_users_get_what_they_got_before_there_were_any(
     config: NightlyConfig,
 ) -> None:
     summary = run(without_cohorts(config))
-    assert (summary.cohorts, summary.cohort_pairs, summary.planned) == (0, 0, 6)
+    assert (summary.cohorts, summary.cohort_requests, summary.planned) == (0, 0, 6)
     assert table(config, "cohorts").is_empty()
     alone = keys(config)
     run(config)
@@ -165,7 +168,7 @@ def test_a_budget_in_minutes_bounds_the_plan(config: NightlyConfig) -> None:
     short = PLAN.model_copy(update={"max_minutes": 5.5 * DEFAULT_SECONDS / 60})
     summary = run(config.model_copy(update={"plan": short}))
     assert (summary.budget, summary.planned, summary.measured_nights) == (5, 5, 0)
-    assert summary.cohort_pairs == 2
+    assert summary.cohort_requests == 2
 
 
 def test_a_budget_of_nothing_plans_nothing_and_says_so(config: NightlyConfig) -> None:
@@ -209,40 +212,6 @@ def test_a_past_date_is_planned_as_on_its_date(config: NightlyConfig) -> None:
     run(config, NIGHT + dt.timedelta(days=8))
     run(config)
     assert [file.read_bytes() for file in files] == before
-
-
-# Each ingredient of a key, changed alone.
-
-REFERENCE = ("i12", "hash-12")
-HISTORY = [("i00", "hash-0"), ("i01", "hash-1")]
-INGREDIENTS: dict[str, Any] = {
-    "history": HISTORY,
-    "reference": REFERENCE,
-    "target": "a picture of i12",
-    "model_version": "model-1",
-    "settings": "settings-1",
-    "seed": 0,
-}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"history": [("i02", "hash-0"), HISTORY[1]]},
-        {"history": [("i00", "hash-x"), HISTORY[1]]},
-        {"history": HISTORY[::-1]},
-        {"history": HISTORY[:1]},
-        {"reference": ("i13", "hash-12")},
-        {"reference": ("i12", "hash-x")},
-        {"target": "a picture of I12"},
-        {"model_version": "model-2"},
-        {"settings": "settings-2"},
-        {"seed": 1},
-    ],
-)
-def test_every_ingredient_of_a_key_matters(change: dict[str, Any]) -> None:
-    assert asset_key(**INGREDIENTS) == asset_key(**INGREDIENTS)
-    assert asset_key(**INGREDIENTS | change) != asset_key(**INGREDIENTS)
 
 
 def new_picture(config: NightlyConfig, item: str) -> None:

@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig, RecommenderConfig
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.recommendations import PROBLEM_SCHEMA, RECOMMENDATION_SCHEMA, recommend
+from pigeon_rec.nightly.plan import PROBLEM_SCHEMA, recommend
 from tests.small_world import NIGHT, write_catalogue, write_interactions
 
 ITEMS = [f"i{number:02d}" for number in range(12)]

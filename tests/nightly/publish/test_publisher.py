@@ -13,7 +13,7 @@ import pytest
 from pigeon_rec.config import NightlyConfig, PlanConfig
 from pigeon_rec.errors import PlanError, WarehouseError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.warehouse import ask, content_digest, open_reader, query, served_assets
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, drawn_row, small_night
 
@@ -140,7 +140,7 @@ def test_a_missing_shard_is_named_and_nothing_is_written(config: NightlyConfig) 
     pairs = sum(pair.shard == lost for pair in night.pairs)
     with pytest.raises(PlanError) as caught:
         publish_night(config, NIGHT)
-    said = f"shard-{lost:04d}.parquet ({pairs} pairs, no such file)"
+    said = f"shard-{lost:04d}.parquet ({pairs} requests, no such file)"
     assert said in str(caught.value)
     assert "nightly generate" in str(caught.value)
     assert not paths.warehouse.exists()
@@ -152,7 +152,7 @@ def test_an_incomplete_shard_is_named(config: NightlyConfig) -> None:
     pair = night.pairs[0]
     shard = pl.read_parquet(paths.shard(pair.shard))
     shard.filter(pl.col("asset_key") != pair.key).write_parquet(paths.shard(pair.shard))
-    with pytest.raises(PlanError, match=rf"shard-{pair.shard:04d}.parquet \(1 pairs\)"):
+    with pytest.raises(PlanError, match=rf"shard-{pair.shard:04d}.parquet \(1 requests\)"):
         publish_night(config, NIGHT)
 
 
@@ -184,7 +184,7 @@ def test_reusing_what_the_warehouse_does_not_hold_is_told(config: NightlyConfig)
     night = small_night()
     night.pairs[0].status = "reuse"
     night.write(config)
-    with pytest.raises(PlanError, match=r"1 pairs reuse a picture .*ada / flat/apple"):
+    with pytest.raises(PlanError, match=r"1 requests reuse a picture .*ada / flat/apple"):
         publish_night(config, NIGHT)
 
 
