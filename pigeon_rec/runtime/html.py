@@ -1,4 +1,4 @@
-"""HTML pages without external addresses: templates, and pictures as data URIs."""
+"""Pictures in HTML pages as data URIs, so that a page needs no other file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MAX_PIXELS = 4096 * 4096
 
 
 def data_uri(encoded: bytes | None) -> str | None:
-    """Encoded picture as a data URI; `None` where it is missing or does not decode.
+    """Returns an encoded picture as a data URI; `None` if it is missing or does not decode.
 
-    The media type is that of the bytes, not that of their file name or record.
+    The media type is read from the bytes.
     """
     if not encoded:
         return None
@@ -37,7 +37,7 @@ def data_uri(encoded: bytes | None) -> str | None:
 
 
 def encode_picture(image: NDArray[np.uint8]) -> str:
-    """Data URI of `uint8 [height, width, 3]` as lossless WebP."""
+    """Returns a data URI of `uint8 [height, width, 3]` as lossless WebP."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "WEBP", lossless=True, quality=60, method=3)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""A small part of the bundled interactions: few pictures to embed."""
+"""A small part of the bundled interactions, so that few images are embedded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ USERS = 8
 
 
 def write_first_users(path: Path, count: int = USERS) -> Path:
-    """The bundled interactions of the first `count` users, as a RecBole file."""
+    """Writes the bundled interactions of the first `count` users as a RecBole file."""
     header, *lines = INTERACTIONS_PATH.read_text(encoding="utf-8").splitlines(keepends=True)
     users = list(dict.fromkeys(line.split("\t")[0] for line in lines))[:count]
     kept = (line for line in lines if line.split("\t")[0] in users)

@@ -74,8 +74,8 @@ def test_texts_are_those_of_the_template(config: NightlyConfig) -> None:
     assert target_texts(prompt, rows.drop("genres"))[0] == prompt.target(
         "Title i01", "a picture of i01", "things"
     )
-    told = history_texts(prompt, catalogue, [["i02", "i00"], ["i02"]])
-    assert told == [["Title i02:", "Title i00:"], ["Title i02:"]]
+    texts = history_texts(prompt, catalogue, [["i02", "i00"], ["i02"]])
+    assert texts == [["Title i02:", "Title i00:"], ["Title i02:"]]
     assert history_texts(load_prompt("sticker"), catalogue, [["i02"]]) is None
 
 

@@ -32,7 +32,7 @@ SHARDS = sorted({pair.shard for pair in PAIRS})
 
 
 def reconnect() -> None:
-    """Forgets every connection and listing, as another machine has none."""
+    """Drops all connections and cached listings, like another machine."""
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
@@ -95,13 +95,13 @@ def test_two_machines_that_share_only_a_bucket_draw_a_night(tmp_path: Path, buck
     assert all(key.startswith(f"nights/{at_home.run_id}/") for key in held)
 
 
-def test_what_nobody_has_sent_is_left_out(tmp_path: Path, bucket: str) -> None:
+def test_files_that_were_not_sent_are_left_out(tmp_path: Path, bucket: str) -> None:
     config, paths = machine(tmp_path, "home", bucket)
     fetch(config, paths, [paths.plan])
     assert not paths.plan.exists()
 
 
-def test_a_bucket_that_does_not_exist_is_told_and_not_made(tmp_path: Path, bucket: str) -> None:
+def test_a_missing_bucket_is_an_error_and_is_not_created(tmp_path: Path, bucket: str) -> None:
     config, paths = machine(tmp_path, "home", "s3://mistyped/nights")
     MadeNight(PAIRS).write(config)
     with pytest.raises(ExchangeError, match=r"cannot be written.*s3://mistyped"):

@@ -1,4 +1,4 @@
-"""A whole night in one process; the steps that need a model are stood in for by their files."""
+"""A whole night in one process; the steps that need a model are replaced by stubs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def night() -> MadeNight:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch, night: MadeNight) -> list[str]:
-    """What the stand-ins were asked for, in order; planning writes `night`."""
+    """The calls of the stubs, in order; planning writes the files of `night`."""
     made: list[str] = []
 
     def recommend(_: NightlyConfig, __: dt.date, *, progress: Progress = silent) -> None:

@@ -1,4 +1,4 @@
-"""Plans with cohorts: who is covered, every pair explained, keys that change for a reason only."""
+"""Plans with cohorts: their members, the decision on every pair, and which keys change."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def without_cohorts(config: NightlyConfig) -> NightlyConfig:
     return config.model_copy(update={"plan": off})
 
 
-def test_cohorts_are_planned_within_the_budget_and_cover_who_has_little_history(
+def test_cohorts_are_planned_within_the_budget_and_cover_users_with_little_history(
     config: NightlyConfig,
 ) -> None:
     summary = run(config)
@@ -97,7 +97,7 @@ def test_cohorts_are_planned_within_the_budget_and_cover_who_has_little_history(
         assert row["item_id"] in REFERENCES[:2]
 
 
-def test_popular_references_are_those_that_the_cohort_is_expected_to_see(
+def test_cohorts_get_the_references_with_most_expected_views(
     config: NightlyConfig,
 ) -> None:
     recommendations = pl.read_parquet(config.recommendations)
@@ -113,17 +113,17 @@ def test_popular_references_are_those_that_the_cohort_is_expected_to_see(
         assert sorted(chosen) == wanted
 
 
-def test_every_candidate_pair_has_exactly_one_explanation(config: NightlyConfig) -> None:
+def test_every_recommendation_has_exactly_one_decision(config: NightlyConfig) -> None:
     recommendations = pl.read_parquet(config.recommendations)
-    odd = [("a0", "yeti", 9.0), ("cohort:7", "i12", 1.0), ("nobody", "i12", 1.0)]
+    odd = [("a0", "yeti", 9.0), ("cohort:7", "i12", 1.0), ("unknown", "i12", 1.0)]
     more = pl.DataFrame(odd, recommendations.columns, orient="row")
     pl.concat([recommendations, more]).write_parquet(config.recommendations)
     summary = run(config)
-    told = table(config, "explained")
-    assert told.schema == EXPLAINED_SCHEMA
+    explained = table(config, "explained")
+    assert explained.schema == EXPLAINED_SCHEMA
     pairs = table(config, "recommendations").select("user_id", "item_id")
-    assert sorted(told.select("user_id", "item_id").rows()) == sorted(pairs.rows())
-    reasons = dict(told["reason"].value_counts().rows())
+    assert sorted(explained.select("user_id", "item_id").rows()) == sorted(pairs.rows())
+    reasons = dict(explained["reason"].value_counts().rows())
     assert reasons == {
         "planned": 6,
         "over_user_limit": 18,
@@ -132,16 +132,16 @@ def test_every_candidate_pair_has_exactly_one_explanation(config: NightlyConfig)
         "reserved_user": 1,
     }
     assert summary.left_out == {"over_user_limit": 18, "over_budget": 0}
-    drawable = told.filter(pl.col("reason").is_in(["planned", "over_user_limit"]))
+    drawable = explained.filter(pl.col("reason").is_in(["planned", "over_user_limit"]))
     assert drawable["expected_gain"].is_not_null().all()
-    planned = told.filter(pl.col("reason") == "planned").join(
+    planned = explained.filter(pl.col("reason") == "planned").join(
         table(config, "plan"), on=["user_id", "item_id"]
     )
     worth = (planned["expected_views"] * planned["expected_gain"]).round(6)
     assert worth.to_list() == planned["priority"].to_list()
 
 
-def test_without_cohorts_users_get_what_they_got_before_there_were_any(
+def test_without_cohorts_the_requests_of_users_are_the_same(
     config: NightlyConfig,
 ) -> None:
     summary = run(without_cohorts(config))
@@ -171,7 +171,7 @@ def test_a_budget_in_minutes_bounds_the_plan(config: NightlyConfig) -> None:
     assert summary.cohort_requests == 2
 
 
-def test_a_budget_of_nothing_plans_nothing_and_says_so(config: NightlyConfig) -> None:
+def test_a_budget_of_zero_plans_nothing(config: NightlyConfig) -> None:
     nothing = PLAN.model_copy(update={"max_minutes": 1e-6})
     summary = run(config.model_copy(update={"plan": nothing}))
     assert (summary.budget, summary.planned, summary.generate) == (0, 0, 0)
@@ -179,7 +179,7 @@ def test_a_budget_of_nothing_plans_nothing_and_says_so(config: NightlyConfig) ->
     assert summary.left_out == {"over_user_limit": 18, "over_budget": 6}
 
 
-def test_a_user_who_did_something_changes_no_other_key_and_no_cohorts(
+def test_new_interactions_of_one_user_change_no_other_key_and_no_cohorts(
     config: NightlyConfig,
 ) -> None:
     # The refit was on 31 May; the next one is on 7 June.
@@ -263,9 +263,7 @@ def test_another_picture_of_a_reference_changes_its_keys_only(config: NightlyCon
         {"plan": PLAN.model_copy(update={"max_assets": 7})},
     ],
 )
-def test_what_decides_no_picture_changes_no_key(
-    config: NightlyConfig, change: dict[str, Any]
-) -> None:
+def test_other_settings_change_no_key(config: NightlyConfig, change: dict[str, Any]) -> None:
     run(config)
     before = keys(config)
     run(config.model_copy(update=change))

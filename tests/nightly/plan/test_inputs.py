@@ -25,7 +25,7 @@ from tests.nightly.plan.plans import (
 from tests.small_world import NIGHT, PixelEncoder, write_interactions
 
 
-def test_users_with_little_history_are_skipped_and_told(
+def test_users_with_little_history_are_skipped_with_a_problem(
     config: NightlyConfig, tmp_path: Path
 ) -> None:
     histories = {**HISTORIES, "bea": ITEMS[:4], "dan": ["i00", "i01", "i00", "i01", "i00"]}
@@ -38,11 +38,11 @@ def test_users_with_little_history_are_skipped_and_told(
         ("dan", "i12", "short_history", "2 of 5 items with a usable image"),
         ("new", "i12", "short_history", "0 of 5 items with a usable image"),
     ]
-    told = [(kind, subject, location) for kind, subject, location, _ in problems(config)]
-    assert told == [("short_history", user, config.interactions) for user in ("bea", "dan", "new")]
+    found = [(kind, subject, location) for kind, subject, location, _ in problems(config)]
+    assert found == [("short_history", user, config.interactions) for user in ("bea", "dan", "new")]
 
 
-def test_unknown_items_are_skipped_and_told(config: NightlyConfig, tmp_path: Path) -> None:
+def test_unknown_items_are_skipped_with_a_problem(config: NightlyConfig, tmp_path: Path) -> None:
     frame = pl.read_parquet(config.interactions)
     strange = frame.head(1).with_columns(item_id=pl.lit("ghost"))
     pl.concat([frame, strange]).write_parquet(config.interactions)
@@ -54,10 +54,10 @@ def test_unknown_items_are_skipped_and_told(config: NightlyConfig, tmp_path: Pat
         ("ann", "yeti", "unknown_item", "the item is not in the catalogue"),
         ("bea", "yeti", "unknown_item", "the item is not in the catalogue"),
     ]
-    told = {(kind, subject): location for kind, subject, location, _ in problems(other)}
-    assert told[("unknown_item", "yeti")] == other.recommendations
-    assert told[("unknown_item", "ghost")].startswith(other.interactions)
-    assert len(told) == 2
+    found = {(kind, subject): location for kind, subject, location, _ in problems(other)}
+    assert found[("unknown_item", "yeti")] == other.recommendations
+    assert found[("unknown_item", "ghost")].startswith(other.interactions)
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize("cached_before", [False, True])
@@ -90,7 +90,7 @@ def test_broken_pictures_can_leave_a_user_with_too_little(
     }
 
 
-def test_bad_rows_of_the_candidate_file_are_among_the_problems(
+def test_bad_rows_of_the_recommendations_are_among_the_problems(
     config: NightlyConfig, tmp_path: Path
 ) -> None:
     rows = [("ann", "i12", 1.0), ("ann", "i13", float("nan"))]
@@ -140,12 +140,12 @@ def test_no_recommendations_at_all_is_an_error(config: NightlyConfig) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "the night has no recommendations"),
-        (b"half a file", "cannot read the recommendations"),
+        (None, "a file of the night is missing"),
+        (b"half a file", "cannot read a file"),
         (pl.DataFrame({"user_id": ["u"]}), "the recommendations have columns"),
     ],
 )
-def test_missing_or_damaged_recommendations_are_told(
+def test_missing_or_damaged_recommendations_are_an_error(
     config: NightlyConfig, content: bytes | pl.DataFrame | None, message: str
 ) -> None:
     path = NightPaths.of(config, NIGHT).recommendations
@@ -167,7 +167,7 @@ def test_an_unknown_scenario_stops_before_any_work(config: NightlyConfig) -> Non
     assert encoder.encoded == 0
 
 
-def test_read_images_are_told(config: NightlyConfig) -> None:
+def test_embedded_images_are_reported_as_progress(config: NightlyConfig) -> None:
     heard: list[tuple[str, int, int]] = []
 
     def hear(label: str, done: int, total: int, **_: float) -> None:

@@ -52,11 +52,11 @@ def test_what_decides_a_picture_changes_every_key(
 def test_a_setting_that_is_off_leaves_keys_as_they_were_before_it(config: NightlyConfig) -> None:
     prompt = load_prompt("sticker")
     every = config.generation.model_copy(update={"rendered": None})
-    told = every.model_dump(mode="json", exclude={"rendered"})
+    generation = every.model_dump(mode="json", exclude={"rendered"})
     gate = config.gate.model_dump(mode="json")
     words = [prompt.scenario, prompt.prefix, prompt.response]
     assert settings_hash(config.model_copy(update={"generation": every}), prompt) == digest(
-        {"generation": told, "gate": gate, "prompt": words}
+        {"generation": generation, "gate": gate, "prompt": words}
     )
 
 

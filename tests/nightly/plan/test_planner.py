@@ -49,7 +49,7 @@ def test_histories_are_the_users_own_and_never_the_reference(config: NightlyConf
         assert row["item_id"] not in row["history_ids"]
 
 
-def test_priority_is_rank_weight_times_what_is_to_gain(config: NightlyConfig) -> None:
+def test_priority_is_expected_views_times_expected_gain(config: NightlyConfig) -> None:
     one = config.model_copy(update={"plan": PlanConfig(max_assets=100, max_assets_per_user=9)})
     run(one)
     catalogue = load_catalogue(config.catalogue)
@@ -63,7 +63,7 @@ def test_priority_is_rank_weight_times_what_is_to_gain(config: NightlyConfig) ->
         assert row["priority"] == pytest.approx(expected, abs=2e-6)
 
 
-def test_shard_follows_from_the_key_and_sizes_are_told(config: NightlyConfig) -> None:
+def test_the_shard_follows_from_the_key(config: NightlyConfig) -> None:
     summary = run(config)
     plan = planned(config)
     assert plan["shard"].to_list() == [int(key[:8], 16) % 3 for key in plan["asset_key"]]
@@ -98,8 +98,8 @@ def test_known_pictures_are_reused_without_changing_the_pairs(
     before = planned(config)
     known = before["asset_key"].to_list()
 
-    def knows(_: Path, asked: list[str]) -> pl.DataFrame:
-        return pl.DataFrame({"asset_key": [key for key in asked if key in known]})
+    def knows(_: Path, keys: list[str]) -> pl.DataFrame:
+        return pl.DataFrame({"asset_key": [key for key in keys if key in known]})
 
     monkeypatch.setattr(planner, "known_assets", knows)
     again = run(config)
@@ -115,7 +115,7 @@ def test_known_pictures_are_reused_without_changing_the_pairs(
     assert [size > 0 for size in half.shard_sizes][2:] == [False]
 
 
-def test_what_the_warehouse_made_or_refused_is_reused(config: NightlyConfig) -> None:
+def test_pictures_and_rejections_in_the_warehouse_are_reused(config: NightlyConfig) -> None:
     run(config)
     # Users with the same history share a picture, so take two of different keys.
     made, refused, *_ = planned(config).unique("asset_key", maintain_order=True).to_dicts()

@@ -1,4 +1,4 @@
-"""Recommendations: trained by RecBole or given as a file, ranked, and told where they are bad."""
+"""Recommendations: trained by RecBole or given as a file, ranked and checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def given_file(tmp_path: Path, frame: pl.DataFrame) -> NightlyConfig:
 
 @pytest.fixture
 def trained(tmp_path: Path) -> NightlyConfig:
-    """Six users who each know half of the items."""
+    """Six users with interactions with half of the items each."""
     histories = {f"u{n}": [ITEMS[(n + step) % 12] for step in range(6)] for n in range(6)}
     return NightlyConfig(
         catalogue=str(write_catalogue(tmp_path, len(ITEMS))),
@@ -53,7 +53,7 @@ def test_a_file_is_ranked_by_score_then_item(tmp_path: Path) -> None:
     assert (summary.recommendations, summary.users, summary.problems) == (5, 2, 0)
 
 
-def test_bad_rows_are_told_with_their_place(tmp_path: Path) -> None:
+def test_bad_rows_are_recorded_with_their_location(tmp_path: Path) -> None:
     rows = [
         ("u1", "a", 0.5),
         (None, "a", 0.5),
@@ -114,7 +114,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
         recommend(config, NIGHT)
 
 
-def test_recbole_proposes_unseen_items_and_is_not_asked_twice(trained: NightlyConfig) -> None:
+def test_recbole_recommends_unseen_items_and_is_trained_once(trained: NightlyConfig) -> None:
     heard: list[tuple[str, int, int]] = []
 
     def hear(label: str, done: int, total: int, **_: float) -> None:
@@ -161,7 +161,7 @@ def test_an_unknown_recommender_is_a_wrong_setting(trained: NightlyConfig) -> No
         recommend(wrong, NIGHT)
 
 
-def test_pictures_of_one_thing_are_recommended_as_the_most_chosen_of_them(tmp_path: Path) -> None:
+def test_items_of_a_group_are_recommended_as_the_most_interacted_one(tmp_path: Path) -> None:
     catalogue = Path(write_catalogue(tmp_path, 4))
     things = ["cup", "cup", "hat", None]
     items = pl.read_parquet(catalogue).with_columns(concept=pl.Series(things, dtype=pl.String))
@@ -175,6 +175,6 @@ def test_pictures_of_one_thing_are_recommended_as_the_most_chosen_of_them(tmp_pa
     )
     recommend(config, NIGHT)
     proposed = pl.read_parquet(NightPaths.of(config, NIGHT).recommendations)
-    # i00 and i01 are one cup, known by i01; who has either is not offered it again.
+    # i00 and i01 are one cup, represented by i01; users with either of them get neither.
     assert set(proposed["item_id"]) == {"i01", "i02", "i03"} - {"i01"}
     assert set(proposed.filter(pl.col("user_id") == "bea")["item_id"]) == {"i02", "i03"}

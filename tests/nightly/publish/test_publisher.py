@@ -113,8 +113,8 @@ def test_the_next_night_reuses_and_keeps_earlier_verdicts(config: NightlyConfig)
     summary = publish_night(config, night.date)
     assert (summary.generated, summary.reused, summary.rejected) == (1, 5, 1)
     assert _rows(config, "SELECT count(*), count(DISTINCT asset_key) FROM assets") == [(6, 6)]
-    told = "SELECT run_id, reason, detail FROM rejections ORDER BY run_id"
-    assert _rows(config, told) == [
+    rejections = "SELECT run_id, reason, detail FROM rejections ORDER BY run_id"
+    assert _rows(config, rejections) == [
         ("2026-06-01", "off_target", "off_target by 0.10"),
         ("2026-06-02", "off_target", "off_target by 0.10"),
     ]
@@ -164,14 +164,14 @@ def test_rows_of_an_older_plan_are_left_out(config: NightlyConfig) -> None:
     assert publish_night(config, NIGHT).served == 4
 
 
-def test_a_night_without_a_plan_is_told(config: NightlyConfig) -> None:
+def test_a_night_without_a_plan_is_an_error(config: NightlyConfig) -> None:
     with pytest.raises(
         PlanError, match=r"file of the night is missing .*plan.parquet.*Run `pigeon"
     ):
         publish_night(config, NIGHT)
 
 
-def test_a_shard_of_another_shape_is_told(config: NightlyConfig) -> None:
+def test_a_shard_without_a_column_is_an_error(config: NightlyConfig) -> None:
     night = small_night()
     paths = night.write(config)
     path = paths.shard(night.pairs[0].shard)
@@ -180,7 +180,7 @@ def test_a_shard_of_another_shape_is_told(config: NightlyConfig) -> None:
         publish_night(config, NIGHT)
 
 
-def test_reusing_what_the_warehouse_does_not_hold_is_told(config: NightlyConfig) -> None:
+def test_reusing_an_unknown_picture_is_an_error(config: NightlyConfig) -> None:
     night = small_night()
     night.pairs[0].status = "reuse"
     night.write(config)
@@ -194,8 +194,8 @@ def test_a_damaged_picture_is_refused_and_the_rest_is_served(config: NightlyConf
     paths = night.write(config)
     summary = publish_night(config, NIGHT)
     assert (summary.served, summary.reasons) == (4, {"off_target": 1, "undecodable": 1})
-    told = query(paths.warehouse, "run_rejections", {"run_id": "2026-06-01"})
-    detail = told.filter(pl.col("reason") == "undecodable")["detail"].to_list()
+    rejections = query(paths.warehouse, "run_rejections", {"run_id": "2026-06-01"})
+    detail = rejections.filter(pl.col("reason") == "undecodable")["detail"].to_list()
     assert detail == ["the bytes do not have the recorded SHA-256"]
 
 
