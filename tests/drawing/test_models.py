@@ -43,13 +43,13 @@ def test_a_named_model_is_taken_whatever_is_promoted(config: NightlyConfig) -> N
 def test_the_promoted_model_is_planned_with(config: NightlyConfig, tmp_path: Path) -> None:
     version = put(config, "better")
     items = [f"i{number:02d}" for number in range(6)]
-    candidates = pl.DataFrame({"user_id": ["ada"], "item_id": ["i05"], "score": [1.0]})
-    candidates.write_parquet(tmp_path / "candidates.parquet")
+    recommendations = pl.DataFrame({"user_id": ["ada"], "item_id": ["i05"], "score": [1.0]})
+    recommendations.write_parquet(tmp_path / "recommendations.parquet")
     night = config.model_copy(
         update={
             "catalogue": str(write_catalogue(tmp_path, 6)),
             "interactions": str(write_interactions(tmp_path / "i.parquet", {"ada": items[:5]})),
-            "candidates": str(tmp_path / "candidates.parquet"),
+            "recommendations": str(tmp_path / "recommendations.parquet"),
             "plan": PlanConfig(shards=1),
         }
     )

@@ -95,13 +95,34 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
     """
     paths = NightPaths.of(config, date)
     plan = read_table(paths.plan, "plan")
+    drawn = read_shards(paths, plan)
+    facts = {
+        **_plan_info(paths.plan_info),
+        "planned": plan.height,
+        "skipped": read_table(paths.skipped, "plan").height,
+    }
+    tables = {
+        "problems": read_table(paths.problems, "plan"),
+        "cohorts": read_table(paths.cohorts, "plan"),
+        "plan_pairs": read_table(paths.explained, "plan"),
+        "originals": load_catalogue(config.catalogue).items,
+        "drawing_times": read_drawing_times(paths, plan),
+    }
     keys = plan["asset_key"].to_list()
+    # Opening creates the warehouse, so all files of the night are read before.
     with open_warehouse(paths.warehouse) as connection:
         earlier = judged_before(connection, keys, date)
         known = known_assets(connection, keys).with_columns(
             earlier=pl.col("asset_key").is_in(earlier.implode())
         )
-        records = _records(config, paths, plan, known)
+        tables |= _asset_tables(plan, drawn, known)
+        records = NightRecords(
+            logical_date=date,
+            seed=config.seed,
+            config=config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
+            **facts,
+            **{name: _columns(name, table) for name, table in tables.items()},
+        )
         staged = stage(records, paths.staged)
         published = publish(connection, staged, images=config.warehouse.images)
     return PublishSummary(
@@ -122,52 +143,35 @@ def promote_night(config: NightlyConfig) -> Path:
     return promote(warehouse_file(config.work_dir), serving_file(config.work_dir))
 
 
-def _records(
-    config: NightlyConfig, paths: NightPaths, plan: pl.DataFrame, known: pl.DataFrame
-) -> NightRecords:
-    """Builds the warehouse rows of a night.
+def _asset_tables(
+    plan: pl.DataFrame, drawn: pl.DataFrame, known: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """Returns the warehouse rows of the night's assets.
 
     Args:
-        config: Settings of the night.
-        paths: Its files, complete.
-        plan: Its requests.
+        plan: Requests of the night.
+        drawn: Its pictures, from `read_shards`.
         known: Verdicts on the planned keys, as `known_assets` gives them, and `earlier`: whether a
             night before this date had the key already. Keys first seen on this date or later count
             as generated, so that a backfilled night has the rows it had on its date.
     """
-    drawn = _checked(read_shards(paths, plan))
+    drawn = _checked(drawn)
     verdicts = _verdicts(plan, drawn, known)
-    skipped = read_table(paths.skipped, "plan")
     rejected = pl.col("reason").is_not_null()
-    tables = {
+    return {
         "assets": _assets(plan, drawn),
         "run_assets": verdicts.filter(~rejected),
         "scores": _scores(drawn),
         "rejections": verdicts.filter(rejected),
-        "problems": read_table(paths.problems, "plan"),
-        "cohorts": read_table(paths.cohorts, "plan"),
-        "plan_pairs": read_table(paths.explained, "plan"),
-        "originals": load_catalogue(config.catalogue).items,
-        "drawing_times": read_drawing_times(paths, plan),
     }
-    info = _plan_info(paths.plan_info)
-    return NightRecords(
-        logical_date=paths.date,
-        model_version=info["model_version"],
-        settings_hash=info["settings_hash"],
-        seed=config.seed,
-        config=config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
-        planned=plan.height,
-        skipped=skipped.height,
-        **{
-            # Publishing checks that no column is missing.
-            name: table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
-            for name, table in tables.items()
-        },
-    )
 
 
-def _plan_info(path: Path) -> dict[str, str]:
+def _columns(name: str, table: pl.DataFrame) -> pl.DataFrame:
+    # Staging checks that no column is missing.
+    return table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
+
+
+def _plan_info(path: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
         return {name: str(info[name]) for name in ("model_version", "settings_hash")}

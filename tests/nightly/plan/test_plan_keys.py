@@ -8,9 +8,6 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig, QualityGateConfig
-from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.drawing.keys import settings_hash
-from pigeon_rec.runtime.digests import digest
 from tests.nightly.plan.plans import (
     USERS,
     keys,
@@ -47,17 +44,6 @@ def test_what_decides_a_picture_changes_every_key(
     after = keys(config)
     assert before.keys() == after.keys()
     assert not set(before.values()) & set(after.values())
-
-
-def test_a_setting_that_is_off_leaves_keys_as_they_were_before_it(config: NightlyConfig) -> None:
-    prompt = load_prompt("sticker")
-    every = config.generation.model_copy(update={"rendered": None})
-    generation = every.model_dump(mode="json", exclude={"rendered"})
-    gate = config.gate.model_dump(mode="json")
-    words = [prompt.scenario, prompt.prefix, prompt.response]
-    assert settings_hash(config.model_copy(update={"generation": every}), prompt) == digest(
-        {"generation": generation, "gate": gate, "prompt": words}
-    )
 
 
 def test_a_new_model_changes_every_key_and_speed_settings_none(config: NightlyConfig) -> None:
