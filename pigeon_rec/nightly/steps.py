@@ -94,12 +94,7 @@ def run_in_airflow(
 ) -> dict[str, Any]:
     """Runs one step inside an Airflow task; see `pigeon_rec.runtime.airflow_step`.
 
-    Args:
-        step: One of `STEPS`.
-        date: Logical date as `YYYY-MM-DD`.
-        config: Path of the nightly YAML file; empty for the defaults.
-        work_dir: Folder of runs and warehouse; empty for the configuration's own.
-        shard: For `generate`: the shard to draw.
+    `date` is an ISO date; an empty `config` or `work_dir` means the default.
 
     Raises:
         SystemExit: The step raised a `PigeonError`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,6 @@ from pigeon_rec.runtime.progress import Progress
 from pigeon_rec.warehouse import NIGHT_SCHEMAS
 
 __all__ = [
-    "PROBLEM_SCHEMA",
     "ImageEncoder",
     "ItemEmbeddings",
     "PlanInputs",
@@ -34,8 +33,6 @@ __all__ = [
     "read_inputs",
     "recommendation_source",
 ]
-
-PROBLEM_SCHEMA: Final = NIGHT_SCHEMAS["problems"]
 
 
 class ImageEncoder(Protocol):
@@ -52,11 +49,9 @@ class PlanInputs:
     """Everything that is read before planning, checked.
 
     Attributes:
-        prompt: Template of the instruction.
-        catalogue: All items.
         interactions: Of the recommendations' users, up to the end of the date; known items only.
         recommendations: `RECOMMENDATION_SCHEMA` and `expected_views`, sorted by user and rank.
-        problems: Problems found in any of them, as `PROBLEM_SCHEMA`.
+        problems: Problems found in any of them, as rows of the table `problems`.
         as_of: End of the date.
     """
 
@@ -76,7 +71,7 @@ class ItemEmbeddings:
         item_ids: Items, sorted.
         vectors: Unit float32 `[n, dim]`; zero rows for broken images.
         broken: Items whose image cannot be used, with the reason.
-        problems: The broken images as `PROBLEM_SCHEMA`.
+        problems: The broken images as rows of the table `problems`.
     """
 
     item_ids: list[str]
@@ -109,7 +104,7 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
     problems = problem_rows(unknown)
     if paths.recommendation_problems.is_file():
         left_out = read_table(paths.recommendation_problems, "recommend")
-        problems = pl.concat([problems, left_out.select(list(PROBLEM_SCHEMA))])
+        problems = pl.concat([problems, left_out.select(list(NIGHT_SCHEMAS["problems"]))])
     return PlanInputs(prompt, catalogue, of_recommendations, recommendations, problems, until)
 
 
@@ -141,9 +136,9 @@ def recommendation_source(config: NightlyConfig) -> str:
 
 
 def problem_rows(problems: Sequence[Problem]) -> pl.DataFrame:
-    """Returns problems as rows of `PROBLEM_SCHEMA`."""
+    """Returns problems as rows of the table `problems`."""
     rows = [(p.kind, p.subject, p.location, p.message) for p in problems]
-    return pl.DataFrame(rows, schema=PROBLEM_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=NIGHT_SCHEMAS["problems"], orient="row")
 
 
 def _read_recommendations(config: NightlyConfig, paths: NightPaths) -> pl.DataFrame:

@@ -34,7 +34,6 @@ from pigeon_rec.nightly.plan.choice import (
 )
 from pigeon_rec.nightly.plan.cohorts import plan_cohorts
 from pigeon_rec.nightly.plan.inputs import (
-    PROBLEM_SCHEMA,
     ImageEncoder,
     ItemEmbeddings,
     PlanInputs,
@@ -48,7 +47,7 @@ from pigeon_rec.runtime.files import write_json, write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, known_assets
 
-__all__ = ["EXPLAINED_SCHEMA", "PLAN_SCHEMA", "PlanSummary", "plan_night"]
+__all__ = ["PLAN_SCHEMA", "PlanSummary", "plan_night"]
 
 PLAN_SCHEMA: Final = pl.Schema(
     {
@@ -66,15 +65,12 @@ PLAN_SCHEMA: Final = pl.Schema(
 )
 """Columns of `plan.parquet`; `status` is `generate` or `reuse`."""
 
-EXPLAINED_SCHEMA: Final = NIGHT_SCHEMAS["plan_pairs"]
-
 
 @dataclass(frozen=True)
 class PlanSummary:
     """Numbers of a plan; also the content of `plan.json`.
 
     Attributes:
-        run_id: The night.
         recommendations: Pairs the recommender proposed.
         planned: Requests to be served, those of cohorts included.
         users: Users among them.
@@ -90,10 +86,8 @@ class PlanSummary:
         left_out: Recommendations beyond the night's limits, by limit.
         problems: Bad items, images, users and rows.
         shard_sizes: Pictures to draw in each shard.
-        model_version: Model that draws.
         encoder_id: Encoder that found the histories.
         settings_hash: Hash of how pictures are drawn, chosen and gated.
-        seed: Root of the night's randomness.
         recommendations_sha256: Hash of the recommendations.
         interactions_sha256: Hash of their users' interactions up to the end of the date.
         requests_sha256: Hash of the requests and their keys, whether reused or not.
@@ -228,7 +222,7 @@ def _drawable(
     )
     skipped = pl.concat([skipped, without_history]).sort(PAIR)
     problems = pl.concat([inputs.problems, embeddings.problems, _skip_problems(config, skipped)])
-    return prioritise(fit, histories), skipped, problems.unique().sort(list(PROBLEM_SCHEMA))
+    return prioritise(fit, histories), skipped, problems.unique().sort(problems.columns)
 
 
 def _skip_problems(config: NightlyConfig, skipped: pl.DataFrame) -> pl.DataFrame:
@@ -255,13 +249,13 @@ def _skip_problems(config: NightlyConfig, skipped: pl.DataFrame) -> pl.DataFrame
 def _explained(
     inputs: PlanInputs, pairs: pl.DataFrame, skipped: pl.DataFrame, choice: Choice
 ) -> pl.DataFrame:
-    """Returns one row per recommendation as `EXPLAINED_SCHEMA`, by user and rank."""
+    """Returns one row of the table `plan_pairs` per recommendation, by user and rank."""
     decisions = pl.concat([choice.decisions, skipped])
     gains = pairs.select(*PAIR, "expected_gain")
     return (
         inputs.recommendations.join(decisions, on=PAIR, how="left", maintain_order="left")
         .join(gains, on=PAIR, how="left", maintain_order="left")
-        .select(pl.col(name).cast(kind) for name, kind in EXPLAINED_SCHEMA.items())
+        .select(pl.col(name).cast(kind) for name, kind in NIGHT_SCHEMAS["plan_pairs"].items())
     )
 
 

@@ -33,10 +33,7 @@ class RecommendSummary:
     """Source and number of the night's recommendations.
 
     Attributes:
-        path: The file of recommendations.
         source: Name of the recommender, or the given file.
-        recommendations: Rows of the file.
-        users: Users among them.
         problems: Rows of a given file that were left out.
         kept: True if the file was there already, made from the same interactions and settings.
     """

@@ -59,7 +59,6 @@ class PublishSummary:
     """Numbers of a published night.
 
     Attributes:
-        run_id: The night.
         changed: False if the warehouse held exactly this night already.
         planned: Requests of the plan.
         generated: Served requests whose picture was drawn in this night.

@@ -33,11 +33,8 @@ class ReportSummary:
     """Numbers and files of a report.
 
     Attributes:
-        run_id: The night.
         users: Users with an asset of their own.
         users_shown: Users on the gallery page.
-        served: Requests served.
-        rejected: Requests rejected.
         report: The numbers, `report.json`.
         gallery: The page, `gallery.html`.
     """

@@ -9,7 +9,8 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan import PROBLEM_SCHEMA, PlanSummary, plan_night, recommend
+from pigeon_rec.nightly.plan import PlanSummary, plan_night, recommend
+from pigeon_rec.warehouse import NIGHT_SCHEMAS
 from tests.small_world import NIGHT, PixelEncoder
 
 ITEMS = [f"i{number:02d}" for number in range(16)]
@@ -45,7 +46,7 @@ def skipped(config: NightlyConfig) -> list[tuple[str, ...]]:
 
 def problems(config: NightlyConfig) -> list[tuple[str, ...]]:
     frame = pl.read_parquet(NightPaths.of(config, NIGHT).problems)
-    assert frame.schema == PROBLEM_SCHEMA
+    assert frame.schema == NIGHT_SCHEMAS["problems"]
     return frame.rows()
 
 

@@ -21,11 +21,11 @@ from pigeon_rec.config import (
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan import (
     DEFAULT_SECONDS,
-    EXPLAINED_SCHEMA,
     PlanSummary,
     plan_night,
     recommend,
 )
+from pigeon_rec.warehouse import NIGHT_SCHEMAS
 from tests.small_world import NIGHT, PixelEncoder, png, write_catalogue, write_interactions
 
 ITEMS = [f"i{number:02d}" for number in range(16)]
@@ -120,7 +120,7 @@ def test_every_recommendation_has_exactly_one_decision(config: NightlyConfig) ->
     pl.concat([recommendations, more]).write_parquet(config.recommendations)
     summary = run(config)
     explained = table(config, "explained")
-    assert explained.schema == EXPLAINED_SCHEMA
+    assert explained.schema == NIGHT_SCHEMAS["plan_pairs"]
     pairs = table(config, "recommendations").select("user_id", "item_id")
     assert sorted(explained.select("user_id", "item_id").rows()) == sorted(pairs.rows())
     reasons = dict(explained["reason"].value_counts().rows())

@@ -13,7 +13,8 @@ from pigeon_rec.config import NightlyConfig, RecommenderConfig
 from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan import PROBLEM_SCHEMA, recommend
+from pigeon_rec.nightly.plan import recommend
+from pigeon_rec.warehouse import NIGHT_SCHEMAS
 from tests.small_world import NIGHT, write_catalogue, write_interactions
 
 ITEMS = [f"i{number:02d}" for number in range(12)]
@@ -69,7 +70,7 @@ def test_bad_rows_are_recorded_with_their_location(tmp_path: Path) -> None:
     paths = NightPaths.of(config, NIGHT)
     assert pl.read_parquet(paths.recommendations).rows() == [("u1", "a", pytest.approx(0.9), 1)]
     problems = pl.read_parquet(paths.recommendation_problems)
-    assert problems.schema == PROBLEM_SCHEMA
+    assert problems.schema == NIGHT_SCHEMAS["problems"]
     source = config.recommendations
     assert problems.select("kind", "subject", "location").rows() == [
         ("bad_recommendation", "? / a", f"{source}, row 2"),
