@@ -1,7 +1,8 @@
-"""Files at fsspec locations: a folder (`file:///srv/nights`) or a bucket (`s3://bucket/nights`).
+"""Files at fsspec locations: in a folder (`file:///srv/nights`) or a bucket (`s3://bucket/nights`).
 
 A reader never sees half a file: a local file is written under another name and renamed, an object
-is put whole. `OSError` passes through, since only the caller knows what it means for its step.
+is put whole. Every function raises `ConfigError` for a location that `check_location` refuses, and
+`OSError` if the files cannot be reached; only the caller knows what that means for its step.
 Credentials come from where the protocol's package looks for them (environment, its own files).
 """
 
@@ -52,11 +53,7 @@ def check_location(location: str) -> str:
 
 
 def filesystem(location: str) -> tuple[Any, str]:
-    """Opens the filesystem of a location; returns it with the path inside it.
-
-    Raises:
-        ConfigError: As `check_location`.
-    """
+    """Opens the filesystem of a location; returns it with the path inside it."""
     import fsspec
 
     check_location(location)
@@ -68,22 +65,13 @@ def filesystem(location: str) -> tuple[Any, str]:
 
 
 def canonical_location(location: str) -> str:
-    """Returns the absolute form of a location, with its protocol and without a slash at its end.
-
-    Raises:
-        ConfigError: As `check_location`.
-    """
+    """Returns the absolute form of a location, with its protocol and without a slash at its end."""
     fs, path = filesystem(location)
     return str(fs.unstrip_protocol(path)).rstrip("/")
 
 
 def put_file(location: str, content: bytes) -> None:
-    """Writes one file; missing folders are made.
-
-    Raises:
-        OSError: The file cannot be written.
-        ConfigError: As `check_location`.
-    """
+    """Writes one file; missing folders are made."""
     put_files({location: content})
 
 
@@ -92,10 +80,6 @@ def put_files(contents: Mapping[str, bytes]) -> None:
 
     Args:
         contents: Location -> bytes.
-
-    Raises:
-        OSError: A file cannot be written.
-        ConfigError: As `check_location`.
     """
     if not contents:
         return
@@ -112,13 +96,7 @@ def put_files(contents: Mapping[str, bytes]) -> None:
 
 
 def get_file(location: str) -> bytes:
-    """Reads one file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        OSError: It cannot be read.
-        ConfigError: As `check_location`.
-    """
+    """Reads one file; a missing one raises `FileNotFoundError`."""
     fs, path = filesystem(location)
     fs.invalidate_cache()  # other machines may have written since
     return bytes(fs.cat_file(path))
@@ -129,9 +107,6 @@ def get_files(locations: Iterable[str]) -> dict[str, bytes]:
 
     Returns:
         Location -> bytes.
-
-    Raises:
-        ConfigError: As `check_location`.
     """
     by_protocol: dict[str, list[str]] = {}
     for location in dict.fromkeys(locations):
@@ -150,10 +125,6 @@ def list_files(location: str) -> dict[str, int]:
 
     Returns:
         Location -> size in bytes.
-
-    Raises:
-        OSError: The location cannot be listed.
-        ConfigError: As `check_location`.
     """
     fs, path = filesystem(location)
     fs.invalidate_cache()
@@ -163,12 +134,7 @@ def list_files(location: str) -> dict[str, int]:
 
 
 def remove_files(locations: Iterable[str]) -> None:
-    """Removes files of one filesystem.
-
-    Raises:
-        OSError: A file cannot be removed.
-        ConfigError: As `check_location`.
-    """
+    """Removes files of one filesystem."""
     doomed = list(locations)
     if doomed:
         filesystem(doomed[0])[0].rm(doomed)
@@ -187,7 +153,7 @@ def _protocols(fs: Any) -> set[str]:
 def _no_package(location: str, error: Exception) -> ConfigError:
     protocol = location.partition("://")[0]
     return ConfigError(
-        f"no package here can reach {protocol}:// ({error})",
+        f"no installed package supports {protocol}:// ({error})",
         location=location,
         remedy="Install the fsspec package of that protocol, such as s3fs for s3://",
     )

@@ -114,13 +114,12 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         known = known_assets(connection, keys).with_columns(
             earlier=pl.col("asset_key").is_in(earlier.implode())
         )
-        tables |= _asset_tables(plan, drawn, known)
         records = NightRecords(
             logical_date=date,
             seed=config.seed,
             config=config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
             **facts,
-            **{name: _columns(name, table) for name, table in tables.items()},
+            **_columns({**tables, **_asset_tables(plan, drawn, known)}),
         )
         staged = stage(records, paths.staged)
         published = publish(connection, staged, images=config.warehouse.images)
@@ -165,9 +164,12 @@ def _asset_tables(
     }
 
 
-def _columns(name: str, table: pl.DataFrame) -> pl.DataFrame:
+def _columns(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
     # Staging checks that no column is missing.
-    return table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
+    return {
+        name: table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
+        for name, table in tables.items()
+    }
 
 
 def _plan_info(path: Path) -> dict[str, Any]:
