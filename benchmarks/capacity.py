@@ -34,9 +34,7 @@ from benchmarks.result import machine, stopwatch
 from pigeon_rec.config import CohortConfig, PlanConfig
 from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.budget import DEFAULT_SECONDS
-from pigeon_rec.nightly.plan.night import plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.plan import DEFAULT_SECONDS, plan_night, recommend
 
 __all__ = [
     "BEGIN",
@@ -167,8 +165,8 @@ def _simulate(scenario: Scenario, folder: Path) -> Outcome:
         summary = plan_night(config, NIGHT, encoder=Thumbnails(), model_version="benchmark")
     return Outcome(
         scenario,
-        own=summary.planned - summary.cohort_pairs,
-        shared=summary.cohort_pairs,
+        own=summary.planned - summary.cohort_requests,
+        shared=summary.cohort_requests,
         in_cohorts=pl.read_parquet(NightPaths.of(config, NIGHT).cohorts).height,
         budget=summary.budget,
         processor=time.process_time() - began,

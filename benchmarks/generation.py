@@ -48,7 +48,7 @@ from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.generate import generate_shard
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.night import PLAN_SCHEMA
+from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from pigeon_rec.runtime.bootstrap import Interval, paired_interval
 from pigeon_rec.runtime.files import write_parquet
 

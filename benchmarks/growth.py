@@ -34,8 +34,7 @@ from benchmarks.result import Curve, Figure, Result, stopwatch
 from benchmarks.retrieval import made_world
 from benchmarks.runner import main
 from pigeon_rec.config import NightlyConfig, PlanConfig, RetrievalConfig
-from pigeon_rec.nightly.plan.night import plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.plan import plan_night, recommend
 from pigeon_rec.retrieval import HistoryRetriever
 
 __all__ = ["Sizes", "fitted_exponent", "measure"]

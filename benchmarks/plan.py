@@ -23,8 +23,7 @@ from benchmarks.result import Bar, Figure, Result, stopwatch
 from benchmarks.runner import main
 from pigeon_rec.config import NightlyConfig, PlanConfig
 from pigeon_rec.data.world import load_world
-from pigeon_rec.nightly.plan.night import plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.plan import plan_night, recommend
 
 __all__ = ["NIGHT", "Thumbnails", "made_inputs", "measure"]
 

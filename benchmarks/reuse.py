@@ -19,9 +19,8 @@ from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.generate import generate_shard
-from pigeon_rec.nightly.plan.night import PlanSummary, plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.plan import PlanSummary, plan_night, recommend
+from pigeon_rec.nightly.publish import promote_night, publish_night
 
 __all__ = ["measure"]
 

@@ -1,8 +1,7 @@
 """The nightly run as an Airflow DAG: thin tasks around `pigeon_rec.nightly.steps`.
 
-Airflow lives in an environment of its own, since RecBole and Airflow pin different versions of the
-same packages. Every task therefore runs in the product's interpreter; this file imports nothing
-but Airflow and parses in milliseconds.
+RecBole and Airflow pin different versions of the same packages, so Airflow has its own environment
+and every task runs in the product's interpreter. This file imports nothing but Airflow.
 """
 
 from __future__ import annotations
@@ -22,10 +21,9 @@ SERVED_ASSETS = Asset(name="pigeon_served_assets", uri="x-pigeon://warehouse/ser
 
 
 def setting(name: str, default: str = "") -> str:
-    """A template for one setting, rendered when a task runs: parsing asks no database.
+    """Returns a template of one setting; it is rendered when a task runs, not at parse time.
 
-    The Airflow Variable `name` wins over the environment variable of that name, which wins over
-    `default`.
+    The Airflow Variable `name` comes first, then the environment variable `name`, then `default`.
     """
     fallback = os.environ.get(name) or default
     return "{{ var.value.get('" + name + "', '" + fallback + "') }}"
@@ -34,12 +32,12 @@ def setting(name: str, default: str = "") -> str:
 IN_PRODUCT = {
     "python": setting("PIGEON_PYTHON", str(Path(__file__).parents[1] / ".venv/bin/python")),
     "expect_airflow": False,
-    # The machine that has the work directory; executors without queues take no notice.
+    # The machine with the work directory; executors without queues ignore it.
     "queue": os.environ.get("PIGEON_QUEUE") or "default",
 }
 DRAWING = {**IN_PRODUCT, "queue": os.environ.get("PIGEON_DRAW_QUEUE") or IN_PRODUCT["queue"]}
 SETTINGS = {
-    # A run triggered by hand may have no logical date: then, as on schedule, the last whole day.
+    # A manual run may have no logical date: it takes the last whole day, as a scheduled run does.
     "date": "{{ ds if dag_run.logical_date else macros.ds_add(dag_run.run_after | ds, -1) }}",
     "config": setting("PIGEON_CONFIG"),
     "work_dir": setting("PIGEON_WORK_DIR"),
@@ -50,31 +48,30 @@ DOC = """
 
 `recommend -> plan -> generate (one task per shard) -> publish -> promote -> report`
 
-The run of 02:00 UTC works on the day that has just ended, its *logical date*. Steps talk through
-files in the night's folder `<work dir>/runs/<date>/`, so a failed task can be cleared and run
-again; finished shards are kept. A run for a past date gives the rows that a run on that date
-would have given.
+The run at 02:00 UTC is for the day that has just ended, its *logical date*. Steps exchange files in
+the night's folder `<work dir>/runs/<date>/`, so a failed task can be cleared and run again;
+finished shards are kept. A backfill of a past date gives the same rows as a run on that date.
 
-* **Settings**: Airflow Variables or environment variables `PIGEON_PYTHON` (interpreter that has
-  the product), `PIGEON_CONFIG` (nightly YAML file; empty for the defaults) and `PIGEON_WORK_DIR`
+* **Settings**: Airflow Variables or environment variables `PIGEON_PYTHON` (the product's
+  interpreter), `PIGEON_CONFIG` (nightly YAML file; empty for the defaults) and `PIGEON_WORK_DIR`
   (absolute folder of runs and warehouse; empty for the configuration's own).
-* **Queues**: environment variables `PIGEON_QUEUE` (workers of the machine with the work directory)
-  and `PIGEON_DRAW_QUEUE` (those that draw); both `default` unless set.
-* **Pool**: `pigeon_accelerator`, with as many slots as shards may be drawn at the same time.
-* **Asset**: `pigeon_served_assets` is updated when readers see the new night; schedule your own
-  DAG on it.
-* **Retries**: two, for what a second try may cure. A wrong setting, missing input or unusable
+* **Queues**: environment variables `PIGEON_QUEUE` (workers with the work directory) and
+  `PIGEON_DRAW_QUEUE` (workers that draw); both are `default` unless set.
+* **Pool**: `pigeon_accelerator`; its slots are the shards drawn at the same time.
+* **Asset**: `pigeon_served_assets` is updated when readers get the new night; your own DAG can be
+  scheduled on it.
+* **Retries**: two, for failures that may pass. A wrong setting, a missing input or an unusable
   model fails at once.
-* **Bad items and users** never fail a night: they are counted in the `problems` table and in the
-  report.
+* **Bad items and users** never fail a night; they are listed in the table `problems` and counted
+  in the report.
 """
 
 
 class OnlyTemporary(RetryPolicy):
-    """Spares the retries where the product has said that a second try cannot help.
+    """Retries only failures that may pass.
 
-    The product ends with 2 to 5 for such errors (`PigeonError.exit_code`), and with 75 for those
-    that may pass; a killed process or a defect keeps the usual retries.
+    Errors that a retry cannot cure end with exit status 2 to 5 (`PigeonError.exit_code`), others
+    with 75. A killed process or a bug is retried as usual.
     """
 
     permanent = frozenset({2, 3, 4, 5})
@@ -86,7 +83,7 @@ class OnlyTemporary(RetryPolicy):
         max_tries: int,  # noqa: ARG002
         context: Any = None,  # noqa: ARG002
     ) -> RetryDecision:
-        """Fails at once on an exit status of the product's own, and leaves the rest to Airflow."""
+        """Fails at once on a permanent exit status, and leaves the rest to Airflow."""
         status = getattr(exception, "returncode", None)
         if isinstance(exception, subprocess.CalledProcessError) and status in self.permanent:
             return RetryDecision.fail(f"exit status {status}: a retry cannot help")
@@ -96,8 +93,8 @@ class OnlyTemporary(RetryPolicy):
 @dag(
     dag_id="pigeon_nightly",
     doc_md=DOC,
-    # A data interval, not a bare cron time: the logical date is the day that has ended, so a
-    # backfill of that date sees the same interactions as the run at 02:00 did.
+    # With a data interval the logical date is the day that has ended, so a backfill of that date
+    # reads the same interactions as the run at 02:00 did.
     schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -110,7 +107,7 @@ class OnlyTemporary(RetryPolicy):
     tags=["pigeon"],
 )
 def pigeon_nightly() -> None:
-    """Wires the steps; every task body runs elsewhere and may use nothing of this file."""
+    """Connects the steps; task bodies run in another interpreter and cannot use this file."""
 
     @task.external_python(**IN_PRODUCT)
     def recommend(date: str, config: str, work_dir: str) -> dict[str, Any]:
@@ -122,7 +119,7 @@ def pigeon_nightly() -> None:
     def plan(date: str, config: str, work_dir: str) -> list[int]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
-        # One mapped task per shard that has pictures to draw; a night of reuse alone has none.
+        # One mapped task per shard with pictures to draw; none if all pictures are reused.
         return list(run_in_airflow("plan", date, config, work_dir)["shards_to_draw"])
 
     @task.external_python(
@@ -135,7 +132,7 @@ def pigeon_nightly() -> None:
 
         return run_in_airflow("generate", date, config, work_dir, shard)
 
-    # "None failed", not "all succeeded": with no shard to draw the mapped task counts as skipped.
+    # Not "all succeeded": without shards to draw, the mapped task counts as skipped.
     @task.external_python(**IN_PRODUCT, trigger_rule="none_failed")
     def publish(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow

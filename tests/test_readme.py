@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published and promoted small night of real files."""
     from pigeon_rec.config import NightlyConfig
-    from pigeon_rec.nightly.publish.night import promote_night, publish_night
+    from pigeon_rec.nightly.publish import promote_night, publish_night
     from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 
     folder = tmp_path_factory.mktemp("night")

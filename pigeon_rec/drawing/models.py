@@ -1,8 +1,7 @@
-"""Which model a run draws with: a named one, or the one that the registry serves."""
+"""The model that a setting names: a bundled one, a saved one, or the one promoted last."""
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,8 +9,8 @@ from typing import Final
 from pigeon_rec.errors import ModelError, WarehouseError
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
-from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.runtime.digests import digest, folder_sha256
+from pigeon_rec.runtime.work_dir import warehouse_file
 from pigeon_rec.warehouse import open_warehouse
 from pigeon_rec.warehouse.models import (
     RegisteredModel,
@@ -25,7 +24,7 @@ from pigeon_rec.warehouse.models import (
 __all__ = ["FALLBACK", "SERVING", "ChosenModel", "chosen_model", "register_by_hand"]
 
 SERVING: Final = "serving"
-"""Value of `model` that means: the model promoted last."""
+"""Value of `model` for the model that was promoted last."""
 FALLBACK: Final = "sticker-64"
 """The bundled model that serves until one is promoted."""
 
@@ -35,8 +34,8 @@ class ChosenModel:
     """A model that can be loaded.
 
     Attributes:
-        source: Name of a bundled model or the folder of a saved one.
-        version: Name and content digest, as in `asset_key`.
+        source: Name of a bundled model, or the folder of a saved one.
+        version: Name and content digest; part of every `asset_key`.
     """
 
     source: str
@@ -44,29 +43,29 @@ class ChosenModel:
 
 
 def chosen_model(model: str, work_dir: Path, version: str | None = None) -> ChosenModel:
-    """The model that a setting means.
+    """Resolves the setting `model`.
 
     Args:
         model: Name of a bundled model, the folder of a saved one, or `serving`.
         work_dir: Folder of the warehouse with the registry.
-        version: The version that a plan was made with. With `serving` that one is taken, even if
-            another was promoted since: one night has one model.
+        version: Version of the plan. `serving` then means that version, even if another was
+            promoted since: one night has one model.
 
     Raises:
-        ModelError: There is no such model, or the weights of a registered one are gone or were
+        ModelError: There is no such model, or the weights of a registered one are missing or
             changed.
         WarehouseError: The registry cannot be read.
     """
     if model != SERVING:
         return ChosenModel(model, model_version(model))
-    warehouse = _registry(work_dir)
+    warehouse = warehouse_file(work_dir)
     known = serving_model(warehouse) if version is None else find_model(warehouse, version)
     if known is not None:
         return ChosenModel(str(checked_weights(known, work_dir)), known.version)
     fallback = ChosenModel(FALLBACK, model_version(FALLBACK))
     if version not in (None, fallback.version):
         raise ModelError(
-            f"model {version!r} was planned with and is not registered",
+            f"model {version!r} of the plan is not registered",
             location=str(warehouse),
             remedy="Plan the night again",
         )
@@ -74,16 +73,16 @@ def chosen_model(model: str, work_dir: Path, version: str | None = None) -> Chos
 
 
 def register_by_hand(model: str | Path, work_dir: Path, reason: str) -> RegisteredModel:
-    """Enters a model that no alignment made, so that it can be promoted.
+    """Registers a model that was not made by an alignment, so that it can be promoted.
 
     Args:
-        model: Name of a bundled model, or the folder of a saved one; it has to stay where it is.
+        model: Name of a bundled model, or the folder of a saved one, which must not be moved.
         work_dir: Folder of the warehouse with the registry.
-        reason: Why it may serve, for whoever reads the registry.
+        reason: Why the model may serve; kept in the registry.
 
     Raises:
         ModelError: There is no such model.
-        WarehouseError: It is registered already: whatever was decided of it stands.
+        WarehouseError: The model is registered already; its decision stays as it is.
     """
     folder, version = model_folder(model).resolve(), model_version(model)
     inside = folder.is_relative_to(work_dir.resolve())
@@ -100,17 +99,12 @@ def register_by_hand(model: str | Path, work_dir: Path, reason: str) -> Register
         decision="accepted",
         reason=reason,
     )
-    with open_warehouse(_registry(work_dir)) as warehouse:
+    with open_warehouse(warehouse_file(work_dir)) as warehouse:
         known = find_model(warehouse, version)
         if known is not None:
             raise WarehouseError(
                 f"model {version!r} is registered already: {known.decision}, {known.reason}",
-                location=str(_registry(work_dir)),
+                location=str(warehouse_file(work_dir)),
                 remedy=f"Promote it: pigeon-rec models promote {version}",
             )
         return register_model(warehouse, trained)
-
-
-def _registry(work_dir: Path) -> Path:
-    # The same for all nights, so any date will do.
-    return NightPaths(work_dir, dt.date.min).warehouse

@@ -1,4 +1,4 @@
-"""The words of a night's requests, as the planner hashes them and the model reads them."""
+"""Texts of requests, as they are hashed into keys and read by the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["history_texts", "target_texts"]
 
 
 def target_texts(prompt: PromptTemplate, items: pl.DataFrame) -> list[str]:
-    """The text of each target, from rows of a catalogue; one without genres has empty ones."""
+    """Returns the target text of each catalogue row; missing genres are empty."""
     genres = pl.col("genres").fill_null("") if "genres" in items.columns else pl.lit("")
     words = items.select("title", "semantics", "category", genres.alias("genres"))
     return [prompt.target(*row) for row in words.iter_rows()]
@@ -22,10 +22,10 @@ def target_texts(prompt: PromptTemplate, items: pl.DataFrame) -> list[str]:
 def history_texts(
     prompt: PromptTemplate, catalogue: Catalogue, histories: Sequence[Sequence[str]]
 ) -> list[list[str]] | None:
-    """The text before each history picture; None where the scenario has none.
+    """Returns the text before each history image, or None if the scenario has none.
 
     Raises:
-        CatalogueError: A history holds an item that the catalogue does not know.
+        CatalogueError: A history holds an item that is not in the catalogue.
     """
     if not prompt.history_template:
         return None

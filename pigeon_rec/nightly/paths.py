@@ -1,148 +1,87 @@
-"""Where the files of one night lie; the only place that knows folder and file names."""
+"""Paths of the files of one night; the only place that knows their folder and file names."""
 
 from __future__ import annotations
 
-import datetime
-from dataclasses import dataclass
+import datetime as dt
 from pathlib import Path
 
 from pigeon_rec.config import NightlyConfig
+from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 
 __all__ = ["NightPaths", "end_of_day"]
 
 
-@dataclass(frozen=True)
 class NightPaths:
-    """All files of one logical date below a work directory.
+    """Paths of one logical date below a work directory.
 
-    Attributes:
+    Args:
         work_dir: Folder of runs, caches and the warehouse.
         date: Logical date of the night.
     """
 
-    work_dir: Path
-    date: datetime.date
+    def __init__(self, work_dir: Path, date: dt.date) -> None:
+        self.work_dir = work_dir
+        self.date = date
+        self.run_id = date.isoformat()
+        """Name of the night in the warehouse: its date, as in `2026-08-01`."""
+        self.night = night = work_dir / "runs" / self.run_id
+        """Folder of the files that belong to this night only."""
+        self.recommendations = night / "recommendations.parquet"
+        """The recommender's top-K: `user_id, item_id, score, rank`."""
+        self.recommendation_problems = night / "recommendation_problems.parquet"
+        """Recommendations that were left out, as rows of `problems`."""
+        self.recommendations_info = night / "recommendations.json"
+        """Hashes of the recommender's inputs: unchanged inputs need no new training."""
+        self.plan = night / "plan.parquet"
+        """The requests of the night, each to be generated or reused."""
+        self.skipped = night / "skipped.parquet"
+        """Recommendations that cannot be personalised, with the reason."""
+        self.explained = night / "explained.parquet"
+        """The plan's decision on every recommendation."""
+        self.cohorts = night / "cohorts.parquet"
+        """The cohort of each user: `user_id, cohort`."""
+        self.problems = night / "problems.parquet"
+        """Bad items, images and rows found while planning."""
+        self.plan_info = night / "plan.json"
+        """Counts, reasons and hashes of the plan."""
+        self.shards = night / "shards"
+        """Folder of the generated shards."""
+        self.staged = night / "staged"
+        """Folder of the checked tables that publishing reads."""
+        self.report = night / "report.json"
+        """Numbers of the finished night."""
+        self.gallery = night / "gallery.html"
+        """The night as one self-contained page."""
+        self.lock = work_dir / "night.lock"
+        """Lock of the work directory; the file stays, the lock ends with its process."""
+        self.embeddings = work_dir / "cache" / "embeddings.parquet"
+        """Cache of item image embeddings, shared by all nights."""
+        self.recbole = work_dir / "recbole"
+        """Scratch folder of RecBole runs, shared by all nights."""
+        self.warehouse = warehouse_file(work_dir)
+        """The DuckDB file that only the publisher writes."""
+        self.serving = serving_file(work_dir)
+        """Link to the snapshot that readers use."""
 
     @classmethod
-    def of(cls, config: NightlyConfig, date: datetime.date) -> NightPaths:
-        """The paths of `date` in the work directory of `config`."""
+    def of(cls, config: NightlyConfig, date: dt.date) -> NightPaths:
+        """Returns the paths of `date` in the work directory of `config`."""
         return cls(config.work_dir, date)
-
-    @property
-    def run_id(self) -> str:
-        """Name of the night in the warehouse: its date, as in `2026-08-01`."""
-        return self.date.isoformat()
-
-    @property
-    def night(self) -> Path:
-        """Folder of everything that this night alone owns."""
-        return self.work_dir / "runs" / self.run_id
-
-    @property
-    def recommendations(self) -> Path:
-        """Pairs the recommender proposes: `user_id, item_id, score, rank`."""
-        return self.night / "recommendations.parquet"
-
-    @property
-    def recommendation_problems(self) -> Path:
-        """Recommendations that were left out, as rows of `problems`."""
-        return self.night / "recommendation_problems.parquet"
-
-    @property
-    def recommendations_info(self) -> Path:
-        """What the recommendations were made from; spares training again for the same inputs."""
-        return self.night / "recommendations.json"
-
-    @property
-    def plan(self) -> Path:
-        """Pairs to be served tonight, each to be generated or reused."""
-        return self.night / "plan.parquet"
-
-    @property
-    def skipped(self) -> Path:
-        """Recommendations that cannot be personalised, with the reason."""
-        return self.night / "skipped.parquet"
-
-    @property
-    def explained(self) -> Path:
-        """What the plan made of every recommendation, one row each."""
-        return self.night / "explained.parquet"
-
-    @property
-    def cohorts(self) -> Path:
-        """Which cohort each user belongs to: `user_id, cohort`."""
-        return self.night / "cohorts.parquet"
-
-    @property
-    def problems(self) -> Path:
-        """Bad items, images and rows met while planning."""
-        return self.night / "problems.parquet"
-
-    @property
-    def plan_info(self) -> Path:
-        """Counts, reasons and hashes of the plan."""
-        return self.night / "plan.json"
-
-    @property
-    def shards(self) -> Path:
-        """Folder of the generated shards."""
-        return self.night / "shards"
 
     def shard(self, number: int) -> Path:
         """File of one generated shard."""
         return self.shards / f"shard-{number:04d}.parquet"
 
     def drawing_time(self, number: int) -> Path:
-        """How long one shard took when it was drawn."""
+        """Time that drawing one shard took."""
         return self.shards / f"shard-{number:04d}.json"
 
-    @property
-    def staged(self) -> Path:
-        """Folder of the checked night as publishing reads it."""
-        return self.night / "staged"
-
-    @property
-    def report(self) -> Path:
-        """Numbers of the finished night."""
-        return self.night / "report.json"
-
-    @property
-    def gallery(self) -> Path:
-        """The night as one self-contained page."""
-        return self.night / "gallery.html"
-
-    @property
-    def lock(self) -> Path:
-        """Held by whoever works in this folder; the file stays, the lock dies with its process."""
-        return self.work_dir / "night.lock"
-
-    @property
-    def embeddings(self) -> Path:
-        """Cache of item image embeddings, shared by all nights."""
-        return self.work_dir / "cache" / "embeddings.parquet"
-
-    @property
-    def recbole(self) -> Path:
-        """Scratch folder of RecBole runs, shared by all nights."""
-        return self.work_dir / "recbole"
-
-    @property
-    def warehouse(self) -> Path:
-        """The DuckDB file that only the publisher writes."""
-        return self.work_dir / "warehouse" / "pigeon.duckdb"
-
-    @property
-    def snapshots(self) -> Path:
-        """Folder of read-only copies of the warehouse."""
-        return self.work_dir / "warehouse" / "snapshots"
-
-    @property
-    def serving(self) -> Path:
-        """Link to the snapshot that readers use."""
-        return self.work_dir / "warehouse" / "serving.duckdb"
+    def shard_files(self, number: int) -> list[Path]:
+        """Files to exchange; the shard last, so that it is complete once it is there."""
+        return [self.drawing_time(number), self.shard(number)]
 
 
-def end_of_day(date: datetime.date) -> datetime.datetime:
-    """First instant after `date` in UTC: what a night of that date may know ends here."""
-    start = datetime.datetime.combine(date, datetime.time(), tzinfo=datetime.UTC)
-    return start + datetime.timedelta(days=1)
+def end_of_day(date: dt.date) -> dt.datetime:
+    """Returns the first instant after `date` in UTC: a night reads nothing from then on."""
+    start = dt.datetime.combine(date, dt.time(), tzinfo=dt.UTC)
+    return start + dt.timedelta(days=1)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from importlib import resources
 
 import numpy as np
+from jinja2 import BaseLoader, Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["data_uri", "encode_picture"]
+__all__ = ["data_uri", "encode_picture", "render_template"]
 
 _MEDIA_TYPES: Mapping[str, str] = {"PNG": "image/png", "WEBP": "image/webp", "JPEG": "image/jpeg"}
 _MAX_PIXELS = 4096 * 4096
@@ -39,3 +41,16 @@ def encode_picture(image: NDArray[np.uint8]) -> str:
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "WEBP", lossless=True, quality=60, method=3)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def render_template(package: str, name: str, **values: object) -> str:
+    """Renders `templates/<name>` of a package; all values are escaped, undefined names raise."""
+    environment = Environment(
+        loader=BaseLoader(),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    source = resources.files(package) / "templates" / name
+    return environment.from_string(source.read_text(encoding="utf-8")).render(**values)

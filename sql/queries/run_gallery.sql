@@ -1,6 +1,7 @@
 -- Everything that one night serves, by user, with the pictures.
 SELECT
     served.user_id,
+    served.user_id IN (SELECT cohort FROM cohorts WHERE run_id = $run_id) AS of_cohort,
     served.item_id,
     served.asset_key,
     served.origin,

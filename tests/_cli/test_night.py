@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from tests.nightly.made_night import NIGHT, small_night, write_catalogue
 
 Pigeon = Callable[..., Any]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pigeon_rec.config import NightlyConfig, WarehouseConfig
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night
 
 Pigeon = Callable[..., Any]

@@ -16,7 +16,7 @@ from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.cases import CASE_SCHEMA, held_out_cases
 from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.night import PLAN_SCHEMA
+from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from tests.small_world import NIGHT
 
 

@@ -1,4 +1,4 @@
-"""What every DAG test asks of Airflow: its own reading of the DAG files."""
+"""Fixtures of the DAG tests: the DAG files as Airflow reads them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RetryDecisions = Callable[..., dict[str, str]]
 
 
 def last_json(output: str) -> Any:
-    """The JSON object on the last line; Airflow logs before it."""
+    """Reads the JSON object on the last line, after Airflow's log."""
     return json.loads(output.rstrip().rsplit("\n", 1)[-1])
 
 
 @pytest.fixture(scope="session")
 def described(airflow: Any, repository: Path) -> dict[str, Any]:
-    """Every DAG of the repository as Airflow understands it."""
+    """Every DAG of the repository as Airflow reads it."""
     answer = airflow.run(str(HERE / "describe.py"), str(repository / "dags"))
     assert answer.returncode == 0, answer.stdout
     description: dict[str, Any] = last_json(answer.stdout)
@@ -30,7 +30,7 @@ def described(airflow: Any, repository: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def retry_decisions(airflow: Any, repository: Path) -> RetryDecisions:
-    """What the retry policy of a DAG file decides for exit statuses."""
+    """Decisions of the retry policy of a DAG file on exit statuses."""
 
     def ask(module: str, *statuses: str) -> dict[str, str]:
         policy = str(HERE / "policy.py")

@@ -29,7 +29,7 @@ def describe_task(task: Any) -> dict[str, Any]:
 
 
 def main(folder: str) -> None:
-    """Reads every DAG file below `folder` and describes what Airflow understood."""
+    """Prints every DAG of the files below `folder`, as Airflow reads it."""
     bag = DagBag(folder)
     dags = {
         name: {

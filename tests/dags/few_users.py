@@ -1,4 +1,4 @@
-"""A small part of the bundled interactions: few pictures to embed."""
+"""A small part of the bundled interactions, so that few images are embedded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints what a DAG's retry policy decides for exit statuses; run by Airflow's interpreter."""
+"""Prints the decisions of a DAG's retry policy on exit statuses; run by Airflow's interpreter."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ from pigeon_rec.errors import ModelError
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.night import plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.plan import plan_night, recommend
 from tests.registered import promoted
 from tests.small_world import NIGHT, PixelEncoder, write_catalogue, write_interactions
 
@@ -75,7 +74,9 @@ def test_a_night_is_drawn_with_the_model_it_was_planned_with(config: NightlyConf
     assert chosen() == str(config.work_dir / "models" / "newer")
     assert chosen(planned) == str(config.work_dir / "models" / "better")
     assert chosen(model_version(FALLBACK)) == FALLBACK
-    with pytest.raises(ModelError, match=r"'gone-1' was planned with.*Plan the night again"):
+    with pytest.raises(
+        ModelError, match=r"'gone-1' of the plan is not registered.*Plan the night again"
+    ):
         chosen("gone-1")
 
 

@@ -1,4 +1,4 @@
-"""A small night as planning and drawing leave it: real files, real pictures, made-up scores."""
+"""The files of a small planned and drawn night: real pictures, invented scores."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write_catalogue(folder: Path, titles: dict[str, str] | None = None) -> Path:
 
 @dataclasses.dataclass
 class Pair:
-    """One planned pair, and how it turned out."""
+    """One request and its outcome."""
 
     user_id: str
     item_id: str
@@ -92,7 +92,7 @@ class Pair:
 
 @dataclasses.dataclass
 class MadeNight:
-    """Pairs, and what else a plan tells; `write` puts it all on disk."""
+    """Requests and the other tables of a plan; `write` writes their files."""
 
     pairs: list[Pair]
     date: dt.date = NIGHT
@@ -121,12 +121,12 @@ class MadeNight:
         return paths
 
     def _explained(self) -> pl.DataFrame:
-        """Users' pairs as planned, then those that were skipped."""
-        people = [pair for pair in self.pairs if not pair.user_id.startswith("cohort:")]
-        told = [(pair.user_id, pair.item_id, "planned", None) for pair in people]
+        """The planned pairs of users, then the skipped ones."""
+        users = [pair for pair in self.pairs if not pair.user_id.startswith("cohort:")]
+        planned = [(pair.user_id, pair.item_id, "planned", None) for pair in users]
         rows = [
             (user, item, place, -float(place), 1.0 / place, 1.0, reason, detail)
-            for place, (user, item, reason, detail) in enumerate([*told, *self.skipped], start=1)
+            for place, (user, item, reason, detail) in enumerate([*planned, *self.skipped], start=1)
         ]
         return pl.DataFrame(rows, schema=NIGHT_SCHEMAS["plan_pairs"], orient="row")
 

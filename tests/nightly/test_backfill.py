@@ -1,4 +1,4 @@
-"""A past date told again: the rows that the night had on its date, whatever happened since."""
+"""Backfills: a past night has the rows that it had on its date, whatever happened since."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.publish.night import PublishSummary, publish_night
+from pigeon_rec.nightly.publish import PublishSummary, publish_night
 from pigeon_rec.warehouse import ask, check_warehouse
 from pigeon_rec.warehouse.planning import drawing_times
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night
 
 NEXT = NIGHT + dt.timedelta(days=1)
 ROWS_OF_A_NIGHT = """
-SELECT 'run' AS kind, to_json(r) AS told
+SELECT 'run' AS kind, to_json(r) AS content
 FROM (SELECT * EXCLUDE (published_at) FROM runs WHERE run_id = $night) AS r
 UNION ALL SELECT 'pair', to_json(r) FROM run_assets AS r WHERE run_id = $night
 UNION ALL SELECT 'rejection', to_json(r) FROM rejections AS r WHERE run_id = $night
@@ -90,13 +90,13 @@ def test_a_past_date_has_the_rows_that_it_had_on_its_date(
 
 
 @pytest.mark.parametrize("date", [NIGHT, NEXT])
-def test_a_published_date_told_again_changes_nothing(on_time: NightlyConfig, date: dt.date) -> None:
+def test_publishing_a_date_again_changes_nothing(on_time: NightlyConfig, date: dt.date) -> None:
     before = {night: rows(on_time, night) for night in (NIGHT, NEXT)}
     night = first_night() if date == NIGHT else second_night()
     again = publish_planned(on_time, night, keys_of(second_night()))
     assert not again.changed
-    for told, frame in before.items():
-        assert rows(on_time, told).equals(frame)
+    for night_date, frame in before.items():
+        assert rows(on_time, night_date).equals(frame)
 
 
 def test_only_what_an_earlier_night_had_counts_as_reused(on_time: NightlyConfig) -> None:
@@ -105,7 +105,7 @@ def test_only_what_an_earlier_night_had_counts_as_reused(on_time: NightlyConfig)
     assert ask(warehouse, sql).rows() == [(5, 0), (2, 5)]
 
 
-def test_what_drawing_took_is_published_with_the_night(on_time: NightlyConfig) -> None:
+def test_drawing_times_are_published_with_the_night(on_time: NightlyConfig) -> None:
     times = drawing_times(NightPaths.of(on_time, NIGHT).warehouse, before=NEXT)
     assert times.select("assets", "seconds").rows() == [(6, 3.0)]
 

@@ -11,8 +11,8 @@ import yaml
 
 from pigeon_rec.config import NightlyConfig, PlanConfig
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.budget import DEFAULT_SECONDS
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.plan import DEFAULT_SECONDS
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.warehouse import ask
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 

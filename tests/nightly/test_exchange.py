@@ -1,4 +1,4 @@
-"""Plan and shards between work directories that share nothing but an address."""
+"""Plan and shards between work directories that share only a location."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.nightly.exchange import (
-    ExchangeError,
-    fetch_plan,
-    fetch_shards,
-    send_plan,
-    send_shard,
-)
+from pigeon_rec.nightly.exchange import ExchangeError, fetch, send
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.steps import run_step
@@ -28,7 +22,7 @@ SHARDS = sorted({pair.shard for pair in PAIRS})
 
 
 @pytest.fixture(params=["file", "memory"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder, and an object store that lives in this process."""
     found = f"file://{tmp_path}/exchange" if request.param == "file" else "memory://nights"
     fs, root = fsspec.url_to_fs(found)
@@ -37,60 +31,61 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return found
 
 
-def machine(tmp_path: Path, name: str, address: str) -> tuple[NightlyConfig, NightPaths]:
+def machine(tmp_path: Path, name: str, location: str) -> tuple[NightlyConfig, NightPaths]:
     catalogue = tmp_path / "catalogue"
     catalogue.mkdir(exist_ok=True)
     config = NightlyConfig(
-        catalogue=str(write_catalogue(catalogue)), work_dir=tmp_path / name, exchange=address
+        catalogue=str(write_catalogue(catalogue)), work_dir=tmp_path / name, exchange=location
     )
     return config, NightPaths.of(config, NIGHT)
 
 
-def test_a_night_drawn_elsewhere_is_published_at_home(tmp_path: Path, address: str) -> None:
-    home, at_home = machine(tmp_path, "home", address)
+def test_shards_of_other_machines_are_published(tmp_path: Path, location: str) -> None:
+    home, at_home = machine(tmp_path, "home", location)
     MadeNight(PAIRS).write(home)
     assert len(SHARDS) > 1
     drawn = {number: at_home.shard(number).read_bytes() for number in SHARDS}
-    send_plan(home, at_home)
+    send(home, at_home, [at_home.plan])
     for number, content in drawn.items():
         at_home.shard(number).unlink()
-        worker, there = machine(tmp_path, f"worker-{number}", address)
-        fetch_plan(worker, there)
+        worker, there = machine(tmp_path, f"worker-{number}", location)
+        fetch(worker, there, [there.plan])
         assert there.plan.read_bytes() == at_home.plan.read_bytes()
         assert shards_to_draw(worker, NIGHT) == SHARDS
         there.shards.mkdir(parents=True)
         there.shard(number).write_bytes(content)
         write_json({"assets": 1, "seconds": 2.0}, there.drawing_time(number))
-        send_shard(worker, there, number)
+        send(worker, there, there.shard_files(number))
     published = run_step("publish", home, NIGHT)
     assert (published["served"], published["planned"]) == (4, 4)
     assert {n: at_home.shard(n).read_bytes() for n in SHARDS} == drawn
     assert at_home.drawing_time(SHARDS[-1]).is_file()
 
 
-def test_what_is_not_finished_is_left_out(tmp_path: Path, address: str) -> None:
-    config, paths = machine(tmp_path, "home", address)
-    fetch_plan(config, paths)
-    fetch_shards(config, paths, SHARDS)
+def test_files_that_were_not_sent_are_left_out(tmp_path: Path, location: str) -> None:
+    config, paths = machine(tmp_path, "home", location)
+    fetch(config, paths, [paths.plan])
+    for number in SHARDS:
+        fetch(config, paths, paths.shard_files(number))
     assert not paths.night.exists()
 
 
-def test_without_an_address_nothing_moves(tmp_path: Path) -> None:
+def test_without_a_location_nothing_is_copied(tmp_path: Path) -> None:
     config, paths = machine(tmp_path, "home", "disk")
     MadeNight(PAIRS).write(config)
     before = pl.read_parquet(paths.plan)
-    send_plan(config, paths)
-    fetch_plan(config, paths)
+    send(config, paths, [paths.plan])
+    fetch(config, paths, [paths.plan])
     assert pl.read_parquet(paths.plan).equals(before)
     assert not list(tmp_path.glob("exchange*"))
 
 
-def test_an_address_that_cannot_be_written_may_be_tried_again(tmp_path: Path) -> None:
+def test_an_unreachable_location_can_be_retried(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, no folder", "utf-8")
     config, paths = machine(tmp_path, "home", f"file://{tmp_path}/taken")
     MadeNight(PAIRS).write(config)
     with pytest.raises(ExchangeError, match=r"cannot be written.*run the step again") as refused:
-        send_plan(config, paths)
+        send(config, paths, [paths.plan])
     assert refused.value.retryable
 
 

@@ -20,7 +20,7 @@ from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.generate import SHARD_SCHEMA, ShardSummary, generate_shard
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.night import PLAN_SCHEMA
+from pigeon_rec.nightly.plan import PLAN_SCHEMA
 from pigeon_rec.runtime.files import write_parquet
 from tests.small_world import NIGHT, png, write_items
 

@@ -1,4 +1,4 @@
-"""What the movie scenario changes in a night: keys, looks and the page. No model is needed."""
+"""Nights of the movie scenario: keys, image shapes and the gallery page, without a model."""
 
 from __future__ import annotations
 
@@ -13,15 +13,10 @@ from PIL import Image
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.aspect import Aspect
-from pigeon_rec.data.catalogue import Catalogue, load_catalogue
-from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.drawing.texts import history_texts, target_texts
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.night import PlanSummary, plan_night
-from pigeon_rec.nightly.plan.recommendations import recommend
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
-from pigeon_rec.nightly.report.items import tastes_of
-from pigeon_rec.nightly.report.night import report_night
+from pigeon_rec.nightly.plan import PlanSummary, plan_night, recommend
+from pigeon_rec.nightly.publish import promote_night, publish_night
+from pigeon_rec.nightly.report import report_night
 from tests.nightly.made_night import NIGHT as MADE_NIGHT
 from tests.nightly.made_night import small_night
 from tests.nightly.made_night import write_catalogue as write_made_catalogue
@@ -65,28 +60,13 @@ def renamed(config: NightlyConfig, item: str, **words: str) -> None:
     rows.with_columns(changed).write_parquet(config.catalogue)
 
 
-def test_texts_are_those_of_the_template(config: NightlyConfig) -> None:
-    prompt, catalogue = load_prompt("movie"), load_catalogue(config.catalogue)
-    rows = catalogue.rows(["i01", "i00"])
-    assert target_texts(prompt, rows) == [
-        prompt.target("Title i01", "a picture of i01", "things", "Comedy"),
-        prompt.target("Title i00", "a picture of i00", "things", "Drama, War"),
-    ]
-    assert target_texts(prompt, rows.drop("genres"))[0] == prompt.target(
-        "Title i01", "a picture of i01", "things"
-    )
-    told = history_texts(prompt, catalogue, [["i02", "i00"], ["i02"]])
-    assert told == [["Title i02:", "Title i00:"], ["Title i02:"]]
-    assert history_texts(load_prompt("sticker"), catalogue, [["i02"]]) is None
-
-
 def test_the_title_of_a_history_film_is_part_of_the_key(config: NightlyConfig) -> None:
     _, before = planned(config)
     assert len(before) == 4
     renamed(config, "i00", title="Another title")
     _, after = planned(config)
     changed = {user for (user, item), key in before.items() if after[user, item] != key}
-    assert changed == {"ann"}  # only she has seen it
+    assert changed == {"ann"}  # the only user with this item in the history
 
 
 def test_genres_of_the_target_are_part_of_the_key(config: NightlyConfig) -> None:
@@ -115,19 +95,6 @@ def test_scenarios_have_settings_of_their_own(config: NightlyConfig) -> None:
     movies, _ = planned(config)
     stickers, _ = planned(config.model_copy(update={"scenario": "sticker"}))
     assert movies.settings_hash != stickers.settings_hash
-
-
-def test_every_genre_of_a_history_counts_as_taste(config: NightlyConfig) -> None:
-    catalogue = load_catalogue(config.catalogue)
-    served = pl.DataFrame(
-        {"user_id": ["ann", "bea"], "history_ids": [["i00", "i02", "i01"], ["i01", "i03", "i04"]]}
-    )
-    assert tastes_of(served, catalogue, "genres") == {"ann": "Drama", "bea": "Comedy"}
-    assert tastes_of(served, catalogue, "style") == {}
-    bars = catalogue.items.with_columns(pl.col("genres").str.replace(", ", "|"))
-    assert tastes_of(served, Catalogue(bars, catalogue.root), "genres") == {
-        "ann": "Drama", "bea": "Comedy",
-    }  # fmt: skip
 
 
 def test_a_night_of_posters_has_a_page_of_posters(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig, WarehouseConfig
-from pigeon_rec.nightly.exchange import ExchangeError, fetch_plan, send_plan, send_shard
+from pigeon_rec.nightly.exchange import ExchangeError, fetch, send
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.nightly.steps import run_step, serving_file, warehouse_files
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.warehouse import AssetReader, PictureStore, check_warehouse
@@ -32,7 +32,7 @@ SHARDS = sorted({pair.shard for pair in PAIRS})
 
 
 def reconnect() -> None:
-    """Forgets every connection and listing, as another machine has none."""
+    """Drops all connections and cached listings, like another machine."""
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
@@ -72,18 +72,20 @@ def test_two_machines_that_share_only_a_bucket_draw_a_night(tmp_path: Path, buck
     MadeNight(PAIRS).write(home)
     drawn = {number: at_home.shard(number).read_bytes() for number in SHARDS}
     assert len(drawn) == 2
-    send_plan(home, at_home)
+    send(home, at_home, [at_home.plan])
     for number, content in drawn.items():
         at_home.shard(number).unlink()
         worker, there = machine(tmp_path, f"worker-{number}", bucket)
-        fetch_plan(worker, there)
+        fetch(worker, there, [there.plan])
         assert there.plan.read_bytes() == at_home.plan.read_bytes()
         assert shards_to_draw(worker, NIGHT) == SHARDS
         there.shards.mkdir(parents=True)
         there.shard(number).write_bytes(content)
         write_json({"assets": 2, "seconds": 1.0}, there.drawing_time(number))
-        send_shard(worker, there, number)
-        send_shard(worker, there, number)  # a machine that was thought lost sends the same again
+        send(worker, there, there.shard_files(number))
+        send(
+            worker, there, there.shard_files(number)
+        )  # a machine that was thought lost sends the same again
     reconnect()
     published = run_step("publish", home, NIGHT)
     assert (published["served"], published["planned"]) == (4, 4)
@@ -93,17 +95,17 @@ def test_two_machines_that_share_only_a_bucket_draw_a_night(tmp_path: Path, buck
     assert all(key.startswith(f"nights/{at_home.run_id}/") for key in held)
 
 
-def test_what_nobody_has_sent_is_left_out(tmp_path: Path, bucket: str) -> None:
+def test_files_that_were_not_sent_are_left_out(tmp_path: Path, bucket: str) -> None:
     config, paths = machine(tmp_path, "home", bucket)
-    fetch_plan(config, paths)
+    fetch(config, paths, [paths.plan])
     assert not paths.plan.exists()
 
 
-def test_a_bucket_that_does_not_exist_is_told_and_not_made(tmp_path: Path, bucket: str) -> None:
+def test_a_missing_bucket_is_an_error_and_is_not_created(tmp_path: Path, bucket: str) -> None:
     config, paths = machine(tmp_path, "home", "s3://mistyped/nights")
     MadeNight(PAIRS).write(config)
     with pytest.raises(ExchangeError, match=r"cannot be written.*s3://mistyped"):
-        send_plan(config, paths)
+        send(config, paths, [paths.plan])
     reconnect()
     assert fsspec.filesystem("s3").ls("") == ["nights"]
 

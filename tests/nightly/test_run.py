@@ -1,4 +1,4 @@
-"""A whole night in one process; the steps that need a model are stood in for by their files."""
+"""A whole night in one process; the steps that need a model are replaced by stubs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def night() -> MadeNight:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch, night: MadeNight) -> list[str]:
-    """What the stand-ins were asked for, in order; planning writes `night`."""
+    """The calls of the stubs, in order; planning writes the files of `night`."""
     made: list[str] = []
 
     def recommend(_: NightlyConfig, __: dt.date, *, progress: Progress = silent) -> None:
@@ -54,26 +54,31 @@ def test_steps_run_in_order_and_end_in_one_summary(
     summary = run.run_night(config, NIGHT)
     shards = sorted({pair.shard for pair in night.pairs})
     assert calls == ["recommend", "plan", *(f"shard {shard}" for shard in shards)]
-    assert (summary.planned, summary.drawn, summary.served) == (6, 6, 5)
-    assert (summary.users, summary.rejected, summary.skipped) == (3, 1, 1)
-    assert summary.reasons == {"off_target": 1}
+    assert (summary.published.planned, summary.drawn, summary.published.served) == (6, 6, 5)
+    assert (summary.reported.users, summary.published.rejected, summary.published.skipped) == (
+        3,
+        1,
+        1,
+    )
+    assert summary.published.reasons == {"off_target": 1}
     assert list(summary.seconds) == STEPS
-    assert served_assets(summary.snapshot).height == summary.served
-    assert summary.gallery.is_file()
-    assert summary.report.is_file()
+    assert served_assets(summary.snapshot).height == summary.published.served
+    assert summary.reported.gallery.is_file()
+    assert summary.reported.report.is_file()
 
 
 def test_a_second_run_draws_and_changes_nothing(
     config: NightlyConfig, night: MadeNight, calls: list[str]
 ) -> None:
     first = run.run_night(config, NIGHT)
-    snapshot, page = first.snapshot.read_bytes(), first.gallery.read_bytes()
+    snapshot, page = first.snapshot.read_bytes(), first.reported.gallery.read_bytes()
     for pair in night.pairs:
         pair.status = "reuse"
     calls.clear()
     again = run.run_night(config, NIGHT)
     assert calls == ["recommend", "plan"]
-    assert (again.drawn, again.changed) == (0, False)
-    assert (again.generated, again.reused) == (first.generated, first.reused)
+    assert (again.drawn, again.published.changed) == (0, False)
+    assert again.published.generated == first.published.generated
+    assert again.published.reused == first.published.reused
     assert again.snapshot == first.snapshot
-    assert (again.snapshot.read_bytes(), again.gallery.read_bytes()) == (snapshot, page)
+    assert (again.snapshot.read_bytes(), again.reported.gallery.read_bytes()) == (snapshot, page)

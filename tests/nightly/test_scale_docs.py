@@ -13,7 +13,7 @@ import yaml
 from benchmarks import capacity
 from benchmarks.generation import BEGIN, END
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.nightly.plan.budget import DEFAULT_SECONDS
+from pigeon_rec.nightly.plan import DEFAULT_SECONDS
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig, RecommenderConfig
-from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.nightly.plan import recommend
 from pigeon_rec.recbole_plugin import export_model_top_k
 from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA
 from tests.recbole_plugin.conftest import Build

@@ -10,7 +10,7 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig, QualityGateConfig
 from pigeon_rec.errors import ConfigError
-from pigeon_rec.nightly.plan.night import plan_night
+from pigeon_rec.nightly.plan import plan_night
 from pigeon_rec.scoring import check_quality, load_safety_checker
 from tests.small_world import NIGHT
 

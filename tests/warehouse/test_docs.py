@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from pigeon_rec.config import NightlyConfig, WarehouseConfig, load_config
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.warehouse import ask, query_names
 from tests.nightly.made_night import NIGHT, MadeNight, Pair
 

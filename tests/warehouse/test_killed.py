@@ -23,7 +23,7 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig, WarehouseConfig
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.warehouse import (
     check_serving,
     check_warehouse,
@@ -43,7 +43,7 @@ FORKS = """
 import datetime as dt, os, signal, sys, time
 from pathlib import Path
 from pigeon_rec.config import NightlyConfig, WarehouseConfig
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 
 print("ready", flush=True)
 for line in sys.stdin:

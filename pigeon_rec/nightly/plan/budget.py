@@ -1,4 +1,4 @@
-"""How many pictures a night may plan, where the limit is given in minutes."""
+"""The number of pictures a night may plan, also where the limit is given in minutes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Budget:
 
     Attributes:
         assets: Pictures that may be planned.
-        seconds_per_asset: What one is expected to take.
-        measured_nights: How many earlier nights say so; 0 for the default.
+        seconds_per_asset: Expected time of one picture.
+        measured_nights: Number of earlier nights it was measured in; 0 for the default.
     """
 
     assets: int
@@ -37,21 +37,21 @@ class Budget:
 def night_budget(
     config: PlanConfig, warehouse: Path, date: dt.date, model_version: str, settings_hash: str
 ) -> Budget:
-    """The narrower of `max_assets` and `max_minutes`.
+    """Returns the lower of `max_assets` and `max_minutes`.
 
-    A picture takes the median of what it took in the last seven nights before `date` that drew
-    with the same model and settings; where there was none, in the last seven nights with others.
-    Only earlier nights count, so a date planned again has the same budget.
+    The time of a picture is the median over the last seven nights before `date` that drew with the
+    same model and settings; if there are none, over the last seven nights with any others. Only
+    earlier nights count, so a date planned again has the same budget.
 
     Raises:
         WarehouseError: The warehouse cannot be read.
     """
     times = drawing_times(warehouse, before=date)
-    alike = (times["model_version"] == model_version) & (times["settings_hash"] == settings_hash)
-    measured = times.filter(alike) if alike.any() else times
+    same = (times["model_version"] == model_version) & (times["settings_hash"] == settings_hash)
+    measured = times.filter(same) if same.any() else times
     recent = measured.sort("logical_date", descending=True).head(_NIGHTS)
-    typical = (recent["seconds"] / recent["assets"]).median()
-    seconds = float(typical) if isinstance(typical, float) else DEFAULT_SECONDS
+    median = (recent["seconds"] / recent["assets"]).median()
+    seconds = float(median) if isinstance(median, float) else DEFAULT_SECONDS
     assets = config.max_assets
     if config.max_minutes is not None:
         assets = min(assets, int(config.max_minutes * 60.0 / seconds))

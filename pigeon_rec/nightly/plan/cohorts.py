@@ -1,79 +1,62 @@
-"""The night's cohorts: who belongs to which, and what each of them may be drawn."""
+"""Taste cohorts of the night: their members, and the requests that may be drawn for them."""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.nightly.plan.choice import prioritise
-from pigeon_rec.nightly.plan.inputs import Looks, PlanInputs
+from pigeon_rec.nightly.plan.choice import IS_COHORT, prioritise
+from pigeon_rec.nightly.plan.inputs import ItemEmbeddings, PlanInputs
 from pigeon_rec.retrieval import HistoryRetriever, find_cohorts, refit_moment
 
-__all__ = ["NightCohorts", "plan_cohorts"]
-
-
-@dataclass(frozen=True)
-class NightCohorts:
-    """What cohorts add to a night.
-
-    Attributes:
-        members: `user_id, cohort`, by user.
-        pairs: Pairs of cohorts with history and priority, as those of users; `user_id` is the name
-            of the cohort.
-    """
-
-    members: pl.DataFrame
-    pairs: pl.DataFrame
+__all__ = ["plan_cohorts"]
 
 
 def plan_cohorts(
-    config: NightlyConfig,
-    date: dt.date,
-    recommendations: pl.DataFrame,
-    inputs: PlanInputs,
-    looks: Looks,
-) -> NightCohorts:
-    """Finds the cohorts of a night and the references that are worth a picture for each.
+    config: NightlyConfig, date: dt.date, inputs: PlanInputs, embeddings: ItemEmbeddings
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Finds the cohorts of a night and the most viewed references of each.
 
-    Args:
-        config: Settings of the night.
-        date: Logical date.
-        recommendations: `user_id, item_id, expected_views` of all pairs with a usable reference,
-            also of users who have too little history for pictures of their own.
-        inputs: Interactions up to the end of the date.
-        looks: Vectors of the items.
+    Every recommendation with a usable reference counts, also those of users with too little
+    history for pictures of their own.
+
+    Returns:
+        `user_id, cohort` of the members, by user; and the cohorts' requests with history and
+        priority, like those of users, whose `user_id` is the cohort's name.
     """
     settings = config.plan.cohorts
-    usable = inputs.interactions.filter(~pl.col("item_id").is_in(list(looks.broken)))
-    refit_at = refit_moment(date, settings.refit_days)
     cohorts = find_cohorts(
-        looks.vectors, usable, looks.item_ids, settings, refit_at=refit_at, seed=config.seed
+        embeddings.vectors,
+        embeddings.usable(inputs.interactions),
+        embeddings.item_ids,
+        settings,
+        refit_at=refit_moment(date, settings.refit_days),
+        seed=config.seed,
     )
-    popular = _popular(recommendations, cohorts.members, settings.references)
+    known = pl.col("item_id").is_in(embeddings.item_ids)
+    recommendations = embeddings.usable(inputs.recommendations).filter(known, ~IS_COHORT)
+    popular = _most_viewed(recommendations, cohorts.members, settings.references)
     retriever = HistoryRetriever(
-        looks.vectors,
+        embeddings.vectors,
         cohorts.interactions,
-        looks.item_ids,
+        embeddings.item_ids,
         config.retrieval,
         inputs.as_of,
     )
-    histories = retriever.retrieve(popular)
-    drawable = histories.filter(pl.col("history_ids").list.len() > 0)
-    return NightCohorts(cohorts.members, prioritise(popular, drawable))
+    return cohorts.members, prioritise(popular, retriever.retrieve(popular))
 
 
-def _popular(recommendations: pl.DataFrame, members: pl.DataFrame, most: int) -> pl.DataFrame:
-    """The references that each cohort's users are expected to see most often."""
+def _most_viewed(recommendations: pl.DataFrame, members: pl.DataFrame, count: int) -> pl.DataFrame:
+    """Returns the references that the users of each cohort are expected to view most often."""
     return (
         recommendations.join(members, on="user_id", how="inner")
         .group_by("cohort", "item_id")
-        # Summed in one order whatever the order of the rows: sums of floats depend on it.
+        # Sorted, because sums of floats depend on their order.
         .agg(pl.col("expected_views").sort().sum())
         .sort("cohort", "expected_views", "item_id", descending=[False, True, False])
         .group_by("cohort", maintain_order=True)
-        .head(most)
+        .head(count)
         .select(pl.col("cohort").alias("user_id"), "item_id", "expected_views")
     )

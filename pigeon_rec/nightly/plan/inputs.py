@@ -1,4 +1,4 @@
-"""What a plan is made from: catalogue, interactions, recommendations, and how the items look."""
+"""Inputs of a plan: catalogue, interactions, recommendations and the embeddings of items."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly.files import read_table
 from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan.choice import expected_views
-from pigeon_rec.nightly.plan.recommendations import PROBLEM_SCHEMA, RECOMMENDATION_SCHEMA
 from pigeon_rec.retrieval import EmbeddingCache, embed_catalogue
 from pigeon_rec.runtime.progress import Progress
+from pigeon_rec.warehouse import NIGHT_SCHEMAS
 
 __all__ = [
     "ImageEncoder",
-    "Looks",
+    "ItemEmbeddings",
     "PlanInputs",
-    "look",
+    "embed_items",
     "problem_rows",
     "read_inputs",
     "recommendation_source",
@@ -34,7 +36,7 @@ __all__ = [
 
 
 class ImageEncoder(Protocol):
-    """What planning needs of an encoder; `pigeon_rec.scoring.scorer.Scorer` is one."""
+    """The part of a scorer that planning uses (`pigeon_rec.scoring.scorer.Scorer`)."""
 
     encoder_id: str
 
@@ -47,12 +49,10 @@ class PlanInputs:
     """Everything that is read before planning, checked.
 
     Attributes:
-        prompt: Template of the instruction.
-        catalogue: All items.
         interactions: Of the recommendations' users, up to the end of the date; known items only.
-        recommendations: In `RECOMMENDATION_SCHEMA`, and `expected_views`, by user and rank.
-        problems: What was wrong with any of it, in `PROBLEM_SCHEMA`.
-        as_of: End of the date: what is from then on is not known yet.
+        recommendations: `RECOMMENDATION_SCHEMA` and `expected_views`, sorted by user and rank.
+        problems: Problems found in any of them, as rows of the table `problems`.
+        as_of: End of the date.
     """
 
     prompt: PromptTemplate
@@ -64,20 +64,24 @@ class PlanInputs:
 
 
 @dataclass(frozen=True)
-class Looks:
-    """The images of all items that matter tonight.
+class ItemEmbeddings:
+    """Image embeddings of all recommended and interacted items.
 
     Attributes:
         item_ids: Items, sorted.
-        vectors: Unit float32 `[n, dim]`, zero where broken.
-        broken: Items whose image cannot be used, with what is wrong.
-        problems: The same, in `PROBLEM_SCHEMA`.
+        vectors: Unit float32 `[n, dim]`; zero rows for broken images.
+        broken: Items whose image cannot be used, with the reason.
+        problems: The broken images as rows of the table `problems`.
     """
 
     item_ids: list[str]
     vectors: npt.NDArray[np.float32]
     broken: Mapping[str, str]
     problems: pl.DataFrame
+
+    def usable(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Returns the rows whose `item_id` has no broken image."""
+        return rows.filter(~pl.col("item_id").is_in(list(self.broken)))
 
 
 def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
@@ -87,7 +91,7 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
         ConfigError: There is no such scenario.
         CatalogueError: The catalogue is unusable.
         InteractionError: The interactions are unusable.
-        PlanError: There are no recommendations, or their file is damaged.
+        PlanError: The recommendations are missing, damaged or empty.
     """
     prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
@@ -97,61 +101,48 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
     of_recommendations = interactions.join(
         recommendations.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
     )
-    problems = pl.concat([problem_rows(unknown), _recommendation_problems(paths)])
+    problems = problem_rows(unknown)
+    if paths.recommendation_problems.is_file():
+        left_out = read_table(paths.recommendation_problems, "recommend")
+        problems = pl.concat([problems, left_out.select(list(NIGHT_SCHEMAS["problems"]))])
     return PlanInputs(prompt, catalogue, of_recommendations, recommendations, problems, until)
 
 
-def look(
-    inputs: PlanInputs,
-    encoder: ImageEncoder,
-    paths: NightPaths,
-    progress: Progress,
-) -> Looks:
-    """Embeds every recommended and interacted item, and finds the broken images."""
+def embed_items(
+    inputs: PlanInputs, encoder: ImageEncoder, paths: NightPaths, progress: Progress
+) -> ItemEmbeddings:
+    """Embeds every recommended and interacted item; vectors are cached by image hash."""
     wanted = pl.concat([inputs.recommendations["item_id"], inputs.interactions["item_id"]]).unique()
     known = wanted.filter(wanted.is_in(inputs.catalogue.items["item_id"].implode()))
     item_ids = known.sort().to_list()
+    # The same file stretched to a square is another image to the encoder.
+    stretched = "" if inputs.catalogue.aspect.is_square else "/stretched"
     vectors, problems = embed_catalogue(
         inputs.catalogue,
         item_ids,
         encoder.encode_images,
-        EmbeddingCache(paths.embeddings, _view(encoder.encoder_id, inputs.catalogue)),
+        EmbeddingCache(paths.embeddings, f"{encoder.encoder_id}{stretched}"),
         on_batch=lambda done, total: progress("item images", done, total),
     )
     broken = {problem.subject: f"{problem.message} [{problem.location}]" for problem in problems}
-    return Looks(item_ids, vectors, broken, problem_rows(problems))
-
-
-def _view(encoder_id: str, catalogue: Catalogue) -> str:
-    """Key of cached vectors: the same file stretched is another picture to the encoder."""
-    return encoder_id if catalogue.aspect.is_square else f"{encoder_id}/stretched"
+    return ItemEmbeddings(item_ids, vectors, broken, problem_rows(problems))
 
 
 def recommendation_source(config: NightlyConfig) -> str:
-    """How messages name the origin of the recommendations; no path of the work directory in it."""
+    """Returns the name of the recommender, or the given file, for messages and summaries."""
     if config.recommendations == "recbole":
         return f"RecBole {config.recommender.model}"
     return config.recommendations
 
 
 def problem_rows(problems: Sequence[Problem]) -> pl.DataFrame:
-    """Problems as rows of `PROBLEM_SCHEMA`."""
+    """Returns problems as rows of the table `problems`."""
     rows = [(p.kind, p.subject, p.location, p.message) for p in problems]
-    return pl.DataFrame(rows, schema=PROBLEM_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=NIGHT_SCHEMAS["problems"], orient="row")
 
 
 def _read_recommendations(config: NightlyConfig, paths: NightPaths) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(paths.recommendations)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise PlanError(
-            "the night has no recommendations"
-            if missing
-            else f"cannot read the recommendations: {error}",
-            location=str(paths.recommendations),
-            remedy="Run `pigeon-rec nightly recommend` for this date first",
-        ) from error
+    frame = read_table(paths.recommendations, "recommend")
     if frame.schema != RECOMMENDATION_SCHEMA:
         raise PlanError(
             f"the recommendations have columns {dict(frame.schema)}, "
@@ -165,15 +156,9 @@ def _read_recommendations(config: NightlyConfig, paths: NightPaths) -> pl.DataFr
             location=f"{paths.recommendations}, made by {recommendation_source(config)}",
             remedy="Check the recommender's input and the logical date",
         )
-    # One row a pair whoever wrote the file: a repeated one would multiply in every join.
+    # One row per pair, whichever program wrote the file: repeated rows would multiply in joins.
     return (
         frame.sort("user_id", "rank", "item_id")
         .unique(["user_id", "item_id"], keep="first", maintain_order=True)
         .with_columns(expected_views().alias("expected_views"))
     )
-
-
-def _recommendation_problems(paths: NightPaths) -> pl.DataFrame:
-    if not paths.recommendation_problems.is_file():
-        return pl.DataFrame(schema=PROBLEM_SCHEMA)
-    return pl.read_parquet(paths.recommendation_problems).select(list(PROBLEM_SCHEMA))

@@ -1,33 +1,26 @@
-"""The gallery: one night as one HTML page that needs nothing else, not even a network.
+"""The gallery: one night as one HTML page without any external address.
 
-This module knows how the page looks in data and how pictures become data URIs; what is on the
-page is gathered by `pigeon_rec.nightly.report.page`. All text goes through the template's escaping.
+This module holds the page's content as data and renders its template, which escapes all text;
+`pigeon_rec.nightly.report.page` gathers the content.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
-
-from jinja2 import BaseLoader, Environment, StrictUndefined
 
 from pigeon_rec.data.aspect import SQUARE, Aspect
-from pigeon_rec.nightly.report.charts import CHART_HEIGHT, CHART_WIDTH, Bar, Histogram
+from pigeon_rec.runtime.charts import CHART_HEIGHT, CHART_WIDTH, Bar, Histogram
+from pigeon_rec.runtime.html import render_template
 
 __all__ = [
-    "Card",
+    "AssetView",
     "Comparison",
-    "Fact",
     "Page",
     "Picture",
-    "Score",
     "UserRow",
-    "Version",
-    "Visual",
     "render_gallery",
 ]
 
-_TEMPLATE = "gallery.html.j2"
 _SHOWN_SIDE = 64
 
 
@@ -36,8 +29,7 @@ class Picture:
     """One picture of the page.
 
     Attributes:
-        uri: Data URI, or `None` where there is no picture that decodes: its alternative text
-            is shown in its place.
+        uri: Data URI; `None` if there is no picture that decodes: `alt` is shown instead.
         alt: Alternative text.
         label: Short label under the picture, such as the style; empty for none.
     """
@@ -48,87 +40,56 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Score:
-    """One score as text and as a meter of `percent` (0 to 100)."""
-
-    label: str
-    text: str
-    percent: float
-
-
-@dataclass(frozen=True)
-class Visual:
-    """One personalised picture beside what it was made from."""
+class AssetView:
+    """One asset with its history, its reference, and its scores by label."""
 
     title: str
     history: tuple[Picture, ...]
     reference: Picture
-    made: Picture
-    scores: tuple[Score, ...]
+    picture: Picture
+    scores: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class UserRow:
-    """One user; `taste` is the style that leads the history, empty where it is unknown."""
+    """One user; `taste` is the most frequent style of the history, empty if unknown."""
 
     user_id: str
     taste: str
-    visuals: tuple[Visual, ...]
-
-
-@dataclass(frozen=True)
-class Version:
-    """What one user sees in the place of a shared reference."""
-
-    user_id: str
-    taste: str
-    made: Picture
+    assets: tuple[AssetView, ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One reference, a word on it, and the pictures that different users see in its place."""
+    """One reference with a note, and its versions: user id, taste and asset of several users."""
 
     title: str
     note: str
     reference: Picture
-    versions: tuple[Version, ...]
-
-
-@dataclass(frozen=True)
-class Card:
-    """One number of the run summary."""
-
-    label: str
-    value: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One line of a list: a name, where or whom it is about, and what there is to say."""
-
-    name: str
-    subject: str
-    text: str
+    versions: tuple[tuple[str, str, Picture], ...]
 
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the gallery page of one night.
+    """The content of the gallery page of one night.
 
-    `picture` is what people call one of the pictures; `aspect` is the proportions of all of them.
+    Attributes:
+        facts: Name and value of each line of the footer.
+        cards: Label, value and note of each number of the summary.
+        examples: Code, subject and detail of rejections, skipped recommendations and problems.
+        picture: The scenario's word for a picture, such as `sticker`.
+        aspect: Proportions of all pictures.
     """
 
     date: str
     model: str
     facts: tuple[tuple[str, str], ...]
-    cards: tuple[Card, ...]
+    cards: tuple[tuple[str, str, str], ...]
     histograms: tuple[Histogram, ...]
     reasons: tuple[Bar, ...]
     skips: tuple[Bar, ...]
     mask_ratios: tuple[Bar, ...]
-    examples: tuple[Fact, ...]
+    examples: tuple[tuple[str, str, str], ...]
     comparisons: tuple[Comparison, ...]
     users: tuple[UserRow, ...]
     users_left_out: int
@@ -138,17 +99,10 @@ class Page:
 
 
 def render_gallery(page: Page) -> str:
-    """The page as one HTML document without a single external address."""
-    source = resources.files("pigeon_rec.nightly.report") / "templates" / _TEMPLATE
-    environment = Environment(
-        loader=BaseLoader(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.from_string(source.read_text(encoding="utf-8"))
-    return template.render(
+    """Renders the page as one HTML document."""
+    return render_template(
+        "pigeon_rec.nightly.report",
+        "gallery.html.j2",
         page=page,
         frame=page.aspect.size(_SHOWN_SIDE),
         chart_width=CHART_WIDTH,

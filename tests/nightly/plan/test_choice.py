@@ -1,4 +1,4 @@
-"""Which pairs a night takes: within every limit, best first, and a reason for each of them."""
+"""The choice of requests: within every limit, best first, and a reason for every pair."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def table(pairs: dict[tuple[str, str], float]) -> pl.DataFrame:
 
 
 def of_cohorts(choice: Choice) -> pl.DataFrame:
-    return choice.pairs.filter(pl.col("user_id").str.starts_with("cohort:"))
+    return choice.requests.filter(pl.col("user_id").str.starts_with("cohort:"))
 
 
 @settings(max_examples=150)
@@ -47,14 +47,14 @@ def test_no_limit_is_exceeded_and_every_pair_has_one_reason(
     budget: int,
 ) -> None:
     choice = choose(table(own), table(shared), config, budget)
-    assert choice.pairs.height <= budget
+    assert choice.requests.height <= budget
     assert of_cohorts(choice).height <= config.cohorts.max_share * budget
-    people = choice.pairs.join(of_cohorts(choice), on="user_id", how="anti")
+    people = choice.requests.join(of_cohorts(choice), on="user_id", how="anti")
     counts = people["user_id"].value_counts()["count"].to_list()
     assert all(count <= config.max_assets_per_user for count in counts)
-    assert choice.judged.height == len(own)
-    assert set(choice.judged.select("user_id", "item_id").rows()) == set(own)
-    planned = choice.judged.filter(pl.col("reason") == "planned")
+    assert choice.decisions.height == len(own)
+    assert set(choice.decisions.select("user_id", "item_id").rows()) == set(own)
+    planned = choice.decisions.filter(pl.col("reason") == "planned")
     assert set(planned.select("user_id", "item_id").rows()) == set(
         people.select("user_id", "item_id").rows()
     )
@@ -71,9 +71,9 @@ def test_priority_orders_the_choice(
     budget: int,
 ) -> None:
     choice = choose(table(own), table(shared), config, budget)
-    chosen = choice.pairs["priority"].to_list()
+    chosen = choice.requests["priority"].to_list()
     assert chosen == sorted(chosen, reverse=True)
-    left = choice.judged.join(table(own), on=["user_id", "item_id"])
+    left = choice.decisions.join(table(own), on=["user_id", "item_id"])
     for user, item, priority in (
         left.filter(pl.col("reason") == "over_budget")
         .select("user_id", "item_id", "priority")
@@ -107,15 +107,15 @@ def test_the_order_of_rows_does_not_matter(
     order.shuffle(mixed)  # type: ignore[attr-defined]
     first = choose(table(own), table(shared), config, budget)
     again = choose(table(dict(mixed)), table(dict(reversed(shared.items()))), config, budget)
-    assert first.pairs.equals(again.pairs)
-    assert first.judged.equals(again.judged)
+    assert first.requests.equals(again.requests)
+    assert first.decisions.equals(again.decisions)
 
 
-def test_limits_are_told_with_their_numbers() -> None:
+def test_reasons_name_the_limits() -> None:
     own = {("u", "a"): 1.0, ("u", "b"): 0.5, ("v", "a"): 0.25}
     config = PlanConfig(max_assets_per_user=1)
     choice = choose(table(own), table({}), config, 1)
-    assert choice.judged.rows() == [
+    assert choice.decisions.rows() == [
         ("u", "a", "planned", None),
         ("u", "b", "over_user_limit", "number 2 of the user's pairs; 1 are planned"),
         ("v", "a", "over_budget", "priority 0.25; the last pair within the budget has 1.0"),
@@ -128,16 +128,16 @@ def test_cohorts_compete_for_the_budget_within_their_share() -> None:
     config = PlanConfig(cohorts=CohortConfig(max_share=0.5))
     assert of_cohorts(choose(table(own), table(shared), config, 4)).height == 2
     everything = choose(table(own), table(shared), config, 10)
-    assert everything.pairs.height == 10
-    assert everything.pairs["user_id"][-1] == "cohort:1"
+    assert everything.requests.height == 10
+    assert everything.requests["user_id"][-1] == "cohort:1"
 
 
-def test_views_fall_with_the_rank_as_in_ndcg() -> None:
+def test_expected_views_are_the_discount_of_ndcg() -> None:
     ranks = pl.DataFrame({"rank": [1, 3, 7]}, schema={"rank": pl.Int32()})
     assert ranks.select(expected_views()).to_series().to_list() == pytest.approx([1, 1 / 2, 1 / 3])
 
 
-def test_the_gain_is_the_distance_to_the_users_taste() -> None:
+def test_the_gain_is_the_distance_from_the_history() -> None:
     recommendations = pl.DataFrame(
         {"user_id": ["u", "u", "v"], "item_id": ["a", "b", "a"], "expected_views": [1.0, 0.5, 1.0]}
     )
@@ -148,12 +148,12 @@ def test_the_gain_is_the_distance_to_the_users_taste() -> None:
         pl.Series("history_scores", [[1.0], [1.0, 1.0]]),
         pl.Series("history_similarity", [[0.25], [-0.5, -1.0]], dtype=pl.List(pl.Float32())),
     )
-    judged = prioritise(recommendations, histories)
-    assert judged["expected_gain"].to_list() == [0.75, 1.75]
-    assert judged["priority"].to_list() == [0.75, 0.875]
+    ranked = prioritise(recommendations, histories)
+    assert ranked["expected_gain"].to_list() == [0.75, 1.75]
+    assert ranked["priority"].to_list() == [0.75, 0.875]
 
 
-def test_names_of_cohorts_are_no_users() -> None:
+def test_users_named_like_cohorts_are_skipped() -> None:
     recommendations = pl.DataFrame({"user_id": ["cohort:0", "u"], "item_id": ["a", "a"]})
     counts = pl.DataFrame({"user_id": ["cohort:0", "u"], "usable": [9, 9]})
     fit, skipped = screen(recommendations, pl.Series(["a"]), counts, {}, 5)

@@ -1,4 +1,4 @@
-"""Recommendations: trained by RecBole or given as a file, ranked, and told where they are bad."""
+"""Recommendations: trained by RecBole or given as a file, ranked and checked."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig, RecommenderConfig
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.recommendations import PROBLEM_SCHEMA, RECOMMENDATION_SCHEMA, recommend
+from pigeon_rec.nightly.plan import recommend
+from pigeon_rec.warehouse import NIGHT_SCHEMAS
 from tests.small_world import NIGHT, write_catalogue, write_interactions
 
 ITEMS = [f"i{number:02d}" for number in range(12)]
@@ -26,7 +28,7 @@ def given_file(tmp_path: Path, frame: pl.DataFrame) -> NightlyConfig:
 
 @pytest.fixture
 def trained(tmp_path: Path) -> NightlyConfig:
-    """Six users who each know half of the items."""
+    """Six users with interactions with half of the items each."""
     histories = {f"u{n}": [ITEMS[(n + step) % 12] for step in range(6)] for n in range(6)}
     return NightlyConfig(
         catalogue=str(write_catalogue(tmp_path, len(ITEMS))),
@@ -52,7 +54,7 @@ def test_a_file_is_ranked_by_score_then_item(tmp_path: Path) -> None:
     assert (summary.recommendations, summary.users, summary.problems) == (5, 2, 0)
 
 
-def test_bad_rows_are_told_with_their_place(tmp_path: Path) -> None:
+def test_bad_rows_are_recorded_with_their_location(tmp_path: Path) -> None:
     rows = [
         ("u1", "a", 0.5),
         (None, "a", 0.5),
@@ -68,7 +70,7 @@ def test_bad_rows_are_told_with_their_place(tmp_path: Path) -> None:
     paths = NightPaths.of(config, NIGHT)
     assert pl.read_parquet(paths.recommendations).rows() == [("u1", "a", pytest.approx(0.9), 1)]
     problems = pl.read_parquet(paths.recommendation_problems)
-    assert problems.schema == PROBLEM_SCHEMA
+    assert problems.schema == NIGHT_SCHEMAS["problems"]
     source = config.recommendations
     assert problems.select("kind", "subject", "location").rows() == [
         ("bad_recommendation", "? / a", f"{source}, row 2"),
@@ -82,38 +84,14 @@ def test_bad_rows_are_told_with_their_place(tmp_path: Path) -> None:
     assert summary.problems == 7
 
 
-@pytest.mark.parametrize(
-    ("frame", "message"),
-    [
-        (pl.DataFrame({"user_id": ["u"], "score": [1.0]}), "columns are missing: item_id"),
-        (
-            pl.DataFrame({"user_id": [1], "item_id": ["a"], "score": [1.0]}),
-            "column user_id holds Int64, not strings",
-        ),
-        (
-            pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "score": ["high"]}),
-            "column score holds String, not numbers",
-        ),
-        (
-            pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "score": [float("nan")]}),
-            "no usable recommendation .1 rows were refused",
-        ),
-    ],
-)
-def test_an_unusable_file_is_refused_by_name(
-    tmp_path: Path, frame: pl.DataFrame, message: str
-) -> None:
-    with pytest.raises(PlanError, match=rf"{message}.*top\.parquet"):
+def test_a_file_without_usable_rows_is_an_error(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "score": [float("nan")]})
+    message = r"no usable recommendation .1 rows were refused.*top\.parquet"
+    with pytest.raises(PlanError, match=message):
         recommend(given_file(tmp_path, frame), NIGHT)
 
 
-def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
-    config = NightlyConfig(recommendations=str(tmp_path / "none.parquet"), work_dir=tmp_path)
-    with pytest.raises(PlanError, match=r"cannot read the recommendations.*none\.parquet"):
-        recommend(config, NIGHT)
-
-
-def test_recbole_proposes_unseen_items_and_is_not_asked_twice(trained: NightlyConfig) -> None:
+def test_recbole_recommends_unseen_items_and_is_trained_once(trained: NightlyConfig) -> None:
     heard: list[tuple[str, int, int]] = []
 
     def hear(label: str, done: int, total: int, **_: float) -> None:
@@ -160,7 +138,7 @@ def test_an_unknown_recommender_is_a_wrong_setting(trained: NightlyConfig) -> No
         recommend(wrong, NIGHT)
 
 
-def test_pictures_of_one_thing_are_recommended_as_the_most_chosen_of_them(tmp_path: Path) -> None:
+def test_items_of_a_group_are_recommended_as_the_most_interacted_one(tmp_path: Path) -> None:
     catalogue = Path(write_catalogue(tmp_path, 4))
     things = ["cup", "cup", "hat", None]
     items = pl.read_parquet(catalogue).with_columns(concept=pl.Series(things, dtype=pl.String))
@@ -174,6 +152,6 @@ def test_pictures_of_one_thing_are_recommended_as_the_most_chosen_of_them(tmp_pa
     )
     recommend(config, NIGHT)
     proposed = pl.read_parquet(NightPaths.of(config, NIGHT).recommendations)
-    # i00 and i01 are one cup, known by i01; who has either is not offered it again.
+    # i00 and i01 are one cup, represented by i01; users with either of them get neither.
     assert set(proposed["item_id"]) == {"i01", "i02", "i03"} - {"i01"}
     assert set(proposed.filter(pl.col("user_id") == "bea")["item_id"]) == {"i02", "i03"}

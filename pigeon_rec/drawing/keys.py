@@ -1,19 +1,24 @@
-"""Content hashes of the settings of a night and of everything that decides one asset."""
+"""Keys of assets: hashes of the settings of a night and of everything that decides one asset."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
+
+import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.aspect import SQUARE
+from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.data.prompts import PromptTemplate
+from pigeon_rec.drawing.texts import history_texts, target_texts
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.settings import Settings
 
-__all__ = ["asset_key", "settings_hash"]
+__all__ = ["KeyContext", "asset_key", "asset_keys", "settings_hash"]
 
-_FORMAT: Final = 1  # part of every key: raise it if the same inputs come to mean another picture
+_FORMAT: Final = 1  # part of every key: increase it if the same inputs give another picture
 
 _GENERATION: Final = frozenset(
     {
@@ -35,6 +40,21 @@ _HASHED_AS: Final[Mapping[str, str]] = {
     "render_guidance": "guidance_scale",
 }
 """Hashed names of renamed settings: a new name must not redraw assets either."""
+
+
+@dataclass(frozen=True)
+class KeyContext:
+    """The part of every key that all requests of a night share.
+
+    Attributes:
+        model_version: Version of the weights.
+        settings: `settings_hash` of the night.
+        seed: Root of the night's randomness.
+    """
+
+    model_version: str
+    settings: str
+    seed: int
 
 
 def settings_hash(config: NightlyConfig, prompt: PromptTemplate) -> str:
@@ -75,25 +95,48 @@ def _lengths(prompt: PromptTemplate) -> list[object]:
     return [] if lengths == [None, None, str(SQUARE)] else lengths
 
 
+def asset_keys(
+    requests: pl.DataFrame, catalogue: Catalogue, prompt: PromptTemplate, context: KeyContext
+) -> list[str]:
+    """Returns the `asset_key` of each request.
+
+    Args:
+        requests: Columns `item_id, history_ids`.
+        catalogue: Source of image hashes and texts.
+        prompt: Template of the instruction.
+        context: Model, settings and seed.
+
+    Raises:
+        CatalogueError: The catalogue does not have one of the items.
+    """
+    references, histories = requests["item_id"].to_list(), requests["history_ids"].to_list()
+    used = sorted({*references, *(item for history in histories for item in history)})
+    sha256 = dict(zip(used, catalogue.image_hashes(used), strict=True))
+    targets = target_texts(prompt, catalogue.rows(references))
+    texts = history_texts(prompt, catalogue, histories)
+    keys = []
+    for row, (reference, history) in enumerate(zip(references, histories, strict=True)):
+        facts: list[tuple[str, ...]] = [(item, sha256[item]) for item in history]
+        if texts is not None:
+            facts = [(*fact, text) for fact, text in zip(facts, texts[row], strict=True)]
+        keys.append(asset_key(facts, (reference, sha256[reference]), targets[row], context))
+    return keys
+
+
 def asset_key(
     history: Sequence[tuple[str, ...]],
     reference: tuple[str, str],
     target: str,
-    *,
-    model_version: str,
-    settings: str,
-    seed: int,
+    context: KeyContext,
 ) -> str:
-    """Hashes everything that decides one asset; 64 hexadecimal digits.
+    """Hashes everything that determines one picture; 64 hexadecimal digits.
 
     Args:
-        history: Item id and image hash of each history item, and the text before its image where
-            the scenario has one; in the order of the instruction.
-        reference: Item id and image hash of the reference.
+        history: Item id and image hash of each history item, and the text before its image if the
+            scenario has one; in the order of the model's input.
+        reference: Item id and image hash of the item to be personalised.
         target: Text of the target.
-        model_version: Version of the weights.
-        settings: `settings_hash` of the night.
-        seed: Root of the night's randomness.
+        context: Model, settings and seed.
     """
     return digest(
         {
@@ -101,8 +144,8 @@ def asset_key(
             "history": [list(item) for item in history],
             "reference": list(reference),
             "target": target,
-            "model": model_version,
-            "settings": settings,
-            "seed": seed,
+            "model": context.model_version,
+            "settings": context.settings,
+            "seed": context.seed,
         }
     )

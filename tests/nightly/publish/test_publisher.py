@@ -13,7 +13,7 @@ import pytest
 from pigeon_rec.config import NightlyConfig, PlanConfig
 from pigeon_rec.errors import PlanError, WarehouseError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.warehouse import ask, content_digest, open_reader, query, served_assets
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, drawn_row, small_night
 
@@ -113,8 +113,8 @@ def test_the_next_night_reuses_and_keeps_earlier_verdicts(config: NightlyConfig)
     summary = publish_night(config, night.date)
     assert (summary.generated, summary.reused, summary.rejected) == (1, 5, 1)
     assert _rows(config, "SELECT count(*), count(DISTINCT asset_key) FROM assets") == [(6, 6)]
-    told = "SELECT run_id, reason, detail FROM rejections ORDER BY run_id"
-    assert _rows(config, told) == [
+    rejections = "SELECT run_id, reason, detail FROM rejections ORDER BY run_id"
+    assert _rows(config, rejections) == [
         ("2026-06-01", "off_target", "off_target by 0.10"),
         ("2026-06-02", "off_target", "off_target by 0.10"),
     ]
@@ -140,7 +140,7 @@ def test_a_missing_shard_is_named_and_nothing_is_written(config: NightlyConfig) 
     pairs = sum(pair.shard == lost for pair in night.pairs)
     with pytest.raises(PlanError) as caught:
         publish_night(config, NIGHT)
-    said = f"shard-{lost:04d}.parquet ({pairs} pairs, no such file)"
+    said = f"shard-{lost:04d}.parquet ({pairs} requests, no such file)"
     assert said in str(caught.value)
     assert "nightly generate" in str(caught.value)
     assert not paths.warehouse.exists()
@@ -152,7 +152,7 @@ def test_an_incomplete_shard_is_named(config: NightlyConfig) -> None:
     pair = night.pairs[0]
     shard = pl.read_parquet(paths.shard(pair.shard))
     shard.filter(pl.col("asset_key") != pair.key).write_parquet(paths.shard(pair.shard))
-    with pytest.raises(PlanError, match=rf"shard-{pair.shard:04d}.parquet \(1 pairs\)"):
+    with pytest.raises(PlanError, match=rf"shard-{pair.shard:04d}.parquet \(1 requests\)"):
         publish_night(config, NIGHT)
 
 
@@ -164,14 +164,14 @@ def test_rows_of_an_older_plan_are_left_out(config: NightlyConfig) -> None:
     assert publish_night(config, NIGHT).served == 4
 
 
-def test_a_night_without_a_plan_is_told(config: NightlyConfig) -> None:
+def test_a_night_without_a_plan_is_an_error(config: NightlyConfig) -> None:
     with pytest.raises(
         PlanError, match=r"file of the night is missing .*plan.parquet.*Run `pigeon"
     ):
         publish_night(config, NIGHT)
 
 
-def test_a_shard_of_another_shape_is_told(config: NightlyConfig) -> None:
+def test_a_shard_without_a_column_is_an_error(config: NightlyConfig) -> None:
     night = small_night()
     paths = night.write(config)
     path = paths.shard(night.pairs[0].shard)
@@ -180,11 +180,11 @@ def test_a_shard_of_another_shape_is_told(config: NightlyConfig) -> None:
         publish_night(config, NIGHT)
 
 
-def test_reusing_what_the_warehouse_does_not_hold_is_told(config: NightlyConfig) -> None:
+def test_reusing_an_unknown_picture_is_an_error(config: NightlyConfig) -> None:
     night = small_night()
     night.pairs[0].status = "reuse"
     night.write(config)
-    with pytest.raises(PlanError, match=r"1 pairs reuse a picture .*ada / flat/apple"):
+    with pytest.raises(PlanError, match=r"1 requests reuse a picture .*ada / flat/apple"):
         publish_night(config, NIGHT)
 
 
@@ -194,8 +194,8 @@ def test_a_damaged_picture_is_refused_and_the_rest_is_served(config: NightlyConf
     paths = night.write(config)
     summary = publish_night(config, NIGHT)
     assert (summary.served, summary.reasons) == (4, {"off_target": 1, "undecodable": 1})
-    told = query(paths.warehouse, "run_rejections", {"run_id": "2026-06-01"})
-    detail = told.filter(pl.col("reason") == "undecodable")["detail"].to_list()
+    rejections = query(paths.warehouse, "run_rejections", {"run_id": "2026-06-01"})
+    detail = rejections.filter(pl.col("reason") == "undecodable")["detail"].to_list()
     assert detail == ["the bytes do not have the recorded SHA-256"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeon_rec.nightly.report.charts import CHART_HEIGHT, CHART_WIDTH, Bar, bars, histogram
+from pigeon_rec.runtime.charts import CHART_HEIGHT, CHART_WIDTH, Bar, bars, histogram
 
 SCORES = st.lists(st.floats(-1, 1, width=32), max_size=40)
 

@@ -1,4 +1,4 @@
-"""Histograms and counts as plain numbers, ready for a template to draw as SVG or HTML bars."""
+"""Histograms and bars as plain numbers, for a template to draw as SVG or HTML."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _Counts = NDArray[np.int64]
 
 CHART_WIDTH, CHART_HEIGHT = 300.0, 96.0  # user units of the SVG plot area
 _GAP = 1.5  # between columns, in the same units
-_MIN_SPAN = 0.02  # a narrower range of scores is widened, so that one value is one column
+_MIN_SPAN = 0.02  # a narrower range of scores is widened to this
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One bin: `served` stands on the base line, `rejected` on top of it (SVG units)."""
+    """One bin: height of the served, and of the rejected stacked on it (SVG units)."""
 
     x: float
     width: float
@@ -44,13 +44,13 @@ class Histogram:
     """Distribution of one score over a night.
 
     Attributes:
-        label: Name of the score for people.
+        label: Name of the score.
         columns: Bins from low to high.
         ticks: Round values of the axis.
-        median: Median of the served, as text; empty where nothing is served.
-        median_x: Its place, or `None`.
-        limit: The gate's limit as text; empty where there is none in the range shown.
-        limit_x: Its place, or `None`.
+        median: Median of the served, as text; empty if nothing is served.
+        median_x: Its position, or None.
+        limit: Limit of the quality gate, as text; empty if there is none in the range.
+        limit_x: Its position, or None.
     """
 
     label: str
@@ -64,7 +64,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Bar:
-    """One counted thing; `share` is its length against the longest, in percent."""
+    """One count; `share` is its percentage of the largest count."""
 
     label: str
     count: int
@@ -80,17 +80,17 @@ def histogram(
     limit: float | None = None,
     bins: int = 30,
 ) -> Histogram | None:
-    """Bins scores of one night over the range that they span.
+    """Bins scores over their range.
 
     Args:
-        label: Name of the score for people.
-        served: Scores of the served assets; values that are no number are left out.
-        rejected: Scores of the rejected ones.
-        limit: The gate's limit; drawn where it lies within the range.
+        label: Name of the score.
+        served: Scores of the served assets; non-finite values are left out.
+        rejected: Scores of the rejected assets.
+        limit: Limit of the quality gate; drawn if it is within the range.
         bins: Number of columns.
 
     Returns:
-        The histogram, or `None` where there is no score at all.
+        The histogram, or None if there are no scores.
     """
     good, bad = _finite(served), _finite(rejected)
     everything = np.concatenate([good, bad])
@@ -113,7 +113,7 @@ def histogram(
 
 
 def bars(counts: Mapping[str, int], notes: Mapping[str, str] | None = None) -> tuple[Bar, ...]:
-    """Counts as bars, the longest first, names in order at a tie."""
+    """Returns counts as bars, the largest first; ties by name."""
     longest = max(counts.values(), default=0)
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return tuple(
@@ -158,7 +158,7 @@ def _columns(
 
 
 def _ticks(low: float, high: float) -> tuple[Tick, ...]:
-    """Three to six round values within the range."""
+    """Returns two to six round values within the range."""
     rough = (high - low) / 4
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * unit for factor in _STEPS if factor * unit >= rough)

@@ -18,8 +18,8 @@ from PIL import Image
 from pigeon_rec.config import NightlyConfig, ReportConfig
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
-from pigeon_rec.nightly.report.night import ReportSummary, report_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
+from pigeon_rec.nightly.report import ReportSummary, report_night
 from pigeon_rec.warehouse import ask, served_assets
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night, write_catalogue
 
@@ -116,11 +116,11 @@ def test_the_page_shows_exactly_what_sql_serves(reported: Reported) -> None:
     config, summary = reported
     page = _gallery(summary)
     served = served_assets(NightPaths.of(config, NIGHT).serving)
-    in_rows = page.bytes_of("made")[-served.height :]
+    in_rows = page.bytes_of("asset")[-served.height :]
     hashes = sorted(hashlib.sha256(image).hexdigest() for image in in_rows)
     assert hashes == sorted(served["image_sha256"])
     assert page.tags.count("article.panel user") == served["user_id"].n_unique() == summary.users
-    assert page.tags.count("div.visual") == served.height == summary.served
+    assert page.tags.count("div.row") == served.height == summary.served
     assert len(page.bytes_of("small")) == served["history_ids"].list.len().sum()
 
 
@@ -148,16 +148,16 @@ def test_numbers_match_the_tables(reported: Reported) -> None:
     assert low < middle < high
 
 
-def test_cards_and_reasons_are_told(reported: Reported) -> None:
+def test_the_page_has_cards_and_reasons(reported: Reported) -> None:
     text = " ".join(_gallery(reported[1]).text.split())
     for said in (
-        "pairs planned 6 1 skipped",
-        "stickers served 5 to 3 people",
-        "rejected 1 16.7% of those judged",
+        "requests planned 6 1 skipped",
+        "stickers served 5 to 3 users",
+        "rejected 1 16.7% of all requests",
         "Too far from the target off_target 1",
         "Too little history short_history 1",
         "off_target by 0.10",
-        "Picture damaged image_corrupt 1",
+        "Image damaged image_corrupt 1",
         "2 interactions, 5 are needed",
         "does not decode",
     ):
@@ -178,10 +178,10 @@ def test_shared_references_are_compared(reported: Reported) -> None:
     config, summary = reported
     page = _gallery(summary)
     served = served_assets(NightPaths.of(config, NIGHT).serving)
-    # Boat was refused for one of three users; a comparison needs three.
+    # Boat was rejected for one of three users; a comparison needs three.
     assert page.tags.count("div.panel comparison") == 1
     apples = served.filter(pl.col("item_id") == "flat/apple")
-    shown = {hashlib.sha256(image).hexdigest() for image in page.bytes_of("made")[:3]}
+    shown = {hashlib.sha256(image).hexdigest() for image in page.bytes_of("asset")[:3]}
     assert shown == set(apples["image_sha256"])
 
 
@@ -196,13 +196,13 @@ def test_hostile_titles_and_ids_stay_text(config: NightlyConfig, tmp_path: Path)
     assert page.images[0][1]["alt"] == f"{HOSTILE} (flat)"
 
 
-def test_a_night_of_the_serving_model_tells_which_it_was(config: NightlyConfig) -> None:
+def test_a_night_of_the_serving_model_names_its_version(config: NightlyConfig) -> None:
     night = MadeNight([Pair("ada", "flat/apple")])
     named, serving = (
         _gallery(_report(config.model_copy(update={"model": model}), night)).text.split()
         for model in ("sticker-64", "serving")
     )
-    # Its version stands among the numbers of every night, and over this one.
+    # Every page has the version in its footer; this one has it in the heading too.
     assert (named.count("sticker-64"), named.count("model-1")) == (1, 1)
     assert (serving.count("serving"), serving.count("model-1")) == (0, 2)
 
@@ -214,11 +214,11 @@ def test_the_cap_leaves_users_out_and_counts_them(config: NightlyConfig) -> None
     page = _gallery(summary)
     assert (summary.users, summary.users_shown) == (10, 4)
     assert page.users == [f"user-{n:02d}" for n in (0, 2, 5, 7)]
-    assert "6 more are served and not shown here" in page.text
+    assert "6 more users are served but not shown here" in page.text
     assert _numbers(summary)["gallery"] == {"users_shown": 4, "users_left_out": 6}
 
 
-def test_a_lost_item_and_a_broken_original_leave_a_gap(config: NightlyConfig) -> None:
+def test_a_missing_item_and_a_broken_original_leave_a_gap(config: NightlyConfig) -> None:
     catalogue = Path(config.catalogue)
     (catalogue.parent / "images" / "flat-boat.png").write_bytes(b"broken")
     items = pl.read_parquet(catalogue)
@@ -226,7 +226,7 @@ def test_a_lost_item_and_a_broken_original_leave_a_gap(config: NightlyConfig) ->
     page = _gallery(_report(config, MadeNight([Pair("ada", "flat/apple")])))
     assert len(page.bytes_of("small")) == 2
     assert page.tags.count("span.missing") == 2
-    assert len(page.bytes_of("made")) == 1
+    assert len(page.bytes_of("asset")) == 1
 
 
 def test_a_catalogue_without_styles_is_shown_without_labels(config: NightlyConfig) -> None:
@@ -237,7 +237,7 @@ def test_a_catalogue_without_styles_is_shown_without_labels(config: NightlyConfi
     assert {values["alt"] for f, values in page.images if "reference" in f} == {"Apple", "Boat"}
 
 
-def test_a_cohorts_picture_is_counted_and_shown_as_nobodys(config: NightlyConfig) -> None:
+def test_assets_of_cohorts_are_counted_but_not_shown(config: NightlyConfig) -> None:
     night = small_night()
     night.pairs.append(Pair("cohort:0", "line/cat"))
     night.members = {"ada": "cohort:0", "dan": "cohort:0"}
@@ -245,12 +245,12 @@ def test_a_cohorts_picture_is_counted_and_shown_as_nobodys(config: NightlyConfig
     page = _gallery(summary)
     assert page.users == ["ada", "bob", "cyd"]
     text = " ".join(page.text.split())
-    assert "stickers served 5 to 3 people" in text
+    assert "stickers served 5 to 3 users" in text
     assert "for taste cohorts 1 1 cohorts" in text
     serving = NightPaths.of(config, NIGHT).serving
     of_cohort = ask(serving, "SELECT * FROM asset_for('dan', 'line/cat')").row(0, named=True)
     assert of_cohort["origin"] == "cohort"
-    shown = {hashlib.sha256(image).hexdigest() for image in page.bytes_of("made")}
+    shown = {hashlib.sha256(image).hexdigest() for image in page.bytes_of("asset")}
     assert of_cohort["image_sha256"] not in shown
     counts = _numbers(summary)["counts"]
     assert (counts["served"], counts["users"], counts["cohort_assets"]) == (6, 3, 1)
@@ -275,7 +275,7 @@ def test_reporting_twice_gives_the_same_files(config: NightlyConfig) -> None:
     assert [path.read_bytes() for path in (again.report, again.gallery)] == files
 
 
-def test_a_night_that_is_not_promoted_is_told(config: NightlyConfig) -> None:
+def test_a_night_that_is_not_promoted_is_an_error(config: NightlyConfig) -> None:
     small_night().write(config)
     publish_night(config, NIGHT)
     with pytest.raises(WarehouseError, match="there is no warehouse"):

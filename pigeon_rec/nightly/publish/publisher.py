@@ -1,0 +1,250 @@
+"""Publishing a night: its files become one transaction in the warehouse, then readers get it.
+
+The plan lists the requests to be served. Shards hold the pictures drawn in this night; reused ones
+are looked up in the warehouse, with the verdict they got there. A picture that does not decode is
+recorded as rejected; a missing shard stops the step before anything is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly.files import read_drawing_times, read_shards, read_table
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
+from pigeon_rec.scoring import Reason
+from pigeon_rec.warehouse import (
+    NIGHT_SCHEMAS,
+    NightRecords,
+    image_faults,
+    known_assets,
+    open_warehouse,
+    promote,
+    publish,
+    stage,
+)
+from pigeon_rec.warehouse.planning import known_before
+
+__all__ = ["PublishSummary", "promote_night", "publish_night"]
+
+# Settings that decide where and how fast a night runs, but not its result. The parts of the
+# placement that do change pictures are in the settings' hash.
+_WITHOUT_EFFECT: Final[Mapping[str, Any]] = {
+    "work_dir": True,
+    "exchange": True,
+    "batch_size": True,
+    "threads": True,
+    "placement": True,
+    "report": True,
+    "warehouse": True,
+    "plan": {"shards"},
+}
+_UNDECODABLE: Final[Reason] = "undecodable"
+_EXAMPLES: Final = 3
+
+
+@dataclass(frozen=True)
+class PublishSummary:
+    """Numbers of a published night.
+
+    Attributes:
+        changed: False if the warehouse held exactly this night already.
+        planned: Requests of the plan.
+        generated: Served requests whose picture was drawn in this night.
+        reused: Served requests whose picture was drawn in an earlier night.
+        served: Requests that readers get a picture for.
+        rejected: Requests whose picture was rejected.
+        skipped: Recommendations that could not be planned.
+        reasons: Rejections by reason.
+        content_sha256: Hash of the night's rows.
+    """
+
+    run_id: str
+    changed: bool
+    planned: int
+    generated: int
+    reused: int
+    served: int
+    rejected: int
+    skipped: int
+    reasons: Mapping[str, int]
+    content_sha256: str
+
+
+def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
+    """Stages one night as checked parquet files and writes it into the warehouse.
+
+    All rows are written in one transaction, after the pictures if those lie outside the table.
+
+    Raises:
+        ConfigError: The location of the pictures cannot be reached.
+        PlanError: The night is not planned, or a shard of it is missing or incomplete.
+        WarehouseError: The warehouse is locked or rejects the night; its tables are unchanged.
+    """
+    paths = NightPaths.of(config, date)
+    plan = read_table(paths.plan, "plan")
+    drawn = read_shards(paths, plan)
+    facts = {
+        **_plan_info(paths.plan_info),
+        "planned": plan.height,
+        "skipped": read_table(paths.skipped, "plan").height,
+    }
+    tables = {
+        "problems": read_table(paths.problems, "plan"),
+        "cohorts": read_table(paths.cohorts, "plan"),
+        "plan_pairs": read_table(paths.explained, "plan"),
+        "originals": load_catalogue(config.catalogue).items,
+        "drawing_times": read_drawing_times(paths, plan),
+    }
+    keys = plan["asset_key"].to_list()
+    # Opening creates the warehouse, so all files of the night are read before.
+    with open_warehouse(paths.warehouse) as connection:
+        earlier = known_before(connection, keys, date)
+        known = known_assets(connection, keys).with_columns(
+            earlier=pl.col("asset_key").is_in(earlier.implode())
+        )
+        records = NightRecords(
+            logical_date=date,
+            seed=config.seed,
+            config=config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
+            **facts,
+            **_columns({**tables, **_asset_tables(plan, drawn, known)}),
+        )
+        staged = stage(records, paths.staged)
+        published = publish(connection, staged, images=config.warehouse.images)
+    return PublishSummary(
+        **dataclasses.asdict(published),
+        served=published.served,
+        planned=records.planned,
+        skipped=records.skipped,
+        reasons=dict(sorted(records.rejections["reason"].value_counts().iter_rows())),
+    )
+
+
+def promote_night(config: NightlyConfig) -> Path:
+    """Makes the published nights visible to readers; returns their snapshot.
+
+    Raises:
+        WarehouseError: Nothing was published, or the copy is damaged.
+    """
+    return promote(warehouse_file(config.work_dir), serving_file(config.work_dir))
+
+
+def _asset_tables(
+    plan: pl.DataFrame, drawn: pl.DataFrame, known: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """Returns the warehouse rows of the night's assets.
+
+    Args:
+        plan: Requests of the night.
+        drawn: Its pictures, from `read_shards`.
+        known: Verdicts on the planned keys, as `known_assets` gives them, and `earlier`: whether a
+            night before this date had the key already. Keys first seen on this date or later count
+            as generated, so that a backfilled night has the rows it had on its date.
+    """
+    drawn = _checked(drawn)
+    verdicts = _verdicts(plan, drawn, known)
+    rejected = pl.col("reason").is_not_null()
+    return {
+        "assets": _assets(plan, drawn),
+        "run_assets": verdicts.filter(~rejected),
+        "scores": _scores(drawn),
+        "rejections": verdicts.filter(rejected),
+    }
+
+
+def _columns(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    # Staging checks that no column is missing.
+    return {
+        name: table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
+        for name, table in tables.items()
+    }
+
+
+def _plan_info(path: Path) -> dict[str, Any]:
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        return {name: str(info[name]) for name in ("model_version", "settings_hash")}
+    except (OSError, ValueError, KeyError) as error:
+        raise PlanError(
+            f"the summary of the plan is missing or damaged ({type(error).__name__}: {error})",
+            location=str(path),
+            remedy="Run `pigeon-rec nightly plan` for this date again",
+        ) from error
+
+
+def _checked(drawn: pl.DataFrame) -> pl.DataFrame:
+    """Returns the drawn pictures, with those that do not decode marked as rejected."""
+    faults = image_faults(drawn.filter(pl.col("rejected_reason").is_null()))
+    faulty = pl.col("detail").is_not_null()
+    return (
+        drawn.join(faults, on="asset_key", how="left", maintain_order="left")
+        .with_columns(
+            rejected_reason=pl.when(faulty)
+            .then(pl.lit(_UNDECODABLE))
+            .otherwise(pl.col("rejected_reason")),
+            rejected_detail=pl.coalesce("detail", "rejected_detail"),
+        )
+        .drop("detail")
+    )
+
+
+def _verdicts(plan: pl.DataFrame, drawn: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Returns the requests with `origin`, and `reason` and `detail` where rejected.
+
+    Raises:
+        PlanError: A request reuses a picture that the warehouse does not hold.
+    """
+    made = drawn.select(
+        "asset_key",
+        pl.lit("generated").alias("origin"),
+        pl.col("rejected_reason").alias("reason"),
+        pl.col("rejected_detail").alias("detail"),
+    )
+    origin = pl.when("earlier").then(pl.lit("reused")).otherwise(pl.lit("generated"))
+    found = known.select("asset_key", origin.alias("origin"), "reason", "detail")
+    verdicts = pl.concat([made, found.join(made, on="asset_key", how="anti")])
+    lost = plan.join(verdicts, on="asset_key", how="anti")
+    if lost.height:
+        pairs = [f"{user} / {item}" for user, item in lost.select("user_id", "item_id").iter_rows()]
+        raise PlanError(
+            f"{len(pairs)} requests reuse a picture that the warehouse does not hold",
+            location=", ".join(pairs[:_EXAMPLES]) + (", ..." if len(pairs) > _EXAMPLES else ""),
+            remedy="The plan is older than the warehouse: plan the night again",
+        )
+    return plan.select("user_id", "item_id", "asset_key", "priority").join(
+        verdicts, on="asset_key", how="inner", maintain_order="left"
+    )
+
+
+def _assets(plan: pl.DataFrame, drawn: pl.DataFrame) -> pl.DataFrame:
+    """Returns the pictures to store: drawn this night and not rejected."""
+    planned = plan.select("asset_key", "model_version", "history_ids").unique(
+        "asset_key", keep="first", maintain_order=True
+    )
+    return drawn.filter(pl.col("rejected_reason").is_null()).join(
+        planned, on="asset_key", maintain_order="left"
+    )
+
+
+def _scores(drawn: pl.DataFrame) -> pl.DataFrame:
+    """Returns every finite value of the `*_score` columns in long form."""
+    metrics = [name for name in drawn.columns if name.endswith("_score")]
+    if not metrics:
+        return pl.DataFrame(schema=NIGHT_SCHEMAS["scores"])
+    return (
+        drawn.select("asset_key", pl.col(metrics).cast(pl.Float64))
+        .unpivot(metrics, index="asset_key", variable_name="metric", value_name="value")
+        .filter(pl.col("value").is_finite())
+    )

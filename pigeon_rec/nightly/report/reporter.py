@@ -1,0 +1,92 @@
+"""Reporting a night: its numbers as JSON, and its served assets as a gallery page.
+
+Both are read from the serving snapshot, so they show exactly what readers get.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.nightly.files import read_table
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.report.gallery import render_gallery
+from pigeon_rec.nightly.report.page import build_page
+from pigeon_rec.runtime.files import write_json, write_text
+from pigeon_rec.warehouse.served_night import ServedNight, read_served_night
+
+__all__ = ["ReportSummary", "report_night"]
+
+_COUNTS: Final = ("planned", "generated", "reused", "served", "rejected", "skipped")
+_FACTS: Final = ("run_id", "model_version", "settings_hash", "seed", "content_sha256")
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """Numbers and files of a report.
+
+    Attributes:
+        users: Users with an asset of their own.
+        users_shown: Users on the gallery page.
+        report: The numbers, `report.json`.
+        gallery: The page, `gallery.html`.
+    """
+
+    run_id: str
+    users: int
+    users_shown: int
+    served: int
+    rejected: int
+    report: Path
+    gallery: Path
+
+
+def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
+    """Writes `report.json` and `gallery.html` of one promoted night.
+
+    Raises:
+        WarehouseError: The night is not in the serving snapshot.
+        CatalogueError: The catalogue cannot be read.
+        PlanError: The night's list of skipped recommendations is missing.
+    """
+    paths = NightPaths.of(config, date)
+    night = read_served_night(paths.serving, paths.run_id)
+    skipped = read_table(paths.skipped, "plan")
+    prompt = load_prompt(config.scenario)
+    catalogue = load_catalogue(config.catalogue, prompt.aspect)
+    page = build_page(night, skipped, catalogue, config, prompt)
+    write_text(render_gallery(page), paths.gallery)
+    write_json(_numbers(night, skipped, len(page.users)), paths.report)
+    return ReportSummary(
+        run_id=paths.run_id,
+        users=night.users,
+        users_shown=len(page.users),
+        served=night.facts["served"],
+        rejected=night.facts["rejected"],
+        report=paths.report,
+        gallery=paths.gallery,
+    )
+
+
+def _numbers(night: ServedNight, skipped: pl.DataFrame, users_shown: int) -> dict[str, Any]:
+    facts = night.facts
+    return {
+        **{name: facts[name] for name in _FACTS},
+        "logical_date": facts["logical_date"].isoformat(),
+        "published_at": facts["published_at"].isoformat(),
+        "counts": {name: facts[name] for name in _COUNTS}
+        | {"users": night.users, "cohort_assets": night.shared.height},
+        "rejections": night.reasons(),
+        "skipped": dict(skipped["reason"].value_counts().iter_rows()),
+        "problems": night.problem_kinds(),
+        "mask_ratios": night.mask_ratios(),
+        "scores": night.score_numbers(),
+        "gallery": {"users_shown": users_shown, "users_left_out": night.users - users_shown},
+    }

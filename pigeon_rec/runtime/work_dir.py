@@ -1,0 +1,17 @@
+"""Files of a work directory that several stages use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["serving_file", "warehouse_file"]
+
+
+def warehouse_file(work_dir: Path) -> Path:
+    """Returns the DuckDB file that nights are published into; it also holds the model registry."""
+    return work_dir / "warehouse" / "pigeon.duckdb"
+
+
+def serving_file(work_dir: Path) -> Path:
+    """Returns the link to the DuckDB snapshot that readers open."""
+    return work_dir / "warehouse" / "serving.duckdb"
