@@ -15,6 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
 VENV := .venv
+VENV_DOCS := .venv-docs
 VENV_AIRFLOW := .venv-airflow
 # A stamp carries the checksum of what it installed: the same files never install twice, a changed file installs again.
 checksum = $(shell cat $(1) | cksum | cut -d' ' -f1)
@@ -23,6 +24,8 @@ DEV := $(VENV)/.dev-$(call checksum,requirements/product.txt requirements/dev.tx
 # Beside the test tools, not among them: the emulated S3 pins an older python-dateutil than the product's list.
 STORE_DIR := build/store
 STORE := $(STORE_DIR)/.store-$(call checksum,requirements/store.txt)
+# Apart from the product: it reads sources only, and pins packages that RecBole pins otherwise.
+DOCS := $(VENV_DOCS)/.docs-$(call checksum,requirements/docs.txt)
 AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
 # Airflow once more, with what the CeleryExecutor takes on top of the same list.
 VENV_CELERY := .venv-airflow-celery
@@ -84,7 +87,7 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 	@echo "Verdict: $(WORK_DIR)/alignments/$(DATE)/promotion_check.json"
 
 .PHONY: test
-test: $(DEV) $(AIRFLOW) test-store ## run the whole suite, a real Airflow run included
+test: $(DEV) $(AIRFLOW) $(DOCS) test-store ## run the whole suite, a real Airflow run included
 	$(VENV)/bin/python -m pytest -m "not scale"
 
 .PHONY: test-store
@@ -92,7 +95,7 @@ test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
 	PYTHONPATH=$(STORE_DIR) $(VENV)/bin/python -m pytest tests/nightly/test_object_store.py
 
 .PHONY: test-slow
-test-slow: $(DEV) $(AIRFLOW) ## run what `make check` leaves out: real training, nights, kills, Airflow
+test-slow: $(DEV) $(AIRFLOW) $(DOCS) ## run what `make check` leaves out: real training, nights, kills, Airflow
 	$(VENV)/bin/python -m pytest -m slow
 
 .PHONY: scale-test
@@ -128,6 +131,12 @@ stickers: $(DEV) ## rebuild the bundled sticker catalogue and its simulated user
 	$(VENV)/bin/python -m pigeon_rec.demo.build_stickers
 	$(VENV)/bin/python -m pigeon_rec.demo.users
 
+.PHONY: docs
+docs: $(PRODUCT) $(DOCS) ## build the documentation site with its API reference in build/site
+	$(VENV)/bin/python -m docs.settings_page
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/python -m mkdocs build --quiet --strict
+	@echo "Documentation: build/site/index.html"
+
 .PHONY: gallery
 gallery: $(PRODUCT) ## draw the gallery of one night again
 	@$(VENV)/bin/pigeon-rec nightly report --date $(DATE) --work-dir $(WORK_DIR) \
@@ -155,6 +164,13 @@ $(DEV): $(PRODUCT)
 	@echo "Installing test tools into $(VENV) ..."
 	@$(VENV)/bin/python $(PIP) -r requirements/dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
+
+$(DOCS):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed; name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing the documentation tools into $(VENV_DOCS) ..."
+	@$(PYTHON) -m venv $(VENV_DOCS)
+	@$(VENV_DOCS)/bin/python $(PIP) -r requirements/docs.txt
+	@rm -f $(VENV_DOCS)/.docs-* && touch $@
 
 $(STORE): $(DEV)
 	@echo "Installing an emulated S3 into $(STORE_DIR) ..."

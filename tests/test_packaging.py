@@ -24,7 +24,7 @@ def test_every_package_folder_is_listed(repository: Path, project: dict[str, Any
     assert set(project["tool"]["setuptools"]["packages"]) == found | {"pigeon_rec._sql"}
 
 
-@pytest.mark.parametrize("name", ["product", "dev", "airflow", "airflow-celery"])
+@pytest.mark.parametrize("name", ["product", "dev", "docs", "airflow", "airflow-celery"])
 def test_requirements_are_plain_pins(repository: Path, name: str) -> None:
     lines = (repository / "requirements" / f"{name}.txt").read_text(encoding="utf-8").split("\n")
     pins = [line.partition("==") for line in lines if line]

@@ -47,7 +47,7 @@ def test_the_settings_are_the_defaults() -> None:
     assert f"**{DEFAULT_SECONDS} s**" in PAGE
 
 
-def test_the_tables_have_the_columns_that_the_page_tells(served: Path) -> None:
+def test_the_tables_have_the_documented_columns(served: Path) -> None:
     section = PAGE.partition("## Tables")[2]
     described = re.findall(r"^\| `(\w+)` \| [^|]*`([\w, ]+)`", section, re.M)
     assert {name for name, _ in described} == {

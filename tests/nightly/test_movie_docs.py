@@ -12,13 +12,13 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from pigeon_rec.nightly.publish.night import promote_night, publish_night
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.import_movies import PosterNames
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.demo.posters import MADE_SIZE
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.warehouse import ask
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 
@@ -33,9 +33,9 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.parametrize("line", "".join(blocks("bash")).splitlines())
 def test_commands_have_their_options(pigeon: Callable[..., Any], line: str) -> None:
     words = shlex.split(line)
-    found = pigeon(*words[1:3], "--help")
-    assert found.code == 0
-    assert all(word in found.out for word in words if word.startswith("--"))
+    outcome = pigeon(*words[1:3], "--help")
+    assert outcome.code == 0
+    assert all(word in outcome.out for word in words if word.startswith("--"))
 
 
 def test_the_settings_are_those_of_a_night() -> None:
@@ -55,8 +55,8 @@ def test_sql_answers_in_a_served_night(tmp_path: Path) -> None:
 
 def test_the_instruction_is_the_templates(tmp_path: Path) -> None:
     prompt = load_prompt("movie")
-    found = re.sub(r"\s*\n> |\*\[.*?\]\*|\*\*", " ", PAGE.partition("\n> ")[2].partition("\n\n")[0])
-    words = " ".join(found.split())
+    quoted = PAGE.partition("\n> ")[2].partition("\n\n")[0]
+    words = " ".join(re.sub(r"\s*\n> |\*\[.*?\]\*|\*\*", " ", quoted).split())
     assert words.startswith(prompt.prefix)
     assert prompt.history("Toy Story (1995)") in words
     target = prompt.target("The Matrix (1999)", "semantics", "", "Action, Sci-Fi")
@@ -75,5 +75,5 @@ def test_the_example_draws_what_it_says(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    (found,) = re.findall(r"# (\(1, 1, .*)$", program, re.M)
-    assert done.stdout.strip() == found
+    (expected,) = re.findall(r"# (\(1, 1, .*)$", program, re.M)
+    assert done.stdout.strip() == expected

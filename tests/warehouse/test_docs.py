@@ -82,7 +82,7 @@ def test_the_named_queries_exist() -> None:
 
 
 def test_the_named_tables_exist(folder: Path) -> None:
-    table = PAGE.read_text("utf-8").split("## Tables")[1].split("Views")[0]
+    table = PAGE.read_text("utf-8").split("## Tables")[1].split("The views")[0]
     named = set(re.findall(r"^\| `(\w+)` \|", table, re.M))
     rows = ask(
         folder / "var" / "warehouse" / "serving.duckdb", "SELECT table_name FROM duckdb_tables()"
