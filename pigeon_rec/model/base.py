@@ -130,7 +130,7 @@ class BasePipeline(ABC, Generic[Generator]):
             codes[rows, : ids.shape[1]] = ids
         return codes
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - the public call on pixels, as pipelines of the field have it
         self,
         history: NDArray[np.uint8],
         reference: NDArray[np.uint8],

@@ -62,7 +62,7 @@ class Pipeline(Protocol):
     def has_previews(self) -> bool:
         """Whether `preview` is available."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - see `BasePipeline.__call__`
         self,
         history: NDArray[np.uint8],
         reference: NDArray[np.uint8],

@@ -70,7 +70,7 @@ def read_on(personalisation: Personalisation, tokens: int) -> Cache:
     return cache
 
 
-def attend_behind_prefix(
+def attend_behind_prefix(  # noqa: PLR0913 - the signature transformers calls
     module: nn.Module,
     query: Tensor,
     key: Tensor,

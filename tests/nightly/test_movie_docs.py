@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from pigeon_rec.nightly.publish.night import promote_night, publish_night
+from pigeon_rec.nightly.publish import promote_night, publish_night
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.import_movies import PosterNames

@@ -116,7 +116,7 @@ def problems_of(count: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=NIGHT_SCHEMAS["problems"])
 
 
-def night_of(
+def night_of(  # noqa: PLR0913 - one keyword per table
     generated: Sequence[Pair] = (),
     *,
     date: dt.date = FIRST,

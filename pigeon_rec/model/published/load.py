@@ -35,7 +35,7 @@ from pigeon_rec.placement import Placement
 __all__ = ["load_published"]
 
 
-def load_published(
+def load_published(  # noqa: PLR0913 - each part of the published layout may lie elsewhere
     root: str | Path,
     *,
     resolution: Resolution | None = None,
