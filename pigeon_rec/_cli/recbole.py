@@ -28,7 +28,7 @@ Dataset = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Name of
 
 
 @app.command()
-def features(  # noqa: PLR0913 - one parameter per option of the command
+def features(
     dataset: Dataset,
     data_path: Data = Path("dataset"),
     catalogue: Catalogue = "bundled",
@@ -128,7 +128,7 @@ def export(
 
 
 @app.command()
-def experiment(  # noqa: PLR0913 - one parameter per option of the command
+def experiment(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of all results.")],
     bases: Annotated[
         str, typer.Option("--bases", metavar="NAMES", help="RecBole models, comma-separated.")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import Catalogue
+from pigeon_rec.drawing.request import Request
 from pigeon_rec.model.pipeline import Pipeline
 from pigeon_rec.scoring.scorer import Scorer
 
@@ -47,6 +48,10 @@ class ItemTable:
     def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """Rows of items in the arrays, int64 `[n]`."""
         return np.array([self._row[item_id] for item_id in item_ids], dtype=np.int64)
+
+    def fault(self, request: Request) -> str | None:
+        """What is wrong with the first unusable picture of a request; None if all are usable."""
+        return next((f"{i}: {self.broken[i]}" for i in request.items if i in self.broken), None)
 
     @cached_property
     def codes(self) -> NDArray[np.int64]:

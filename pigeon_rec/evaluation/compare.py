@@ -19,10 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.errors import ConfigError, PlanError
-from pigeon_rec.evaluation.report import template
 from pigeon_rec.runtime.bootstrap import mean_interval
 from pigeon_rec.runtime.files import write_json, write_text
-from pigeon_rec.runtime.html import data_uri, encode_picture
+from pigeon_rec.runtime.html import data_uri, encode_picture, render_template
 
 __all__ = ["Comparison", "Tally", "tally_answers", "write_comparison"]
 
@@ -136,8 +135,11 @@ def write_comparison(
         for n, (row, left) in enumerate(zip(pairs.to_dicts(), lefts, strict=True))
     ]
     page, key = (folder / f"compare-{page_id}.{kind}" for kind in ("html", "key.json"))
-    html = template("compare.html.j2").render(
-        question=_QUESTION, page={"page_id": page_id, "pairs": shown}
+    html = render_template(
+        "pigeon_rec.evaluation",
+        "compare.html.j2",
+        question=_QUESTION,
+        page={"page_id": page_id, "pairs": shown},
     )
     write_text(html, page)
     write_json({"page_id": page_id, "first": first, "second": second, "pairs": numbered}, key)

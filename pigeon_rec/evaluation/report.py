@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import polars as pl
-from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
@@ -19,9 +17,9 @@ from pigeon_rec.evaluation.methods import CURVES, METHODS
 from pigeon_rec.evaluation.plots import curve_plot, method_plot
 from pigeon_rec.evaluation.tables import table_rows
 from pigeon_rec.runtime.files import write_text
-from pigeon_rec.runtime.html import data_uri, encode_picture
+from pigeon_rec.runtime.html import data_uri, encode_picture, render_template
 
-__all__ = ["render_page", "template", "write_report"]
+__all__ = ["render_page", "write_report"]
 
 _SHOWN_CASES: Final = 16
 _PANELS: Final = MappingProxyType(
@@ -69,7 +67,9 @@ def render_page(
         grid: Rows of the picture grid.
     """
     heads, rows = table_rows(summary["methods"])
-    return template("evaluation.html.j2").render(
+    return render_template(
+        "pigeon_rec.evaluation",
+        "evaluation.html.j2",
         summary=summary,
         heads=heads,
         rows=rows,
@@ -80,16 +80,6 @@ def render_page(
         grid=grid,
         metrics=METRICS,
     )
-
-
-def template(name: str) -> Any:
-    """Loads a template of this package; every value is escaped."""
-    environment = Environment(
-        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    folder = resources.files("pigeon_rec.evaluation") / "templates"
-    return environment.from_string((folder / name).read_text(encoding="utf-8"))
 
 
 def _differences(summary: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ method, case and metric) and `evaluation.json` (settings, and means with interva
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from PIL import Image
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.drawing.items import ItemTable
@@ -31,8 +29,10 @@ from pigeon_rec.evaluation.methods import METHODS, Candidate, Method, curve_meth
 from pigeon_rec.evaluation.pretrained import Pretrained, load_pretrained
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.evaluation.summary import summarise
+from pigeon_rec.model.placing import set_threads
 from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.images import encode_image
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.scoring.scorer import Scorer, load_scorer
 
@@ -84,7 +84,7 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
         ConfigError: There are fewer held-out pairs than cases.
         ModelError: A model or a judge cannot be loaded.
     """
-    _set_threads(settings.threads)
+    set_threads(settings.threads)
     judges = Judges.load()
     scorer = load_scorer(settings.scorer)
     catalogue = load_catalogue("bundled")
@@ -220,19 +220,6 @@ def _save_chosen(jobs: Sequence[_Job], pictures: Mapping[str, NDArray[np.uint8]]
     """Writes the pictures of each method for reports, one parquet per method."""
     for job in jobs:
         if job.method.name in METHODS:
-            images = [_png(image) for image in pictures[job.method.name]]
+            images = [encode_image(image, "png") for image in pictures[job.method.name]]
             frame = job.cases.select("case_id").with_columns(pl.Series("image", images, pl.Binary))
             write_parquet(frame, to / f"{job.method.name}.parquet")
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def _set_threads(threads: int) -> None:
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)

@@ -13,10 +13,24 @@ from torch import nn
 from pigeon_rec.errors import ModelError
 from pigeon_rec.placement import Placement
 
-__all__ = ["DeviceMap", "check_device", "device_maps", "dispatch", "torch_dtype", "weight_bytes"]
+__all__ = [
+    "DeviceMap",
+    "check_device",
+    "device_maps",
+    "dispatch",
+    "set_threads",
+    "torch_dtype",
+    "weight_bytes",
+]
 
 DeviceMap = dict[str, int | str]
 """Device of each submodule by name: `cpu`, `disk` or the number of an accelerator."""
+
+
+def set_threads(count: int) -> None:
+    """Sets the number of CPU threads of torch; 0 keeps torch's own choice."""
+    if count:
+        torch.set_num_threads(count)
 
 
 def torch_dtype(placement: Placement) -> torch.dtype:

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from PIL import Image
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer, DrawnAsset
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.models import chosen_model
+from pigeon_rec.model.placing import set_threads
 from pigeon_rec.nightly.files import SHARD_SCHEMA, read_table
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.images import encode_image
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.scoring import Rejection
 
@@ -69,13 +66,15 @@ def generate_shard(
     kept = _finished(paths, shard, plan)
     if kept is not None:
         return _summary(paths, shard, kept, generated=0)
-    _set_threads(config.threads)
+    set_threads(config.threads)
     version = next(iter(plan["model_version"]), None)
     model = chosen_model(config.model, config.work_dir, version)
     began = monotonic()
     drawn = _draw(plan, config, model.source, shard, progress)
     write_parquet(drawn, paths.shard(shard))
-    _note_time(paths.drawing_time(shard), drawn.height, monotonic() - began)
+    if drawn.height:  # loading included: budgets in minutes are based on it
+        taken = {"assets": drawn.height, "seconds": round(monotonic() - began, 3)}
+        write_json(taken, paths.drawing_time(shard))
     return _summary(paths, shard, drawn, generated=drawn.height)
 
 
@@ -105,19 +104,6 @@ def _summary(paths: NightPaths, shard: int, drawn: pl.DataFrame, generated: int)
         kept=drawn.height - generated,
         rejected=drawn.height - drawn["rejected_reason"].null_count(),
     )
-
-
-def _note_time(path: Path, assets: int, seconds: float) -> None:
-    """Records how long the shard took, loading included; budgets in minutes are based on it."""
-    if assets:
-        write_json({"assets": assets, "seconds": round(seconds, 3)}, path)
-
-
-def _set_threads(threads: int) -> None:
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
 
 
 def _draw(
@@ -153,7 +139,7 @@ def _request(row: Mapping[str, Any], seed: int) -> Request:
 def _draw_batch(
     assets: list[_Row], requests: list[Request], drawer: Drawer, items: ItemTable
 ) -> list[_Row]:
-    faults = [_input_fault(request, items) for request in requests]
+    faults = [items.fault(request) for request in requests]
     usable = [request for request, fault in zip(requests, faults, strict=True) if fault is None]
     drawn = iter(drawer.draw(usable, items))
     return [
@@ -164,16 +150,16 @@ def _draw_batch(
     ]
 
 
-def _input_fault(request: Request, items: ItemTable) -> str | None:
-    """What is wrong with the first unusable input picture, if any."""
-    return next((f"{i}: {items.broken[i]}" for i in request.items if i in items.broken), None)
-
-
 def _drawn_row(asset: _Row, drawn: DrawnAsset, drawer: Drawer) -> _Row:
-    image = drawer.prompt.aspect.from_square(drawn.image)
+    image, encoding = drawer.prompt.aspect.from_square(drawn.image), drawer.generation.image_format
+    content = encode_image(image, encoding)
     return {
         **_row(asset, drawn.choice.rejection),
-        **_encoded(image, drawer.generation.image_format),
+        "image": content,
+        "format": encoding,
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "image_sha256": hashlib.sha256(content).hexdigest(),
         "mask_ratio": drawn.mask_ratio,
         **drawn.choice.scores,
     }
@@ -185,19 +171,4 @@ def _row(asset: _Row, rejection: Rejection | None) -> _Row:
         **{name: asset[name] for name in ("asset_key", "user_id", "item_id")},
         "rejected_reason": rejection.reason if rejection else None,
         "rejected_detail": rejection.detail if rejection else None,
-    }
-
-
-def _encoded(image: NDArray[np.uint8], image_format: str) -> _Row:
-    """The picture's file bytes and their description."""
-    buffer = io.BytesIO()
-    options: _Row = {"lossless": True} if image_format == "webp" else {"optimize": True}
-    Image.fromarray(image).save(buffer, format=image_format, **options)
-    data = buffer.getvalue()
-    return {
-        "image": data,
-        "format": image_format,
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "image_sha256": hashlib.sha256(data).hexdigest(),
     }

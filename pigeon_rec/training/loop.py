@@ -21,6 +21,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.placing import set_threads
 from pigeon_rec.runtime.settings import Settings
 from pigeon_rec.training.checkpoint import (
     Stopping,
@@ -141,8 +142,7 @@ def _begin(recipe: Recipe, config: LoopConfig) -> _Run:
             remedy="Set validate_every: 0 in this recipe's loop",
         )
     accelerator = new_accelerator()
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    set_threads(config.threads)
     recipe.place(accelerator.device)
     recipe.set_training(True)
     module = recipe.module()

@@ -16,6 +16,7 @@ import torch
 
 from pigeon_rec import __version__
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.placing import set_threads
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.pair_maker import PairMaker
@@ -27,13 +28,13 @@ __all__ = ["make_pairs"]
 _LABEL = "preference windows"
 
 
-def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = silent) -> Path:
+def make_pairs(config: TrainingConfig, folder: Path, *, progress: Progress = silent) -> Path:
     """Makes `folder/pairs.parquet` and returns its path.
 
     A table made with the same settings by the same model is kept.
 
     Args:
-        plan: Settings of the pairs, and sizes of the model.
+        config: Settings of the pairs, and sizes of the model.
         folder: Training folder with stage 1 and the scorer.
         progress: Called after every batch, with the number of pairs so far.
 
@@ -42,17 +43,16 @@ def make_pairs(plan: TrainingConfig, folder: Path, *, progress: Progress = silen
     """
     made = {
         "model_digest": weights_digest(folder, *PICTURE_RECIPES),
-        "config_hash": pairs_config_hash(plan),
-        "seed": plan.pairs.seed,
+        "config_hash": pairs_config_hash(config),
+        "seed": config.pairs.seed,
         "product_version": __version__,
         "torch_version": torch.__version__,
     }
     path = folder / PAIRS
     if _is_made(folder, made):
         return path
-    if plan.pairs.threads:
-        torch.set_num_threads(plan.pairs.threads)
-    maker = PairMaker.load(plan, folder)
+    set_threads(config.pairs.threads)
+    maker = PairMaker.load(config, folder)
     batches = list(maker.batches())
     total = sum(len(batch) for batch in batches)
     parts, done, kept = folder / "pairs" / f"{made['config_hash']}-{made['model_digest']}", 0, 0

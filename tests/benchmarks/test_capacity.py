@@ -36,7 +36,7 @@ def test_the_table_follows_the_formula(tmp_path: Path) -> None:
     ]
     bare = tmp_path / "bare.md"
     bare.write_text("no marks", "utf-8")
-    with pytest.raises(ConfigError, match="no place"):
+    with pytest.raises(ConfigError, match="no marks"):
         write_between("", bare, capacity.BEGIN, capacity.END)
 
 

@@ -12,13 +12,13 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from pigeon_rec.nightly.publish import promote_night, publish_night
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.import_movies import PosterNames
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.demo.posters import MADE_SIZE
 from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.warehouse import ask
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 
