@@ -104,10 +104,11 @@ def promote(
 
 def _places(config: Path | None, work_dir: Path | None) -> tuple[Path, Path]:
     """The work directory, and the warehouse that holds the registry."""
-    from pigeon_rec.nightly.steps import night_settings, warehouse_files
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.runtime.work_dir import warehouse_file
 
     settings = night_settings(config, work_dir)
-    return settings.work_dir, warehouse_files(settings)[0]
+    return settings.work_dir, warehouse_file(settings.work_dir)
 
 
 def _found(registry: Path, version: str | None) -> RegisteredModel:

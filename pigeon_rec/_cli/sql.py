@@ -37,11 +37,12 @@ def sql(
     as_json: AsJson = False,
 ) -> None:
     """Run a SQL query on the served tables; images are shown as their size."""
-    from pigeon_rec.nightly.steps import night_settings, serving_file
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.runtime.work_dir import serving_file
     from pigeon_rec.warehouse import ask
 
     bindings = _bindings(param or [])
-    answer = ask(serving_file(night_settings(config, work_dir)), query, bindings)
+    answer = ask(serving_file(night_settings(config, work_dir).work_dir), query, bindings)
     rows = [[_printable(value) for value in row] for row in answer.iter_rows()]
     if as_json:
         print_json({"columns": answer.columns, "rows": rows})

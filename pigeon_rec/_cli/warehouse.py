@@ -32,10 +32,11 @@ def check(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = Fal
     """Verify all hashes and references; list the faults and exit with status 1 if there are any."""
     import polars as pl
 
-    from pigeon_rec.nightly.steps import night_settings, warehouse_files
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.runtime.work_dir import warehouse_files
     from pigeon_rec.warehouse import check_serving, check_warehouse
 
-    warehouse, link = warehouse_files(night_settings(config, work_dir))
+    warehouse, link = warehouse_files(night_settings(config, work_dir).work_dir)
     faults = pl.concat([check_warehouse(warehouse), check_serving(link)])
     if as_json:
         print_json({"clean": faults.is_empty(), "faults": faults.to_dicts()})
@@ -51,10 +52,11 @@ def check(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = Fal
 @app.command()
 def info(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
     """Show the number of nights, assets and bytes, and where they are stored."""
-    from pigeon_rec.nightly.steps import night_settings, warehouse_files
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.runtime.work_dir import warehouse_files
     from pigeon_rec.warehouse import warehouse_info
 
-    facts = warehouse_info(*warehouse_files(night_settings(config, work_dir)))
+    facts = warehouse_info(*warehouse_files(night_settings(config, work_dir).work_dir))
     print_result("warehouse", facts, as_json=as_json)
 
 
@@ -66,11 +68,12 @@ def retain(
     as_json: AsJson = False,
 ) -> None:
     """Remove old nights. Readers see the change after the next `nightly promote`."""
-    from pigeon_rec.nightly.steps import night_settings, warehouse_files
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.runtime.work_dir import warehouse_files
     from pigeon_rec.warehouse import open_warehouse
     from pigeon_rec.warehouse import retain as drop_old
 
-    warehouse, _ = warehouse_files(night_settings(config, work_dir))
+    warehouse, _ = warehouse_files(night_settings(config, work_dir).work_dir)
     with open_warehouse(warehouse, create=False) as connection:
         kept = drop_old(connection, keep_days)
     facts = {"dropped": list(kept.dropped), "pictures": kept.pictures}
@@ -82,9 +85,12 @@ def gc(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False)
     """Remove unreferenced image files and free space inside the warehouse file."""
     import dataclasses
 
-    from pigeon_rec.nightly.steps import night_settings, warehouse_files
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.runtime.work_dir import warehouse_files
     from pigeon_rec.warehouse import collect_garbage
 
     settings = night_settings(config, work_dir)
-    collected = collect_garbage(*warehouse_files(settings), images=settings.warehouse.images)
+    collected = collect_garbage(
+        *warehouse_files(settings.work_dir), images=settings.warehouse.images
+    )
     print_result("gc", dataclasses.asdict(collected), as_json=as_json)

@@ -18,16 +18,12 @@ from typing import Any, Final
 from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.runtime.airflow_step import run_airflow_step
 from pigeon_rec.runtime.progress import Progress, silent
-from pigeon_rec.runtime.work_dir import serving_file as _serving_file
-from pigeon_rec.runtime.work_dir import warehouse_file
 
 __all__ = [
     "STEPS",
     "night_settings",
     "run_in_airflow",
     "run_step",
-    "serving_file",
-    "warehouse_files",
 ]
 
 
@@ -35,16 +31,6 @@ def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
     """Reads the configuration (None: the defaults); `work_dir`, if given, replaces its own."""
     settings = load_config(config)
     return settings if work_dir is None else settings.model_copy(update={"work_dir": work_dir})
-
-
-def serving_file(config: NightlyConfig) -> Path:
-    """Returns the link to the DuckDB snapshot that readers open."""
-    return _serving_file(config.work_dir)
-
-
-def warehouse_files(config: NightlyConfig) -> tuple[Path, Path]:
-    """Returns the warehouse that nights are published into, and `serving_file`."""
-    return warehouse_file(config.work_dir), serving_file(config)
 
 
 def run_step(

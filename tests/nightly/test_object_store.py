@@ -18,8 +18,9 @@ from pigeon_rec.nightly.exchange import ExchangeError, fetch, send
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.publish import promote_night, publish_night
-from pigeon_rec.nightly.steps import run_step, serving_file, warehouse_files
+from pigeon_rec.nightly.steps import run_step
 from pigeon_rec.runtime.files import write_json
+from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 from pigeon_rec.warehouse import AssetReader, PictureStore, check_warehouse
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 
@@ -117,9 +118,9 @@ def test_pictures_of_a_night_lie_in_a_bucket(tmp_path: Path, bucket: str) -> Non
     publish_night(config, NIGHT)
     promote_night(config)
     reconnect()
-    assert check_warehouse(warehouse_files(config)[0]).rows() == []
+    assert check_warehouse(warehouse_file(config.work_dir)).rows() == []
     store = PictureStore(f"{bucket}/pictures")
-    with AssetReader(serving_file(config)) as reader:
+    with AssetReader(serving_file(config.work_dir)) as reader:
         shown = reader.get_many([(pair.user_id, pair.item_id) for pair in PAIRS], fetch=True)
     assert shown["origin"].to_list() == ["own"] * len(PAIRS)
     assert sorted(shown["image_uri"]) == sorted(store.holdings())
