@@ -90,9 +90,7 @@ def _finished(paths: NightPaths, shard: int, plan: pl.DataFrame) -> pl.DataFrame
         drawn = pl.read_parquet(paths.shard(shard))
     except (OSError, pl.exceptions.PolarsError):
         return None
-    same = (
-        drawn.schema == SHARD_SCHEMA and drawn["asset_key"].to_list() == plan["asset_key"].to_list()
-    )
+    same = drawn.schema == SHARD_SCHEMA and drawn["asset_key"].equals(plan["asset_key"])
     return drawn if same else None
 
 
@@ -125,10 +123,8 @@ def _draw(
         batch = slice(start, start + config.batch_size)
         rows += _draw_batch(plan[batch].to_dicts(), requests[batch], drawer, items)
         progress(f"assets of shard {shard}", len(rows), plan.height)
-    seeded = pl.DataFrame(rows, schema=SHARD_SCHEMA).with_columns(
-        pl.lit(config.seed, pl.Int64).alias("seed")
-    )
-    return seeded.sort("asset_key")
+    seed = pl.lit(config.seed, pl.Int64).alias("seed")
+    return pl.DataFrame(rows, schema=SHARD_SCHEMA).with_columns(seed).sort("asset_key")
 
 
 def _request(row: Mapping[str, Any], seed: int) -> Request:
