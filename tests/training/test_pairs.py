@@ -163,11 +163,11 @@ def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
         )
         with torch.inference_mode():
             model = pipeline.personalisation
-            asked = model.instruct(prompt, held.history[one], held.history_keep[one])
+            instruction = model.instruct(prompt, held.history[one], held.history_keep[one])
             reference = held.reference[one], held.reference_keep[one]
             aligned = model.aligned_embeddings(decoded, *reference)
             noise = gumbel_noise([key], "tokens", (16, settings.top_k))
-            given = WritingPrompt(asked, model.adapter(decoded), aligned)
+            given = WritingPrompt(instruction, model.adapter(decoded), aligned)
             written = sample_codes(model, given, noise, settings.temperature)
         assert written[0].tolist() == row["chosen_codes"]
 
