@@ -1,4 +1,4 @@
-"""Preference pairs: which candidates make one, what is stored, and going on after a kill."""
+"""Preference pairs: the choice of candidates, stored columns, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_no_pair_shows_held_out_artwork(table: pl.DataFrame, artwork: TrainingAr
 def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
     table: pl.DataFrame, trained: Path
 ) -> None:
-    """Drawn again from the same key the same codes come out, from the stored codes and masks."""
+    """The stored codes and masks give the same candidate again."""
     from pigeon_rec.data.prompts import load_prompt
     from pigeon_rec.model.instruction import write_texts
     from pigeon_rec.model.pipeline import candidate_key
