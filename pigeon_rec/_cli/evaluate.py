@@ -93,12 +93,12 @@ def evaluate(
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.evaluation.report import write_report
     from pigeon_rec.evaluation.run import evaluate as run
-    from pigeon_rec.evaluation.tables import markdown_table, write_markdown
+    from pigeon_rec.evaluation.tables import markdown_table, write_between
 
     result = run(chosen, out, progress=choose_progress(quiet=quiet))
     page = write_report(out, result.summary)
     if readme_table is not None:
-        write_markdown(result.summary, readme_table)
+        write_between(markdown_table(result.summary), readme_table)
     if as_json:
         print_json(dict(result.summary))
     elif not quiet:

@@ -39,7 +39,7 @@ class DrawnAsset:
     """The chosen candidate of one request.
 
     Attributes:
-        request: What was asked for.
+        request: The request.
         image: uint8 `[side, side, 3]`, the square as the model draws it.
         mask_ratio: Share of reference tokens that were masked.
         choice: Its scores, and its rejection if the quality gate refused every candidate.

@@ -17,13 +17,7 @@ __all__ = ["ItemTable"]
 
 
 class ItemTable:
-    """Pictures, codes and embeddings of catalogue items, one row each.
-
-    Args:
-        catalogue: Source of the pictures.
-        item_ids: Items of the table; repeats are allowed.
-        pipeline: Tokenises the pictures.
-        scorer: Embeds the pictures.
+    """Pictures, codes and embeddings of catalogue items, one row each; repeated ids share a row.
 
     Attributes:
         catalogue: Source of the pictures.

@@ -1,4 +1,4 @@
-"""What is asked of a model: one user's picture of one item."""
+"""A request: the picture of one item for one user."""
 
 from __future__ import annotations
 

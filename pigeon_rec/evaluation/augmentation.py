@@ -61,16 +61,7 @@ CONCEPT_DISTORTION = Distortion(
 
 
 def distort(pixels: Tensor, how: Distortion, generator: torch.Generator) -> Tensor:
-    """Distorts each picture independently.
-
-    Args:
-        pixels: float32 `[B, 3, H, W]` in [-1, 1], on white.
-        how: Strength.
-        generator: Source of all randomness.
-
-    Returns:
-        float32 of the same shape, in [-1, 1].
-    """
+    """Distorts each picture on its own; float32 `[B, 3, H, W]` in [-1, 1] on white, in and out."""
     ink = (1.0 - pixels) / 2.0  # white is 0, so that padding is white
     ink = _placed(ink, how, generator)
     ink = _coloured(ink, how, generator)

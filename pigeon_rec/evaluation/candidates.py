@@ -1,4 +1,4 @@
-"""Draws the candidates that methods ask for, each once: tokens and renderings are kept as files.
+"""Draws the candidates of all methods, each once: tokens and renderings are kept as files.
 
 Files are named by a digest of all that decides a candidate, so a killed evaluation resumes and
 methods with equal candidates share them. Tokens of all candidates are written first; only
@@ -106,9 +106,7 @@ class CandidateStore:
     def write(self, candidates: Sequence[Candidate], *, progress: Progress = silent) -> None:
         """Writes the visual tokens of the candidates that have none yet.
 
-        Args:
-            candidates: May repeat.
-            progress: Called with the number of candidates done, stored ones included.
+        Candidates may repeat. Progress counts stored ones as done.
         """
         missing, done, total = _missing(candidates, self._codes_file)
         progress("candidates written", done, total)
@@ -123,9 +121,7 @@ class CandidateStore:
     def render(self, candidates: Sequence[Candidate], *, progress: Progress = silent) -> None:
         """Renders the candidates that have no rendering yet; their tokens must be written.
 
-        Args:
-            candidates: May repeat.
-            progress: Called with the number of renderings done, stored ones included.
+        Candidates may repeat. Progress counts stored ones as done.
         """
         missing, done, total = _missing(candidates, self._rendering_file)
         progress("renderings", done, total)

@@ -61,13 +61,7 @@ class Chooser:
     def choose(
         self, method: Method, cases: pl.DataFrame, candidates: Sequence[Sequence[Candidate]]
     ) -> Chosen:
-        """The pictures of one method, in the order of the cases.
-
-        Args:
-            method: How the candidates were drawn.
-            cases: The cases.
-            candidates: Rendered candidates of each case, from `shortlist`.
-        """
+        """The pictures of one method by case, from the rendered candidates of `shortlist`."""
         ungated = np.full(cases.height, np.nan)
         if method.kind == "original":
             return Chosen(

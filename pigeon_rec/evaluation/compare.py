@@ -15,19 +15,20 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.runtime.bootstrap import mean_interval
 from pigeon_rec.runtime.files import write_json, write_text
 from pigeon_rec.runtime.html import data_uri, encode_picture, render_template
+from pigeon_rec.runtime.settings import Settings
 
 __all__ = ["Comparison", "Tally", "tally_answers", "write_comparison"]
 
 _QUESTION: Final = "Which picture shows the target and better fits this user's own pictures?"
 
-Content = TypeVar("Content", bound=BaseModel)
+Content = TypeVar("Content", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,13 @@ class Tally:
     high: float
 
 
-class _Pair(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Pair(Settings):
     case_id: str
     left: str
 
 
-class _Key(BaseModel):
+class _Key(Settings):
     """Content of the key file; `pairs` by their number on the page."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     page_id: str
     first: str
@@ -92,10 +89,8 @@ class _Key(BaseModel):
     pairs: Annotated[dict[str, _Pair], Field(min_length=1)]
 
 
-class _Answers(BaseModel):
+class _Answers(Settings, extra="ignore"):
     """Content of a downloaded file; `answers` by the number of the pair."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     page_id: str
     answers: dict[str, Literal["left", "right", "tie"]]

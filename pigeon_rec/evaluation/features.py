@@ -26,13 +26,9 @@ _MARGIN: Final = 12
 
 
 def style_features(images: Images) -> Features:
-    """Features of a style: palette, smoothness of the channels, margins.
+    """Features of a style (palette, smoothness, margins): uint8 `[n, 64, 64, 3]` -> `[n, 483]`.
 
-    Args:
-        images: uint8 `[n, 64, 64, 3]`.
-
-    Returns:
-        float32 `[n, 483]`; mostly square roots of shares of the ink pixels.
+    Mostly square roots of shares of the ink pixels.
     """
     x = images.astype(np.float32) / 255.0
     mask = (1.0 - x).max(-1) > _INK  # [n, H, W]
@@ -54,13 +50,9 @@ def style_features(images: Images) -> Features:
 
 
 def concept_features(images: Images) -> Features:
-    """Features of a concept in any style: edges, silhouette, colour layout.
+    """Features of a concept (edges, silhouette, colour layout): `[n, 64, 64, 3]` -> `[n, 1472]`.
 
-    Args:
-        images: uint8 `[n, 64, 64, 3]`.
-
-    Returns:
-        float32 `[n, 1472]`; each block has a norm of about 1.
+    Each block has a norm of about 1.
     """
     ink = 1.0 - images.astype(np.float32) / 255.0
     mask = (ink.max(-1) > _INK).astype(np.float32)

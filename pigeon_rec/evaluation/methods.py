@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.drawing import Request
 
-__all__ = ["CURVES", "FULL", "METHODS", "UNCHANGED", "Candidate", "Method", "curve_methods"]
+__all__ = ["CURVES", "FULL", "METHODS", "Candidate", "Method", "curve_methods"]
 
 Kind = Literal["original", "round_trip", "drawn"]
 Conditioning = Literal["history", "no_history", "averaged_history"]
@@ -107,13 +107,12 @@ class Method:
         ]
 
 
-UNCHANGED: Final = Method("unchanged", "unchanged reference", kind="original")
 FULL: Final = Method("full", "full model")
 
 METHODS: Final[Mapping[str, Method]] = {
     method.name: method
     for method in (
-        UNCHANGED,
+        Method("unchanged", "unchanged reference", kind="original"),
         Method("truth", "real artwork (ceiling of the judges)", "original", "truth_id"),
         Method("reference_round_trip", "reference through the tokenizer", "round_trip"),
         Method("truth_round_trip", "real artwork through the tokenizer (ceiling of the decoder)",

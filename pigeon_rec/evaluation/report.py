@@ -59,13 +59,7 @@ def write_report(folder: Path, summary: Mapping[str, Any]) -> Path:
 def render_page(
     summary: Mapping[str, Any], grid_heads: Sequence[str], grid: Sequence[GridRow]
 ) -> str:
-    """Renders the page.
-
-    Args:
-        summary: Content of `evaluation.json`.
-        grid_heads: Labels of the methods in the picture grid.
-        grid: Rows of the picture grid.
-    """
+    """Renders the page from the content of `evaluation.json` and the grid of pictures."""
     heads, rows = table_rows(summary["methods"])
     return render_template(
         "pigeon_rec.evaluation",

@@ -73,12 +73,7 @@ class _Job:
 
 
 def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> Evaluation:
-    """Runs or resumes an evaluation.
-
-    Args:
-        settings: Settings of the evaluation.
-        out: Output folder; existing pictures are not drawn again.
-        progress: Called with the numbers of pictures drawn and methods measured.
+    """Runs or resumes an evaluation; pictures that exist in `out` are not drawn again.
 
     Raises:
         ConfigError: There are fewer held-out pairs than cases.

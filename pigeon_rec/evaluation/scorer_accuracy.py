@@ -49,9 +49,7 @@ class ScorerAccuracy:
 def scorer_accuracy(scorer: Scorer, gate: QualityGateConfig | None = None) -> ScorerAccuracy:
     """Measures a scorer on every held-out sticker, with the training stickers as neighbours.
 
-    Args:
-        scorer: Image and text encoder.
-        gate: Sets the minimum text score; the default gate if not given.
+    `gate` sets the minimum text score.
     """
     limit = (gate or QualityGateConfig()).min_text_score
     world = load_world("bundled")

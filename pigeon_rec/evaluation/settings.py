@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from pigeon_rec.config import GenerationConfig, QualityGateConfig
 from pigeon_rec.evaluation.methods import CURVES, METHODS
-from pigeon_rec.runtime.settings import Positive, Settings, check_settings, read_settings
+from pigeon_rec.runtime.settings import Count, Positive, Settings, check_settings, read_settings
 
 __all__ = ["EvaluationSettings", "load_settings"]
 
@@ -50,7 +50,7 @@ class EvaluationSettings(Settings):
     gate: QualityGateConfig = QualityGateConfig()
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 2000
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Count = 0
 
     @model_validator(mode="after")
     def _known(self) -> EvaluationSettings:
@@ -68,11 +68,7 @@ class EvaluationSettings(Settings):
 
 
 def load_settings(path: Path | None, given: Mapping[str, Any]) -> EvaluationSettings:
-    """Reads a YAML file, or takes the defaults, and replaces single fields.
-
-    Args:
-        path: The file; None for the defaults.
-        given: Replaced fields.
+    """Reads a YAML file, or takes the defaults, and replaces the fields that are given.
 
     Raises:
         ConfigError: The file is unusable, a field is unknown or a value out of range.

@@ -19,7 +19,6 @@ __all__ = [
     "markdown_table",
     "table_rows",
     "write_between",
-    "write_markdown",
 ]
 
 BEGIN: Final = "<!-- evaluation: begin -->"
@@ -64,11 +63,7 @@ class Row:
 
 
 def table_rows(methods: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
-    """Returns the heads of the columns that any method has, and one row per method.
-
-    Args:
-        methods: `methods` of `evaluation.json`.
-    """
+    """Tabulates `methods` of `evaluation.json`: heads of the columns in use, a row per method."""
     shown = [
         metric
         for metric in COLUMNS
@@ -103,15 +98,6 @@ def markdown_table(summary: Mapping[str, Any]) -> str:
         missing = "; ".join(f"`{name}`: {why}" for name, why in summary["missing"].items())
         lines += ["", f"Not measured: {missing}."]
     return "\n".join(lines) + "\n"
-
-
-def write_markdown(summary: Mapping[str, Any], path: Path) -> None:
-    """Writes the table to a new file, or between the two marks of an existing one.
-
-    Raises:
-        ConfigError: The existing file does not have both marks, in order.
-    """
-    write_between(markdown_table(summary), path)
 
 
 def write_between(table: str, path: Path, begin: str = BEGIN, end: str = END) -> None:

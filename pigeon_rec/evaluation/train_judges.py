@@ -92,10 +92,7 @@ def validation_rows(rows: pl.DataFrame) -> NDArray[np.bool_]:
 
 
 def fit_judge(kind: JudgeKind, stickers: TrainingArtwork, mask: NDArray[np.bool_]) -> Judge:
-    """Fits one judge on the rows of a mask, bool `[stickers]`.
-
-    The judge does not know classes without a row.
-    """
+    """Fits one judge on the rows of a mask, bool `[stickers]`; it has the classes of these rows."""
     recipe = _RECIPES[kind]
     names, labels = _labels(kind, stickers)
     known, codes = np.unique(labels[mask], return_inverse=True)

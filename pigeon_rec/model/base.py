@@ -96,7 +96,21 @@ class BasePipeline(ABC, Generic[Generator]):
         history_ratio: float,
         reference_ratios: Sequence[float],
     ) -> tuple[Tensor, Tensor]:
-        """Draws keep decisions of all candidates; see `Pipeline.masks`."""
+        """Draws keep decisions (1 keep, 0 masked); the noise of a row depends on its key alone.
+
+        The history's mask does not depend on the reference's ratio: all candidates of a request
+        share it, and codes are scored once for all of them.
+
+        Args:
+            history: int64 code rows `[B, images, P]`.
+            reference: int64 code rows `[B, P]`.
+            keys: One per request.
+            history_ratio: Share of history codes to mask, 0 to 1.
+            reference_ratios: Shares of reference codes to mask, at least one.
+
+        Returns:
+            Keep decisions of the history `[B, images, P]` and the reference `[ratios, B, P]`.
+        """
 
     @abstractmethod
     def decode(self, codes: Tensor, keep: Tensor | None = None) -> DecoderOutput:
@@ -146,11 +160,11 @@ class BasePipeline(ABC, Generic[Generator]):
         Args:
             history: uint8 `[B, images, H, W, 3]`, the user's interacted items.
             reference: uint8 `[B, H, W, 3]`, the item's image.
-            targets: As of `CodedRequests`; so are keys, scenario and history_texts.
-            keys: One per request.
+            targets: As in `CodedRequests`.
+            keys: As in `CodedRequests`.
             settings: Mask ratios, sampling and diffusion steps; `defaults` if not given.
-            scenario: Name of the instruction template.
-            history_texts: For scenarios with text before each history image.
+            scenario: As in `CodedRequests`.
+            history_texts: As in `CodedRequests`.
 
         Raises:
             ModelError: Shapes do not agree with each other or with the model.
@@ -212,12 +226,7 @@ class BasePipeline(ABC, Generic[Generator]):
         """Renders code rows int64 `[n, P]` as images uint8 `[n, H, W, 3]`.
 
         Images are rendered one by one: the last bits of a convolution depend on the row in the
-        batch, and may decide how a pixel is rounded.
-
-        Args:
-            codes: Visual tokens of each image.
-            keys: `candidate_key` of each image, for its noise.
-            settings: Diffusion steps and guidance.
+        batch, and may decide how a pixel is rounded. Noise depends on the image's `candidate_key`.
         """
         images = np.zeros((len(keys), *self.image_shape, 3), dtype=np.uint8)
         for row, key in enumerate(keys):

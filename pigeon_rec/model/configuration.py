@@ -8,11 +8,13 @@ where it falls short of its paper (arXiv 2410.14170); the default is the paper's
 from __future__ import annotations
 
 from math import isqrt
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pigeon_rec.runtime.settings import Positive, Settings
+from pigeon_rec.errors import ModelError
+from pigeon_rec.runtime.settings import Count, Positive, Settings
 
 __all__ = [
     "AdapterConfig",
@@ -89,7 +91,7 @@ class DecoderConfig(Settings):
     output_width: Positive = 192
     projections: tuple[Positive, ...] = (64, 128)
     pooled: bool = True
-    preview_patch: Annotated[int, Field(ge=0)] = 8
+    preview_patch: Count = 8
 
     @property
     def prompt_width(self) -> int:
@@ -166,7 +168,7 @@ class RendererConfig(Settings):
     layers_per_block: Positive = 1
     head_width: Positive = 32
     norm_groups: Positive = 16
-    grid_channels: Annotated[int, Field(ge=0)] = 16
+    grid_channels: Count = 16
     train_timesteps: Positive = 1000
     prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
 
@@ -182,6 +184,19 @@ class PigeonConfig(Settings):
     language_model: LanguageModelConfig = LanguageModelConfig()
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     renderer: RendererConfig = RendererConfig()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads `config.json` of a model folder.
+
+        Raises:
+            ModelError: The file is missing or unusable.
+        """
+        try:
+            return cls.model_validate_json((folder / "config.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            problem = f"the model's config.json is unusable: {error}"
+            raise ModelError(problem, location=str(folder)) from error
 
     @model_validator(mode="after")
     def _parts_fit(self) -> PigeonConfig:

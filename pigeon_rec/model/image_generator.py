@@ -128,7 +128,7 @@ class Renderer(nn.Module):
 
 
 class ImageGenerator(DiffusionGenerator):
-    """Our own generator: a small UNet on normalised latents, guided away from zero prompts."""
+    """Our own generator: a small UNet on normalised latents; zeros are its unconditional prompt."""
 
     def __init__(
         self,

@@ -25,15 +25,8 @@ def write_texts(
     """Returns the ids for a batch of requests; each text is cut or padded to a fixed length.
 
     Lengths are the scenario's, or the model's `max_text_tokens` if it has none, and never those of
-    the given texts, so that a row's arithmetic does not depend on its neighbours.
-
-    Args:
-        prompt: The scenario's template.
-        text: Text tokenizer.
-        targets: Text of each target.
-        config: Sizes of the language model.
-        history: Texts before the history images, equally many for each target; None if there are
-            none.
+    the given texts, so that a row's arithmetic does not depend on its neighbours. `history` holds
+    the texts before the history images, equally many for each target.
     """
     ids, mask = text.batch(targets, prompt.target_tokens or config.max_text_tokens)
     titles = None if history is None else _titles(prompt, text, history, config)

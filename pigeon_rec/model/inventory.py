@@ -101,10 +101,7 @@ def take_inventory(name_or_path: str | Path) -> Inventory:
 
 
 def _saved(folder: Path) -> Inventory:
-    try:
-        config = PigeonConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the config.json is unusable: {error}", location=str(folder)) from error
+    config = PigeonConfig.load(folder)
     with torch.device("meta"):
         modules = untrained_parts(config).modules()
     parts, missing = [], _absent([folder / "tokenizer.json"])

@@ -20,11 +20,6 @@ def load_pipeline(
 
     A published folder is LaVIT's with Pigeon's checkpoint in it; see `load_published`.
 
-    Args:
-        name_or_path: The model.
-        batch_size: Requests per batch.
-        placement: Device and dtype; float32 on the CPU by default.
-
     Raises:
         ModelError: There is no such model, a file is missing, weights and configuration do not fit,
             or the placement is not possible on this machine or with this model.

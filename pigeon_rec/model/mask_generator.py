@@ -139,14 +139,7 @@ class MaskGenerator(nn.Module):
     def keep_history(
         self, scores: MaskScores, type_ids: Tensor, ratio: float, gumbel: Tensor
     ) -> Tensor:
-        """Keeps the most relevant history tokens: 0/1 `[B, N]`, straight-through.
-
-        Args:
-            scores: As `forward` gave them.
-            type_ids: int64 `[B, N]`.
-            ratio: Share of history tokens to drop, 0 to 1.
-            gumbel: Gumbel(0, 1) noise `[B, N]`.
-        """
+        """Keeps the most relevant history tokens: 0/1 `[B, N]`; arguments as of `keep_target`."""
         return gumbel_top_k(scores.history, type_ids == HISTORY, ratio, gumbel)
 
     def keep_target(
@@ -161,7 +154,7 @@ class MaskGenerator(nn.Module):
         """Keeps target tokens: 0/1 `[B, N]`, straight-through.
 
         Args:
-            scores: As `forward` gave them.
+            scores: From `forward`.
             type_ids: int64 `[B, N]`.
             ratio: Share of target tokens to drop, 0 to 1.
             gumbel: Gumbel(0, 1) noise `[B, N]`.

@@ -1,23 +1,19 @@
 """Pigeon end to end: history, reference and text in, candidates of a personalised image out.
 
-`Pipeline` is what other packages need of a model; `PigeonPipeline` is our own model, and
-`pigeon_rec.model.published.pipeline.PublishedPipeline` the published one. `load_pipeline` in
-`pigeon_rec.model.loading` loads either.
+`PigeonPipeline` is our own model, `pigeon_rec.model.published.pipeline.PublishedPipeline` the
+published one; `pigeon_rec.model.loading.load_pipeline` loads either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Any, Self, TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from pigeon_rec.config import GenerationConfig
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.base import BATCH_SIZE, BasePipeline
 from pigeon_rec.model.configuration import PigeonConfig
@@ -25,7 +21,6 @@ from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.output import PigeonOutput
 from pigeon_rec.model.parts import load_weights, saved_weights, untrained_parts
 from pigeon_rec.model.paths import is_published, model_folder
-from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.placing import check_device, torch_dtype
 from pigeon_rec.model.randomness import gumbel_noise
 from pigeon_rec.model.requests import CodedRequests, candidate_key
@@ -36,101 +31,8 @@ from pigeon_rec.placement import Placement
 
 __all__ = ["CodedRequests", "PigeonOutput", "PigeonPipeline", "Pipeline", "candidate_key"]
 
-
-class Pipeline(Protocol):
-    """What drawing, evaluation and training need of a model; `BasePipeline` documents arguments.
-
-    Attributes:
-        defaults: Settings used where a caller gives none.
-        config: Sizes of the model.
-        personalisation: Language model, mask generator and reference adapter.
-        batch_size: Requests per batch.
-        placement: Devices and dtype.
-    """
-
-    defaults: ClassVar[GenerationConfig]
-    config: PigeonConfig
-    personalisation: Personalisation
-    batch_size: int
-    placement: Placement
-
-    @property
-    def image_shape(self) -> tuple[int, int]:
-        """Height and width of a rendered image."""
-
-    @property
-    def has_previews(self) -> bool:
-        """Whether `preview` is available."""
-
-    def __call__(  # noqa: PLR0913 - see `BasePipeline.__call__`
-        self,
-        history: NDArray[np.uint8],
-        reference: NDArray[np.uint8],
-        targets: Sequence[str],
-        *,
-        keys: Sequence[str],
-        settings: GenerationConfig | None = None,
-        scenario: str = "sticker",
-        history_texts: Sequence[Sequence[str]] | None = None,
-    ) -> PigeonOutput:
-        """Draws all candidates of each request, given as pixels."""
-
-    def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """uint8 `[n, H, W, 3]` -> code rows int64 `[n, P]`, padded right with `NO_CODE`."""
-
-    def generate(
-        self, requests: CodedRequests, settings: GenerationConfig | None = None
-    ) -> PigeonOutput:
-        """Writes and renders all candidates of each request."""
-
-    def write(
-        self, requests: CodedRequests, settings: GenerationConfig | None = None
-    ) -> NDArray[np.int64]:
-        """Writes the visual tokens of all candidates, int64 `[B, ratios, P]`."""
-
-    def preview(self, codes: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Code rows int64 `[..., P]` -> rough images uint8 `[..., H, W, 3]`, without diffusion."""
-
-    def render(
-        self, codes: NDArray[np.int64], keys: Sequence[str], settings: GenerationConfig
-    ) -> NDArray[np.uint8]:
-        """Renders code rows int64 `[n, P]` as images uint8 `[n, H, W, 3]`."""
-
-    def render_candidates(
-        self,
-        codes: NDArray[np.int64],
-        keys: Sequence[str],
-        settings: GenerationConfig,
-        places: NDArray[np.int64] | None = None,
-    ) -> NDArray[np.uint8]:
-        """Renders candidates that `write` wrote, uint8 `[B, n, H, W, 3]`."""
-
-    def masks(
-        self,
-        history: Tensor,
-        reference: Tensor,
-        keys: Sequence[str],
-        history_ratio: float,
-        reference_ratios: Sequence[float],
-    ) -> tuple[Tensor, Tensor]:
-        """Draws keep decisions (1 keep, 0 masked); the noise of a row depends on its key alone.
-
-        The history's mask does not depend on the reference's ratio: all candidates of a request
-        share it, and codes are scored once for all of them.
-
-        Args:
-            history: int64 code rows `[B, images, P]`.
-            reference: int64 code rows `[B, P]`.
-            keys: One per request.
-            history_ratio: Share of history codes to mask, 0 to 1.
-            reference_ratios: Shares of reference codes to mask, at least one.
-
-        Returns:
-            Keep decisions of the history `[B, images, P]` and the reference `[ratios, B, P]`.
-        """
-
-    def with_parts(self, **parts: nn.Module) -> Self:
-        """Returns a pipeline of the same class with some parts replaced, all others shared."""
+Pipeline: TypeAlias = BasePipeline[Any]
+"""A pipeline of any model."""
 
 
 class PigeonPipeline(BasePipeline[ImageGenerator]):
@@ -150,11 +52,6 @@ class PigeonPipeline(BasePipeline[ImageGenerator]):
     ) -> Self:
         """Loads a bundled model by name, or a saved one by folder.
 
-        Args:
-            name_or_path: The model.
-            batch_size: Requests per batch.
-            placement: Device and dtype; float32 on the CPU by default.
-
         Raises:
             ModelError: A file is missing, weights and configuration do not fit, the placement is
                 not possible on this machine or with this model, or the folder has the published
@@ -163,12 +60,7 @@ class PigeonPipeline(BasePipeline[ImageGenerator]):
         placement, folder = placement or Placement(), model_folder(name_or_path)
         _check_own(folder, placement)
         device, dtype = check_device(placement.device), torch_dtype(placement)
-        try:
-            config = PigeonConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"the model's config.json is unusable: {error}", location=str(folder)
-            ) from error
+        config = PigeonConfig.load(folder)
         text, parts = TextTokenizer.load(folder / "tokenizer.json"), untrained_parts(config)
         for name, part in parts.modules().items():
             load_weights(part, folder / f"{name}.safetensors")

@@ -73,10 +73,7 @@ class _AttentionPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.cat([x.mean(1, keepdim=True), x], dim=1) + self.positional_embedding
         query = split_heads(self.q_proj(x[:, :1]), self.heads)
-        key, value = (
-            split_heads(self.k_proj(x), self.heads),
-            split_heads(self.v_proj(x), self.heads),
-        )
+        key, value = (split_heads(proj(x), self.heads) for proj in (self.k_proj, self.v_proj))
         return self.c_proj(merge_heads(F.scaled_dot_product_attention(query, key, value)))[:, 0]
 
 

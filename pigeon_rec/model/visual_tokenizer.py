@@ -129,9 +129,7 @@ class _CausalPolicyAttention(nn.Module):
     def forward(self, x: Tensor, decisions: Tensor) -> Tensor:
         tokens = x.shape[1]
         query, key, value = (split_heads(t, self.heads) for t in self.qkv(x).chunk(3, dim=-1))
-        scores = (query @ key.transpose(-1, -2)).float() * query.shape[
-            -1
-        ] ** -0.5  # [B, heads, P, P]
+        scores = (query @ key.mT).float() * query.shape[-1] ** -0.5  # [B, heads, P, P]
         eye = torch.eye(tokens, device=x.device, dtype=decisions.dtype)
         policy = decisions[:, None, None, :] * (1 - eye) + eye
         policy = policy * torch.ones_like(eye).tril()
@@ -153,7 +151,7 @@ class _DroppedTokenAttention(nn.Module):
         query = split_heads(self.query(x), self.heads)
         key = split_heads(self.key(original), self.heads)
         value = split_heads(self.value(original), self.heads)
-        scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
+        scores = (query @ key.mT).float() * query.shape[-1] ** -0.5
         dropped = (1 - decisions)[:, None, None, :]
         return self.proj(merge_heads(_policy_softmax(scores, dropped).to(value.dtype) @ value))
 
@@ -220,9 +218,8 @@ class VectorQuantizer(nn.Module):
         rows = self.embedding.weight.float()
         rows = rows if self.published else F.normalize(rows, dim=-1)
         flat = unit.float().flatten(0, -2)
-        distance = (
-            flat.pow(2).sum(-1, keepdim=True) + rows.pow(2).sum(-1) - 2 * flat @ rows.T
-        )  # [tokens, codebook]
+        # [tokens, codebook] distances
+        distance = flat.pow(2).sum(-1, keepdim=True) + rows.pow(2).sum(-1) - 2 * flat @ rows.T
         return distance.argmin(-1).view(unit.shape[:-1])
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from pigeon_rec.scoring.metrics import (
     reference_similarity,
     row_cosine,
 )
-from pigeon_rec.scoring.quality_gate import REASONS, Reason, Rejection, check_quality
+from pigeon_rec.scoring.quality_gate import Reason, Rejection, check_quality
 from pigeon_rec.scoring.safety import SafetyChecker, load_safety_checker
 from pigeon_rec.scoring.selection import (
     TARGET_WEIGHT,
@@ -26,7 +26,6 @@ from pigeon_rec.scoring.selection import (
 )
 
 __all__ = [
-    "REASONS",
     "TARGET_WEIGHT",
     "Choice",
     "PreferencePair",

@@ -51,9 +51,7 @@ def row_cosine(left: ArrayLike, right: ArrayLike) -> FloatArray:
 def clip_text_score(images: ArrayLike, texts: ArrayLike) -> FloatArray:
     """Similarity of each image to its target text (CS / 100).
 
-    Args:
-        images: Image embeddings `[n, dim]`, or `[n, candidates, dim]` with `texts [n, 1, dim]`.
-        texts: Text embeddings `[n, dim]` of the same space.
+    Embeddings are `[n, dim]`, or `images [n, candidates, dim]` with `texts [n, 1, dim]`.
     """
     return row_cosine(images, texts)
 
@@ -62,10 +60,7 @@ def reference_similarity(images: ArrayLike, references: ArrayLike) -> FloatArray
     """Similarity of each image to its reference (CIS / 100).
 
     A value near 1 means that the image copies its reference (guidance collapse, arXiv 2504.17349).
-
-    Args:
-        images: Image embeddings `[n, dim]`.
-        references: Image embeddings `[n, dim]` of the reference items.
+    Both arguments are image embeddings `[n, dim]`.
     """
     return row_cosine(images, references)
 

@@ -12,9 +12,9 @@ Rules, in the order they are applied; the first one broken is the reason of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,9 @@ from pigeon_rec.errors import ModelError
 from pigeon_rec.scoring.metrics import pixel_std, reference_pixel_difference
 from pigeon_rec.scoring.safety import SafetyChecker
 
-__all__ = ["REASONS", "Reason", "Rejection", "check_quality"]
+__all__ = ["Reason", "Rejection", "check_quality"]
 
 Reason = Literal["undecodable", "blank", "unsafe", "off_target", "copy_of_reference"]
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Rejection:
     """Why a picture was rejected.
 
     Attributes:
-        reason: Stable code, one of `REASONS`.
+        reason: Stable code.
         detail: The measured number and the limit it broke, as a sentence.
     """
 
@@ -71,14 +70,7 @@ def check_quality(
     _require_scores(scores)
     if (problem := _undecodable(image)) is not None or image is None:
         return Rejection("undecodable", problem or "there is no picture")
-    return (
-        _blank(image, config)
-        or _unsafe(image, config, unsafe)
-        or _unscored(scores)
-        or _off_target(scores["text_score"], config)
-        or _copy_in_meaning(scores["reference_score"], config)
-        or _copy_in_pixels(image, reference, config)
-    )
+    return next(_broken_rules(image, scores, config, reference, unsafe), None)
 
 
 def _require_scores(scores: Mapping[str, float]) -> None:
@@ -100,64 +92,35 @@ def _undecodable(image: Any) -> str | None:
     return f"expected uint8 [height, width, 3], received {picture.dtype} {list(picture.shape)}"
 
 
-def _blank(image: NDArray[np.uint8], config: QualityGateConfig) -> Rejection | None:
-    spread = float(pixel_std(image))
-    if spread >= config.min_pixel_std:
-        return None
-    return Rejection(
-        "blank", f"pixel deviation {spread:.2f} is below the limit {config.min_pixel_std:.2f}"
-    )
+def _broken_rules(
+    image: NDArray[np.uint8],
+    scores: Mapping[str, float],
+    config: QualityGateConfig,
+    reference: NDArray[np.uint8] | None,
+    unsafe: SafetyChecker | None,
+) -> Iterator[Rejection]:
+    """Yields a rejection for each broken rule, in order; later rules are computed on demand.
 
-
-def _unsafe(
-    image: NDArray[np.uint8], config: QualityGateConfig, checker: SafetyChecker | None
-) -> Rejection | None:
-    if checker is None:
-        return None
-    probability = float(checker(image))
-    # Written so that NaN is rejected.
-    if probability <= config.max_unsafe_score:
-        return None
-    return Rejection(
-        "unsafe", f"unsafe score {probability:.3f} is above the limit {config.max_unsafe_score:.3f}"
-    )
-
-
-def _unscored(scores: Mapping[str, float]) -> Rejection | None:
-    bad = next((name for name, value in scores.items() if not np.isfinite(value)), None)
-    if bad is None:
-        return None
-    return Rejection("off_target", f"{bad} is {scores[bad]}, the limit is a finite number")
-
-
-def _off_target(text_score: float, config: QualityGateConfig) -> Rejection | None:
-    if text_score >= config.min_text_score:
-        return None
-    return Rejection(
-        "off_target", f"text score {text_score:.3f} is below the limit {config.min_text_score:.3f}"
-    )
-
-
-def _copy_in_meaning(reference_score: float, config: QualityGateConfig) -> Rejection | None:
-    limit = config.max_reference_similarity
-    if reference_score <= limit:
-        return None
-    return Rejection(
-        "copy_of_reference",
-        f"similarity {reference_score:.4f} to the reference is above the limit {limit:.4f}",
-    )
-
-
-def _copy_in_pixels(
-    image: NDArray[np.uint8], reference: NDArray[np.uint8] | None, config: QualityGateConfig
-) -> Rejection | None:
-    if reference is None or reference.shape != image.shape:
-        return None
-    apart = float(reference_pixel_difference(image, reference))
-    limit = config.min_reference_difference
-    if apart >= limit:
-        return None
-    return Rejection(
-        "copy_of_reference",
-        f"pixel difference {apart:.2f} from the reference is below the limit {limit:.2f}",
-    )
+    Conditions are written so that NaN is rejected.
+    """
+    spread, limit = float(pixel_std(image)), config.min_pixel_std
+    if not spread >= limit:
+        yield Rejection("blank", f"pixel deviation {spread:.2f} is below the limit {limit:.2f}")
+    risk, limit = 0.0 if unsafe is None else float(unsafe(image)), config.max_unsafe_score
+    if not risk <= limit:
+        yield Rejection("unsafe", f"unsafe score {risk:.3f} is above the limit {limit:.3f}")
+    for name in (name for name, score in scores.items() if not np.isfinite(score)):
+        yield Rejection("off_target", f"{name} is {scores[name]}, the limit is a finite number")
+    text, limit = scores["text_score"], config.min_text_score
+    if not text >= limit:
+        yield Rejection("off_target", f"text score {text:.3f} is below the limit {limit:.3f}")
+    near, limit = scores["reference_score"], config.max_reference_similarity
+    if not near <= limit:
+        detail = f"similarity {near:.4f} to the reference is above the limit {limit:.4f}"
+        yield Rejection("copy_of_reference", detail)
+    if reference is not None and reference.shape == image.shape:
+        apart = float(reference_pixel_difference(image, reference))
+        limit = config.min_reference_difference
+        if not apart >= limit:
+            detail = f"pixel difference {apart:.2f} from the reference"
+            yield Rejection("copy_of_reference", f"{detail} is below the limit {limit:.2f}")

@@ -11,13 +11,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -27,14 +26,12 @@ from pigeon_rec.model.arrays import fixed_batches, to_pixels
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.runtime.digests import file_sha256
-from pigeon_rec.runtime.settings import Settings
+from pigeon_rec.runtime.settings import Positive, Settings
 
 __all__ = ["ImageTextEncoder", "Scorer", "ScorerConfig", "load_scorer"]
 
 _BATCH = 64
 """Rows per forward pass."""
-
-Positive = Annotated[int, Field(ge=1)]
 
 
 class ScorerConfig(Settings):

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import nn
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.pipeline import PigeonPipeline
@@ -53,23 +53,15 @@ def adopt(
     wanted = {**config.model.model_dump(), "scorer": config.scorer.model_dump()}
     found = {**pipeline.config.model_dump(), "scorer": scorer.config.model_dump()}
     _check_sizes(wanted, found, [size for name in chosen for size in PARTS[name]], model)
-    parts = pipeline.parts()
-    weights = {
-        "tokenizer": {
-            f"{prefix}.{name}": value
-            for prefix, part in (
-                ("tokenizer", parts["visual_tokenizer"]),
-                ("decoder", parts["tokenizer_decoder"]),
-            )
-            for name, value in part.state_dict().items()
-        },
-        "scorer": scorer.state_dict(),
-        "renderer": parts["image_generator"].state_dict(),
-        "language-model": parts["personalisation"].state_dict(),
+    modules: dict[str, nn.Module] = {
+        "tokenizer": nn.ModuleDict({"tokenizer": pipeline.tokenizer, "decoder": pipeline.decoder}),
+        "scorer": scorer,
+        "renderer": pipeline.generator,
+        "language-model": pipeline.personalisation,
     }
     folder.mkdir(parents=True, exist_ok=True)
     pipeline.text.save(folder / "tokenizer.json")
-    return [_save(weights[name], folder / name) for name in chosen]
+    return [_save(modules[name], folder / name) for name in chosen]
 
 
 def _check_free(name: str, folder: Path) -> None:
@@ -102,12 +94,12 @@ def _check_sizes(
         )
 
 
-def _save(weights: Mapping[str, Tensor], folder: Path) -> Path:
+def _save(module: nn.Module, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     # Cloned: tied weights share memory, which safetensors refuses.
     whole = {
         name: (value.float() if value.is_floating_point() else value).contiguous().clone()
-        for name, value in weights.items()
+        for name, value in module.state_dict().items()
     }
     path = folder / "model.safetensors"
     save_file(whole, path)

@@ -1,10 +1,10 @@
 """Stage 2, pairwise preference alignment (arXiv 2410.14170, section 3.5): DPO on stored pairs.
 
 The policy starts as the stage-1 model, which is also the reference policy. Only the LoRA adapters
-learn; mask generator, reference adapter and guides are frozen. Both policies read a pair under the
-same stored masks and without dropout, so they agree before the first step and the loss is ln 2.
-(The published code draws new masks and dropout for each policy, and drops the first token, so that
-the first code has no loss; here every code and the image end count.)
+are trained; mask generator, reference adapter and aligned reference are frozen. Both policies read
+a pair under the same stored masks and without dropout, so they agree before the first step and the
+loss is ln 2. (The published code draws new masks and dropout for each policy, and drops the first
+token, so that the first code has no loss; here every code and the image end count.)
 """
 
 from __future__ import annotations

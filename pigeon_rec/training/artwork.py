@@ -49,11 +49,7 @@ class TrainingArtwork:
 
 
 def load_artwork(concepts: Collection[str] | None = None) -> TrainingArtwork:
-    """Decodes all artwork that is not held out (about 11,000 images, 140 MB).
-
-    Args:
-        concepts: The concepts to keep; None keeps all.
-    """
+    """Decodes the artwork that is not held out, of all (11,000 images, 140 MB) or some concepts."""
     world = load_world(WORLD)
     rows = world.training_artwork()
     if concepts is not None:

@@ -19,11 +19,10 @@ __all__ = ["AutoencoderRecipe"]
 class AutoencoderRecipe(Recipe):
     """Reconstructs pixels from latents, with a small KL penalty towards a unit Gaussian."""
 
-    def __init__(
-        self, config: PigeonConfig, artwork: TrainingArtwork, kl_weight: float = 1e-4
-    ) -> None:
+    kl_weight = 1e-4
+
+    def __init__(self, config: PigeonConfig, artwork: TrainingArtwork) -> None:
         self.artwork = artwork
-        self.kl_weight = kl_weight
         self.codec = LatentCodec(config.autoencoder)
 
     def module(self) -> nn.Module:

@@ -51,10 +51,7 @@ def bundle(config: TrainingConfig, folder: Path, destination: Path) -> Path:
 def assemble(config: TrainingConfig, folder: Path, stage: str) -> PigeonPipeline:
     """Builds the float32 pipeline of a training folder, LoRA adapters merged.
 
-    Args:
-        config: Sizes of the model.
-        folder: Training folder.
-        stage: Recipe of the language model: `language-model`, `reconstruct` or `align`.
+    `stage` is the recipe of the language model: `language-model`, `reconstruct` or `align`.
 
     Raises:
         TrainingError: A recipe has not been trained in `folder`.

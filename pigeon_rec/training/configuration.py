@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.model.configuration import PigeonConfig
-from pigeon_rec.runtime.settings import Settings
+from pigeon_rec.runtime.settings import Count, Fraction, NotNegative, Positive, Settings
 from pigeon_rec.scoring.scorer import ScorerConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.preference import LossKind
@@ -27,9 +27,6 @@ __all__ = [
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the bundled training configurations."""
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
 
 _TENTHS = tuple(tenth / 10 for tenth in range(11))
 
@@ -64,14 +61,14 @@ class PairsConfig(Settings):
     """
 
     windows: Positive = 512
-    validation_windows: Annotated[int, Field(ge=0)] = 64
+    validation_windows: Count = 64
     same_reference: Fraction = 0.1
     text_weight: Fraction = 0.5
-    min_margin: Annotated[float, Field(ge=0.0)] = 0.02
+    min_margin: NotNegative = 0.02
     candidates: CandidateConfig = CandidateConfig()
     batch_size: Positive = 16
     seed: int = 0
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Count = 0
 
 
 class AlignConfig(Settings):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.placing import set_threads
-from pigeon_rec.runtime.settings import Settings
+from pigeon_rec.runtime.settings import Count, Fraction, NotNegative, Positive, Settings
 from pigeon_rec.training.checkpoint import (
     Stopping,
     TrainingState,
@@ -53,23 +54,23 @@ class LoopConfig(Settings):
             weights of the best validation are saved in either case.
     """
 
-    steps: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    steps: Positive
+    batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0.0)]
-    accumulate: Annotated[int, Field(ge=1)] = 1
-    warmup: Annotated[int, Field(ge=0)] = 100
-    decay: Annotated[float, Field(ge=0.0, le=1.0)] = 0.4
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    accumulate: Positive = 1
+    warmup: Count = 100
+    decay: Fraction = 0.4
+    weight_decay: NotNegative = 0.01
     gradient_clip: Annotated[float, Field(gt=0.0)] = 1.0
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.995
     precision: Precision = "bf16"
     seed: int = 0
-    log_every: Annotated[int, Field(ge=1)] = 20
-    checkpoint_every: Annotated[int, Field(ge=1)] = 500
-    validate_every: Annotated[int, Field(ge=0)] = 0
-    validation_samples: Annotated[int, Field(ge=1)] = 96
-    patience: Annotated[int, Field(ge=0)] = 0
-    threads: Annotated[int, Field(ge=0)] = 0
+    log_every: Positive = 20
+    checkpoint_every: Positive = 500
+    validate_every: Count = 0
+    validation_samples: Positive = 96
+    patience: Count = 0
+    threads: Count = 0
 
 
 def learning_rate_factor(step: int, config: LoopConfig) -> float:
@@ -105,7 +106,7 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
         config.batch_size * config.accumulate * run.accelerator.num_processes,
         show=show_progress,
     )
-    with metrics:
+    with closing(metrics):
         for step in range(first, config.steps):
             if run.exhausted:
                 break

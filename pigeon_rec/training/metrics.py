@@ -7,8 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -58,15 +57,8 @@ class Metrics:
         )
         self._since, self._steps = time.perf_counter(), 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Closes the bar and the file."""
         self._bar.close()
         if self._log is not None:
             self._log.close()

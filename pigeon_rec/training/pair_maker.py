@@ -86,7 +86,7 @@ class PairMaker:
 
     Attributes:
         settings: Windows, candidates and the rule for pairs.
-        artwork: What may be trained on.
+        artwork: The artwork to train on.
         drawer: The stage-1 model with its scorer.
     """
 

@@ -66,7 +66,7 @@ def make_pairs(config: TrainingConfig, folder: Path, *, progress: Progress = sil
         raise TrainingError(
             f"none of {total} windows gave a pair",
             location="pairs.min_margin",
-            remedy="Lower the least margin, or ask for more windows or mask ratios",
+            remedy="Lower the least margin, or use more windows or mask ratios",
         )
     _join(parts, path)
     shutil.rmtree(folder / "pairs")

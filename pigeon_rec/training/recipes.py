@@ -8,12 +8,20 @@ from pathlib import Path
 import torch
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.training.align import AlignRecipe
 from pigeon_rec.training.artwork import TrainingArtwork, load_artwork
+from pigeon_rec.training.autoencoder import AutoencoderRecipe
 from pigeon_rec.training.configuration import TrainingConfig, load_training_config
 from pigeon_rec.training.devices import new_accelerator
+from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.recipe import Recipe
+from pigeon_rec.training.reconstruct import ReconstructRecipe
+from pigeon_rec.training.renderer import RendererRecipe
+from pigeon_rec.training.scorer import ScorerRecipe
 from pigeon_rec.training.start import copy_text_tokenizer, start_from
+from pigeon_rec.training.text import text_tokenizer
+from pigeon_rec.training.tokenizer import TokenizerRecipe
 from pigeon_rec.training.windows import concepts_of
 
 __all__ = ["RECIPES", "TrainingConfig", "load_training_config", "run_recipe", "training_artwork"]
@@ -24,62 +32,20 @@ def training_artwork(config: TrainingConfig) -> TrainingArtwork:
     return load_artwork(None if config.users is None else concepts_of(config.users))
 
 
-def _tokenizer(config: TrainingConfig, artwork: TrainingArtwork, _folder: Path) -> Recipe:
-    from pigeon_rec.training.tokenizer import TokenizerRecipe
-
-    return TokenizerRecipe(config.model, artwork)
-
-
-def _autoencoder(config: TrainingConfig, artwork: TrainingArtwork, _folder: Path) -> Recipe:
-    from pigeon_rec.training.autoencoder import AutoencoderRecipe
-
-    return AutoencoderRecipe(config.model, artwork)
-
-
-def _scorer(config: TrainingConfig, artwork: TrainingArtwork, folder: Path) -> Recipe:
-    from pigeon_rec.training.scorer import ScorerRecipe
-    from pigeon_rec.training.text import text_tokenizer
-
-    return ScorerRecipe(config.scorer, artwork, text_tokenizer(folder, artwork, config))
-
-
-def _renderer(config: TrainingConfig, artwork: TrainingArtwork, folder: Path) -> Recipe:
-    from pigeon_rec.training.renderer import RendererRecipe
-
-    return RendererRecipe(config.model, artwork, folder)
-
-
-def _language_model(config: TrainingConfig, artwork: TrainingArtwork, folder: Path) -> Recipe:
-    from pigeon_rec.training.language_model import LanguageModelRecipe
-    from pigeon_rec.training.text import text_tokenizer
-
-    return LanguageModelRecipe(
-        config.model, artwork, text_tokenizer(folder, artwork, config), folder
-    )
-
-
-def _reconstruct(config: TrainingConfig, artwork: TrainingArtwork, folder: Path) -> Recipe:
-    from pigeon_rec.training.reconstruct import ReconstructRecipe
-    from pigeon_rec.training.text import text_tokenizer
-
-    text = text_tokenizer(folder, artwork, config)
-    return ReconstructRecipe(config.model, artwork, text, folder)
-
-
-def _align(config: TrainingConfig, _artwork: TrainingArtwork, folder: Path) -> Recipe:
-    from pigeon_rec.training.align import AlignRecipe
-
-    return AlignRecipe(config.model, config.align, folder)
-
-
 RECIPES: dict[str, Callable[[TrainingConfig, TrainingArtwork, Path], Recipe]] = {
-    "tokenizer": _tokenizer,
-    "autoencoder": _autoencoder,
-    "scorer": _scorer,
-    "renderer": _renderer,
-    "language-model": _language_model,
-    "reconstruct": _reconstruct,
-    "align": _align,
+    "tokenizer": lambda config, artwork, _: TokenizerRecipe(config.model, artwork),
+    "autoencoder": lambda config, artwork, _: AutoencoderRecipe(config.model, artwork),
+    "scorer": lambda config, artwork, folder: ScorerRecipe(
+        config.scorer, artwork, text_tokenizer(folder, artwork, config)
+    ),
+    "renderer": lambda config, artwork, folder: RendererRecipe(config.model, artwork, folder),
+    "language-model": lambda config, artwork, folder: LanguageModelRecipe(
+        config.model, artwork, text_tokenizer(folder, artwork, config), folder
+    ),
+    "reconstruct": lambda config, artwork, folder: ReconstructRecipe(
+        config.model, artwork, text_tokenizer(folder, artwork, config), folder
+    ),
+    "align": lambda config, _, folder: AlignRecipe(config.model, config.align, folder),
 }
 """In the order they run: the renderer needs tokenizer and autoencoder, reconstruct the language
 model, and align the preference pairs that `pairs.make_pairs` makes with reconstruct's model."""
@@ -95,13 +61,8 @@ def run_recipe(
 ) -> Path:
     """Trains one recipe in `folder/<name>`; returns the path of its weights.
 
-    Args:
-        name: The recipe.
-        config: Sizes and loops.
-        folder: Training folder, with the recipes that this one needs.
-        start: Name or folder of a model to initialise the weights from; None starts from random
-            weights. A resumed run continues from its own checkpoint.
-        show_progress: Whether to show a progress bar.
+    `start` is the name or folder of a model to initialise the weights from, instead of random
+    weights. A resumed run continues from its own checkpoint.
 
     Raises:
         ModelError: The model to start from does not exist.

@@ -1,9 +1,9 @@
 """Stage 1, the paper's masked preference reconstruction (arXiv 2410.14170, section 3.5).
 
 The language model predicts the target's codes from a masked history and a masked reference. LoRA
-adapters, the mask generator and the reference adapter (with its guides) are trained. Keep decisions
-gate embeddings straight-through, so that the mask generator receives gradient (in the published
-code it receives none). Samples are windows of the users' sequences.
+adapters, the mask generator, the reference adapter and the aligned reference are trained. Keep
+decisions gate embeddings straight-through, so that the mask generator receives gradient (in the
+published code it receives none). Samples are windows of the users' sequences.
 """
 
 from __future__ import annotations

@@ -27,20 +27,14 @@ _NEAR_CODES = 8
 class RendererRecipe(Recipe):
     """Denoises latents of real artwork given its own codes.
 
-    Args:
+    Attributes:
         swap: Largest share of an image's codes that are swapped for a near neighbour.
         drop: Share of samples whose prompt is set to zero.
     """
 
-    def __init__(
-        self,
-        config: PigeonConfig,
-        artwork: TrainingArtwork,
-        folder: Path,
-        swap: float = 0.15,
-        drop: float = 0.1,
-    ) -> None:
-        self.swap, self.drop = swap, drop
+    swap, drop = 0.15, 0.1
+
+    def __init__(self, config: PigeonConfig, artwork: TrainingArtwork, folder: Path) -> None:
         tokenizer, self.decoder = load_tokenizer(config, folder)
         codec = load_codec(config, folder)
         sizes = (config.renderer, config.decoder, config.autoencoder)

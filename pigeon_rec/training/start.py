@@ -35,12 +35,7 @@ _TEXT_TOKENIZER = "tokenizer.json"
 
 
 def start_from(recipe: Recipe, name: str, model: str | Path) -> None:
-    """Initialises a recipe with the weights of a finished model.
-
-    Args:
-        recipe: The recipe, before its first step.
-        name: The recipe's name.
-        model: Name of a bundled model, or the folder of a saved one.
+    """Initialises a recipe, before its first step, with the weights of a bundled or saved model.
 
     Raises:
         TrainingError: The recipe cannot start from a model, or its sizes differ.

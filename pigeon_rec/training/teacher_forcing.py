@@ -22,7 +22,6 @@ from pigeon_rec.training.recipe import Losses
 __all__ = [
     "Conditioning",
     "code_labels",
-    "code_loss",
     "code_losses",
     "read_codes",
     "select_texts",
@@ -57,13 +56,7 @@ def select_texts(texts: InstructionTexts, rows: Tensor) -> InstructionTexts:
 
 
 def with_codes(instruction: Instruction, codes: Tensor, first_code: int) -> Instruction:
-    """Appends codes to an instruction, padded on the right where an image has fewer.
-
-    Args:
-        instruction: Instructions `[B, M]`.
-        codes: int64 `[B, P]`.
-        first_code: Id of code 0.
-    """
+    """Appends codes int64 `[B, P]` to instructions `[B, M]`, with padding after the last code."""
     present = codes != NO_CODE
     ids = torch.where(present, codes + first_code, PAD_ID)
     gate = instruction.gate.new_ones(codes.shape)
@@ -117,14 +110,14 @@ def code_labels(codes: Tensor) -> Tensor:
     return labels
 
 
-def code_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Mean cross-entropy of the codes and the image end, from the logits of `read_codes`."""
-    labels = code_labels(codes).flatten()
-    return F.cross_entropy(logits.float().flatten(0, 1), labels, ignore_index=IGNORED)
-
-
 def code_losses(logits: Tensor, codes: Tensor) -> Losses:
-    """`loss` and top-1 `accuracy` of the codes, from the logits of `read_codes`."""
+    """Losses from the logits of `read_codes`.
+
+    `loss` is the mean cross-entropy of the codes and the image end, `accuracy` the share of codes
+    that have the highest logit.
+    """
     present = codes != NO_CODE
+    labels = code_labels(codes).flatten()
+    loss = F.cross_entropy(logits.float().flatten(0, 1), labels, ignore_index=IGNORED)
     hit = (logits[:, :-1].argmax(-1) == codes + 1) & present
-    return {"loss": code_loss(logits, codes), "accuracy": hit.sum() / present.sum()}
+    return {"loss": loss, "accuracy": hit.sum() / present.sum()}

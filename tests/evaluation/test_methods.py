@@ -1,4 +1,4 @@
-"""What each method asks of the model."""
+"""The candidates of each method."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pigeon_rec.errors import ConfigError
-from pigeon_rec.evaluation.tables import BEGIN, END, write_markdown
+from pigeon_rec.evaluation.tables import BEGIN, END, markdown_table, write_between
 
 
 def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
@@ -26,14 +26,14 @@ def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
     }
     readme = tmp_path / "README.md"
     readme.write_text(f"between `{BEGIN}` and\n`{END}`\n{BEGIN}\nold\n{END}\nafter\n")
-    write_markdown(summary, readme)
+    write_between(markdown_table(summary), readme)
     text = readme.read_text()
     assert "| full model | 4 | 50.0 (25.0–75.0) |" in text
     assert "old" not in text
     assert text.startswith(f"between `{BEGIN}` and\n`{END}`\n{BEGIN}\nModel")
     assert text.endswith("\nafter\n")
-    write_markdown(summary, readme)
+    write_between(markdown_table(summary), readme)
     assert readme.read_text() == text
     readme.write_text("no marks")
     with pytest.raises(ConfigError, match="no marks"):
-        write_markdown(summary, readme)
+        write_between(markdown_table(summary), readme)

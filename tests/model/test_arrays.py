@@ -21,7 +21,7 @@ def test_levels_run_from_minus_one_to_one_channels_first() -> None:
 
 
 def test_a_mirrored_view_is_read_as_it_looks() -> None:
-    """Negative strides are numpy's alone."""
+    """PyTorch does not support negative strides."""
     image = np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3)
     assert torch.equal(to_pixels(image[:, :, ::-1]), to_pixels(image).flip(3))
 

@@ -93,7 +93,7 @@ def test_guidance_away_from_nothing_is_nothing(generator: ImageGenerator) -> Non
 def test_perfect_guesses_end_at_the_truth(
     prediction: str, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Solver and training schedule agree: perfect predictions arrive at the clean latents."""
+    """Solver and training schedule agree: perfect predictions give the clean latents."""
     generator = make(TINY.renderer.model_copy(update={"prediction": prediction}))
     truth = noise(seed=5)
     schedule = generator.noise_schedule()

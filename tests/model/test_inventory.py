@@ -30,7 +30,7 @@ def inventory(layout: Path) -> Inventory:
 
 
 def resident(pipeline: PigeonPipeline | PublishedPipeline) -> int:
-    """Bytes of everything a model keeps between pictures, but for frequencies that are computed."""
+    """Bytes of all weights and buffers of a model, except computed frequencies."""
     tensors = {
         id(tensor): tensor.nbytes
         for part in pipeline.parts().values()

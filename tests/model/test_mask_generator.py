@@ -86,7 +86,7 @@ def test_a_row_without_tokens_is_zero_and_has_no_broken_gradient() -> None:
 
 
 def test_gradient_is_that_of_the_softmax() -> None:
-    """Straight-through: kept or not is decided hard, the slope is that of softmax(log w + g)."""
+    """Straight-through: hard keep decisions with the gradient of softmax(log w + g)."""
     with seeded(2):
         hard_side = (torch.rand(2, 6) + 0.1).requires_grad_()
         gumbel, pull = torch.randn(2, 6), torch.randn(2, 6)
@@ -183,7 +183,7 @@ def test_training_drops_what_inference_keeps_of_the_target(published: bool) -> N
 
 
 def test_published_training_weights_are_flatter_than_ours() -> None:
-    """How often noise overturns the order: the published weights 1 - p barely differ."""
+    """The published weights 1 - p barely differ, so noise changes their order more often."""
     embeds, places, types = sample()
     agreed = {}
     for published in (False, True):

@@ -1,4 +1,4 @@
-"""Text and images as one row, against a reading token by token."""
+"""Text and images as one row, against a merge token by token."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_ragged_decisions_pass_their_gradient_to_their_own_gate() -> None:
     [
         ([([4, START, 5], [[30], [31]])], "text 0 has 1 places for its 2 images"),
         ([([4, 5], [[30]])], "text 0 has 0 places for its 1 images"),
-        # One sample's surplus is no place for another one's image.
+        # A sample's extra image start is not filled with another sample's image.
         (
             [([START, START, START], [[30], []]), ([4, START], [[30], [31]])],
             "text 1 has 1 places for its 2 images",
@@ -192,7 +192,7 @@ def test_ragged_decisions_pass_their_gradient_to_their_own_gate() -> None:
 def test_an_image_without_a_place_is_an_error(rows: list[Row], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         merged(rows)
-    # Neither is a masked image start, as in the padding of a text.
+    # Nor is a masked image start filled, as in the padding of a text.
     with pytest.raises(ValueError, match=message):
         merged(rows, right=3)
 

@@ -1,4 +1,4 @@
-"""Where models lie, and which version a folder is."""
+"""Folders of models, and their versions."""
 
 from __future__ import annotations
 

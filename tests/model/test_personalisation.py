@@ -1,4 +1,4 @@
-"""The instruction, what it hides, and the language model that reads it."""
+"""The instruction, its masks, and the language model that reads it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_each_title_stands_before_its_picture(model: Personalisation) -> None:
     assert made.ids[0, shown].tolist() == wanted
     assert made.gate[0, shown].tolist() == [1] * 5 + [0] + [1] * 10
     assert made.positions[0, shown].tolist() == list(range(len(wanted)))
-    # Places for full pictures and the widest titles, whatever is missing.
+    # The width is that of full images and the longest titles.
     assert made.ids.shape[1] == 2 + 2 * 3 + 2 * 2 + 2 + 4 + 1 + 1
 
 
@@ -110,7 +110,7 @@ def test_padding_of_titles_does_not_change_a_row(model: Personalisation) -> None
 
 @pytest.mark.parametrize("titles", [False, True])
 def test_histories_of_different_lengths_in_one_batch(model: Personalisation, titles: bool) -> None:
-    """Absent images have no place: a row is the row of its sample alone, with more padding."""
+    """Absent images have no place: in a batch, a row only gets more padding."""
     history, keep = random_codes(3, 2, 4), torch.ones(3, 2, 4)
     history[1, 1], history[2] = NO_CODE, NO_CODE
     words = texts(2, 3, 1)
@@ -136,7 +136,7 @@ def test_histories_of_different_lengths_in_one_batch(model: Personalisation, tit
 
 
 def test_a_missing_code_is_never_taken_for_a_reference_token() -> None:
-    """With 98 text and special ids, the filler -100 would land on the reference's -2."""
+    """With 98 text and special ids, the padding -100 would become the reference's -2."""
     sizes = DYNAMIC.language_model.model_copy(update={"text_vocabulary": 96})
     model = Personalisation(DYNAMIC.model_copy(update={"language_model": sizes}))
     history = torch.tensor([[[3, NO_CODE], [NO_CODE, NO_CODE]]])
@@ -184,7 +184,7 @@ def test_masked_history_codes_carry_no_information(model: Personalisation) -> No
 
 
 def test_a_masked_code_keeps_its_position(model: Personalisation) -> None:
-    """It is attended to as a zero embedding: hiding is not the same as leaving out."""
+    """A masked code is attended to as a zero embedding; it is not left out."""
     history = random_codes(1, 1, 4)
     keep = torch.tensor([[[1.0, 0.0, 0.0, 1.0]]])
     gapped = model.instruct(texts(2), history, keep)
@@ -272,7 +272,7 @@ def test_masks_leave_missing_codes_out() -> None:
 
 
 def test_masks_without_missing_codes_do_not_depend_on_padding() -> None:
-    """The same image codes padded wider: the same decisions."""
+    """More padding of the same codes does not change the decisions."""
     model = tiny_personalisation(DYNAMIC)
     history, reference = random_codes(1, 2, 16), random_codes(1, 16, seed=1)
     history[:, :, 10:] = NO_CODE

@@ -30,7 +30,7 @@ def draw(
     settings: GenerationConfig = QUICK,
     **changes: Any,
 ) -> PigeonOutput:
-    """Draws the given rows of the six, some of their inputs changed."""
+    """Draws some of the six requests, with inputs replaced by `changed`."""
     inputs: dict[str, Any] = {
         "history": HISTORY,
         "reference": REFERENCE,
@@ -98,7 +98,7 @@ def test_every_input_has_its_part_in_the_picture(
 
 
 def test_users_differ_in_their_history_alone(pipeline: PigeonPipeline) -> None:
-    """The same key, reference and text: what differs is taste."""
+    """Two histories with the same key, reference and text give different pictures."""
     reference = REFERENCE[:1].repeat(ROWS, axis=0)
     out = draw(pipeline, reference=reference, targets=TARGETS[:1] * ROWS, keys=KEYS[:1] * ROWS)
     assert len({image.tobytes() for image in out.images[:, 0]}) == ROWS
@@ -128,7 +128,7 @@ def test_an_image_has_the_same_codes_in_any_company(pipeline: PigeonPipeline) ->
 
 
 def test_all_arithmetic_is_done_in_batches_of_one_shape(pipeline: PigeonPipeline) -> None:
-    """What bytes rest on: sums of another shape may be taken in another order."""
+    """Bytes depend on the batch shape: other shapes may sum in another order."""
     shapes: dict[str, set[int]] = {name: set() for name in pipeline.parts()}
 
     def look(name: str, module: torch.nn.Module) -> RemovableHandle:

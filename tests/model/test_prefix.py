@@ -66,7 +66,7 @@ def test_codes_are_those_of_the_whole_instruction(ragged: bool) -> None:
 
 @pytest.mark.parametrize("ragged", [False, True])
 def test_a_beginning_with_titles_is_read_on_from_as_well(ragged: bool) -> None:
-    """Rows are padded by different amounts then, before the beginning and before the rest."""
+    """Rows of other lengths: padding before the beginning and before the rest differs."""
     model = tiny_personalisation(DYNAMIC if ragged else TINY)
     words = titled(texts(*LENGTHS), [[3, 1], [1, 1], [5, 2], [2, 4]])
     whole = model.instruct(words, history(ragged), kept())
@@ -93,7 +93,7 @@ def test_both_sides_of_guidance_read_on_from_one_beginning() -> None:
 
 
 def test_candidates_of_one_request_share_the_unconditional_row() -> None:
-    """Each has one of its own once a code is written, since it reads on what they wrote."""
+    """Each conditional row has its own unconditional row once a code is written."""
     model, scale, copies = tiny_personalisation(TINY), 2.5, 3
     reference = torch.cat([references(ROWS, seed=seed) for seed in range(copies)])
     with seeded(11):
@@ -161,7 +161,7 @@ def test_a_cache_with_room_holds_what_the_librarys_own_holds() -> None:
 def test_what_is_seen_behind_a_beginning_is_what_one_long_row_sees(
     requests: int, copies: int, length: int, own: int, new: int, seed: int
 ) -> None:
-    """Against the library's attention over copies of the beginning and what follows it."""
+    """Equals the library's attention over copies of the beginning and the rest."""
     layer, heads, width = torch.nn.Module(), 2, 4
     layer.layer_idx = 0  # type: ignore[assignment]
     new, rows = min(own, new), requests * copies

@@ -1,4 +1,4 @@
-"""Noise that belongs to a key."""
+"""Noise depends on its key."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_distributions() -> None:
 
 
 def test_numbers_are_the_same_in_every_version() -> None:
-    """Pinned: a change here changes the bytes of every picture ever drawn again."""
+    """Pinned: other noise would change the bytes of every picture."""
     normal = normal_noise(["asset/0"], "diffusion", (3,))[0]
     gumbel = gumbel_noise(["asset/0"], "tokens", (3,))[0]
     assert normal.tolist() == pytest.approx([1.271886, -0.330666, 0.538579], abs=1e-6)

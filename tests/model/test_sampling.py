@@ -1,4 +1,4 @@
-"""Writing codes: what may be written, and what a row depends on."""
+"""Writing codes: allowed ids, and the inputs a row depends on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS, EVERY_COLUMN = 6, 33
 
 
 def untied(config: PigeonConfig) -> Personalisation:
-    """A model whose output rows can be set apart from its input rows."""
+    """A model with untied output and input rows."""
     sizes = config.language_model.model_copy(update={"tie_embeddings": False})
     return tiny_personalisation(config.model_copy(update={"language_model": sizes}))
 
@@ -45,7 +45,7 @@ def head(model: Personalisation) -> Tensor:
 
 def test_a_fixed_grid_is_always_filled() -> None:
     model = untied(TINY)
-    # An image end that would win every time.
+    # Image end has the highest logit at every step.
     head(model)[281] = head(model)[282:].sum(0) * 50
     codes = write(model, instruction(model), references(ROWS), gumbel(EVERY_COLUMN))
     assert codes.shape == (ROWS, 16)
@@ -62,7 +62,7 @@ def test_text_is_never_written() -> None:
 
 
 def test_greedy_codes_are_those_of_the_whole_sequence() -> None:
-    """With the cache and without: every code is the best one given all before it."""
+    """With and without the cache, every code is the most likely one after those before it."""
     model = tiny_personalisation(TINY)
     prompt = instruction(model)
     with seeded(3):
@@ -184,7 +184,7 @@ def test_an_eager_end_still_leaves_one_code() -> None:
     model = untied(DYNAMIC)
     with torch.no_grad():
         model.language_model.get_parameter("model.norm.weight").fill_(1.0)
-    # The end's score is the sum of all states: make every state point there.
+    # The logit of image end is the sum of the state: make every state positive.
     prompt = instruction(model)
     state = torch.full((32,), 1e3)
     head(model)[281] = state

@@ -64,7 +64,7 @@ def test_places_behind_the_last_code_change_nothing(
 def test_a_code_keeps_its_place_when_others_are_masked(
     decoder: TokenizerDecoder, codes: Tensor
 ) -> None:
-    """The same code alone at two places: what is left must not slide to the front."""
+    """One code at two places gives two results: kept codes stay at their places."""
     moved = codes.roll(3, dims=1)
     only = torch.zeros(3, 16, dtype=torch.bool)
     only[:, 2] = True

@@ -25,14 +25,14 @@ def batches(draw: st.DrawFn) -> Batch:
 
 
 def grid(batch: Batch, width: int = 5) -> Tensor:
-    """Codes `[B, images, width]`, filled up."""
+    """Codes `[B, images, width]`, padded."""
     return torch.tensor(
         [[image + [NO_CODE] * (width - len(image)) for image in sample] for sample in batch]
     )
 
 
 def rows(tokens: ImageTokens, values: Tensor | None = None) -> list[list[int]]:
-    """What stands in each row before its padding."""
+    """Tokens of each row before its padding."""
     values = tokens.ids if values is None else values
     counts = tokens.lengths.sum(1).tolist()
     return [row[:count] for row, count in zip(values.tolist(), counts, strict=True)]

@@ -25,7 +25,7 @@ def full() -> VisualTokenizer:
 
 @pytest.fixture
 def dynamic(pixels: Tensor) -> VisualTokenizer:
-    """Keeps about half of the patches; an untrained predictor thinks the same of all of them."""
+    """Keeps about half of the patches; an untrained predictor scores all about the same."""
     with seeded():
         tokenizer = VisualTokenizer(DYNAMIC.tokenizer).eval()
     assert tokenizer.token_predictor is not None
@@ -127,7 +127,7 @@ def test_training_decisions_follow_the_noise(dynamic: VisualTokenizer, pixels: T
 def test_noise_may_drop_the_patch_with_the_highest_keep_score(
     dynamic: VisualTokenizer, pixels: Tensor
 ) -> None:
-    """Kept is what beats its own drop score; the surest is by margin, not by height."""
+    """Patches with a keep score above their drop score are kept; the largest margin always."""
     features = dynamic.encoder(pixels)
     gumbel = torch.zeros(6, 16, 2)
     gumbel[:, 3] = torch.tensor([1e6, 2e6])
@@ -196,7 +196,7 @@ def test_kept_patches_see_only_those_before_them(merger: TokenMerger) -> None:
     changed = x.clone()
     changed[:, 8] = other
     change = (merger(x, decisions(3)) - merger(changed, decisions(3)))[0].abs().amax(-1)
-    # What is left before the changed patch is the smoothing of the softmax, one in a million.
+    # Before the changed patch only the smoothing of the softmax, 1e-6, has an effect.
     assert change[:8].max() < 1e-4
     assert change[9:].min() > 1e-3
 

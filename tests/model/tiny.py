@@ -76,7 +76,7 @@ QUICK = GenerationConfig(mask_ratios=(0.0, 0.5), diffusion_steps=2, top_k=8)
 
 @contextmanager
 def seeded(seed: int = 0) -> Iterator[None]:
-    """Torch draws from `seed` inside, and goes on as before behind it."""
+    """Seeds torch inside the block and restores its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -93,7 +93,7 @@ def tiny_personalisation(config: PigeonConfig = TINY, seed: int = 0) -> Personal
         personalisation = Personalisation(config).eval()
     with torch.no_grad():
         for weight in personalisation.language_model.parameters():
-            # The usual start of 0.02 leaves all codes equally likely, whatever stands before them.
+            # With the usual standard deviation of 0.02, all codes would be equally likely.
             weight.mul_(1.0 if weight.dim() == 1 else 10.0)
     return personalisation
 

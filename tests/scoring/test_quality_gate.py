@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from pigeon_rec.config import QualityGateConfig
 from pigeon_rec.errors import ModelError
-from pigeon_rec.scoring import REASONS, check_quality
+from pigeon_rec.scoring import Reason, check_quality
 
 Picture = NDArray[np.uint8]
 
@@ -114,7 +116,7 @@ def test_the_first_rule_broken_is_the_reason() -> None:
         check_quality(_picture(), bad, GATE),
         check_quality(_picture(), GOOD | {"reference_score": 1.0}, GATE),
     ]
-    assert [rejection.reason for rejection in rejections if rejection] == list(REASONS)
+    assert [rejection.reason for rejection in rejections if rejection] == list(get_args(Reason))
 
 
 def test_a_missing_score_is_an_error() -> None:

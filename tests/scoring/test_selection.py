@@ -18,7 +18,7 @@ from pigeon_rec.scoring import (
 
 Floats = NDArray[np.float64]
 
-# Few distinct values, so that ties are the rule and not the exception.
+# Few distinct values, so that ties are common.
 TIED = st.sampled_from([0.0, 0.25, 0.5, 0.75])
 SHAPES = st.tuples(*[st.integers(1, 4)] * 4)
 
@@ -156,7 +156,7 @@ def test_what_could_not_be_scored_is_the_least_promising() -> None:
 
 
 def test_scores_have_the_names_and_values_that_the_gate_and_selection_know() -> None:
-    """Candidates of several users at once as each alone."""
+    """Candidates of several users get the same scores as each user alone."""
     random = np.random.default_rng(2)
     pictures, texts = random.normal(size=(3, 4, 5)), random.normal(size=(3, 5))
     history, references = random.normal(size=(3, 2, 5)), random.normal(size=(3, 5))

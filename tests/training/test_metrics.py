@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_the_sample_rate_covers_the_time_since_the_previous_row(
 ) -> None:
     now = 100.0
     monkeypatch.setattr("pigeon_rec.training.metrics.time.perf_counter", lambda: now)
-    with Metrics(tmp_path / "m.jsonl", "toy", 0, 9, 16, show=False) as metrics:
+    with closing(Metrics(tmp_path / "m.jsonl", "toy", 0, 9, 16, show=False)) as metrics:
         for step in range(6):
             now += 0.5
             metrics.step_done(1.0)
@@ -69,7 +70,7 @@ def test_the_sample_rate_covers_the_time_since_the_previous_row(
 def test_the_bar_shows_loss_rate_and_time_left(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Metrics(tmp_path / "m.jsonl", "toy", 2, 4, 16, show=True) as metrics:
+    with closing(Metrics(tmp_path / "m.jsonl", "toy", 2, 4, 16, show=True)) as metrics:
         metrics.step_done(0.5)
         metrics.step_done(0.25)
     shown = capfd.readouterr().err
@@ -83,7 +84,7 @@ def test_the_bar_shows_loss_rate_and_time_left(
 def test_without_a_path_nothing_is_written_or_shown(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Metrics(None, "toy", 0, 4, 16, show=True) as metrics:
+    with closing(Metrics(None, "toy", 0, 4, 16, show=True)) as metrics:
         metrics.step_done(0.5)
         metrics.write(0, {"loss": 0.5}, {})
     assert capfd.readouterr() == ("", "")

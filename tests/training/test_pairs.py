@@ -1,4 +1,4 @@
-"""Preference pairs: which candidates make one, what is stored, and going on after a kill."""
+"""Preference pairs: the choice of candidates, stored columns, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_no_pair_shows_held_out_artwork(table: pl.DataFrame, artwork: TrainingAr
 def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
     table: pl.DataFrame, trained: Path
 ) -> None:
-    """Drawn again from the same key the same codes come out, from the stored codes and masks."""
+    """The stored codes and masks give the same candidate again."""
     from pigeon_rec.data.prompts import load_prompt
     from pigeon_rec.model.instruction import write_texts
     from pigeon_rec.model.pipeline import candidate_key
@@ -163,11 +163,11 @@ def test_the_stored_masks_are_those_the_chosen_picture_was_written_under(
         )
         with torch.inference_mode():
             model = pipeline.personalisation
-            asked = model.instruct(prompt, held.history[one], held.history_keep[one])
+            instruction = model.instruct(prompt, held.history[one], held.history_keep[one])
             reference = held.reference[one], held.reference_keep[one]
             aligned = model.aligned_embeddings(decoded, *reference)
             noise = gumbel_noise([key], "tokens", (16, settings.top_k))
-            given = WritingPrompt(asked, model.adapter(decoded), aligned)
+            given = WritingPrompt(instruction, model.adapter(decoded), aligned)
             written = sample_codes(model, given, noise, settings.temperature)
         assert written[0].tolist() == row["chosen_codes"]
 

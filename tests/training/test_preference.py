@@ -113,7 +113,7 @@ def test_ipo_penalises_both_sides_of_its_margin() -> None:
 def test_a_policy_equal_to_its_reference_has_loss_ln_2() -> None:
     found = dpo_loss(*pair(-5, -5))
     assert float(found.losses) == pytest.approx(math.log(2))
-    assert found.accuracy == 0  # a tie is not ahead
+    assert found.accuracy == 0  # a tie does not count
 
 
 def test_accuracy_is_the_share_of_pairs_ahead() -> None:

@@ -15,7 +15,7 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.reconstruct import ReconstructRecipe
-from pigeon_rec.training.teacher_forcing import Conditioning, code_loss, read_codes, select_texts
+from pigeon_rec.training.teacher_forcing import Conditioning, code_losses, read_codes, select_texts
 from tests.model.tiny import tiny_personalisation
 from tests.training.tiny import CONFIG
 
@@ -133,7 +133,6 @@ def test_the_shared_prefix_equals_the_whole_instruction(
             torch.ones(reference.shape),
         )
         codes = recipe.codes[target]
-        joined = float(
-            code_loss(read_codes(model, recipe.decoder, recipe.rows, conditioning, codes), codes)
-        )
+        logits = read_codes(model, recipe.decoder, recipe.rows, conditioning, codes)
+        joined = float(code_losses(logits, codes)["loss"])
     assert split == pytest.approx(joined, rel=1e-4)

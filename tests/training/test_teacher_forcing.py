@@ -14,7 +14,6 @@ from pigeon_rec.training.preference import IGNORED
 from pigeon_rec.training.teacher_forcing import (
     Conditioning,
     code_labels,
-    code_loss,
     code_losses,
     read_codes,
 )
@@ -96,15 +95,15 @@ def test_codes_and_the_image_end_count_in_the_loss() -> None:
     logits = torch.full((2, 3, 5), -20.0)
     for row, labels in enumerate([[4, 2, 0], [1, 0, 3]]):
         logits[row, range(3), labels] = 20.0
-    assert float(code_loss(logits, codes)) < 1e-6
+    assert float(code_losses(logits, codes)["loss"]) < 1e-6
     assert float(code_losses(logits, codes)["accuracy"]) == 1.0
     for row, place in ((0, 0), (0, 2), (1, 1)):
         wrong = logits.clone()
         wrong[row, place] = wrong[row, place].roll(1)
-        assert float(code_loss(wrong, codes)) > 5
+        assert float(code_losses(wrong, codes)["loss"]) > 5
     behind = logits.clone()
     behind[1, 2] = behind[1, 2].roll(1)
-    assert float(code_loss(behind, codes)) < 1e-6
+    assert float(code_losses(behind, codes)["loss"]) < 1e-6
 
 
 def test_padding_after_a_short_image_has_no_effect(

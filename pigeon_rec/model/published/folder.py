@@ -33,10 +33,6 @@ _LIBRARY_ERRORS = (
 def usable(what: str, location: Path) -> Iterator[None]:
     """Turns a library's errors about a part's settings into errors that name their location.
 
-    Args:
-        what: The settings, for the message.
-        location: Their file or folder.
-
     Raises:
         ModelError: The library raised one of its errors, which are of many kinds.
     """

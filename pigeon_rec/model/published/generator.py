@@ -1,8 +1,8 @@
 """Prompt embeddings to pixels by the published diffusion models (paper section 3.4).
 
-High resolution: SDXL's UNet with the decoder's pooled embedding and image sizes as conditions,
-guided away from zero embeddings. Low resolution: the UNet of LaVIT's first decoder, guided away
-from the stored embedding of an empty text. Both by DDIM (arXiv 2010.02502).
+High resolution: SDXL's UNet with the decoder's pooled embedding and image sizes as conditions; the
+unconditional prompt is zeros. Low resolution: the UNet of LaVIT's first decoder; the unconditional
+prompt is the stored embedding of an empty text. Both by DDIM (arXiv 2010.02502).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PublishedGenerator(DiffusionGenerator):
         scheduler: Settings of the noise schedule, of any scheduler class.
         size: Height and width of an image in pixels; by default those the UNet was trained at.
         unconditional: Shape `[1, N, prompt_width]` of the stored embedding of an empty text; None
-            guides away from zeros.
+            uses zeros.
     """
 
     unconditional: Tensor | None

@@ -106,12 +106,7 @@ class KeyMap:
     def differences(
         self, expected: Iterable[str], published: Iterable[str]
     ) -> tuple[list[str], list[str]]:
-        """Returns the published keys that are missing, and those that no weight uses.
-
-        Args:
-            expected: Our keys.
-            published: The file's keys.
-        """
+        """Compares our keys with a file's: returns missing keys, and keys that no weight uses."""
         needed = {name for ours in expected for name in self.sources(ours) if name}
         found = {self.newer(name) for name in published}
         unused = {name for name in found if any(re.search(p, name) for p in self.unused)}
@@ -141,15 +136,8 @@ def fill(
     """Loads a module that was built on the meta device.
 
     Names and shapes are checked in the headers. Then tensors are moved to their device one by one,
-    so that no more than one of them is in memory twice.
-
-    Args:
-        module: Its weights are replaced.
-        key_map: Published keys.
-        files: The published tensors.
-        only: Pattern of the weights that the files hold; the others stay.
-        dtype: Dtype of the loaded weights.
-        device: Device of the loaded weights.
+    so that no more than one of them is in memory twice. Weights that do not match the pattern
+    `only` are not in the files and stay as they are.
 
     Raises:
         ModelError: See `KeyMap.weights`.

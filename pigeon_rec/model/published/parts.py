@@ -44,9 +44,7 @@ class PublishedParts(Parts[PublishedGenerator]):
 def build_parts(sizes: PublishedSizes, size: tuple[int, int] | None = None) -> PublishedParts:
     """Returns all parts on the meta device, without the language model's adapter.
 
-    Args:
-        sizes: Sizes of the parts.
-        size: Height and width of images; see `PublishedGenerator`.
+    `size` is the height and width of images; see `PublishedGenerator`.
     """
     config = sizes.config
     with torch.device("meta"):

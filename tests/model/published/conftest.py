@@ -26,7 +26,7 @@ def low_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(layout: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy that tests may damage."""
     return Path(shutil.copytree(layout, tmp_path / "copy"))
 
 

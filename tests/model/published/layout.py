@@ -191,7 +191,7 @@ def write_layout(
 
 
 def rewrite(path: Path, change: Mapping[str, Tensor | None]) -> None:
-    """Changes tensors of a `.bin` file; None takes one away."""
+    """Changes tensors of a `.bin` file; None removes one."""
     weights = torch.load(path, weights_only=True) | change
     torch.save({k: v for k, v in weights.items() if v is not None}, path)
 
@@ -213,7 +213,7 @@ def _write_lavit(root: Path, resolution: str) -> None:
     folder.mkdir(parents=True)
     name = "highres_tokenizer_decoder" if resolution == "highres" else "tokenizer_decoder"
     torch.save(_drawn(EVA), folder / "eva_vitg_psz14.bin")
-    # The published file is read with `strict=False`: what else is in it is not Pigeon's.
+    # The published code reads the file with `strict=False`; other keys are not Pigeon's.
     extra = {"vit_proj.weight": (HIDDEN, WIDTH), "vit_proj.bias": (HIDDEN,)}
     torch.save(_drawn({**TOKENIZER, **extra}), folder / "tokenizer_encoder.bin")
     torch.save(_drawn(DECODER[resolution]), folder / f"{name}.bin")
@@ -235,7 +235,7 @@ def _write_language_model(root: Path, safetensors: bool, shards: int) -> None:
         json.dumps(config.to_dict() | {"architectures": ["LlamaForCausalLM"]})
     )
     weights = dict(model.state_dict())
-    for i in range(LAYERS):  # as files of that time have them
+    for i in range(LAYERS):  # as older files have them
         weights[f"model.layers.{i}.self_attn.rotary_emb.inv_freq"] = torch.rand(4)
     _save_shards(weights, folder, safetensors, shards)
     _write_text_tokenizer(folder)

@@ -31,7 +31,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def place(tmp_path: Path, layout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the page's names in it, of small scale."""
+    """A small folder with the names of the page."""
     monkeypatch.chdir(tmp_path)
     write_movies(tmp_path / "ml-latest-small")
     shutil.copytree(layout, "LaVIT-7B-v2")

@@ -1,4 +1,4 @@
-"""The real shapes, on the meta device: what has how many weights, and that all parts fit."""
+"""Published shapes on the meta device: parameter counts, and parts that fit together."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_counts_follow_from_the_published_sizes(counts: dict[str, int]) -> None:
 
 
 def test_counts_that_others_publish(counts: dict[str, int]) -> None:
-    """Of the diffusion models, as their own pages and papers round them: 2.6 B, 860 M, 84 M."""
+    """Counts of the diffusion models equal their published, rounded ones: 2.6 B, 860 M, 84 M."""
     assert counts["unet"] == 2_567_463_684
     assert counts["vae"] == 83_653_863
     assert parameter_counts(LOW_RESOLUTION)["unet"] == 859_520_964
@@ -98,7 +98,7 @@ def test_shapes_fit_from_pixels_to_pixels(parts: PublishedParts) -> None:
 
 
 def test_published_keys_of_the_full_size(parts: PublishedParts) -> None:
-    """The names that the maps ask the real files for, where they can be counted by hand."""
+    """Published keys of the maps, for parts whose keys can be counted by hand."""
     expected = {
         part: {
             name

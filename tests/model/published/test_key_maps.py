@@ -1,4 +1,4 @@
-"""Every published key has its place, and a missing or unknown key is named."""
+"""Every published key is mapped or unused; missing and unknown keys are named."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_every_key_is_taken_and_every_weight_is_given(
     headers = world.files[part].headers()
     weights = world.weights(part, headers)
     assert weights.keys() == world.expected(part).keys()
-    # Nothing is dropped and nothing is read twice; only the keys' missing bias is made up.
+    # Every key is read exactly once; only the missing bias of attention keys is filled in.
     read = sum(w.numel() for k, w in headers.items() if k not in NOT_NEEDED.get(part, ()))
     zeros = 32 * 3 if part == "visual_encoder" else 0
     assert sum(w.numel() for w in weights.values()) == read + zeros

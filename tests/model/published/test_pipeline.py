@@ -57,7 +57,7 @@ def requests(count: int) -> list[Request]:
 
 
 class ByHand:
-    """One request, part by part."""
+    """Computes one request with separate calls of the parts."""
 
     def __init__(self, pipeline: PublishedPipeline, request: Request) -> None:
         self.pipeline, self.request = pipeline, request
@@ -74,7 +74,7 @@ class ByHand:
         """History and reference scored in one row; the reference has its special ids."""
         past, own = (int(tokens.lengths.sum()) for tokens in (self.history, self.target))
         drawn = gumbel_noise([self.request.key], "mask", (IMAGES * PLACES,))
-        # Noise belongs to a place of the picture, so that of absent places is passed over.
+        # Noise belongs to a patch of the image: that of dropped patches is skipped.
         places = torch.arange(PLACES) < self.history.lengths[0].unsqueeze(1)
         more = gumbel_noise([candidate_key(self.request.key, ratio)], "mask", (PLACES + 2,))
         ends = torch.cat([more[:, : own + 1], more[:, -1:]], dim=1)
@@ -90,7 +90,7 @@ class ByHand:
         )
 
     def instruct(self, history: ImageTokens) -> Instruction:
-        """All of the instruction as one text with the pictures merged into it."""
+        """The whole instruction as one text with the images merged into it."""
         prompt, text = load_prompt("sticker"), self.pipeline.text
         start, place = self.words.image_start, self.words.image_end
         ids = [
@@ -105,7 +105,7 @@ class ByHand:
         return merge_images(row, torch.ones_like(row).bool(), history, self.words)
 
     def write(self, ratio: float, settings: GenerationConfig) -> Tensor:
-        """Codes `[P]`: the language model reads everything anew for each of them."""
+        """Codes `[P]`, written without a cache."""
         personalisation = self.pipeline.personalisation
         masked = self.mask(ratio, settings)
         reference = decode_kept(
@@ -181,12 +181,12 @@ def test_the_whole_equals_its_parts_bit_for_bit(pipeline: PublishedPipeline) -> 
 def test_masks_are_those_of_the_golden_files_to_the_last(
     published: PublishedPipeline, ratio: float
 ) -> None:
-    """In a batch as alone: neighbours of other lengths move nothing."""
+    """A row does not depend on rows of other lengths in its batch."""
     batch = requests(5)
     codes = torch.from_numpy(published.encode_images(np.stack([r.reference for r in batch])))
     flat = np.concatenate([r.history for r in batch])
     history = torch.from_numpy(published.encode_images(flat)).view(5, IMAGES, PLACES)
-    # The other ratio is there to see that it does not matter.
+    # The other ratio must not change the result.
     keys = [r.key for r in batch]
     keep_history, (_, keep) = published.masks(history, codes, keys, 0.2, [0.5, ratio])
     for i, request in enumerate(batch):
@@ -233,7 +233,7 @@ def test_padding_to_one_width_changes_only_rounding(published: PublishedPipeline
 
 
 def test_a_picture_that_keeps_every_patch_can_be_masked(published: PublishedPipeline) -> None:
-    """Its closing id stands beyond the generator's table of positions."""
+    """The position of its closing id is beyond the generator's table."""
     history, reference = torch.zeros(1, IMAGES, PLACES).long(), torch.ones(1, PLACES).long()
     keep_history, (keep,) = published.masks(history, reference, ["k"], 0.2, [0.5])
     assert int(keep_history.sum()) == int(IMAGES * PLACES * (1 - 0.2))

@@ -1,4 +1,4 @@
-"""Published models in other numbers and other places."""
+"""Published models in other dtypes and on other devices."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_half_precision(published: PublishedPipeline, layout: Path, dtype: str) 
     }  # fmt: skip
     wanted = getattr(torch, dtype)
     assert {kind for name, kind in types.items() if not name.startswith("vae.")} == {wanted}
-    # SDXL's autoencoder asks for float32 in its settings.
+    # The settings of SDXL's autoencoder require float32.
     assert {kind for name, kind in types.items() if name.startswith("vae.")} == {torch.float32}
     codes = torch.arange(16).view(1, 16)
     with torch.inference_mode():
@@ -136,7 +136,7 @@ def test_quantisation_needs_its_package(layout: Path, monkeypatch: pytest.Monkey
 
 
 def check_four_bits(model: nn.Module, known: nn.Module) -> None:
-    """Every quantised weight, read back, is near to what it was made of."""
+    """Every dequantised weight is near the original."""
     from bitsandbytes.functional import dequantize_4bit
 
     whole = dict(known.named_parameters())

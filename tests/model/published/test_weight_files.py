@@ -1,4 +1,4 @@
-"""Weights are found and read whole or in shards, and files that are none are refused."""
+"""Weights are read whole or in shards, and other files are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pigeon_rec.model.published.weight_files import WeightFiles, find_weights
 
 @contextmanager
 def bytes_read() -> Iterator[list[int]]:
-    """Adds to its list the bytes that this process reads inside, mapped pages included."""
+    """Appends the bytes that this process reads in the block, mapped pages included."""
     found: list[int] = []
     before = _pages_and_bytes()
     yield found
@@ -66,7 +66,7 @@ def test_headers_tell_types_and_read_no_contents(tmp_path: Path, name: str) -> N
         torch.save(weights, path)
     else:
         save_file(weights, path)
-    single(path).headers()  # the first one imports what it needs
+    single(path).headers()  # the first call imports libraries
     with bytes_read() as read:
         headers = single(path).headers()
     assert {k: (v.dtype, v.shape) for k, v in headers.items()} == {
