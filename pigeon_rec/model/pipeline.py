@@ -1,19 +1,23 @@
 """Pigeon end to end: history, reference and text in, candidates of a personalised image out.
 
-`PigeonPipeline` is our own model, `pigeon_rec.model.published.pipeline.PublishedPipeline` the
-published one; `pigeon_rec.model.loading.load_pipeline` loads either.
+`Pipeline` is the interface, `PigeonPipeline` our own model, and
+`pigeon_rec.model.published.pipeline.PublishedPipeline` the published one;
+`pigeon_rec.model.loading.load_pipeline` loads either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import ClassVar, Protocol, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from pigeon_rec.config import GenerationConfig
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.base import BATCH_SIZE, BasePipeline
 from pigeon_rec.model.configuration import PigeonConfig
@@ -21,6 +25,7 @@ from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.output import PigeonOutput
 from pigeon_rec.model.parts import load_weights, saved_weights, untrained_parts
 from pigeon_rec.model.paths import is_published, model_folder
+from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.placing import check_device, torch_dtype
 from pigeon_rec.model.randomness import gumbel_noise
 from pigeon_rec.model.requests import CodedRequests, candidate_key
@@ -31,8 +36,69 @@ from pigeon_rec.placement import Placement
 
 __all__ = ["CodedRequests", "PigeonOutput", "PigeonPipeline", "Pipeline", "candidate_key"]
 
-Pipeline: TypeAlias = BasePipeline[Any]
-"""A pipeline of any model."""
+Codes = NDArray[np.int64]
+Images = NDArray[np.uint8]
+
+
+class Pipeline(Protocol):
+    """What drawing, evaluation and training need of a model; `BasePipeline` documents it.
+
+    Attributes:
+        config: Sizes of the model.
+        defaults: Settings used where a caller gives none.
+        personalisation: Language model, mask generator and reference adapter.
+        batch_size: Requests per batch.
+        placement: Devices and dtype.
+    """
+
+    config: PigeonConfig
+    defaults: ClassVar[GenerationConfig]
+    personalisation: Personalisation
+    batch_size: int
+    placement: Placement
+
+    @property
+    def image_shape(self) -> tuple[int, int]: ...
+
+    @property
+    def has_previews(self) -> bool: ...
+
+    def __call__(  # noqa: PLR0913 - see `BasePipeline.__call__`
+        self,
+        history: Images,
+        reference: Images,
+        targets: Sequence[str],
+        *,
+        keys: Sequence[str],
+        settings: GenerationConfig | None = None,
+        scenario: str = "sticker",
+        history_texts: Sequence[Sequence[str]] | None = None,
+    ) -> PigeonOutput: ...
+
+    def encode_images(self, images: Images) -> Codes: ...
+
+    def write(self, requests: CodedRequests, settings: GenerationConfig | None = None) -> Codes: ...
+
+    def preview(self, codes: Codes) -> Images: ...
+
+    def render_candidates(
+        self,
+        codes: Codes,
+        keys: Sequence[str],
+        settings: GenerationConfig,
+        places: Codes | None = None,
+    ) -> Images: ...
+
+    def masks(
+        self,
+        history: Tensor,
+        reference: Tensor,
+        keys: Sequence[str],
+        history_ratio: float,
+        reference_ratios: Sequence[float],
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def with_parts(self, **parts: nn.Module) -> Self: ...
 
 
 class PigeonPipeline(BasePipeline[ImageGenerator]):
