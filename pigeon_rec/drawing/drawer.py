@@ -19,7 +19,7 @@ from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.drawing.choice import Choice, Conditions, choose
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.request import Request
-from pigeon_rec.drawing.texts import history_texts, target_texts
+from pigeon_rec.drawing.texts import described_texts, history_texts, target_texts
 from pigeon_rec.model.loading import load_pipeline
 from pigeon_rec.model.pipeline import Pipeline
 from pigeon_rec.model.requests import CodedRequests
@@ -168,7 +168,7 @@ class Drawer:
         described = self.catalogue.rows([request.described_by for request in requests])
         history = np.stack([items.rows(request.history) for request in requests])
         return Conditions(
-            text=self.scorer.encode_texts(described["semantics"].to_list()),
+            text=self.scorer.encode_texts(described_texts(described)),
             history=items.embeddings[history],
             reference=items.embeddings[items.rows([request.reference for request in requests])],
         )

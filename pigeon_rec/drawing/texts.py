@@ -9,7 +9,7 @@ import polars as pl
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.data.prompts import PromptTemplate
 
-__all__ = ["history_texts", "target_texts"]
+__all__ = ["described_texts", "history_texts", "target_texts"]
 
 
 def target_texts(prompt: PromptTemplate, items: pl.DataFrame) -> list[str]:
@@ -33,3 +33,9 @@ def history_texts(
     titles = catalogue.rows(wanted)["title"]
     text = {item: prompt.history(title) for item, title in zip(wanted, titles, strict=True)}
     return [[text[item] for item in history] for history in histories]
+
+
+def described_texts(items: pl.DataFrame) -> list[str]:
+    """The text that candidates are scored against: semantics, or the title if they are empty."""
+    semantics = pl.when(pl.col("semantics") == "").then("title").otherwise("semantics")
+    return items.select(semantics.alias("text"))["text"].to_list()

@@ -9,7 +9,7 @@ import pytest
 
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.drawing.texts import history_texts, target_texts
+from pigeon_rec.drawing.texts import described_texts, history_texts, target_texts
 from tests.small_world import write_catalogue
 
 
@@ -35,3 +35,9 @@ def test_texts_are_those_of_the_template(films: Catalogue) -> None:
     texts = history_texts(prompt, films, [["i02", "i00"], ["i02"]])
     assert texts == [["Title i02:", "Title i00:"], ["Title i02:"]]
     assert history_texts(load_prompt("sticker"), films, [["i02"]]) is None
+
+
+def test_an_item_without_semantics_is_scored_against_its_title(films: Catalogue) -> None:
+    rows = films.rows(["i01", "i00"])
+    silent = rows.with_columns(semantics=pl.Series(["", "a picture of i00"]))
+    assert described_texts(silent) == ["Title i01", "a picture of i00"]
