@@ -104,7 +104,7 @@ def _trained(
     begun = finished(paths, "prepare")
     # The work directory is not a setting of the model.
     settings = config.model_dump(mode="json", exclude={"work_dir"})
-    settings["plan"] = begun.inputs["plan"]
+    settings["training"] = begun.inputs["training"]
     return TrainedModel(
         version=bundled.facts["version"],
         parent_version=begun.facts["parent_version"],
