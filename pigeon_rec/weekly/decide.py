@@ -120,9 +120,5 @@ def _trained(
 
 
 def _by_name(verdict: Verdict) -> Mapping[str, Any]:
-    return {
-        metric.metric: {
-            name: value for name, value in dataclasses.asdict(metric).items() if name != "metric"
-        }
-        for metric in verdict.metrics
-    }
+    metrics = [dataclasses.asdict(metric) for metric in verdict.metrics]
+    return {metric.pop("metric"): metric for metric in metrics}
