@@ -1,4 +1,4 @@
-"""Nightly settings: defaults, files, and what a wrong value is told."""
+"""Nightly settings: defaults, files, and the messages about wrong values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_settings_cannot_change_afterwards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "named"),
     [
         ("plan: {max_assets: 0}", ["plan.max_assets", "received 0", "greater than or equal to 1"]),
         ("generation: {mask_ratios: [1.5]}", ["generation.mask_ratios.0", "received 1.5"]),
@@ -42,12 +42,12 @@ def test_settings_cannot_change_afterwards() -> None:
     ],
 )
 def test_a_wrong_value_names_file_field_value_and_limit(
-    tmp_path: Path, text: str, told: list[str]
+    tmp_path: Path, text: str, named: list[str]
 ) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as raised:
         load_config(path)
-    assert all(words in str(raised.value) for words in [*told, str(path)])
+    assert all(words in str(raised.value) for words in [*named, str(path)])
     assert raised.value.exit_code == 2
 
 

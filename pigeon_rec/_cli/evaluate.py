@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pigeon_rec._cli.options import AsJson, Quiet
-from pigeon_rec._cli.output import print_json, print_summary
+from pigeon_rec._cli.output import print_json, print_result
 
 __all__ = ["app"]
 
@@ -111,7 +111,7 @@ def judges(as_json: AsJson = False) -> None:
     """Measure the accuracy of the judges on all real held-out artwork."""
     from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
 
-    _show("judges", asdict(held_out_accuracy(Judges.load())), as_json=as_json)
+    print_result("judges", asdict(held_out_accuracy(Judges.load())), as_json=as_json)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def scorer(
     from pigeon_rec.evaluation.scorer_accuracy import scorer_accuracy
     from pigeon_rec.scoring.scorer import load_scorer
 
-    _show("scorer", asdict(scorer_accuracy(load_scorer(model))), as_json=as_json)
+    print_result("scorer", asdict(scorer_accuracy(load_scorer(model))), as_json=as_json)
 
 
 @app.command("train-judges")
@@ -137,7 +137,7 @@ def train_judges(
     from pigeon_rec.evaluation.train_judges import train_judges as train
 
     facts = {"path": str(destination), "validation_accuracy": train(destination)}
-    _show("train-judges", facts, as_json=as_json)
+    print_result("train-judges", facts, as_json=as_json)
 
 
 @app.command()
@@ -156,7 +156,7 @@ def compare(
 
     written = write_comparison(out, first, second, count=cases, seed=seed)
     facts = {"page": str(written.page), "key": str(written.key), "cases": written.cases}
-    _show("compare", facts, as_json=as_json)
+    print_result("compare", facts, as_json=as_json)
 
 
 @app.command()
@@ -168,15 +168,8 @@ def tally(
     """Count the answers: win rate of the first method, with its interval."""
     from pigeon_rec.evaluation.compare import tally_answers
 
-    _show("tally", asdict(tally_answers(answers, key)), as_json=as_json)
+    print_result("tally", asdict(tally_answers(answers, key)), as_json=as_json)
 
 
 def _names(given: str | None) -> tuple[str, ...] | None:
     return None if given is None else tuple(name.strip() for name in given.split(","))
-
-
-def _show(title: str, facts: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        print_summary(title, facts)

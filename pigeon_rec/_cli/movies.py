@@ -110,15 +110,12 @@ def demo_movies(
 
 def _summary(imported: MovieImport) -> dict[str, Any]:
     """All counts, the number of films by problem, and the first few of them."""
-    problems = imported.problems
-    summary = {
-        field.name: getattr(imported, field.name)
-        for field in dataclasses.fields(imported)
-        if field.name != "problems"
-    }
-    summary["left_out"] = dict(Counter(problem.kind for problem in problems))
+    summary = dataclasses.asdict(imported)
+    problems = summary.pop("problems")
+    summary["left_out"] = dict(Counter(problem["kind"] for problem in problems))
     if problems:
         summary["first_left_out"] = [
-            {"film": p.subject, "reason": p.kind, "message": p.message} for p in problems[:_SHOWN]
+            {"film": p["subject"], "reason": p["kind"], "message": p["message"]}
+            for p in problems[:_SHOWN]
         ]
-    return {k: str(v) if isinstance(v, Path) else v for k, v in summary.items()}
+    return summary

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from pigeon_rec._cli.options import AsJson, Config, Date, Quiet, WorkDir
 from pigeon_rec._cli.output import print_result
-
-if TYPE_CHECKING:
-    from pigeon_rec.config import NightlyConfig
 
 __all__ = ["app"]
 
@@ -36,10 +34,7 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Draw, score and gate the assets of one shard, or of all."""
-    from pigeon_rec.nightly.steps import night_settings
-
-    settings = night_settings(config, work_dir)
-    _run("generate", settings, date, shard, as_json=as_json, quiet=quiet)
+    _run("generate", config, date, work_dir, shard, as_json=as_json, quiet=quiet)
 
 
 def command_for(step: str) -> Callable[..., None]:
@@ -52,36 +47,32 @@ def command_for(step: str) -> Callable[..., None]:
         as_json: AsJson = False,
         quiet: Quiet = False,
     ) -> None:
-        from pigeon_rec.nightly.steps import night_settings
-
-        settings = night_settings(config, work_dir)
-        _run(step, settings, date, None, as_json=as_json, quiet=quiet)
+        _run(step, config, date, work_dir, None, as_json=as_json, quiet=quiet)
 
     return command
 
 
 def _run(
     step: str,
-    settings: NightlyConfig,
+    config: Path | None,
     date: str | None,
+    work_dir: Path | None,
     shard: int | None,
     *,
     as_json: bool,
     quiet: bool,
 ) -> None:
     from pigeon_rec._cli.bars import choose_progress
-    from pigeon_rec.nightly.steps import run_step
+    from pigeon_rec.nightly.steps import night_settings, run_step
     from pigeon_rec.runtime.airflow_step import parse_date
 
-    night = parse_date(date) if date is not None else _yesterday()
+    settings = night_settings(config, work_dir)
+    # By default the last complete day in UTC, as the DAG that runs at 02:00.
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    night = yesterday if date is None else parse_date(date)
     progress = choose_progress(quiet=quiet)
     summary = run_step(step, settings, night, shard=shard, progress=progress)
     print_result(f"{step} {night}", summary, as_json=as_json, quiet=quiet)
-
-
-def _yesterday() -> dt.date:
-    # The last complete day in UTC, as the DAG that runs at 02:00.
-    return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
 
 
 for _step, _help in {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,11 +34,9 @@ def check(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = Fal
     """Verify all hashes and references; list the faults and exit with status 1 if there are any."""
     import polars as pl
 
-    from pigeon_rec.nightly.steps import night_settings
-    from pigeon_rec.runtime.work_dir import warehouse_files
     from pigeon_rec.warehouse import check_serving, check_warehouse
 
-    warehouse, link = warehouse_files(night_settings(config, work_dir).work_dir)
+    warehouse, link, _ = _places(config, work_dir)
     faults = pl.concat([check_warehouse(warehouse), check_serving(link)])
     if as_json:
         print_json({"clean": faults.is_empty(), "faults": faults.to_dicts()})
@@ -52,12 +52,10 @@ def check(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = Fal
 @app.command()
 def info(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
     """Show the number of nights, assets and bytes, and where they are stored."""
-    from pigeon_rec.nightly.steps import night_settings
-    from pigeon_rec.runtime.work_dir import warehouse_files
     from pigeon_rec.warehouse import warehouse_info
 
-    facts = warehouse_info(*warehouse_files(night_settings(config, work_dir).work_dir))
-    print_result("warehouse", facts, as_json=as_json)
+    warehouse, link, _ = _places(config, work_dir)
+    print_result("warehouse", warehouse_info(warehouse, link), as_json=as_json)
 
 
 @app.command()
@@ -68,13 +66,10 @@ def retain(
     as_json: AsJson = False,
 ) -> None:
     """Remove old nights. Readers see the change after the next `nightly promote`."""
-    from pigeon_rec.nightly.steps import night_settings
-    from pigeon_rec.runtime.work_dir import warehouse_files
     from pigeon_rec.warehouse import open_warehouse
     from pigeon_rec.warehouse import retain as drop_old
 
-    warehouse, _ = warehouse_files(night_settings(config, work_dir).work_dir)
-    with open_warehouse(warehouse, create=False) as connection:
+    with open_warehouse(_places(config, work_dir)[0], create=False) as connection:
         kept = drop_old(connection, keep_days)
     facts = {"dropped": list(kept.dropped), "pictures": kept.pictures}
     print_result("retain", facts, as_json=as_json)
@@ -83,14 +78,18 @@ def retain(
 @app.command()
 def gc(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
     """Remove unreferenced image files and free space inside the warehouse file."""
-    import dataclasses
-
-    from pigeon_rec.nightly.steps import night_settings
-    from pigeon_rec.runtime.work_dir import warehouse_files
     from pigeon_rec.warehouse import collect_garbage
 
-    settings = night_settings(config, work_dir)
-    collected = collect_garbage(
-        *warehouse_files(settings.work_dir), images=settings.warehouse.images
-    )
+    warehouse, link, images = _places(config, work_dir)
+    collected = collect_garbage(warehouse, link, images=images)
     print_result("gc", dataclasses.asdict(collected), as_json=as_json)
+
+
+def _places(config: Path | None, work_dir: Path | None) -> tuple[Path, Path, str]:
+    """Returns the warehouse, the serving link and the setting `warehouse.images`."""
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
+
+    settings = night_settings(config, work_dir)
+    folder = settings.work_dir
+    return warehouse_file(folder), serving_file(folder), settings.warehouse.images

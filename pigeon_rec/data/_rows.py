@@ -19,12 +19,7 @@ def refuse(
 ) -> None:
     """Raises `error` for the first faulty row, with its values and the number of faulty rows.
 
-    Args:
-        rows: With a column `row`, counted from 1.
-        fault: True for a faulty row.
-        what: The fault, in words.
-        location: The file that was read.
-        error: What to raise.
+    `rows` has a column `row`, counted from 1; `what` is the fault in words.
     """
     bad = rows.filter(fault)
     if bad.height:

@@ -35,12 +35,9 @@ class MovieImport:
     """Result of an import.
 
     Attributes:
-        catalogue: The written `items.parquet`.
-        interactions: The written `interactions.parquet`.
         films: Number of films in the data set.
         posters: Films with a usable poster, which are the items of the catalogue.
         made: Items with a made poster.
-        users: Number of users in the interactions.
         kept: Number of interactions written.
         unliked: Interactions left out because of a low rating.
         without_item: Interactions left out because the film has no poster.

@@ -71,7 +71,6 @@ class ImportSummary:
         interactions: Rows of `interactions.parquet`; repeated items of a user count once.
         sequences: Rows of `sequences.parquet`.
         problems: Items left out for lack of a usable picture, and rows left out with them.
-        out: The folder.
     """
 
     scenario: str
@@ -108,9 +107,8 @@ def import_published(
     _make_folder(out)
     items, problems = _items(dataset, root, out, progress or (lambda *_: None))
     if items.is_empty():
-        first = (
-            f"{problems[0].location}: {problems[0].message}" if problems else str(dataset.folder)
-        )
+        shown = [f"{problem.location}: {problem.message}" for problem in problems]
+        first = next(iter(shown), str(dataset.folder))
         raise CatalogueError("no item has a usable picture", location=first)
     interactions, unknown = _known(_interactions(dataset), items, ("item_id",))
     sequences, cut = _known(_sequences(dataset), items, ("target_id", "history_ids"))

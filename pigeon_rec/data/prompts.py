@@ -31,7 +31,6 @@ class PromptTemplate:
     """The instruction texts of one scenario, and facts about its pictures.
 
     Attributes:
-        scenario: Name of the template.
         prefix: Task and input text, before the history pictures.
         target_template: Text of the target with `{title}`, `{semantics}`, `{category}` and
             `{genres}`.

@@ -96,10 +96,7 @@ def group_by_front_item(
 ) -> pl.DataFrame:
     """Replaces every item by the item of its group with the most interactions (ties by id).
 
-    Args:
-        interactions: At least `user_id, item_id`.
-        catalogue: Items with their groups.
-        column: Catalogue column that names the group; without it nothing is replaced.
+    The catalogue's `column` names the group of an item; without it nothing is replaced.
     """
     if column not in catalogue.items.columns:
         return interactions

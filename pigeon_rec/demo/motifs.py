@@ -120,7 +120,7 @@ def planet(
 def shards(
     draw: ImageDraw.ImageDraw, w: int, h: int, random: Random, main: Colour, second: Colour
 ) -> None:
-    """Teeth from above and below, and two eyes."""
+    """Teeth from above and below, and two discs between them."""
     teeth = int(random.integers(5, 9))
     for tooth in range(teeth):
         left, right = w * tooth / teeth, w * (tooth + 1) / teeth

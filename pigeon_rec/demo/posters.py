@@ -38,15 +38,12 @@ def make_posters(
     *,
     on_film: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Draws `<item_id>.png` for every film.
+    """Draws `<item_id>.png` for every film, replacing existing files; returns their number.
 
     Args:
         films: `item_id, title, year, genres` of `read_movielens`, whose ids are safe file names.
-        folder: Folder to write to; existing files are replaced.
+        folder: Folder to write to.
         on_film: Called with the number of posters drawn, and their total.
-
-    Returns:
-        The number of posters.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = films.select("item_id", "title", "year", "genres").iter_rows()

@@ -90,12 +90,7 @@ class _Stickers:
 
 
 def simulate(config: SimulationConfig, stickers: pl.DataFrame) -> SimulatedUsers:
-    """Simulates users; the same config and stickers always give the same rows.
-
-    Args:
-        config: Number of users, seed and time.
-        stickers: Catalogue rows that users choose from.
-    """
+    """Simulates users; the same config and catalogue rows always give the same choices."""
     arrays = _Stickers(stickers, config.seed)
     truths: list[dict[str, object]] = []
     chosen: list[pl.DataFrame] = []

@@ -38,8 +38,6 @@ class ShardSummary:
     """Counts of one shard.
 
     Attributes:
-        shard: Number of the shard.
-        path: Its file.
         generated: Assets drawn by this call; 0 if a finished file was kept.
         kept: Assets of a finished file.
         rejected: Assets that the quality gate refused.

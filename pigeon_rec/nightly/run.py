@@ -65,11 +65,6 @@ class NightSummary:
 def run_night(config: NightlyConfig, date: dt.date, *, progress: Progress = silent) -> NightSummary:
     """Recommends, plans, draws, publishes, promotes and reports one night.
 
-    Args:
-        config: Settings of the night.
-        date: Logical date.
-        progress: Called after every finished batch.
-
     Raises:
         WorkDirBusyError: Another run works in the same folder.
         PigeonError: A step failed. Earlier publications are unchanged, unless the night itself

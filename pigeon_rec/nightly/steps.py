@@ -19,12 +19,7 @@ from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.runtime.airflow_step import run_airflow_step
 from pigeon_rec.runtime.progress import Progress, silent
 
-__all__ = [
-    "STEPS",
-    "night_settings",
-    "run_in_airflow",
-    "run_step",
-]
+__all__ = ["STEPS", "night_settings", "run_in_airflow", "run_step"]
 
 
 def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
@@ -43,12 +38,7 @@ def run_step(
 ) -> dict[str, Any]:
     """Runs one step of the night and returns its summary as plain JSON values.
 
-    Args:
-        step: One of `STEPS`.
-        config: Settings of the night.
-        date: Logical date.
-        shard: For `generate`: the shard to draw; None draws every shard with pictures to draw.
-        progress: Called after every finished batch.
+    `generate` draws one shard, or, if `shard` is None, every shard with pictures to draw.
 
     Raises:
         PigeonError: The step failed, or another run works in the same folder; the error says

@@ -71,10 +71,7 @@ def restore_config(values: Mapping[str, Any]) -> Config:
 def save_checkpoint(trainer: Any, epoch: int, path: str | Path) -> None:
     """Writes RecBole's checkpoint of a trainer, with the configuration as plain values.
 
-    Args:
-        trainer: RecBole's trainer.
-        epoch: Index of the last finished epoch; -1 before the first.
-        path: File to write.
+    `epoch` is the index of the last finished epoch; -1 before the first.
     """
     state = {
         "config": SavedConfig(trainer.config),

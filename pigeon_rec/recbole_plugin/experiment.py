@@ -25,12 +25,13 @@ from recbole.config import Config
 from recbole.trainer import Trainer
 from recbole.utils import get_trainer
 
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
 from pigeon_rec.recbole_plugin.run import load_data
 from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update, sandbox
-from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, top_k_rows
+from pigeon_rec.recbole_plugin.top_k import tokens_of, top_k_rows
 from pigeon_rec.runtime.files import write_parquet
 
 __all__ = [
@@ -156,12 +157,7 @@ def rank_visual(
 ) -> pl.DataFrame:
     """Ranks with visuals, with the parameters that `rank_base` trained.
 
-    Args:
-        experiment: Paths and settings.
-        base: Name of the base.
-        seed: Of its training.
-        variant: Name of the variant, part of the result file's name.
-        pigeon: `pigeon_*` settings of the variant.
+    `pigeon` holds the `pigeon_*` settings of the variant.
 
     Returns:
         Rows of `RANK_SCHEMA`, and the weight as a column `weight`.
@@ -193,12 +189,12 @@ def recommended(
         model, trainer, dataset, _, test = _trained(experiment, base, seed, {})
         parts = list(_scored(trainer, model, test))
         trainer.tensorboard.close()
-    item_ids = _tokens(dataset, dataset.iid_field, torch.arange(dataset.item_num))
-    top, held_out = [pl.DataFrame(schema=TOP_K_SCHEMA)], []
+    item_ids = tokens_of(dataset, dataset.iid_field, np.arange(dataset.item_num))
+    top, held_out = [pl.DataFrame(schema=RECOMMENDATION_SCHEMA)], []
     for users, positives, scores in parts:
-        user_ids = _tokens(dataset, dataset.uid_field, users)
+        user_ids = tokens_of(dataset, dataset.uid_field, users.numpy())
         top.append(top_k_rows(user_ids, item_ids, scores.numpy(), k))
-        tests = _tokens(dataset, dataset.iid_field, positives)
+        tests = tokens_of(dataset, dataset.iid_field, positives.numpy())
         held_out.append(pl.DataFrame({"user_id": user_ids, "item_id": tests}))
     return pl.concat(top), pl.concat(held_out)
 
@@ -303,12 +299,6 @@ def _ranks(trainer: Any, model: Any, dataset: Any, test: Any) -> pl.DataFrame:
         own = scores.gather(1, positives.unsqueeze(-1))
         better = (scores > own).sum(1)
         tied = (scores == own).sum(1) - 1
-        ranks = pl.Series("rank", (better + tied // 2 + 1).numpy())
-        parts.append(
-            pl.DataFrame([_tokens(dataset, dataset.uid_field, users).alias("user_id"), ranks])
-        )
+        user_ids = tokens_of(dataset, dataset.uid_field, users.numpy())
+        parts.append(pl.DataFrame({"user_id": user_ids, "rank": (better + tied // 2 + 1).numpy()}))
     return pl.concat(parts).sort("user_id")
-
-
-def _tokens(dataset: Any, field: str, ids: torch.Tensor) -> pl.Series:
-    return pl.Series(dataset.id2token(field, ids.numpy()), dtype=pl.String())

@@ -69,7 +69,6 @@ class FeatureSummary:
     """Summary of a written feature file.
 
     Attributes:
-        path: The file of item vectors.
         items: Number of rows.
         dimensions: Length of a vector.
         problems: Items without a vector: the image is missing or broken, or the item is unknown.
@@ -131,13 +130,8 @@ def write_features(
     Only ids in `item_ids` are written: RecBole makes every id of an alias field an item, so an id
     without interactions could be recommended.
 
-    Args:
-        item_ids: Items of the data set.
-        catalogue: Source of the images.
-        encode: The image encoder.
-        cache: Cache of image vectors.
-        path: `<folder>/<dataset>/<dataset>.<suffix>`.
-        captions: How captions are added; None leaves them out.
+    `path` is `<folder>/<dataset>/<dataset>.<suffix>`. Without `captions`, the vectors are those of
+    the images alone.
 
     Raises:
         InteractionError: No item of the data set has an image.

@@ -11,10 +11,11 @@ import polars as pl
 import torch
 from recbole.data.interaction import Interaction
 
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.recbole_plugin.histories import Histories, interactions_of
 from pigeon_rec.recbole_plugin.run import load_pigeon
 from pigeon_rec.recbole_plugin.sandbox import no_command_line
-from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, top_k_rows
+from pigeon_rec.recbole_plugin.top_k import tokens_of, top_k_rows
 from pigeon_rec.runtime.files import write_parquet
 
 __all__ = ["checkpoint_top_k", "export_model_top_k"]
@@ -49,14 +50,14 @@ def checkpoint_top_k(checkpoint: Path, k: int) -> pl.DataFrame:
     # Sequential bases take the newest items as their input sequence.
     histories = Histories.of(dataset, dataset.config["MAX_ITEM_LIST_LENGTH"])
     users = torch.nonzero(histories.lengths).squeeze(-1)
-    item_ids = _tokens(dataset, dataset.iid_field, np.arange(dataset.item_num))
-    parts = [pl.DataFrame(schema=TOP_K_SCHEMA)]
+    item_ids = tokens_of(dataset, dataset.iid_field, np.arange(dataset.item_num))
+    parts = [pl.DataFrame(schema=RECOMMENDATION_SCHEMA)]
     for batch, scores in _score_batches(model, dataset, histories, users):
         row_of = {user: row for row, user in enumerate(batch.tolist())}
         known = seen.filter(pl.col("user").is_in(list(row_of)))
         scores[known["user"].replace_strict(row_of).to_numpy(), known["item"].to_numpy()] = -np.inf
         scores[:, 0] = -np.inf  # padding
-        user_ids = _tokens(dataset, dataset.uid_field, batch.numpy())
+        user_ids = tokens_of(dataset, dataset.uid_field, batch.numpy())
         parts.append(top_k_rows(user_ids, item_ids, scores, k))
     return pl.concat(parts).sort("user_id", "rank")
 
@@ -72,7 +73,3 @@ def _score_batches(
             columns[model.ITEM_SEQ_LEN] = histories.lengths[batch]
         scores = model.full_sort_predict(Interaction(columns).to(model.device))
         yield batch, scores.view(len(batch), dataset.item_num).cpu().numpy()
-
-
-def _tokens(dataset: Any, field: str, ids: Any) -> pl.Series:
-    return pl.Series(dataset.id2token(field, ids), dtype=pl.String())

@@ -167,12 +167,8 @@ class PigeonRecommender(AbstractRecommender):
     def retrieve_history(self, user: str, reference: str, k: int = 5) -> pl.DataFrame:
         """Returns the user's `k` training items that best match a reference item.
 
-        Uses the history retrieval of the night, with its default weights.
-
-        Args:
-            user: Token of the user, as in the `.inter` file.
-            reference: Token of the item.
-            k: Maximum number of items.
+        Uses the history retrieval of the night, with its default weights. User and item are given
+        by their tokens, as in the `.inter` file.
 
         Returns:
             `item_id, score, similarity`, best first, without the reference itself.

@@ -129,11 +129,8 @@ def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Pa
         ConfigError: The file of a suffix is missing, a field is not loaded, or its ids are not
             those of the items; the location is the name of RecBole's setting.
     """
-    suffix, id_field, field = (
-        settings.visual_suffix,
-        settings.visual_id_field,
-        settings.visual_field,
-    )
+    suffix = settings.visual_suffix
+    id_field, field = settings.visual_id_field, settings.visual_field
     suffixes = given.get("additional_feat_suffix") or []
     suffixes = [suffixes] if isinstance(suffixes, str) else suffixes
     if suffix not in suffixes:

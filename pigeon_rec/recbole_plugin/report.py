@@ -181,12 +181,7 @@ def prepare(study: Study) -> None:
 
 
 def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:
-    """Compares two variants over the same users and seeds.
-
-    Args:
-        base: `user_id, rank, seed`.
-        other: The same columns, users and seeds.
-    """
+    """Compares two variants, both `user_id, rank, seed` of the same users and seeds."""
     both = base.join(other, on=["user_id", "seed"], suffix="_other").sort("seed", "user_id")
     gain = _ndcg(both["rank_other"]) - _ndcg(both["rank"])
     seeds = both["seed"].n_unique()

@@ -61,8 +61,7 @@ def run_pigeon_recbole(
 def load_pigeon(path: str | Path) -> tuple[PigeonRecommender, Any, tuple[Any, Any, Any]]:
     """Reads a saved wrapper with its data, as `load_data_and_model` does, without running code.
 
-    Args:
-        path: Checkpoint saved by a run; its data set must still be at the same path.
+    The checkpoint's data set must still be at the same path.
 
     Returns:
         The model in evaluation mode, the whole data set, and its three loaders.

@@ -74,10 +74,7 @@ class ServedAssets:
         return len(self.keys)
 
     def of_users(self, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns all assets of a batch of users.
-
-        Args:
-            users: int64 `[batch]`.
+        """Returns all assets of a batch of users, int64 `[batch]`.
 
         Returns:
             Row in the batch int64 `[n]`, item int64 `[n]`, vector float32 `[n, dim]`.

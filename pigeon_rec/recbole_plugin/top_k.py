@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,19 +21,17 @@ from recbole.data.interaction import Interaction
 from recbole.utils import ModelType, get_trainer, init_seed
 
 from pigeon_rec.config import RecommenderConfig
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.errors import ConfigError, InteractionError, TrainingError
 from pigeon_rec.recbole_plugin.base_models import recbole_model_class, score_all_items
 from pigeon_rec.recbole_plugin.sandbox import sandbox
 
-__all__ = ["TOP_K_SCHEMA", "best_columns", "export_top_k", "top_k_rows"]
+__all__ = ["best_columns", "export_top_k", "tokens_of", "top_k_rows"]
 
 EpochHook: TypeAlias = Callable[[int, int], None]
 Scores: TypeAlias = npt.NDArray[np.float32]
 Codes: TypeAlias = npt.NDArray[np.int64]
 
-TOP_K_SCHEMA: Final = pl.Schema(
-    {"user_id": pl.String(), "item_id": pl.String(), "score": pl.Float32(), "rank": pl.Int32()}
-)
 _DATASET = "interactions"
 _CELLS = 1 << 24  # scores held at once: 64 MB
 
@@ -221,7 +219,7 @@ def _top_k(
 
 
 def top_k_rows(user_ids: pl.Series, item_ids: pl.Series, scores: Scores, k: int) -> pl.DataFrame:
-    """Returns the `k` best finite scores of each user as rows of `TOP_K_SCHEMA`.
+    """Returns the `k` best finite scores of each user as rows of `RECOMMENDATION_SCHEMA`.
 
     Args:
         user_ids: User of each row of `scores`.
@@ -238,9 +236,14 @@ def top_k_rows(user_ids: pl.Series, item_ids: pl.Series, scores: Scores, k: int)
             "score": best.ravel(),
             "rank": np.tile(np.arange(1, width + 1), n_users),
         },
-        schema_overrides=TOP_K_SCHEMA,
+        schema_overrides=RECOMMENDATION_SCHEMA,
     )
     return frame.filter(pl.col("score").is_finite())
+
+
+def tokens_of(dataset: Any, field: str, ids: npt.NDArray[np.int64]) -> pl.Series:
+    """Returns the tokens of RecBole's internal ids of one field."""
+    return pl.Series(dataset.id2token(field, ids), dtype=pl.String())
 
 
 def best_columns(scores: Scores, k: int) -> tuple[Codes, Scores]:

@@ -38,10 +38,7 @@ def run_airflow_step(
 ) -> dict[str, Any]:
     """Runs a step with log lines for progress, and logs its summary or its error.
 
-    Args:
-        step: Name of the step.
-        date: Logical date as `YYYY-MM-DD`.
-        run: Reads the settings, runs the step and returns its summary.
+    `run` reads the settings, runs the step and returns its summary.
 
     Raises:
         SystemExit: The step raised a `PigeonError`. The status is `TEMPORARY_FAILURE` if the same

@@ -25,9 +25,7 @@ class Interval:
     """A mean and its two-sided confidence interval.
 
     Attributes:
-        mean: Mean of the values; NaN without values.
-        low: Lower bound.
-        high: Upper bound.
+        mean: Mean of the values; it and the bounds are NaN without values.
         cases: Number of values.
     """
 

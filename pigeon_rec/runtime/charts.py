@@ -44,7 +44,6 @@ class Histogram:
     """Distribution of one score over a night.
 
     Attributes:
-        label: Name of the score.
         columns: Bins from low to high.
         ticks: Round values of the axis.
         median: Median of the served, as text; empty if nothing is served.
@@ -80,17 +79,10 @@ def histogram(
     limit: float | None = None,
     bins: int = 30,
 ) -> Histogram | None:
-    """Bins scores over their range.
+    """Bins scores of served and rejected assets over their range; None if there are no scores.
 
-    Args:
-        label: Name of the score.
-        served: Scores of the served assets; non-finite values are left out.
-        rejected: Scores of the rejected assets.
-        limit: Limit of the quality gate; drawn if it is within the range.
-        bins: Number of columns.
-
-    Returns:
-        The histogram, or None if there are no scores.
+    Non-finite scores are left out. `limit`, that of the quality gate, is drawn if it is within the
+    range.
     """
     good, bad = _finite(served), _finite(rejected)
     everything = np.concatenate([good, bad])
@@ -103,7 +95,7 @@ def histogram(
     shown = limit if limit is not None and low <= limit <= high else None
     return Histogram(
         label=label,
-        columns=_columns(edges, counts[0], counts[1]),
+        columns=_columns(edges, *counts),
         ticks=_ticks(low, high),
         median="" if middle is None else f"{middle:.2f}",
         median_x=None if middle is None else _place(middle, low, high),
@@ -138,11 +130,7 @@ def _place(value: float, low: float, high: float) -> float:
     return round(CHART_WIDTH * (value - low) / (high - low), 2)
 
 
-def _columns(
-    edges: _Values,
-    served: _Counts,
-    rejected: _Counts,
-) -> tuple[Column, ...]:
+def _columns(edges: _Values, served: _Counts, rejected: _Counts) -> tuple[Column, ...]:
     tallest = max(1, int((served + rejected).max()))
     width = CHART_WIDTH / len(served)
     return tuple(

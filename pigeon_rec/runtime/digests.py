@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["digest", "file_sha256", "folder_sha256", "frame_sha256"]
+__all__ = ["canonical_json", "digest", "file_sha256", "folder_sha256", "frame_sha256"]
 
 _SLICE_ROWS: Final = 1 << 18
 
 
-def digest(value: object) -> str:
-    """Returns the SHA-256 of the canonical JSON of `value`: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(
+def canonical_json(value: object) -> str:
+    """Returns `value` as JSON with sorted keys and without spaces."""
+    return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(value: object) -> str:
+    """Returns the SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def frame_sha256(frame: pl.DataFrame) -> str:

@@ -51,10 +51,8 @@ def hold(paths: LockedPaths, step: str, *, shared: bool = False) -> Iterator[Non
     The system releases the lock when the process ends, however it ends. Work directories on
     network drives must support `flock`.
 
-    Args:
-        paths: Paths of the run.
-        step: Name of the step, for the message that another process gets.
-        shared: Whether other processes that also pass `shared` may hold the lock too.
+    Processes that all pass `shared` may hold the lock together. Another process is refused with a
+    message that names `step`.
 
     Raises:
         WorkDirBusyError: Another process holds the lock; the message names its process and step.

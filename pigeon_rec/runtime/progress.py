@@ -40,11 +40,7 @@ def silent(label: str, done: int, total: int, **fields: float) -> None:
 def log_progress(seconds: float = 5.0, clock: Callable[[], float] = time.monotonic) -> Progress:
     """Makes a progress that logs at most one line per label and interval, and the last report.
 
-    A line reads `assets: 120/800 (15%), 4.2/s, 162 s left`.
-
-    Args:
-        seconds: Shortest time between two lines of the same label.
-        clock: Source of the time in seconds.
+    A line reads `assets: 120/800 (15%), 4.2/s, 162 s left`. The interval is given in seconds.
     """
     return _LogProgress(seconds, clock)
 

@@ -71,12 +71,9 @@ def location_or(word: str) -> AfterValidator:
 
 
 def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
-    """Reads a YAML file as settings of one kind.
+    """Reads a YAML file as settings of one kind; an empty file gives the defaults.
 
-    Args:
-        kind: The pydantic model of the file.
-        path: The file; an empty one gives the defaults.
-        advice: What to do if the file is missing.
+    `advice` is the remedy in the message about a missing file.
 
     Raises:
         ConfigError: The file is missing or not a YAML mapping, or as `check_settings`.
@@ -97,12 +94,7 @@ def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
 
 
 def check_settings(kind: type[_Kind], values: Mapping[str, Any], location: str) -> _Kind:
-    """Checks values as settings of one kind.
-
-    Args:
-        kind: The pydantic model.
-        values: Setting -> value.
-        location: Where the values come from, for the message.
+    """Checks values, which come from `location`, as settings of one kind.
 
     Raises:
         ConfigError: A setting is unknown, renamed or out of range; the message names each

@@ -76,11 +76,7 @@ def put_file(location: str, content: bytes) -> None:
 
 
 def put_files(contents: Mapping[str, bytes]) -> None:
-    """Writes files of one filesystem, to object stores at the same time.
-
-    Args:
-        contents: Location -> bytes.
-    """
+    """Writes files of one filesystem, given as location -> bytes; to object stores in parallel."""
     if not contents:
         return
     fs, _ = filesystem(next(iter(contents)))
@@ -103,11 +99,7 @@ def get_file(location: str) -> bytes:
 
 
 def get_files(locations: Iterable[str]) -> dict[str, bytes]:
-    """Reads files from any number of filesystems; those that cannot be read are left out.
-
-    Returns:
-        Location -> bytes.
-    """
+    """Reads files of any filesystems as location -> bytes; leaves out those it cannot read."""
     by_protocol: dict[str, list[str]] = {}
     for location in dict.fromkeys(locations):
         by_protocol.setdefault(location.partition("://")[0], []).append(location)
@@ -121,11 +113,7 @@ def get_files(locations: Iterable[str]) -> dict[str, bytes]:
 
 
 def list_files(location: str) -> dict[str, int]:
-    """Lists all files below a location, sorted; a missing folder has none.
-
-    Returns:
-        Location -> size in bytes.
-    """
+    """Lists the files below a location as location -> size in bytes; a missing folder has none."""
     fs, path = filesystem(location)
     fs.invalidate_cache()
     found: Mapping[str, Mapping[str, Any]] = fs.find(path, detail=True)

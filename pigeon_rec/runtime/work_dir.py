@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["serving_file", "warehouse_file", "warehouse_files"]
+__all__ = ["serving_file", "warehouse_file"]
 
 
 def warehouse_file(work_dir: Path) -> Path:
@@ -15,8 +15,3 @@ def warehouse_file(work_dir: Path) -> Path:
 def serving_file(work_dir: Path) -> Path:
     """Returns the link to the DuckDB snapshot that readers open."""
     return work_dir / "warehouse" / "serving.duckdb"
-
-
-def warehouse_files(work_dir: Path) -> tuple[Path, Path]:
-    """Returns `warehouse_file` and `serving_file`."""
-    return warehouse_file(work_dir), serving_file(work_dir)

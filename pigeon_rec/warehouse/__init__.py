@@ -12,27 +12,21 @@ from pigeon_rec.warehouse.connection import (
     transaction,
 )
 from pigeon_rec.warehouse.migrations import migrate, open_warehouse, schema_version
-from pigeon_rec.warehouse.publish import PublishedNight, known_assets, publish
+from pigeon_rec.warehouse.publish import known_assets, publish
 from pigeon_rec.warehouse.read import ask, query, served_assets, warehouse_info
 from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
-from pigeon_rec.warehouse.retention import Collected, Retained, collect_garbage, retain
-from pigeon_rec.warehouse.serve import AssetReader, ServedAsset
+from pigeon_rec.warehouse.retention import collect_garbage, retain
+from pigeon_rec.warehouse.serve import AssetReader
 from pigeon_rec.warehouse.snapshots import content_digest, promote
 from pigeon_rec.warehouse.sql_files import query_names, sql_root
-from pigeon_rec.warehouse.staging import StagedNight, read_staged, stage
-from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore, with_bytes
+from pigeon_rec.warehouse.staging import read_staged, stage
+from pigeon_rec.warehouse.stores import PictureStore, with_bytes
 
 __all__ = [
-    "IN_TABLE",
     "NIGHT_SCHEMAS",
     "AssetReader",
-    "Collected",
     "NightRecords",
     "PictureStore",
-    "PublishedNight",
-    "Retained",
-    "ServedAsset",
-    "StagedNight",
     "WarehouseBusyError",
     "ask",
     "check_serving",

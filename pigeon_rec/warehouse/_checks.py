@@ -105,12 +105,8 @@ def _check_references(night: NightRecords) -> None:
 
 def _broken_references(night: NightRecords) -> Iterator[tuple[str, str, list[str]]]:
     """Yields frame, fault and the keys that have it, usually none, for every rule."""
-    served, rejected, assets, scores = (
-        night.run_assets,
-        night.rejections,
-        night.assets,
-        night.scores,
-    )
+    served, rejected = night.run_assets, night.rejections
+    assets, scores = night.assets, night.scores
     gated = pl.concat([served["asset_key"], rejected["asset_key"]]).to_frame()
     selected = scores.filter(pl.col("metric") == "selection_score")
     pair = ["user_id", "item_id"]

@@ -23,10 +23,8 @@ __all__ = ["compact"]
 def compact(path: Path) -> int:
     """Rewrites a warehouse without its free space, if that makes it smaller.
 
-    The old file stays locked until the new one, which has the same content, has replaced it.
-
-    Args:
-        path: A warehouse that no connection of this process holds.
+    The old file stays locked until the new one, which has the same content, has replaced it. No
+    connection of this process may hold it.
 
     Returns:
         Number of bytes that the file shrank by.

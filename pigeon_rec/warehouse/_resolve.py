@@ -51,11 +51,7 @@ class ResolvedNight:
 
 
 def resolve(connection: DuckDBPyConnection, night: NightRecords) -> ResolvedNight:
-    """Looks up the night's keys in the warehouse.
-
-    Args:
-        connection: Open warehouse, inside the transaction that will write.
-        night: A night that passed `check_night`.
+    """Looks up the keys of a checked night, inside the transaction that will write it.
 
     Raises:
         WarehouseError: A served picture is neither in the night nor in the warehouse.

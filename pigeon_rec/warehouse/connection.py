@@ -115,11 +115,7 @@ def transaction(connection: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
 
 @contextlib.contextmanager
 def driver_errors(location: object) -> Iterator[None]:
-    """Turns DuckDB errors into `WarehouseError`, with the original as the cause.
-
-    Args:
-        location: File, night or query, for the message.
-    """
+    """Turns DuckDB errors at `location` into `WarehouseError`, with the original as the cause."""
     try:
         yield
     except duckdb.Error as error:

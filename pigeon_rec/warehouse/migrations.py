@@ -26,13 +26,7 @@ _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 @dataclass(frozen=True)
 class Migration:
-    """One numbered step of the schema.
-
-    Attributes:
-        version: Its number, counted from 1.
-        name: Its name, from the file name.
-        sql: Its statements.
-    """
+    """One step of the schema; versions are numbered from 1."""
 
     version: int
     name: str
@@ -46,10 +40,6 @@ class Migration:
 
 def open_warehouse(path: Path, *, create: bool = True) -> DuckDBPyConnection:
     """Opens the warehouse for writing and applies pending migrations.
-
-    Args:
-        path: The warehouse.
-        create: Whether to create a missing one.
 
     Raises:
         WarehouseBusyError: Another process holds the file; the message names it.
@@ -72,10 +62,7 @@ def open_warehouse(path: Path, *, create: bool = True) -> DuckDBPyConnection:
 
 
 def available_migrations(folder: Path | None = None) -> list[Migration]:
-    """Returns the migrations of this version of pigeon_rec, in order.
-
-    Args:
-        folder: Folder of `0001_name.sql` files; None for the package's own.
+    """Returns the migrations of a folder of `0001_name.sql` files, by default the package's own.
 
     Raises:
         WarehouseError: A file name does not match, or a number is missing or repeated.
@@ -150,11 +137,7 @@ def _check_history(applied: Mapping[int, tuple[str, str]], migrations: Sequence[
 
 
 def _apply(connection: DuckDBPyConnection, migration: Migration) -> None:
-    facts = {
-        "version": migration.version,
-        "name": migration.name,
-        "checksum": migration.checksum,
-    }
+    facts = {"version": migration.version, "name": migration.name, "checksum": migration.checksum}
     with transaction(connection):
         run_script(connection, migration.sql, {})
         fetch(connection, sql_text("internal/record_migration"), facts)

@@ -45,7 +45,6 @@ class TrainedModel:
         version: Name and content digest of its folder, as `pigeon_rec.model.version` gives it.
         parent_version: Model whose weights its training started from, if known.
         alignment: Date of the weekly alignment that trained it, if any.
-        config_hash: Hash of `config`.
         config: Settings of its training and promotion check, as JSON values.
         metrics: What was measured, as JSON values.
         weights_path: Its folder, absolute or relative to the work directory.
@@ -86,10 +85,8 @@ def register_model(
 ) -> RegisteredModel:
     """Registers a model, or updates a registered one; does not promote it.
 
-    Args:
-        connection: From `open_warehouse`, outside any transaction.
-        model: The model; a version that is registered keeps its first date and its promotion.
-        now: Time to record; the current time by default.
+    A version that is registered keeps its first date and its promotion. `connection` is outside
+    any transaction; `now` is recorded instead of the current time.
 
     Raises:
         WarehouseError: `config` or `metrics` are not JSON, or DuckDB refused the row. Nothing was
@@ -116,12 +113,8 @@ def promote_model(
 ) -> RegisteredModel:
     """Makes a registered model the serving one, in one transaction.
 
-    Args:
-        connection: From `open_warehouse`, outside any transaction.
-        version: A registered version; the serving one is left as it is.
-        work_dir: Folder that relative weight paths start from.
-        despite_refusal: Promote a model that failed its promotion check.
-        now: Time to record; the current time by default.
+    The serving model is left as it is. Relative weight paths start from `work_dir`. With
+    `despite_refusal`, a model that failed its promotion check is promoted too.
 
     Raises:
         WarehouseError: The version is unknown or was refused.

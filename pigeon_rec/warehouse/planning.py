@@ -30,13 +30,9 @@ _TIMES: Final = pl.Schema(
 def drawing_times(path: Path, *, before: dt.date) -> pl.DataFrame:
     """Returns the time spent on drawing in each night before a date, by date.
 
-    Args:
-        path: The warehouse; a missing one, or one of an older schema, gives no rows.
-        before: Nights of this date and later are left out.
-
     Returns:
         `logical_date, model_version, settings_hash, assets, seconds`, the last two summed over
-        shards.
+        shards. A missing warehouse, or one of an older schema, gives no rows.
 
     Raises:
         WarehouseError: The file cannot be read.

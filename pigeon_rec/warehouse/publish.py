@@ -34,12 +34,10 @@ class PublishedNight:
     """Result of publishing one night.
 
     Attributes:
-        run_id: The night.
         content_sha256: Hash of the night's content, settings included.
         changed: False if the warehouse held the same content; then nothing was written.
         generated: Served pairs whose asset this night drew, now or when it ran before.
         reused: Served pairs whose asset another night drew.
-        rejected: Rejected pairs.
     """
 
     run_id: str
@@ -105,13 +103,10 @@ def publish(
 def known_assets(source: DuckDBPyConnection | Path, asset_keys: Sequence[str]) -> pl.DataFrame:
     """Looks up which keys were published or rejected already, so that they are not drawn again.
 
-    Args:
-        source: Open warehouse, or the path of one; a missing file gives no rows.
-        asset_keys: Keys of planned assets, in any order.
-
     Returns:
         One row `asset_key, verdict, reason, detail` per known key; the verdict is `asset`, or
-        `rejection` with its reason. If nights disagree, the newest one counts.
+        `rejection` with its reason. If nights disagree, the newest one counts. A missing file
+        gives no rows.
 
     Raises:
         WarehouseError: The file cannot be read.

@@ -32,11 +32,7 @@ def served_assets(path: Path) -> pl.DataFrame:
 
 
 def warehouse_info(path: Path, link: Path) -> dict[str, Any]:
-    """Returns extent and size of a warehouse and its snapshots, as JSON values.
-
-    Args:
-        path: The warehouse.
-        link: The serving link.
+    """Returns extent and size of a warehouse and the snapshots beside `link`, as JSON values.
 
     Raises:
         WarehouseError: The file is missing, open for writing, not a warehouse, or of an older
@@ -76,12 +72,7 @@ def query(path: Path, name: str, params: Mapping[str, object] | None = None) -> 
 
 
 def ask(path: Path, text: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
-    """Runs a saved query by name, or one SQL statement.
-
-    Args:
-        path: Serving link, snapshot or warehouse.
-        text: One of `query_names()`, or SQL.
-        params: A value for every `$name` in it.
+    """Runs a saved query by name, or one SQL statement; `params` has a value for every `$name`.
 
     Raises:
         WarehouseError: As `query`, or the text is not exactly one statement.

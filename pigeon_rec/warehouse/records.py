@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.digests import canonical_json
 
 __all__ = ["NIGHT_SCHEMAS", "NightRecords"]
 
@@ -142,13 +142,7 @@ class NightRecords:
             WarehouseError: A value is not JSON.
         """
         try:
-            return json.dumps(
-                self.config,
-                sort_keys=True,
-                separators=(",", ":"),
-                ensure_ascii=False,
-                allow_nan=False,
-            )
+            return canonical_json(self.config)
         except (TypeError, ValueError) as error:
             raise WarehouseError(
                 f"the configuration holds a value that is not JSON: {error}",

@@ -37,17 +37,12 @@ class ServedAsset:
     """The picture that one user is shown for one item.
 
     Attributes:
-        user_id: The user.
-        item_id: The item.
         origin: `own`, `cohort` or `original`.
         image: Encoded bytes, if they are in the table.
         image_uri: Address of the bytes, if they are not; of an `original`, the catalogue's.
         format: `png` or `webp`.
         score: Selection score.
-        asset_key: Key of the asset.
-        image_sha256: Hash of the bytes.
         run_id: The night that serves it.
-        logical_date: Its date.
     """
 
     user_id: str

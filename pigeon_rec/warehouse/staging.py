@@ -29,12 +29,7 @@ _FACTS: Final = ("model_version", "settings_hash", "seed", "planned", "skipped")
 
 @dataclass(frozen=True)
 class StagedNight:
-    """A night that has passed all checks; returned by `stage` and `read_staged`.
-
-    Attributes:
-        night: The night, its frames in the exact schema.
-        folder: Its staging folder.
-    """
+    """A night that has passed all checks, and its staging folder."""
 
     night: NightRecords
     folder: Path
@@ -44,11 +39,7 @@ def stage(night: NightRecords, folder: Path) -> StagedNight:
     """Checks a night and writes it to the staging folder.
 
     Checks columns and types, references between the frames, and hash, size and decoding of every
-    picture.
-
-    Args:
-        night: The night.
-        folder: Staging folder; an existing one is replaced.
+    picture. An existing folder is replaced.
 
     Raises:
         WarehouseError: The night is inconsistent, or the folder cannot be written. An existing

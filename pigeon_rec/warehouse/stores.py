@@ -49,13 +49,7 @@ class PictureStore:
         return f"{self.address}/{sha256[:2]}/{sha256}.{encoding}"
 
     def put(self, pictures: pl.DataFrame) -> pl.Series:
-        """Writes pictures.
-
-        Args:
-            pictures: Columns `image, image_sha256, format`.
-
-        Returns:
-            Their addresses, `image_uri`, in the same order.
+        """Writes the rows `image, image_sha256, format` and returns their `image_uri` in order.
 
         Raises:
             WarehouseError: The store cannot be written.

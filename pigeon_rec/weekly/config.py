@@ -78,7 +78,7 @@ class WeeklyConfig(Settings):
     """All settings of an alignment; every field has a working default.
 
     Attributes:
-        plan: Name of a bundled training configuration, or the path of one.
+        training: Name of a bundled training configuration, or the path of one.
         start: What training starts from: `serving` (the model promoted last, and the bundled
             `sticker-64` before any promotion), the name or folder of a model, a folder trained by
             `pigeon-rec train`, or `scratch` to train the backbone first.
@@ -87,9 +87,9 @@ class WeeklyConfig(Settings):
         promotion_check: When the new model replaces the serving one.
     """
 
-    renamed: ClassVar[Mapping[str, str]] = {"gate": "promotion_check"}
+    renamed: ClassVar[Mapping[str, str]] = {"gate": "promotion_check", "plan": "training"}
 
-    plan: str = "sticker-64"
+    training: str = "sticker-64"
     start: str = "serving"
     work_dir: Path = Path("var")
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -104,7 +104,7 @@ def _trained(
     begun = finished(paths, "prepare")
     # The work directory is not a setting of the model.
     settings = config.model_dump(mode="json", exclude={"work_dir"})
-    settings["plan"] = begun.inputs["plan"]
+    settings["training"] = begun.inputs["training"]
     return TrainedModel(
         version=bundled.facts["version"],
         parent_version=begun.facts["parent_version"],
@@ -120,9 +120,5 @@ def _trained(
 
 
 def _by_name(verdict: Verdict) -> Mapping[str, Any]:
-    return {
-        metric.metric: {
-            name: value for name, value in dataclasses.asdict(metric).items() if name != "metric"
-        }
-        for metric in verdict.metrics
-    }
+    metrics = [dataclasses.asdict(metric) for metric in verdict.metrics]
+    return {metric.pop("metric"): metric for metric in metrics}

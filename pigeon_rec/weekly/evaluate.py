@@ -50,7 +50,7 @@ def evaluate(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent
         "new": (bundled["version"], str(config.work_dir / bundled["weights_path"])),
         "serving": (serving.version, serving.source),
     }
-    settings = _settings(config)
+    settings = EvaluationSettings(methods=(METHOD,), **dict(config.evaluation))
     tables = {
         name: paths.evaluation(version, digest(_deciding(settings))) / "per_case.parquet"
         for name, (version, _) in sources.items()
@@ -58,7 +58,10 @@ def evaluate(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent
 
     def work() -> Mapping[str, Any]:
         for name, (_, source) in sources.items():
-            _measure(settings.model_copy(update={"model": source}), tables[name].parent, progress)
+            # The summary is written last, so it marks a complete measurement.
+            if not _is_complete(tables[name].parent):
+                of_model = settings.model_copy(update={"model": source})
+                run_evaluation(of_model, tables[name].parent, progress=progress)
         return {
             **{name: path.relative_to(paths.work_dir).as_posix() for name, path in tables.items()},
             "new_version": bundled["version"],
@@ -87,20 +90,10 @@ def check_rules(rules: PromotionRules) -> None:
         )
 
 
-def _settings(config: WeeklyConfig) -> EvaluationSettings:
-    return EvaluationSettings(methods=(METHOD,), **dict(config.evaluation))
-
-
 def _deciding(settings: EvaluationSettings) -> dict[str, Any]:
     """Everything that decides a measurement besides the model; the judges ship with the product."""
     decisive = settings.model_dump(mode="json", exclude={"model", "threads"})
     return {**decisive, "product_version": __version__}
-
-
-def _measure(settings: EvaluationSettings, folder: Path, progress: Progress) -> None:
-    # The summary is written last, so it marks a complete measurement.
-    if not _is_complete(folder):
-        run_evaluation(settings, folder, progress=progress)
 
 
 def _is_complete(folder: Path) -> bool:

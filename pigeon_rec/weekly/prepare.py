@@ -94,12 +94,12 @@ def begun(config: WeeklyConfig, date: dt.date) -> tuple[StepRecord, TrainingConf
 
 
 def _training(config: WeeklyConfig) -> TrainingConfig:
-    training = load_training_config(config.plan)
+    training = load_training_config(config.training)
     missing = [stage for stage in _STAGES if stage not in training.loops]
     if missing:
         raise ConfigError(
             f"the training configuration has no loop for {' and '.join(missing)}",
-            location=config.plan,
+            location=config.training,
             remedy="An alignment needs both stages",
         )
     return training
@@ -123,7 +123,7 @@ def _trained_recipes(folder: Path) -> list[str]:
 
 
 def _inputs(config: WeeklyConfig, training: TrainingConfig, weights: str | None) -> dict[str, Any]:
-    return {"plan": training.model_dump(mode="json"), "start": config.start, "weights": weights}
+    return {"training": training.model_dump(mode="json"), "start": config.start, "weights": weights}
 
 
 def _fill(
@@ -154,7 +154,7 @@ def _check_same(paths: AlignmentPaths, known: StepRecord | None, inputs: Mapping
         return
     changed = [name for name, value in inputs.items() if known.inputs.get(name) != value]
     raise TrainingError(
-        f"the alignment of {paths.run_id} was begun with another {' and '.join(changed)}",
+        f"the alignment of {paths.run_id} was begun with other values of {', '.join(changed)}",
         location=str(paths.run),
         remedy="Use the settings it was begun with or another date, or remove the folder",
     )

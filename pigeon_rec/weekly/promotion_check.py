@@ -28,7 +28,6 @@ class MetricVerdict:
     """Result of one rule, over the cases for which the serving model has a value.
 
     Attributes:
-        metric: Name of the metric.
         role: Whether it must improve, or may not fall.
         cases: Cases compared.
         lost: Cases for which only the serving model has a value.
@@ -38,7 +37,6 @@ class MetricVerdict:
         bound: Lower bound of the gain at the rules' confidence. The bound and the means are None
             if no case was compared.
         needed: Smallest allowed bound: exclusive for `improve`, inclusive for `keep`.
-        passed: Whether the rule holds.
     """
 
     metric: str
@@ -58,7 +56,6 @@ class Verdict:
     """Whether the new model may replace the serving one.
 
     Attributes:
-        accepted: Whether every rule holds.
         reason: The decisive rules with their numbers, as one sentence.
         metrics: One verdict per rule, in the order of the rules.
     """
@@ -80,7 +77,7 @@ def compare(
         new: Values of the new model: `case_id`, `metric`, `value`, one row per case and metric.
             A missing row, null or NaN means that it has no value for the case.
         serving: Values of the serving model, likewise.
-        rules: The rules and the confidence.
+        rules: The rules.
         lower_is_better: Metrics that improve by falling, such as distances.
 
     Returns:

@@ -28,7 +28,6 @@ class StepRecord(BaseModel):
     """One step of one alignment, stored as `steps/<step>.json`.
 
     Attributes:
-        step: Name of the step.
         made_from: Digest of `inputs`.
         inputs: Everything that decides the result, as JSON values.
         facts: Results, as JSON values.
@@ -87,27 +86,16 @@ def once(
                 shutil.rmtree(folder, ignore_errors=True)
         begun = StepRecord(step=step, made_from=made_from, inputs=inputs)
         _write(paths, begun)
-        return _run(paths, begun, work, outputs)
-
-
-def _run(
-    paths: AlignmentPaths,
-    begun: StepRecord,
-    work: Callable[[], Mapping[str, Any]],
-    outputs: Sequence[Path],
-) -> StepRecord:
-    started = time.monotonic()
-    facts = work()
-    done = begun.model_copy(
-        update={
-            "facts": dict(facts),
+        started = time.monotonic()
+        results = {
+            "facts": dict(work()),
             "outputs": _hashes(paths, outputs),
             "seconds": round(time.monotonic() - started, 2),
             "finished_at": dt.datetime.now(dt.UTC),
         }
-    )
-    _write(paths, done)
-    return done
+        done = begun.model_copy(update=results)
+        _write(paths, done)
+        return done
 
 
 def finished(paths: AlignmentPaths, step: str) -> StepRecord:

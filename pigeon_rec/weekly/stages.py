@@ -47,17 +47,11 @@ def pairs(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent) -
     before = finished(paths, "reconstruct")
 
     def work() -> Mapping[str, Any]:
-        table = make_pairs(training, paths.training, progress=progress)
-        kept = pl.scan_parquet(table).select(pl.len()).collect().item()
-        return {"pairs": int(kept)}
+        made = make_pairs(training, paths.training, progress=progress)
+        return {"pairs": int(pl.scan_parquet(made).select(pl.len()).collect().item())}
 
-    return once(
-        paths,
-        "pairs",
-        _after(before),
-        work,
-        outputs=[paths.training / "pairs.parquet"],
-    )
+    table = paths.training / "pairs.parquet"
+    return once(paths, "pairs", _after(before), work, outputs=[table])
 
 
 def prefer(config: WeeklyConfig, date: dt.date) -> StepRecord:
@@ -109,12 +103,9 @@ def _recipe(
 
 
 def _train(recipe: str, training: TrainingConfig, folder: Path) -> Mapping[str, Any]:
+    """Runs a recipe; returns step and losses at its end, without its speed."""
     run_recipe(recipe, training, folder, show_progress=sys.stderr.isatty())
-    return _last_numbers(folder / recipe / "metrics.jsonl")
-
-
-def _last_numbers(metrics: Path) -> Mapping[str, Any]:
-    """Returns step and losses at the end of a training run, without its speed."""
+    metrics = folder / recipe / "metrics.jsonl"
     last = json.loads(metrics.read_text(encoding="utf-8").splitlines()[-1])
     return {name: value for name, value in last.items() if name != "samples_per_second"}
 

@@ -7,15 +7,32 @@ process or on another day. A finished step is kept when it is run again.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec.runtime.airflow_step import run_airflow_step
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.weekly.config import WeeklyConfig, load_weekly
+from pigeon_rec.weekly.records import StepRecord
 
-__all__ = ["STEPS", "alignment_settings", "run_in_airflow", "run_step"]
+__all__ = ["STEPS", "alignment_settings", "run", "run_in_airflow", "run_step"]
+
+STEPS: Final[Mapping[str, str]] = {
+    "prepare": "prepare",
+    "reconstruct": "stages",
+    "pairs": "stages",
+    "prefer": "stages",
+    "bundle": "stages",
+    "evaluate": "evaluate",
+    "check": "decide",
+    "promote": "decide",
+    "run": "steps",
+}
+"""Step -> module of its function, in the order of an alignment; `run` is all steps in one."""
+_REPORTING: Final = ("prepare", "pairs", "evaluate", "run")
+"""Steps that report progress."""
 
 
 def alignment_settings(config: str | Path | None, work_dir: Path | None) -> WeeklyConfig:
@@ -29,90 +46,33 @@ def run_step(
 ) -> dict[str, Any]:
     """Runs one step of the alignment and returns its summary as plain JSON values.
 
-    Args:
-        step: One of `STEPS`.
-        config: Settings of the alignment.
-        date: Logical date.
-        progress: Receives every finished batch.
-
     Raises:
         PigeonError: The step cannot run; `retryable` says whether it may succeed later.
     """
-    return STEPS[step](config, date, progress)
+    # Imported when called: the promotion check needs no torch, training no duckdb.
+    function = getattr(import_module(f"pigeon_rec.weekly.{STEPS[step]}"), step)
+    result = function(config, date, **({"progress": progress} if step in _REPORTING else {}))
+    return result.summary() if isinstance(result, StepRecord) else dict(result)
 
 
 def run_in_airflow(step: str, date: str, config: str, work_dir: str) -> dict[str, Any]:
     """Runs one step inside an Airflow task; see `pigeon_rec.runtime.airflow_step`.
 
-    Args:
-        step: One of `STEPS`.
-        date: Logical date as `YYYY-MM-DD`.
-        config: Path or name of the weekly YAML file; empty for the defaults.
-        work_dir: Folder of alignments and warehouse; empty for the configuration's own.
+    `date` is an ISO date; `config` is the name or path of a weekly YAML file; an empty `config` or
+    `work_dir` means the default.
 
     Raises:
         SystemExit: The step raised a `PigeonError`.
     """
 
-    def run(day: dt.date, progress: Progress) -> dict[str, Any]:
+    def run_day(day: dt.date, progress: Progress) -> dict[str, Any]:
         settings = alignment_settings(config or None, Path(work_dir) if work_dir else None)
         return run_step(step, settings, day, progress=progress)
 
-    return run_airflow_step(step, date, run)
+    return run_airflow_step(step, date, run_day)
 
 
-# Each step imports its module when called: the promotion check needs no torch, training no duckdb.
-
-
-def _prepare(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.prepare import prepare
-
-    return prepare(config, date, progress=progress).summary()
-
-
-def _reconstruct(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.stages import reconstruct
-
-    return reconstruct(config, date).summary()
-
-
-def _pairs(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.stages import pairs
-
-    return pairs(config, date, progress=progress).summary()
-
-
-def _prefer(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.stages import prefer
-
-    return prefer(config, date).summary()
-
-
-def _bundle(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.stages import bundle
-
-    return bundle(config, date).summary()
-
-
-def _evaluate(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.evaluate import evaluate
-
-    return evaluate(config, date, progress=progress).summary()
-
-
-def _check(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.decide import check
-
-    return check(config, date)
-
-
-def _promote(config: WeeklyConfig, date: dt.date, _: Progress) -> dict[str, Any]:
-    from pigeon_rec.weekly.decide import promote
-
-    return promote(config, date)
-
-
-def _run(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
+def run(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
     """Runs all steps in one process; promotes only an accepted model."""
     steps = [step for step in STEPS if step not in ("promote", "run")]
     parts = {step: run_step(step, config, date, progress=progress) for step in steps}
@@ -121,23 +81,8 @@ def _run(config: WeeklyConfig, date: dt.date, progress: Progress) -> dict[str, A
     return {
         **verdict,
         "serving_version": promoted.get("version", verdict["serving_version"]),
-        "steps": [{"step": step, **_times(part)} for step, part in parts.items()],
+        "steps": [
+            {"step": step, "kept": part.get("kept"), "seconds": part.get("seconds")}
+            for step, part in parts.items()
+        ],
     }
-
-
-def _times(part: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: part.get(name) for name in ("kept", "seconds")}
-
-
-STEPS: Final[Mapping[str, Callable[[WeeklyConfig, dt.date, Progress], dict[str, Any]]]] = {
-    "prepare": _prepare,
-    "reconstruct": _reconstruct,
-    "pairs": _pairs,
-    "prefer": _prefer,
-    "bundle": _bundle,
-    "evaluate": _evaluate,
-    "check": _check,
-    "promote": _promote,
-    "run": _run,
-}
-"""Every step by name, in the order of an alignment; `run` is all of them in one process."""

@@ -170,13 +170,13 @@ def test_a_model_without_previews_renders_all_of_them(
 ) -> None:
     monkeypatch.setattr(PigeonPipeline, "has_previews", False)
     generation = one_shard[0].generation.model_copy(update={"mask_ratios": (0.1, 0.6)})
-    told = {}
+    shards = {}
     for most in (None, 1):
         changed = generation.model_copy(update={"rendered": most})
         config = settings(tmp_path / str(most), shards=1, generation=changed)
         write_plan(config, plan_rows(1)[:2])
-        told[most] = draw_all(config)
-    assert told[1].equals(told[None])
+        shards[most] = draw_all(config)
+    assert shards[1].equals(shards[None])
 
 
 def test_another_seed_gives_other_pictures(
@@ -202,11 +202,11 @@ def test_a_finished_shard_is_kept_and_a_damaged_one_drawn_again(
 def test_what_drawing_took_is_noted_once(one_shard: tuple[NightlyConfig, pl.DataFrame]) -> None:
     config, drawn = one_shard
     note = NightPaths.of(config, NIGHT).drawing_time(0)
-    told = note.read_text(encoding="utf-8")
-    assert json.loads(told)["assets"] == drawn.height
-    assert json.loads(told)["seconds"] > 0
+    recorded = note.read_text(encoding="utf-8")
+    assert json.loads(recorded)["assets"] == drawn.height
+    assert json.loads(recorded)["seconds"] > 0
     generate_shard(config, NIGHT, 0)
-    assert note.read_text(encoding="utf-8") == told
+    assert note.read_text(encoding="utf-8") == recorded
 
 
 def test_what_misses_the_target_is_rejected_with_numbers(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_ids_that_an_atomic_file_cannot_hold_are_refused(bad: str, tmp_path: Pat
     assert not (tmp_path / "d.inter").exists()
 
 
-def test_a_wrong_header_is_told(tmp_path: Path) -> None:
+def test_a_wrong_header_is_reported(tmp_path: Path) -> None:
     (tmp_path / "d.inter").write_text("user_id:token\titem:token\nu\ti\n")
     with pytest.raises(InteractionError, match="the header has no item_id:token"):
         atomic_item_ids(tmp_path / "d.inter")

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig, RecommenderConfig
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.nightly.plan import recommend
 from pigeon_rec.recbole_plugin import export_model_top_k
-from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA
 from tests.recbole_plugin.conftest import Build
 from tests.recbole_plugin.world import LENGTH, LOOKS, N_ITEMS, N_USERS
 
@@ -29,7 +29,7 @@ def test_users_get_the_unseen_item_of_their_look_first(
     out = tmp_path / "new" / "recommendations.parquet"
     top = export_model_top_k(saved(build, base), out, 3)
     assert pl.read_parquet(out).equals(top)
-    assert top.schema == TOP_K_SCHEMA
+    assert top.schema == RECOMMENDATION_SCHEMA
     assert top.height == 3 * N_USERS
     assert top["rank"].to_list() == [1, 2, 3] * N_USERS
     seen = pl.read_csv(tmp_path / "dataset" / "looks" / "looks.inter", separator="\t")

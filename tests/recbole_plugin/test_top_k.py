@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pigeon_rec.config import RecommenderConfig
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.errors import ConfigError, InteractionError, TrainingError
-from pigeon_rec.recbole_plugin.top_k import TOP_K_SCHEMA, best_columns, export_top_k
+from pigeon_rec.recbole_plugin.top_k import best_columns, export_top_k
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 # Ids that a text file may not preserve: a missing value, a tab, a number.
@@ -72,7 +73,7 @@ def train(tmp_path: Path) -> Callable[..., pl.DataFrame]:
 def test_users_get_unseen_items_of_their_taste(train: Callable[..., pl.DataFrame]) -> None:
     seen = two_tastes()
     top = train()
-    assert top.schema == TOP_K_SCHEMA
+    assert top.schema == RECOMMENDATION_SCHEMA
     assert top.join(seen, on=["user_id", "item_id"], how="semi").is_empty()
     assert set(top["user_id"]) == set(seen["user_id"])
     assert (

@@ -42,7 +42,7 @@ def test_ticks_are_few_rising_and_inside(served: list[float]) -> None:
     assert len({tick.text for tick in chart.ticks}) == len(places)
 
 
-def test_median_and_limit_stand_where_their_value_is() -> None:
+def test_median_and_limit_are_drawn_at_their_values() -> None:
     chart = histogram("score", [0.0, 0.4, 1.0], limit=0.25)
     assert chart is not None
     assert (chart.median, chart.median_x) == ("0.40", 0.4 * CHART_WIDTH)

@@ -65,6 +65,7 @@ def test_a_setting_is_a_word_or_a_location() -> None:
             "pairs.candidates: `guidance_scale` is now `render_guidance`",
         ),
         (WeeklyConfig, "gate: {min_cases: 10}", "`gate` is now `promotion_check`"),
+        (WeeklyConfig, "plan: smoke", "`plan` is now `training`"),
     ],
 )
 def test_the_old_name_of_a_setting_is_refused_with_the_new_one(

@@ -28,18 +28,20 @@ def _small_world() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def plan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny training plan as a file; JSON is YAML."""
-    path = tmp_path_factory.mktemp("plan") / "tiny.yaml"
+def training_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny training configuration as a file; JSON is YAML."""
+    path = tmp_path_factory.mktemp("training") / "tiny.yaml"
     path.write_text(CONFIG.model_dump_json(), encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="session")
-def trained(plan_file: Path, tmp_path_factory: pytest.TempPathFactory) -> WeeklyConfig:
+def trained(training_file: Path, tmp_path_factory: pytest.TempPathFactory) -> WeeklyConfig:
     """A tiny alignment from scratch, up to its bundle; tests only read it."""
     config = WeeklyConfig(
-        plan=str(plan_file), start="scratch", work_dir=tmp_path_factory.mktemp("trained") / "var"
+        training=str(training_file),
+        start="scratch",
+        work_dir=tmp_path_factory.mktemp("trained") / "var",
     )
     for step in (prepare, reconstruct, pairs, prefer, bundle):
         step(config, SUNDAY)

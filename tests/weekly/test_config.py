@@ -30,7 +30,7 @@ def test_bundled_files_are_found_by_name_and_valid(name: str) -> None:
     from pigeon_rec.training.recipes import load_training_config
 
     config = load_weekly(name)
-    assert {"reconstruct", "align"} <= load_training_config(config.plan).loops.keys()
+    assert {"reconstruct", "align"} <= load_training_config(config.training).loops.keys()
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_the_registry_holds_everything_about_a_model(alignment: WeeklyConfig) ->
     assert model.reason.startswith("history +0.0200")
     assert model.metrics["history"]["gain"] == pytest.approx(0.02)
     assert model.metrics["text"]["passed"] is True
-    assert model.config["plan"]["model"]["name"] == "tiny"
+    assert model.config["training"]["model"]["name"] == "tiny"
     assert model.config["promotion_check"]["improve"] == {"history": 0.0}
     assert str(alignment.work_dir) not in json.dumps(model.config)
     assert model.weights_path == "alignments/2026-06-07/model/tiny"

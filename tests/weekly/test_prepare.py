@@ -64,18 +64,18 @@ def test_the_serving_model_is_settled_when_the_alignment_begins(
     assert prepare(config, next_sunday).facts == {"parent_version": second}
 
 
-def test_another_plan_or_start_is_refused_before_any_work(
+def test_another_training_configuration_or_start_is_refused_before_any_work(
     trained: WeeklyConfig, tmp_path: Path
 ) -> None:
     config = begin(trained, tmp_path, start=str(tiny_model(trained)))
     prepare(config, SUNDAY)
     other = CONFIG.model_copy(update={"users": 3})
-    plan = tmp_path / "other.yaml"
-    plan.write_text(other.model_dump_json(), encoding="utf-8")
+    path = tmp_path / "other.yaml"
+    path.write_text(other.model_dump_json(), encoding="utf-8")
     for step in (prepare, begun):
-        with pytest.raises(TrainingError, match=r"begun with another plan .*another date"):
-            step(config.model_copy(update={"plan": str(plan)}), SUNDAY)
-    with pytest.raises(TrainingError, match="begun with another start"):
+        with pytest.raises(TrainingError, match=r"other values of training .*another date"):
+            step(config.model_copy(update={"training": str(path)}), SUNDAY)
+    with pytest.raises(TrainingError, match="begun with other values of start"):
         prepare(config.model_copy(update={"start": "scratch"}), SUNDAY)
 
 
@@ -89,13 +89,15 @@ def test_a_model_of_other_sizes_is_refused_with_the_parts_that_differ(
         prepare(config.model_copy(update={"start": "sticker-128"}), SUNDAY)
 
 
-def test_a_plan_without_stage_two_is_refused(trained: WeeklyConfig, tmp_path: Path) -> None:
+def test_a_configuration_without_stage_two_is_refused(
+    trained: WeeklyConfig, tmp_path: Path
+) -> None:
     loops = {name: loop for name, loop in CONFIG.loops.items() if name != "align"}
-    plan = tmp_path / "half.yaml"
+    path = tmp_path / "half.yaml"
     half: TrainingConfig = CONFIG.model_copy(update={"loops": loops})
-    plan.write_text(half.model_dump_json(), encoding="utf-8")
+    path.write_text(half.model_dump_json(), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"no loop for align.*both stages"):
-        prepare(begin(trained, tmp_path, plan=str(plan)), SUNDAY)
+        prepare(begin(trained, tmp_path, training=str(path)), SUNDAY)
     assert not (tmp_path / "var").exists()
 
 

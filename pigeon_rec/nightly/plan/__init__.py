@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pigeon_rec.nightly.plan.budget import DEFAULT_SECONDS, Budget, night_budget
-from pigeon_rec.nightly.plan.inputs import ImageEncoder
 from pigeon_rec.nightly.plan.planner import PLAN_SCHEMA, PlanSummary, plan_night
-from pigeon_rec.nightly.plan.recommendations import RecommendSummary, recommend
+from pigeon_rec.nightly.plan.recommendations import recommend
 
 __all__ = [
     "DEFAULT_SECONDS",
     "PLAN_SCHEMA",
     "Budget",
-    "ImageEncoder",
     "PlanSummary",
-    "RecommendSummary",
     "night_budget",
     "plan_night",
     "recommend",

@@ -139,11 +139,8 @@ def choose(ranked: pl.DataFrame, shared: pl.DataFrame, config: PlanConfig, budge
     The choice does not depend on what the warehouse holds: reuse makes a night cheaper, never
     different, so a date planned again has the same requests.
 
-    Args:
-        ranked: Pairs of users, from `prioritise`.
-        shared: Pairs of cohorts, likewise.
-        config: The limits.
-        budget: Pictures that the night may plan in total.
+    `ranked` and `shared` hold the pairs of users and of cohorts, as `prioritise` returns them;
+    `budget` is the number of pictures that the night may plan in total.
     """
     place = pl.int_range(1, pl.len() + 1).over("user_id")
     ordered = _best_first(ranked).with_columns(place.alias("place"))

@@ -74,16 +74,13 @@ class PlanSummary:
     Attributes:
         recommendations: Pairs the recommender proposed.
         planned: Requests to be served, those of cohorts included.
-        users: Users among them.
         cohorts: Taste cohorts that users belong to.
         cohort_requests: Planned requests of cohorts.
         budget: Pictures that could be planned at most.
-        seconds_per_asset: Expected time of drawing one.
-        measured_nights: Earlier nights it was measured in; 0 for the documented default.
+        seconds_per_asset: Expected time of drawing one, from `measured_nights` earlier nights.
         generate: Planned requests whose picture must be drawn.
         reuse: Planned requests whose picture (or its rejection) is in the warehouse.
-        skipped: Recommendations that cannot be personalised.
-        reasons: Skipped recommendations by reason.
+        reasons: Recommendations that cannot be personalised, by reason.
         left_out: Recommendations beyond the night's limits, by limit.
         problems: Bad items, images, users and rows.
         shard_sizes: Pictures to draw in each shard.
@@ -131,14 +128,10 @@ def plan_night(
 
     The same inputs give the same requests and keys, whatever pictures the warehouse holds; those
     only decide between `generate` and `reuse`. With a budget in minutes, the drawing times of
-    earlier nights are an input too.
+    earlier nights are an input too. Interactions after the end of `date` (UTC) are not read.
 
-    Args:
-        config: Settings of the night.
-        date: Logical date; interactions after its end (UTC) are not read.
-        progress: Called after every batch of item images.
-        encoder: Finds histories; the scorer of `config.model` if None.
-        model_version: Part of every key; that of `config.model` if None.
+    Histories are found by `encoder` and keys contain `model_version`; by default they are the
+    scorer and the version of `config.model`.
 
     Raises:
         PigeonError: An input is missing or malformed.

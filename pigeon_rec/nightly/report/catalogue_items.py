@@ -19,10 +19,6 @@ class CatalogueItems:
     """Titles, styles and pictures of the items on one page.
 
     An item that is no longer in the catalogue is shown by its id, without a picture.
-
-    Args:
-        catalogue: Source of the items.
-        item_ids: All items of the page; repeated and unknown ids are allowed.
     """
 
     def __init__(self, catalogue: Catalogue, item_ids: Iterable[str]) -> None:

@@ -12,14 +12,7 @@ from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.runtime.charts import CHART_HEIGHT, CHART_WIDTH, Bar, Histogram
 from pigeon_rec.runtime.html import render_template
 
-__all__ = [
-    "AssetView",
-    "Comparison",
-    "Page",
-    "Picture",
-    "UserRow",
-    "render_gallery",
-]
+__all__ = ["AssetView", "Comparison", "Page", "Picture", "UserRow", "render_gallery"]
 
 _SHOWN_SIDE = 64
 

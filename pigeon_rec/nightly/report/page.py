@@ -63,12 +63,7 @@ def build_page(
 ) -> Page:
     """Gathers the page of one night.
 
-    Args:
-        night: The served assets.
-        skipped: `user_id, item_id, reason, detail` of the recommendations that were not planned.
-        catalogue: Source of titles, styles and original pictures.
-        config: Limits of the quality gate, and the number of users to show.
-        prompt: The scenario's word for a picture, and the catalogue column of tastes.
+    `skipped` holds `user_id, item_id, reason, detail` of the recommendations that were not planned.
     """
     # Assets of cohorts are counted, but not shown as a user's.
     own = night.own
