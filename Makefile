@@ -64,6 +64,7 @@ airflow-home: $(AIRFLOW)
 		|| { tail -n 40 $(AIRFLOW_HOME)/setup.log; exit 1; }
 
 .PHONY: nightly
+nightly: export PIGEON_CONFIG := $(abspath $(or $(CONFIG),dags/bundled_night.yaml))
 nightly: $(PRODUCT) airflow-home ## run one night through Airflow, then show its rows and its gallery
 	@echo "Running pigeon_nightly for $(DATE) (full log: .airflow/nightly.log) ..."
 	@$(VENV_AIRFLOW)/bin/airflow dags test pigeon_nightly $(DATE) 2>&1 \

@@ -212,7 +212,9 @@ class NightlyConfig(Settings):
         scenario: Instruction template (`pigeon_rec/data/prompts/<scenario>.yaml`).
         seed: Seed of all randomness; the same seed gives the same bytes.
         batch_size: Requests drawn together; changes the speed, never the result.
-        threads: CPU threads of a drawing process; 0 leaves the choice to torch.
+        processes: Processes that draw one shard side by side, each with a copy of the model.
+        threads: CPU threads of a drawing process; 0 leaves the choice to torch, or shares the cores
+            among several processes.
         placement: Devices and number formats of the model. Its dtype and quantisation change
             pictures and are part of their keys.
     """
@@ -228,6 +230,7 @@ class NightlyConfig(Settings):
     scenario: str = "sticker"
     seed: int = 0
     batch_size: Positive = 32
+    processes: Positive = 1
     threads: Count = 0
     placement: Placement = Placement()
     recommender: RecommenderConfig = RecommenderConfig()

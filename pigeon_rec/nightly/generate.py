@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -25,6 +27,7 @@ from pigeon_rec.nightly.files import SHARD_SCHEMA, read_table
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.runtime.files import write_json, write_parquet
 from pigeon_rec.runtime.images import encode_image
+from pigeon_rec.runtime.parallel import Report, map_processes
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.scoring import Rejection
 
@@ -64,7 +67,6 @@ def generate_shard(
     kept = _finished(paths, shard, plan)
     if kept is not None:
         return _summary(paths, shard, kept, generated=0)
-    set_threads(config.threads)
     version = next(iter(plan["model_version"]), None)
     model = chosen_model(config.model, config.work_dir, version)
     began = monotonic()
@@ -105,7 +107,24 @@ def _summary(paths: NightPaths, shard: int, drawn: pl.DataFrame, generated: int)
 def _draw(
     plan: pl.DataFrame, config: NightlyConfig, model: str, shard: int, progress: Progress
 ) -> pl.DataFrame:
-    """Draws all rows of `plan` as a frame of `SHARD_SCHEMA`."""
+    """Draws all rows of `plan`, in `config.processes` parts, as a frame of `SHARD_SCHEMA`."""
+    count, done = max(1, min(config.processes, plan.height)), 0
+
+    def report(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(f"assets of shard {shard}", done, plan.height)
+
+    parts = [plan.gather_every(count, first) for first in range(count)]
+    drawn = map_processes(partial(_draw_part, config, model), parts, report)
+    return pl.concat(drawn).sort("asset_key")
+
+
+def _draw_part(
+    config: NightlyConfig, model: str, plan: pl.DataFrame, report: Report
+) -> pl.DataFrame:
+    if config.threads or config.processes > 1:
+        set_threads(config.threads or max(1, (os.cpu_count() or 1) // config.processes))
     drawer = Drawer.load(
         model,
         catalogue=config.catalogue,
@@ -120,9 +139,9 @@ def _draw(
     for start in range(0, plan.height, config.batch_size):
         batch = slice(start, start + config.batch_size)
         rows += _draw_batch(plan[batch].to_dicts(), requests[batch], drawer, items)
-        progress(f"assets of shard {shard}", len(rows), plan.height)
+        report(len(plan[batch]))
     seed = pl.lit(config.seed, pl.Int64).alias("seed")
-    return pl.DataFrame(rows, schema=SHARD_SCHEMA).with_columns(seed).sort("asset_key")
+    return pl.DataFrame(rows, schema=SHARD_SCHEMA).with_columns(seed)
 
 
 def _request(row: Mapping[str, Any], seed: int) -> Request:

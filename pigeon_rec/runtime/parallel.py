@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -22,8 +24,9 @@ def map_processes(
 ) -> list[Result]:
     """Runs `work` on every part and returns the results in the order of the parts.
 
-    One part alone is worked on in this process; several each get a fresh interpreter, so `work`,
-    parts and results must be picklable. If one part fails, the other processes are stopped.
+    One part alone is worked on in this process; several each get a fresh interpreter, so parts and
+    results must be picklable, and `work` a function of an importable module. If one part fails,
+    the other processes are stopped.
 
     Args:
         work: Takes a part, and a function to report progress to.
@@ -43,7 +46,8 @@ def map_processes(
     ]
     try:
         for process, (_, theirs) in zip(processes, pipes, strict=True):
-            process.start()
+            with _main_module_hidden():
+                process.start()
             theirs.close()  # so that the end of the process is the end of the pipe
         results = _collect([ours for ours, _ in pipes], report)
     finally:
@@ -51,6 +55,22 @@ def map_processes(
             process.terminate()
             process.join()
     return results
+
+
+@contextlib.contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Keeps a new process from running the main script again.
+
+    Scripts without `if __name__ == "__main__"`, such as those that Airflow writes for its tasks,
+    would otherwise start their work anew in every process.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: main.__dict__.pop(name, None) for name in ("__file__", "__spec__")}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update({name: value for name, value in hidden.items() if value is not None})
 
 
 def _collect(connections: list[Connection], report: Report) -> list[Any]:

@@ -126,6 +126,18 @@ def test_seven_shards_give_the_bytes_of_one(
     assert draw_all(config).equals(one_shard[1])
 
 
+def test_two_processes_give_the_bytes_of_one(tmp_path: Path) -> None:
+    drawn = []
+    for processes in (1, 2):
+        config = settings(tmp_path / str(processes), shards=1, processes=processes, threads=1)
+        write_plan(config, plan_rows(1))
+        reports: list[int] = []
+        generate_shard(config, NIGHT, 0, progress=lambda *report, **_: reports.append(report[1]))  # noqa: B023
+        assert reports[-1] == len(plan_rows(1))
+        drawn.append(pl.read_parquet(NightPaths.of(config, NIGHT).shard(0)))
+    assert drawn[0].equals(drawn[1])
+
+
 def test_only_the_best_previews_are_rendered(
     one_shard: tuple[NightlyConfig, pl.DataFrame],
     tmp_path: Path,

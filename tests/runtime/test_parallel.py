@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +57,19 @@ def test_a_killed_process_is_an_error() -> None:
     with pytest.raises(PigeonError, match="before its work was done") as caught:
         map_processes(dies_on_three, [1, 3], lambda _: None)
     assert caught.value.location == "part 2 of 2"
+
+
+def test_an_unguarded_script_is_not_run_again(tmp_path: Path) -> None:
+    script = tmp_path / "task.py"
+    script.write_text(
+        "from tests.runtime.test_parallel import squares\n"
+        "from pigeon_rec.runtime.parallel import map_processes\n"
+        "print('started')\n"
+        "print([found for _, found in map_processes(squares, [[2], [3]], lambda _: None)])\n"
+    )
+    root = Path(__file__).parents[2]
+    answer = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert answer.stdout == "started\n[[4], [9]]\n"

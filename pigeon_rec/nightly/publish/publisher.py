@@ -44,6 +44,7 @@ _WITHOUT_EFFECT: Final[Mapping[str, Any]] = {
     "work_dir": True,
     "exchange": True,
     "batch_size": True,
+    "processes": True,
     "threads": True,
     "placement": True,
     "report": True,
