@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pigeon_rec._version import __version__
+
 if TYPE_CHECKING:
     from pigeon_rec.config import NightlyConfig, load_config
     from pigeon_rec.data.catalogue import load_catalogue
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
     from pigeon_rec.retrieval.history import HistoryRetriever
     from pigeon_rec.warehouse.serve import AssetReader
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AssetReader",

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from pigeon_rec import __version__
 from pigeon_rec._cli import (
     align,
     evaluate,
@@ -29,6 +28,7 @@ from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
 from pigeon_rec._cli.stickers import stickers
+from pigeon_rec._version import __version__
 from pigeon_rec.errors import PigeonError
 
 __all__ = ["app", "main"]

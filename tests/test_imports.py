@@ -53,6 +53,7 @@ TOP_MAY_IMPORT: Mapping[str, set[str]] = {
     "cli": {"_cli"},
     "config": {"runtime"},
     "errors": set(),
+    "_version": set(),
     "placement": {"runtime"},
 }
 """Packages of the product that each module beside them may import."""

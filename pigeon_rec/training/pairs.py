@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from pigeon_rec import __version__
+from pigeon_rec._version import __version__
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.placing import set_threads
 from pigeon_rec.runtime.progress import Progress, silent

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pigeon_rec import __version__
+from pigeon_rec._version import __version__
 from pigeon_rec.drawing.models import SERVING, chosen_model
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.measure import METRICS
