@@ -96,13 +96,16 @@ def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> 
 
 def short(folder: Path) -> Path:
     """The bundled smoke alignment with a handful of steps in every training: its configuration."""
-    plan = load_training_config("smoke").model_dump(mode="json")
-    for loop in plan["loops"].values():
+    training = load_training_config("smoke").model_dump(mode="json")
+    for loop in training["loops"].values():
         loop["steps"] = 4
         loop["validate_every"] = min(loop["validate_every"], 2)
-    plan["pairs"] |= {"windows": 8, "validation_windows": 4, "min_margin": 0.0}
+    training["pairs"] |= {"windows": 8, "validation_windows": 4, "min_margin": 0.0}
     settings = load_weekly("smoke").model_dump(mode="json", exclude={"work_dir"})
-    for name, content in (("plan", plan), ("week", settings | {"plan": str(folder / "plan.yaml")})):
+    for name, content in (
+        ("training", training),
+        ("week", settings | {"training": str(folder / "training.yaml")}),
+    ):
         (folder / f"{name}.yaml").write_text(json.dumps(content), encoding="utf-8")
     return folder / "week.yaml"
 
