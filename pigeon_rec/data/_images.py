@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
 
 from pigeon_rec.errors import ImageError
 
@@ -17,6 +20,19 @@ __all__ = ["BrokenImage", "decode", "read_file", "read_image"]
 MAX_BYTES = 16 * 2**20
 MAX_PIXELS = 4096 * 4096
 _FORMATS = ("PNG", "WEBP", "JPEG", "GIF")
+_TURN = Image.Transpose
+_TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
+    {
+        2: _TURN.FLIP_LEFT_RIGHT,
+        3: _TURN.ROTATE_180,
+        4: _TURN.FLIP_TOP_BOTTOM,
+        5: _TURN.TRANSPOSE,
+        6: _TURN.ROTATE_270,
+        7: _TURN.TRANSVERSE,
+        8: _TURN.ROTATE_90,
+    }
+)
+"""What turns a picture of this EXIF orientation upright."""
 
 
 class BrokenImage(ImageError):
@@ -46,7 +62,7 @@ def read_image(content: bytes | None, uri: str, sha256: str, root: Path | None) 
 def decode(
     data: bytes, size: int | tuple[int, int], *, stretch: bool = False
 ) -> npt.NDArray[np.uint8]:
-    """Decodes to RGB on white, uint8 `[height, width, 3]`.
+    """Decodes to RGB on white, upright by its EXIF orientation, uint8 `[height, width, 3]`.
 
     Args:
         data: The encoded picture.
@@ -64,12 +80,13 @@ def decode(
                     "image_too_large", f"the image has {width}x{height} pixels, over {MAX_PIXELS}"
                 )
             shape = (size, size) if isinstance(size, int) else size
-            return _fit(image.convert("RGBA"), shape, stretch)
+            return _fit(_upright(image, _rgba(image, data)), shape, stretch)
+    except BrokenImage:
+        raise
     except Image.DecompressionBombError as error:
         raise BrokenImage("image_too_large", f"the image is too large: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow raises any of these for a broken file.
-        raise BrokenImage("image_corrupt", f"the image cannot be decoded: {error}") from error
+    except Exception as error:  # Pillow raises errors of any kind for a broken file
+        raise BrokenImage("image_corrupt", f"the image cannot be decoded: {_why(error)}") from error
 
 
 def read_file(uri: str, root: Path | None) -> bytes:
@@ -80,8 +97,8 @@ def read_file(uri: str, root: Path | None) -> bytes:
     """
     if root is None:
         raise BrokenImage("image_missing", "the catalogue has neither image bytes nor a folder")
-    base = root.resolve()
     try:
+        base = root.resolve()
         path = (base / uri).resolve()  # follows links, which could also lead outside
         if not path.is_relative_to(base):
             raise BrokenImage("image_path", "the image lies outside the catalogue's folder")
@@ -89,14 +106,45 @@ def read_file(uri: str, root: Path | None) -> bytes:
             raise BrokenImage("image_missing", "there is no such image file")
         with path.open("rb") as file:
             return _within_limit(file.read(MAX_BYTES + 1))
-    except (OSError, ValueError) as error:
-        raise BrokenImage("image_missing", f"the image cannot be read: {error}") from error
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a loop
+        raise BrokenImage("image_missing", f"the image cannot be read: {_why(error)}") from error
 
 
 def _within_limit(data: bytes) -> bytes:
     if len(data) > MAX_BYTES:
         raise BrokenImage("image_too_large", f"the image has more than {MAX_BYTES} bytes")
     return data
+
+
+def _why(error: Exception) -> str:
+    """Returns the message of an error without memory addresses, which differ between two runs."""
+    return re.sub(r" ?<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error)) or type(error).__name__
+
+
+def _rgba(image: Image.Image, data: bytes) -> Image.Image:
+    """Converts to RGBA; Pillow alone misreads 16-bit grey, and the key colour of some PNGs."""
+    key = image.info.get("transparency")
+    if image.mode.startswith("I"):  # 16-bit grey
+        values = np.asarray(image)
+        grey = Image.fromarray((values >> 8).astype(np.uint8))
+        alpha = Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))
+        return Image.merge("RGBA", (grey, grey, grey, alpha))
+    if image.format == "PNG" and key is not None and image.mode in ("L", "RGB"):
+        bits = data[24]  # the key has the file's depth, Pillow's pixels have 8 bits
+        scaled = [
+            part >> 8 if bits == 16 else part * 255 // (2**bits - 1) for part in np.ravel(key)
+        ]
+        image.info["transparency"] = tuple(scaled) if image.mode == "RGB" else scaled[0]
+    return image.convert("RGBA")
+
+
+def _upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
+    """Turns `pixels` as the EXIF orientation of `image` says."""
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # noqa: BLE001 - damaged EXIF is no reason to lose the picture
+        turn = None
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 def _fit(image: Image.Image, size: tuple[int, int], stretch: bool) -> npt.NDArray[np.uint8]:

@@ -1,14 +1,15 @@
-"""Checks of rows, shared by the readers of interactions and of MovieLens files."""
+"""Checks of rows, shared by the readers of catalogues, interactions and MovieLens files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from pigeon_rec.errors import PigeonError
 
-__all__ = ["LAST_SECOND", "refuse", "row_location"]
+__all__ = ["LAST_SECOND", "first_fault", "refuse", "row_location"]
 
 LAST_SECOND = 253_402_300_799
 """End of the year 9999; a time in milliseconds since 1970 is beyond it from 1978 on."""
@@ -29,6 +30,13 @@ def refuse(
             f"{what} ({values}), in {bad.height} of {rows.height} rows",
             location=row_location(location, first["row"]),
         )
+
+
+def first_fault(faults: Mapping[str, pl.Expr]) -> pl.Expr:
+    """Returns the column `fault`: the first of `faults` (in words) that holds, or null."""
+    return pl.coalesce(pl.when(holds).then(pl.lit(words)) for words, holds in faults.items()).alias(
+        "fault"
+    )
 
 
 def row_location(path: Path, row: int) -> str:

@@ -2,7 +2,8 @@
 
 Pictures are untrusted: limits on bytes and pixels are checked before decoding, paths must stay
 inside the catalogue's folder, and contents must match their hash. An unusable picture is reported
-as a `Problem` and read as a blank one; it never stops a run.
+as a `Problem` and read as a blank one, and an unusable row is left out and reported; neither stops
+a run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pigeon_rec.data._images import BrokenImage, decode, read_image
+from pigeon_rec.data._rows import first_fault
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import CatalogueError
@@ -52,12 +54,20 @@ class Catalogue:
             `image` (encoded bytes) and `held_out` where the file carries them.
         root: Folder that relative `image_uri` start from; `None` if all bytes are in `items`.
         aspect: Aspect ratio that its pictures are shown in.
+        problems: Rows of the file that were left out: `bad_item` or `duplicate_item`.
     """
 
-    def __init__(self, items: pl.DataFrame, root: Path | None, aspect: Aspect = SQUARE) -> None:
+    def __init__(
+        self,
+        items: pl.DataFrame,
+        root: Path | None,
+        aspect: Aspect = SQUARE,
+        problems: Sequence[Problem] = (),
+    ) -> None:
         self.items = items
         self.root = root
         self.aspect = aspect
+        self.problems = tuple(problems)
         self._codes = {item_id: code for code, item_id in enumerate(items["item_id"])}
 
     def __len__(self) -> int:
@@ -135,13 +145,16 @@ class Catalogue:
 def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
     """Reads and checks a catalogue.
 
+    Rows without an id, a SHA-256 or an `image_uri` are left out, and so are rows with the id of an
+    earlier one; see `Catalogue.problems`. Hashes may be in upper case.
+
     Args:
         source: `bundled` for the stickers of this package, or the path of an `items.parquet`.
         aspect: Aspect ratio of its pictures, from the scenario (`PromptTemplate.aspect`).
 
     Raises:
-        CatalogueError: The file cannot be read, a column is missing or has another type, or an
-            id, hash or picture path is null, repeated or malformed.
+        CatalogueError: The file cannot be read, a column is missing or has another type, or no
+            row is usable.
     """
     bundled = source in WORLDS
     path = load_world(str(source)).catalogue if bundled else Path(source)
@@ -154,10 +167,11 @@ def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
             remedy="Give the path of an items.parquet, or `bundled`",
         ) from error
     root = None if bundled else path.resolve().parent
-    return Catalogue(_checked(items, path), root, aspect)
+    rows, problems = _usable(_typed(items, path), path)
+    return Catalogue(rows, root, aspect, problems)
 
 
-def _checked(items: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _typed(items: pl.DataFrame, path: Path) -> pl.DataFrame:
     missing = [name for name in REQUIRED_COLUMNS if name not in items.columns]
     if missing:
         raise CatalogueError(
@@ -177,25 +191,35 @@ def _checked(items: pl.DataFrame, path: Path) -> pl.DataFrame:
             )
     optional = [name for name in OPTIONAL_COLUMNS if name in items.columns]
     kept = list(dict.fromkeys([*types, *optional]))
-    items = items.select(kept).with_columns(pl.col("title", "semantics", "category").fill_null(""))
-    _refuse(items, pl.col("item_id").fill_null("") == "", "has no item_id", path)
-    _refuse(items, pl.col("item_id").is_duplicated(), "repeats an item_id", path)
-    proper = pl.col("image_sha256").str.contains("^[0-9a-f]{64}$").fill_null(value=False)
-    _refuse(items, ~proper, "has no SHA-256 in image_sha256 (64 lower-case hex digits)", path)
-    _refuse(items, pl.col("image_uri").is_null(), "has no image_uri", path)
-    return items
+    texts = pl.col("title", "semantics", "category").fill_null("")
+    return items.select(kept).with_columns(texts, pl.col("image_sha256").str.to_lowercase())
 
 
-def _refuse(items: pl.DataFrame, fault: pl.Expr, what: str, path: Path) -> None:
-    bad = items.with_row_index("row", offset=1).filter(fault)
-    if bad.is_empty():
-        return
-    first = bad.head(_SHOWN).select("row", "item_id").iter_rows()
-    shown = ", ".join(f"row {row} (item_id {item_id!r})" for row, item_id in first)
-    raise CatalogueError(
-        f"{bad.height} of {items.height} rows are unusable: each {what}",
-        location=f"{path}, {shown}",
+def _usable(items: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[Problem]]:
+    """Returns the usable rows in their order, and a problem for each other row."""
+    fault = first_fault(
+        {
+            "item_id is empty": pl.col("item_id").fill_null("") == "",
+            "image_sha256 is not 64 hexadecimal digits": ~pl.col("image_sha256")
+            .str.contains("^[0-9a-f]{64}$")
+            .fill_null(value=False),
+            "image_uri is null": pl.col("image_uri").is_null(),
+        }
     )
+    rows = items.with_row_index("row", offset=1).with_columns(fault)
+    usable = rows.filter(pl.col("fault").is_null())
+    again = first_fault({"an earlier row has this item_id": ~pl.col("item_id").is_first_distinct()})
+    usable = usable.with_columns(again)
+    bad, repeated = (frame.drop_nulls("fault") for frame in (rows, usable))
+    problems = [
+        Problem(kind, item_id or "?", f"{path}, row {row}", f"{words}; the row is left out")
+        for frame, kind in ((bad, "bad_item"), (repeated, "duplicate_item"))
+        for item_id, row, words in frame.select("item_id", "row", "fault").iter_rows()
+    ]
+    if usable.is_empty():
+        first = f"; the first: {problems[0].message}" if problems else ""
+        raise CatalogueError(f"none of the {len(rows)} rows is usable{first}", location=str(path))
+    return usable.filter(pl.col("fault").is_null()).select(items.columns), problems
 
 
 def _few(names: Sequence[str]) -> str:

@@ -1,19 +1,20 @@
 """Interactions of users with items: RecBole atomic files (`*.inter`) or parquet.
 
-A malformed row is an error that names file and row. Interactions with items that are not in the
-catalogue are left out and reported as `Problem`s.
+Malformed rows, and interactions with items that are not in the catalogue, are left out and reported
+as `Problem`s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
 
-from pigeon_rec.data._rows import LAST_SECOND, refuse, row_location
+from pigeon_rec.data._rows import LAST_SECOND, first_fault, row_location
 from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import InteractionError
@@ -25,6 +26,14 @@ INTERACTION_SCHEMA = pl.Schema(
 )
 _ATOMIC_HEADERS: Mapping[str, str] = MappingProxyType(
     {"user_id": "user_id:token", "item_id": "item_id:token", "timestamp": "timestamp:float"}
+)
+_FAULT = first_fault(
+    {
+        "the line is not UTF-8 text or has too many fields": pl.col("torn"),
+        "user_id is empty": pl.col("user_id").fill_null("") == "",
+        "item_id is empty": pl.col("item_id").fill_null("") == "",
+        "timestamp is not in seconds since 1970": pl.col("timestamp").is_null(),
+    }
 )
 
 
@@ -40,12 +49,14 @@ def load_interactions(
         until: Reads interactions before this time (with a time zone) only; `None` reads all.
 
     Returns:
-        `INTERACTION_SCHEMA`, sorted by user, time and item; and one `Problem` of kind
-        `unknown_item` for each id that is not in the catalogue, naming its first row.
+        `INTERACTION_SCHEMA`, sorted by user, time and item; and, naming the first row, one
+        `Problem` of kind `bad_interaction` for each user and fault (an empty id, a timestamp that
+        is null or out of range) and one of kind `unknown_item` for each id that is not in the
+        catalogue.
 
     Raises:
-        InteractionError: The file cannot be read, a column is missing or of another type, or an
-            id or a timestamp is null or out of range; the message names file and row.
+        InteractionError: The file cannot be read, a column is missing or of another type, or no
+            row is usable.
     """
     if until is not None and until.tzinfo is None:
         raise InteractionError(f"until = {until} has no time zone", remedy="Give it in UTC")
@@ -54,19 +65,30 @@ def load_interactions(
     rows = (_read_atomic(path) if atomic else _read_parquet(path)).with_row_index("row", offset=1)
     if atomic:  # blank lines count, but hold nothing
         rows = rows.filter(~pl.all_horizontal(pl.col(INTERACTION_SCHEMA.names()).is_null()))
-    rows = _checked(rows, path)
+    rows = rows.with_columns(_times(rows.schema["timestamp"], path)).with_columns(_FAULT)
+    bad, usable = rows.drop_nulls("fault"), rows.filter(pl.col("fault").is_null())
+    if usable.is_empty() and bad.height:
+        raise InteractionError(
+            f"none of the {bad.height} rows is usable; the first: {bad['fault'][0]}",
+            location=row_location(path, bad["row"][0]),
+        )
     if until is not None:
-        rows = rows.filter(pl.col("timestamp") < until)
+        usable = usable.filter(pl.col("timestamp") < until)
+        bad = bad.filter((pl.col("timestamp") < until).fill_null(value=True))
     known = pl.col("item_id").is_in(catalogue.items["item_id"].implode())
-    problems = _unknown(rows.filter(~known), path)
-    kept = rows.filter(known).select(INTERACTION_SCHEMA.names())
+    problems = [*_bad(bad, path), *_unknown(usable.filter(~known), path)]
+    kept = usable.filter(known).select(INTERACTION_SCHEMA.names())
     return kept.sort("user_id", "timestamp", "item_id"), problems
 
 
 def _read_atomic(path: Path) -> pl.DataFrame:
     try:
         # All text and no quoting, as in RecBole; types are checked row by row below.
-        rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
+        try:
+            rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
+            torn: pl.Expr | pl.Series = pl.lit(value=False).alias("torn")
+        except pl.exceptions.ComputeError:  # of some line; the others can still be read
+            rows, torn = _read_lossy(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, error) from error
     for name, header in _ATOMIC_HEADERS.items():
@@ -77,7 +99,23 @@ def _read_atomic(path: Path) -> pl.DataFrame:
                 location=f"{path}, line 1",
                 remedy="An atomic file starts with tab-separated name:type fields",
             )
-    return rows.select(pl.col(header).alias(name) for name, header in _ATOMIC_HEADERS.items())
+    named = (pl.col(header).alias(name) for name, header in _ATOMIC_HEADERS.items())
+    return rows.select(*named, torn)
+
+
+def _read_lossy(path: Path) -> tuple[pl.DataFrame, pl.Series]:
+    """Returns the rows as far as they can be read, and which have bad bytes or too many fields."""
+    read = partial(
+        pl.read_csv,
+        path,
+        quote_char=None,
+        infer_schema=False,
+        encoding="utf8-lossy",
+        truncate_ragged_lines=True,
+    )
+    rows, lines = read(separator="\t"), read(separator="\x1e").to_series().fill_null("")
+    torn = lines.str.contains("\ufffd") | (lines.str.count_matches("\t") >= rows.width)
+    return rows, torn.alias("torn")
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:
@@ -88,7 +126,7 @@ def _read_parquet(path: Path) -> pl.DataFrame:
     missing = [name for name in INTERACTION_SCHEMA if name not in rows.columns]
     if missing:
         raise InteractionError(f"columns are missing: {', '.join(missing)}", location=str(path))
-    rows = rows.select(INTERACTION_SCHEMA.names())
+    rows = rows.select(*INTERACTION_SCHEMA.names(), pl.lit(value=False).alias("torn"))
     for name in ("user_id", "item_id"):
         if rows.schema[name] != pl.String():
             raise InteractionError(
@@ -99,26 +137,29 @@ def _read_parquet(path: Path) -> pl.DataFrame:
     return rows
 
 
-def _checked(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
-    def check(fault: pl.Expr, what: str) -> None:
-        refuse(rows, fault, what, path, InteractionError)
-
-    for name in ("user_id", "item_id"):
-        check(pl.col(name).fill_null("") == "", f"{name} is empty")
-    kind = rows.schema["timestamp"]
+def _times(kind: pl.DataType, path: Path) -> pl.Expr:
+    """Returns the column `timestamp` in UTC, null where it is not from 1970 to 9999."""
+    given = pl.col("timestamp")
     if isinstance(kind, pl.Datetime):
-        check(pl.col("timestamp").is_null(), "timestamp is null")
-        zoned = pl.col("timestamp").cast(pl.Datetime("us", kind.time_zone))
+        usable = given.dt.epoch("s").is_between(0, LAST_SECOND)
+        zoned = pl.when(usable).then(given).cast(pl.Datetime("us", kind.time_zone))
         if kind.time_zone is None:
             zoned = zoned.dt.replace_time_zone("UTC")
-        return rows.with_columns(zoned.dt.convert_time_zone("UTC"))
+        return zoned.dt.convert_time_zone("UTC").alias("timestamp")
     if not (kind.is_numeric() or kind == pl.String()):
         raise InteractionError(f"column timestamp holds {kind}, not a time", location=str(path))
-    seconds = pl.col("timestamp").cast(pl.Float64, strict=False)
-    usable = seconds.is_between(0, LAST_SECOND).fill_null(value=False)
-    check(~usable, "timestamp is not in seconds since 1970")
-    micros = (seconds * 1e6).round().cast(pl.Int64)
-    return rows.with_columns(timestamp=micros.cast(pl.Datetime("us", "UTC")))
+    seconds = given.cast(pl.Float64, strict=False)
+    micros = pl.when(seconds.is_between(0, LAST_SECOND)).then(seconds * 1e6).round()
+    return micros.cast(pl.Int64).cast(pl.Datetime("us", "UTC")).alias("timestamp")
+
+
+def _bad(rows: pl.DataFrame, path: Path) -> list[Problem]:
+    subject = pl.col("user_id").fill_null("").replace("", "?")
+    groups = rows.group_by(subject, "fault").agg(pl.col("row").min(), pl.len().alias("count"))
+    return [
+        Problem("bad_interaction", user, row_location(path, row), f"{fault}; left out ({count})")
+        for user, fault, row, count in groups.sort("row").iter_rows()
+    ]
 
 
 def _unknown(rows: pl.DataFrame, path: Path) -> list[Problem]:

@@ -23,7 +23,7 @@ class ItemTable:
         catalogue: Source of the pictures.
         images: uint8 `[n, side, side, 3]`, squares as model and scorer see them; white where a
             picture cannot be used.
-        broken: Item id -> what is wrong with its picture.
+        broken: Item id -> what is wrong with its picture, or that the catalogue has it no more.
     """
 
     def __init__(
@@ -33,11 +33,14 @@ class ItemTable:
         pipeline: Pipeline,
         scorer: Scorer,
     ) -> None:
-        unique = sorted(set(item_ids))
+        wanted = sorted(set(item_ids))
+        codes = catalogue.code_of(wanted)
+        unique = [item_id for item_id, code in zip(wanted, codes, strict=True) if code >= 0]
         self._row = {item_id: row for row, item_id in enumerate(unique)}
         self.catalogue, self._pipeline, self._scorer = catalogue, pipeline, scorer
         self.images, problems = catalogue.images(unique, size=pipeline.config.tokenizer.image_size)
-        self.broken = {problem.subject: problem.message for problem in problems}
+        gone = dict.fromkeys(set(wanted) - set(unique), "the item is not in the catalogue")
+        self.broken = gone | {problem.subject: problem.message for problem in problems}
 
     def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """Rows of items in the arrays, int64 `[n]`."""

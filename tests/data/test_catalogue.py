@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from pigeon_rec.data import _images
 from pigeon_rec.data.aspect import Aspect
 from pigeon_rec.data.catalogue import Problem, load_catalogue
 from pigeon_rec.errors import CatalogueError
+from tests.data.png_file import chunk, png_file
 
 if TYPE_CHECKING:
     from tests.data.conftest import Shop
@@ -180,34 +182,101 @@ def test_a_folder_or_an_impossible_name_is_a_missing_image(shop: Shop) -> None:
     assert [problem.kind for problem in problems] == ["image_missing"] * 3
 
 
+def test_links_in_a_loop_are_a_missing_image(shop: Shop) -> None:
+    shop.add("odd", b"", image_uri="images/loop.png")
+    (shop.root / "images" / "loop.png").symlink_to("loop.png")
+    assert only_problem(shop).kind == "image_missing"
+
+
+def test_a_picture_that_raises_an_unusual_error_in_pillow_is_a_problem(shop: Shop) -> None:
+    profile = chunk(b"iCCP", b"")  # Pillow: IndexError, as it stands after the pixels
+    shop.add("odd", png_file(8, 0, [bytes(4)] * 4, after=profile))
+    assert only_problem(shop).kind == "image_corrupt"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, TypeError, struct.error, MemoryError])
+def test_any_error_of_a_decoder_is_a_problem(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    shop.add("odd", encoded(Image.new("L", (8, 8))))
+    convert = Image.Image.convert
+
+    def fail(image: Image.Image, mode: str) -> Image.Image:
+        if image.mode == "L":
+            raise error
+        return convert(image, mode)
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    problem = only_problem(shop)
+    assert problem.kind == "image_corrupt"
+    assert error.__name__.removeprefix("struct.") in problem.message
+
+
+def test_messages_of_problems_have_no_memory_address(shop: Shop) -> None:
+    shop.add("odd", b"not an image")
+    assert only_problem(shop).message == "the image cannot be decoded: cannot identify image file"
+
+
 def test_one_problem_per_item_even_if_requested_twice(shop: Shop) -> None:
     shop.add("odd", b"", image_uri="gone.png")
     _, problems = load_catalogue(shop.write()).images(["odd", "red", "odd"], size=4)
     assert len(problems) == 1
 
 
-def test_duplicate_ids_are_refused_with_their_rows(shop: Shop) -> None:
+def test_a_repeated_id_is_a_problem_and_its_first_usable_row_counts(shop: Shop) -> None:
+    shop.rows[1] |= {"item_id": "red", "title": "no hash", "image_sha256": None}
     shop.rows[2]["item_id"] = "red"
-    with pytest.raises(CatalogueError, match=r"row 1 \(item_id 'red'\), row 3 \(item_id 'red'\)"):
-        load_catalogue(shop.write())
+    shop.rows[0]["image_sha256"] = "?"
+    shop.rows.append(shop.rows[2] | {"title": "the fourth row"})
+    catalogue = load_catalogue(shop.write())
+    assert catalogue.items["title"].to_list() == ["title of blue"]
+    assert [(p.kind, p.subject, p.location) for p in catalogue.problems] == [
+        ("bad_item", "red", f"{shop.path}, row 1"),
+        ("bad_item", "red", f"{shop.path}, row 2"),
+        ("duplicate_item", "red", f"{shop.path}, row 4"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("item_id", None, "has no item_id"),
-        ("item_id", "", "has no item_id"),
-        ("image_uri", None, "has no image_uri"),
-        ("image_sha256", None, "has no SHA-256"),
-        ("image_sha256", "ABC", "has no SHA-256"),
+        ("item_id", None, "item_id is empty"),
+        ("item_id", "", "item_id is empty"),
+        ("image_uri", None, "image_uri is null"),
+        ("image_sha256", None, "image_sha256 is not 64 hexadecimal digits"),
+        ("image_sha256", "ABC", "image_sha256 is not 64 hexadecimal digits"),
     ],
 )
-def test_null_or_malformed_fields_are_refused_with_their_row(
+def test_an_unusable_row_is_left_out_and_a_problem(
     shop: Shop, column: str, value: str | None, message: str
 ) -> None:
     shop.rows[1][column] = value
-    with pytest.raises(CatalogueError, match=f"{message}.*items.parquet, row 2"):
+    catalogue = load_catalogue(shop.write())
+    assert catalogue.item_ids == ["red", "blue"]
+    subject = "?" if column == "item_id" else "green"
+    assert catalogue.problems == (
+        Problem("bad_item", subject, f"{shop.path}, row 2", f"{message}; the row is left out"),
+    )
+    assert catalogue.images(["red", "blue"])[1] == []
+
+
+def test_an_upper_case_hash_is_its_lower_case_form(shop: Shop) -> None:
+    sha256 = str(shop.rows[1]["image_sha256"])
+    shop.rows[1]["image_sha256"] = sha256.upper()
+    catalogue = load_catalogue(shop.write())
+    assert catalogue.problems == ()
+    assert catalogue.image_hashes(["green"]) == [sha256]
+    assert catalogue.images(["green"])[1] == []
+
+
+def test_a_catalogue_without_any_usable_row_is_an_error(shop: Shop) -> None:
+    for row in shop.rows:
+        row["image_sha256"] = "md5"
+    with pytest.raises(CatalogueError, match=r"none of the 3 rows is usable.*image_sha256 is not"):
         load_catalogue(shop.write())
+    pl.read_parquet(shop.path).clear().write_parquet(shop.path)
+    with pytest.raises(CatalogueError, match="none of the 0 rows is usable"):
+        load_catalogue(shop.path)
 
 
 def test_missing_columns_are_named(shop: Shop) -> None:

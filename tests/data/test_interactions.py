@@ -145,17 +145,56 @@ def test_a_wrong_header_is_reported(
         ("u\t\t1", "item_id is empty"),
     ],
 )
-def test_a_broken_row_is_reported_with_file_and_row(
+def test_a_broken_row_is_left_out_and_a_problem(
     catalogue: Catalogue, inter: Path, line: str, message: str
 ) -> None:
-    with pytest.raises(InteractionError, match=message) as caught:
-        load_interactions(write(inter, "u\tgreen\t1", line), catalogue)
-    assert caught.value.location == f"{inter}, row 2 (line 3)"
+    rows, (problem,) = load_interactions(write(inter, "u\tgreen\t1", line), catalogue)
+    assert rows["item_id"].to_list() == ["green"]
+    subject = "?" if line.startswith("\t") else "u"
+    assert (problem.kind, problem.subject) == ("bad_interaction", subject)
+    assert problem.location == f"{inter}, row 2 (line 3)"
+    assert message in problem.message
 
 
-def test_a_row_with_too_many_fields_is_reported(catalogue: Catalogue, inter: Path) -> None:
-    with pytest.raises(InteractionError, match="cannot read the interactions"):
-        load_interactions(write(inter, "u\tred\t1\textra"), catalogue)
+def test_broken_rows_are_counted_per_user_and_fault(catalogue: Catalogue, inter: Path) -> None:
+    lines = ["u\tred\t1", "u\tred\tnan", "v\tred\t-2", "u\tblue\t-2", "u\t\t9", "u\tgrey\tx"]
+    rows, problems = load_interactions(write(inter, *lines), catalogue)
+    assert rows.height == 1
+    times = "timestamp is not in seconds since 1970; left out"
+    assert [(p.subject, p.message) for p in problems] == [
+        ("u", f"{times} (3)"),
+        ("v", f"{times} (1)"),
+        ("u", "item_id is empty; left out (1)"),
+    ]
+
+
+def test_broken_rows_after_until_are_not_reported(catalogue: Catalogue, inter: Path) -> None:
+    write(inter, "u\tred\t1", "\tred\t2", "\tred\t100", "u\tred\tnan")
+    until = datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+    _, problems = load_interactions(inter, catalogue, until=until)
+    assert [(p.subject, p.location[-8:]) for p in problems] == [
+        ("?", "(line 3)"),
+        ("u", "(line 5)"),
+    ]
+
+
+def test_a_file_without_any_usable_row_is_an_error(catalogue: Catalogue, inter: Path) -> None:
+    write(inter, "u\tred\t1780000000000", "v\tred\t1780000000000")
+    with pytest.raises(InteractionError, match=r"none of the 2 rows is usable.*seconds since 1970"):
+        load_interactions(inter, catalogue)
+
+
+@pytest.mark.parametrize("line", [b"u\tred\t1\textra", b"u\tr\xe9d\t1", b"u\t\xff\xfe\t1\t"])
+def test_a_torn_line_is_left_out_and_a_problem(
+    catalogue: Catalogue, inter: Path, line: bytes
+) -> None:
+    lines = [HEADER.encode(), "ü\tred\t1".encode(), b"", line, b"v\tblue\t2", b""]
+    inter.write_bytes(b"\n".join(lines))
+    rows, (problem,) = load_interactions(inter, catalogue)
+    assert rows.select("user_id", "item_id").rows() == [("v", "blue"), ("ü", "red")]
+    assert (problem.kind, problem.subject) == ("bad_interaction", "u")
+    assert problem.location == f"{inter}, row 3 (line 4)"
+    assert "not UTF-8 text or has too many fields" in problem.message
 
 
 @pytest.mark.parametrize("name", ["gone.inter", "gone.parquet"])
@@ -191,16 +230,19 @@ def test_parquet_times_of_every_kind_become_utc(
     ]
 
 
-@pytest.mark.parametrize("kind", [pl.Int64(), pl.Datetime("us", "UTC")])
-def test_a_null_timestamp_in_parquet_is_reported(
+@pytest.mark.parametrize("kind", [pl.Int64(), pl.Datetime("us", "UTC"), pl.Datetime("ms")])
+def test_a_null_or_impossible_time_in_parquet_is_a_problem(
     catalogue: Catalogue, tmp_path: Path, kind: pl.DataType
 ) -> None:
     path = tmp_path / "log.parquet"
-    times = pl.Series([1, None], dtype=pl.Int64()).cast(kind)
-    frame = pl.DataFrame({"user_id": "u", "item_id": ["red", "blue"], "timestamp": times})
+    times = pl.Series([1, None, -5_000_000, 2**62], dtype=pl.Int64()).cast(kind)
+    frame = pl.DataFrame({"user_id": ["u", "v", "w", "x"], "item_id": "red", "timestamp": times})
     frame.write_parquet(path)
-    with pytest.raises(InteractionError, match=r"timestamp.*item_id='blue'.*row 2"):
-        load_interactions(path, catalogue)
+    rows, problems = load_interactions(path, catalogue)
+    assert rows["user_id"].to_list() == ["u"]
+    assert [(p.subject, p.location) for p in problems] == [
+        (user, f"{path}, row {row}") for row, user in enumerate("vwx", start=2)
+    ]
 
 
 @pytest.mark.parametrize(

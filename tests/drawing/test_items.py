@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +27,14 @@ def test_an_unusable_picture_is_reported_and_white(tmp_path: Path) -> None:
     items = drawer.items(REQUESTS)
     assert list(items.broken) == ["i01"]
     assert (items.images[items.rows(["i01"])] == 255).all()
+
+
+def test_a_withdrawn_item_is_a_fault_of_its_requests_only(tmp_path: Path) -> None:
+    items = tiny_drawer(tmp_path).items([*REQUESTS, replace(REQUESTS[0], reference="gone")])
+    assert items.broken == {"gone": "the item is not in the catalogue"}
+    assert items.fault(replace(REQUESTS[0], reference="gone")) == (
+        "gone: the item is not in the catalogue"
+    )
+    assert [items.fault(request) for request in REQUESTS] == [None] * len(REQUESTS)
+    assert items.images.shape == (6, 16, 16, 3)
+    assert items.rows(["i05", "i00"]).tolist() == [5, 0]

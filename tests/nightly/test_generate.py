@@ -243,7 +243,9 @@ def test_what_the_safety_checker_refuses_is_rejected(
     assert set(drawn["rejected_detail"]) == {"unsafe score 1.000 is above the limit 0.500"}
 
 
-def test_a_picture_that_broke_after_planning_is_a_rejection_that_names_it(tmp_path: Path) -> None:
+def test_a_picture_broken_or_withdrawn_after_planning_is_a_rejection_that_names_it(
+    tmp_path: Path,
+) -> None:
     rows = []
     for number in range(7):
         data = png(number)
@@ -259,10 +261,12 @@ def test_a_picture_that_broke_after_planning_is_a_rejection_that_names_it(tmp_pa
             ("b", ["i1", "i2", "i3", "i4", "i5"]),
         )
     )
-    write_plan(config, [whole, broken])
+    withdrawn = whole | {"asset_key": "c" * 64, "item_id": "i7"}
+    write_plan(config, [whole, broken, withdrawn])
     drawn = draw_all(config)
-    assert drawn["rejected_reason"].to_list() == [None, "undecodable"]
+    assert drawn["rejected_reason"].to_list() == [None, "undecodable", "undecodable"]
     assert "i3" in drawn["rejected_detail"][1]
+    assert "i7: the item is not in the catalogue" in drawn["rejected_detail"][2]
 
 
 def test_a_night_without_a_plan_says_what_to_run(tmp_path: Path) -> None:

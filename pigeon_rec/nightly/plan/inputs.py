@@ -101,7 +101,7 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
     of_recommendations = interactions.join(
         recommendations.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
     )
-    problems = problem_rows(unknown)
+    problems = problem_rows([*catalogue.problems, *unknown])
     if paths.recommendation_problems.is_file():
         left_out = read_table(paths.recommendation_problems, "recommend")
         problems = pl.concat([problems, left_out.select(list(NIGHT_SCHEMAS["problems"]))])

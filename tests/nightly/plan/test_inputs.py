@@ -101,6 +101,24 @@ def test_bad_rows_of_the_recommendations_are_among_the_problems(
     ]
 
 
+def test_bad_items_and_interactions_are_problems_and_the_night_goes_on(
+    config: NightlyConfig,
+) -> None:
+    items = pl.read_parquet(config.catalogue)
+    bad = items[:2].with_columns(item_id=pl.lit(None, pl.String))
+    pl.concat([bad, items, items[:1]]).write_parquet(config.catalogue)
+    rows = pl.read_parquet(config.interactions)
+    nobody = rows[:1].with_columns(user_id=pl.lit(None, pl.String))
+    pl.concat([rows, nobody]).write_parquet(config.interactions)
+    assert run(config).planned == 6
+    assert [found[:2] for found in problems(config)] == [
+        ("bad_interaction", "?"),
+        ("bad_item", "?"),
+        ("bad_item", "?"),
+        ("duplicate_item", "i00"),
+    ]
+
+
 def test_a_pair_without_any_other_item_is_skipped(config: NightlyConfig, tmp_path: Path) -> None:
     write_interactions(Path(config.interactions), {"ann": ["i00"], "bea": ["i01"]})
     other = with_recommendations(config, tmp_path, [("ann", "i00", 1.0), ("bea", "i00", 1.0)])
