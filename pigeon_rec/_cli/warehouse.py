@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pigeon_rec._cli.options import AsJson, Config, WorkDir
 from pigeon_rec._cli.output import as_table, print_json, print_result
+
+if TYPE_CHECKING:
+    from pigeon_rec.warehouse.retention import Retained
 
 __all__ = ["app"]
 
@@ -24,7 +27,7 @@ KeepDays = Annotated[
         "--keep-days",
         min=0,
         metavar="N",
-        help="Keep nights up to this many days older than the newest.",
+        help="Keep nights up to this many days older than the newest (not counting future ones).",
     ),
 ]
 
@@ -71,8 +74,27 @@ def retain(
 
     with open_warehouse(_places(config, work_dir)[0], create=False) as connection:
         kept = drop_old(connection, keep_days)
-    facts = {"dropped": list(kept.dropped), "pictures": kept.pictures}
-    print_result("retain", facts, as_json=as_json)
+    print_result("retain", _dropped(kept), as_json=as_json)
+
+
+@app.command("drop-night")
+def drop_night(
+    date: Annotated[str, typer.Argument(metavar="DATE", help="Logical date, YYYY-MM-DD.")],
+    config: Config = None,
+    work_dir: WorkDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove one night. Readers see the change after the next `nightly promote`."""
+    from pigeon_rec.runtime.airflow_step import parse_date
+    from pigeon_rec.warehouse import drop_night as drop
+    from pigeon_rec.warehouse import open_warehouse
+
+    night = parse_date(date)
+    with open_warehouse(_places(config, work_dir)[0], create=False) as connection:
+        removed = drop(connection, night)
+    print_result("drop-night", _dropped(removed), as_json=as_json)
+    if not as_json:
+        print("Run `pigeon-rec nightly promote` to make it visible to readers")
 
 
 @app.command()
@@ -83,6 +105,10 @@ def gc(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False)
     warehouse, link, images = _places(config, work_dir)
     collected = collect_garbage(warehouse, link, images=images)
     print_result("gc", dataclasses.asdict(collected), as_json=as_json)
+
+
+def _dropped(retained: Retained) -> dict[str, object]:
+    return {"dropped": list(retained.dropped), "pictures": retained.pictures}
 
 
 def _places(config: Path | None, work_dir: Path | None) -> tuple[Path, Path, str]:
