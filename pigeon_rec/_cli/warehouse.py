@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pigeon_rec._cli.options import AsJson, Config, WorkDir
 from pigeon_rec._cli.output import as_table, print_json, print_result
-
-if TYPE_CHECKING:
-    from pigeon_rec.warehouse.retention import Retained
 
 __all__ = ["app"]
 
@@ -74,7 +71,8 @@ def retain(
 
     with open_warehouse(_places(config, work_dir)[0], create=False) as connection:
         kept = drop_old(connection, keep_days)
-    print_result("retain", _dropped(kept), as_json=as_json)
+    facts = {"dropped": list(kept.dropped), "pictures": kept.pictures}
+    print_result("retain", facts, as_json=as_json)
 
 
 @app.command("drop-night")
@@ -85,14 +83,14 @@ def drop_night(
     as_json: AsJson = False,
 ) -> None:
     """Remove one night. Readers see the change after the next `nightly promote`."""
+    from pigeon_rec import warehouse
     from pigeon_rec.runtime.airflow_step import parse_date
-    from pigeon_rec.warehouse import drop_night as drop
-    from pigeon_rec.warehouse import open_warehouse
 
     night = parse_date(date)
-    with open_warehouse(_places(config, work_dir)[0], create=False) as connection:
-        removed = drop(connection, night)
-    print_result("drop-night", _dropped(removed), as_json=as_json)
+    with warehouse.open_warehouse(_places(config, work_dir)[0], create=False) as connection:
+        removed = warehouse.drop_night(connection, night)
+    facts = {"dropped": list(removed.dropped), "pictures": removed.pictures}
+    print_result("drop-night", facts, as_json=as_json)
     if not as_json:
         print("Run `pigeon-rec nightly promote` to make it visible to readers")
 
@@ -105,10 +103,6 @@ def gc(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False)
     warehouse, link, images = _places(config, work_dir)
     collected = collect_garbage(warehouse, link, images=images)
     print_result("gc", dataclasses.asdict(collected), as_json=as_json)
-
-
-def _dropped(retained: Retained) -> dict[str, object]:
-    return {"dropped": list(retained.dropped), "pictures": retained.pictures}
 
 
 def _places(config: Path | None, work_dir: Path | None) -> tuple[Path, Path, str]:

@@ -137,10 +137,9 @@ def _replace(
     first_time: bool,
 ) -> None:
     night = resolved.night
-    stores: list[str] = []
-    if store and resolved.new_assets.height:
+    stores = [store.address] if store and resolved.new_assets.height else []
+    if store and stores:
         claim(connection, store)
-        stores = [store.address]
     with registered(
         connection,
         night_assets=_placed(resolved.new_assets, store),

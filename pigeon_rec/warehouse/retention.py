@@ -14,7 +14,7 @@ from pigeon_rec.errors import ConfigError, WarehouseError
 from pigeon_rec.runtime.airflow_step import latest_date
 from pigeon_rec.warehouse._compact import compact
 from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
-from pigeon_rec.warehouse._owners import check_only_owner, claim
+from pigeon_rec.warehouse._owners import claim
 from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
 from pigeon_rec.warehouse.migrations import open_warehouse
 from pigeon_rec.warehouse.sql_files import sql_text
@@ -108,12 +108,18 @@ def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collec
         addresses = {address for (address,) in fetch(connection, sql_text("internal/image_stores"))}
         if images != IN_TABLE:
             addresses.add(PictureStore(images).address)
-        stores = [PictureStore(address) for address in sorted(addresses)]
-        # Every store is checked before a file is removed from any.
-        orphans = [(store, _orphans(connection, store, referred)) for store in stores]
-        removed = [_sweep(*found) for found in orphans]
-    freed = compact(path)
-    return Collected(sum(n for n, _ in removed), sum(size for _, size in removed), freed)
+        held = {store: store.holdings() for store in map(PictureStore, sorted(addresses))}
+        # Every store is checked before a file is removed from any. One that is marked only now may
+        # have other users, who get time to leave their markers.
+        ours = [store for store in held if held[store] and not claim(connection, store, alone=True)]
+        orphans = {
+            store: {uri: size for uri, size in held[store].items() if uri not in referred}
+            for store in ours
+        }
+        for store, found in orphans.items():
+            store.remove(list(found))
+    sizes = [size for found in orphans.values() for size in found.values()]
+    return Collected(len(sizes), sum(sizes), compact(path))
 
 
 def _drop(connection: DuckDBPyConnection, expired: pl.DataFrame) -> Retained:
@@ -125,26 +131,6 @@ def _drop(connection: DuckDBPyConnection, expired: pl.DataFrame) -> Retained:
         steps = ("publish/drop_unreferenced", "publish/settle")
         run_script(connection, "".join(map(sql_text, steps)), {})
     return Retained(tuple(expired["run_id"].to_list()), before - _pictures(connection))
-
-
-def _orphans(
-    connection: DuckDBPyConnection, store: PictureStore, referred: set[str]
-) -> dict[str, int]:
-    """Returns location -> size of the files that may be removed.
-
-    There are none in a store that is marked as ours only now: another warehouse may use it too,
-    and gets the time to leave its own marker.
-    """
-    held = store.holdings()
-    adopted = bool(held) and claim(connection, store)
-    check_only_owner(connection, store)
-    return {} if adopted else {uri: size for uri, size in held.items() if uri not in referred}
-
-
-def _sweep(store: PictureStore, orphans: dict[str, int]) -> tuple[int, int]:
-    """Removes files; returns their number and bytes."""
-    store.remove(list(orphans))
-    return len(orphans), sum(orphans.values())
 
 
 def _in_snapshots(link: Path) -> Iterator[str]:
