@@ -23,6 +23,7 @@ Shard = Annotated[
     int | None,
     typer.Option("--shard", min=0, metavar="N", help="Shard to draw; default: all."),
 ]
+Future = Annotated[bool, typer.Option("--future", help="Accept a date after tomorrow (UTC).")]
 
 
 def generate(
@@ -30,11 +31,12 @@ def generate(
     date: Date = None,
     work_dir: WorkDir = None,
     shard: Shard = None,
+    future: Future = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw, score and gate the assets of one shard, or of all."""
-    _run("generate", config, date, work_dir, shard, as_json=as_json, quiet=quiet)
+    _run("generate", config, date, work_dir, shard, future=future, as_json=as_json, quiet=quiet)
 
 
 def command_for(step: str) -> Callable[..., None]:
@@ -44,10 +46,11 @@ def command_for(step: str) -> Callable[..., None]:
         config: Config = None,
         date: Date = None,
         work_dir: WorkDir = None,
+        future: Future = False,
         as_json: AsJson = False,
         quiet: Quiet = False,
     ) -> None:
-        _run(step, config, date, work_dir, None, as_json=as_json, quiet=quiet)
+        _run(step, config, date, work_dir, None, future=future, as_json=as_json, quiet=quiet)
 
     return command
 
@@ -59,6 +62,7 @@ def _run(
     work_dir: Path | None,
     shard: int | None,
     *,
+    future: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -71,7 +75,7 @@ def _run(
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     night = yesterday if date is None else parse_date(date)
     progress = choose_progress(quiet=quiet)
-    summary = run_step(step, settings, night, shard=shard, progress=progress)
+    summary = run_step(step, settings, night, shard=shard, progress=progress, future=future)
     print_result(f"{step} {night}", summary, as_json=as_json, quiet=quiet)
 
 

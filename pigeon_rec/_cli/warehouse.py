@@ -24,7 +24,7 @@ KeepDays = Annotated[
         "--keep-days",
         min=0,
         metavar="N",
-        help="Keep nights up to this many days older than the newest.",
+        help="Keep nights up to this many days older than the newest (not counting future ones).",
     ),
 ]
 
@@ -73,6 +73,26 @@ def retain(
         kept = drop_old(connection, keep_days)
     facts = {"dropped": list(kept.dropped), "pictures": kept.pictures}
     print_result("retain", facts, as_json=as_json)
+
+
+@app.command("drop-night")
+def drop_night(
+    date: Annotated[str, typer.Argument(metavar="DATE", help="Logical date, YYYY-MM-DD.")],
+    config: Config = None,
+    work_dir: WorkDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove one night. Readers see the change after the next `nightly promote`."""
+    from pigeon_rec import warehouse
+    from pigeon_rec.runtime.airflow_step import parse_date
+
+    night = parse_date(date)
+    with warehouse.open_warehouse(_places(config, work_dir)[0], create=False) as connection:
+        removed = warehouse.drop_night(connection, night)
+    facts = {"dropped": list(removed.dropped), "pictures": removed.pictures}
+    print_result("drop-night", facts, as_json=as_json)
+    if not as_json:
+        print("Run `pigeon-rec nightly promote` to make it visible to readers")
 
 
 @app.command()

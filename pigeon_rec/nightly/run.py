@@ -23,6 +23,7 @@ from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan import plan_night, recommend
 from pigeon_rec.nightly.publish import PublishSummary, promote_night, publish_night
 from pigeon_rec.nightly.report import ReportSummary, report_night
+from pigeon_rec.runtime.airflow_step import check_date
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.runtime.progress import Progress, silent
 
@@ -62,14 +63,19 @@ class NightSummary:
         }
 
 
-def run_night(config: NightlyConfig, date: dt.date, *, progress: Progress = silent) -> NightSummary:
+def run_night(
+    config: NightlyConfig, date: dt.date, *, progress: Progress = silent, future: bool = False
+) -> NightSummary:
     """Recommends, plans, draws, publishes, promotes and reports one night.
 
     Raises:
+        ConfigError: The date is after tomorrow (UTC), and `future` is false.
         WorkDirBusyError: Another run works in the same folder.
         PigeonError: A step failed. Earlier publications are unchanged, unless the night itself
             was published.
     """
+    if not future:
+        check_date(date)
     paths = NightPaths.of(config, date)
     steps: Mapping[str, Callable[[], Any]] = {
         "recommend": lambda: recommend(config, date, progress=progress),

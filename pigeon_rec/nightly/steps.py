@@ -12,11 +12,12 @@ import datetime as dt
 import json
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec.config import NightlyConfig, load_config
-from pigeon_rec.runtime.airflow_step import run_airflow_step
+from pigeon_rec.runtime.airflow_step import check_date, run_airflow_step
 from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = ["STEPS", "night_settings", "run_in_airflow", "run_step"]
@@ -35,12 +36,15 @@ def run_step(
     *,
     shard: int | None = None,
     progress: Progress = silent,
+    future: bool = False,
 ) -> dict[str, Any]:
     """Runs one step of the night and returns its summary as plain JSON values.
 
-    `generate` draws one shard, or, if `shard` is None, every shard with pictures to draw.
+    `generate` draws one shard, or, if `shard` is None, every shard with pictures to draw. A date
+    after tomorrow (UTC) is accepted only with `future`.
 
     Raises:
+        ConfigError: The date is in the future.
         PigeonError: The step failed, or another run works in the same folder; the error says
             whether a retry may help.
     """
@@ -49,13 +53,14 @@ def run_step(
     from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.runtime.lock import hold
 
+    if not future:
+        check_date(date)
     paths = NightPaths.of(config, date)
     if step == "generate" and shard is None:
         fetch(config, paths, [paths.plan])
         shards = shards_to_draw(config, date)
-        return {
-            "shards": [run_step(step, config, date, shard=s, progress=progress) for s in shards]
-        }
+        draw = partial(run_step, step, config, date, progress=progress, future=future)
+        return {"shards": [draw(shard=number) for number in shards]}
     # Shards may be drawn in parallel; a whole night takes the lock itself.
     alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
     with alone:
@@ -155,7 +160,8 @@ def _report(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) -
 def _run(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
     from pigeon_rec.nightly.run import run_night
 
-    return run_night(config, date, progress=progress).flat()
+    # `run_step` has checked the date.
+    return run_night(config, date, progress=progress, future=True).flat()
 
 
 STEPS: Final[Mapping[str, Callable[[NightlyConfig, dt.date, int | None, Progress], object]]] = {

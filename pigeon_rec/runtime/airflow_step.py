@@ -11,7 +11,7 @@ from typing import Any, Final
 from pigeon_rec.errors import ConfigError, PigeonError
 from pigeon_rec.runtime.progress import Progress, log_lines, log_progress
 
-__all__ = ["TEMPORARY_FAILURE", "parse_date", "run_airflow_step"]
+__all__ = ["TEMPORARY_FAILURE", "check_date", "latest_date", "parse_date", "run_airflow_step"]
 
 TEMPORARY_FAILURE: Final = 75
 """Exit status (EX_TEMPFAIL) of a step that may succeed if it is run again."""
@@ -31,6 +31,25 @@ def parse_date(text: str) -> dt.date:
         raise ConfigError(
             f"{text!r} is not an ISO date", location="date", remedy="Write it as 2026-06-01"
         ) from error
+
+
+def latest_date() -> dt.date:
+    """Returns tomorrow in UTC: it has begun somewhere; later dates are in the future everywhere."""
+    return dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+
+
+def check_date(date: dt.date) -> None:
+    """Checks that a logical date is not in the future, since the newest night is the served one.
+
+    Raises:
+        ConfigError: `date` is after tomorrow (UTC).
+    """
+    if date > latest_date():
+        raise ConfigError(
+            f"{date} is in the future: its night would be served until then",
+            location="date",
+            remedy="Correct the date; `pigeon-rec nightly ... --future` accepts it",
+        )
 
 
 def run_airflow_step(

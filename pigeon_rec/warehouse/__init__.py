@@ -15,7 +15,7 @@ from pigeon_rec.warehouse.migrations import migrate, open_warehouse, schema_vers
 from pigeon_rec.warehouse.publish import known_assets, publish
 from pigeon_rec.warehouse.read import ask, query, served_assets, warehouse_info
 from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
-from pigeon_rec.warehouse.retention import collect_garbage, retain
+from pigeon_rec.warehouse.retention import collect_garbage, drop_night, retain
 from pigeon_rec.warehouse.serve import AssetReader
 from pigeon_rec.warehouse.snapshots import content_digest, promote
 from pigeon_rec.warehouse.sql_files import query_names, sql_root
@@ -35,6 +35,7 @@ __all__ = [
     "connect",
     "content_digest",
     "driver_errors",
+    "drop_night",
     "image_faults",
     "known_assets",
     "migrate",

@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 
 from pigeon_rec.warehouse._checks import check_night
 from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
+from pigeon_rec.warehouse._owners import claim
 from pigeon_rec.warehouse._resolve import ResolvedNight, resolve
 from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
 from pigeon_rec.warehouse.records import NightRecords
@@ -76,8 +77,9 @@ def publish(
     Raises:
         ConfigError: `images` is neither `table` nor a usable address.
         WarehouseBusyError: Another connection wrote at the same time.
-        WarehouseError: The night is inconsistent, DuckDB refused it, or pictures cannot be
-            written. The tables are unchanged after every error.
+        WarehouseError: The night is inconsistent, DuckDB refused it, another warehouse stores
+            its pictures at `images`, or pictures cannot be written. The tables are unchanged after
+            every error.
     """
     store = None if images == IN_TABLE else PictureStore(images)
     night = night.night if isinstance(night, StagedNight) else check_night(night)
@@ -136,6 +138,8 @@ def _replace(
 ) -> None:
     night = resolved.night
     stores = [store.address] if store and resolved.new_assets.height else []
+    if store and stores:
+        claim(connection, store)
     with registered(
         connection,
         night_assets=_placed(resolved.new_assets, store),

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 from duckdb import DuckDBPyConnection
 
-from pigeon_rec.errors import ConfigError
+from pigeon_rec.errors import ConfigError, WarehouseError
+from pigeon_rec.runtime.airflow_step import latest_date
 from pigeon_rec.warehouse._compact import compact
 from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
+from pigeon_rec.warehouse._owners import claim
 from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
 from pigeon_rec.warehouse.migrations import open_warehouse
 from pigeon_rec.warehouse.sql_files import sql_text
 from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore
 
-__all__ = ["Collected", "Retained", "collect_garbage", "retain"]
+__all__ = ["Collected", "Retained", "collect_garbage", "drop_night", "retain"]
 
 
 @dataclass(frozen=True)
 class Retained:
-    """What `retain` removed.
+    """What `retain` or `drop_night` removed.
 
     Attributes:
         dropped: The nights.
@@ -50,9 +54,10 @@ class Collected:
 def retain(connection: DuckDBPyConnection, keep_days: int) -> Retained:
     """Removes the nights that are more than `keep_days` days older than the newest one.
 
-    The night that readers get is always kept, and so is every picture that a kept night serves.
-    Everything happens in one transaction. Bytes outside the table stay until `collect_garbage`,
-    since snapshots may still refer to them.
+    Nights after tomorrow (UTC) do not count as the newest one. The night that readers get is always
+    kept, also the one they would get without those nights, and so is every picture that a kept
+    night serves. Everything happens in one transaction. Bytes outside the table stay until
+    `collect_garbage`, since snapshots may still refer to them.
 
     Raises:
         ConfigError: `keep_days` is negative.
@@ -61,14 +66,25 @@ def retain(connection: DuckDBPyConnection, keep_days: int) -> Retained:
     if keep_days < 0:
         raise ConfigError(f"days to keep cannot be negative, received {keep_days}")
     with driver_errors("retention"), transaction(connection):
-        expired = select(connection, sql_text("publish/expired_runs"), {"keep_days": keep_days})
-        before = _pictures(connection)
-        if expired.height:
-            with registered(connection, expired_runs=expired):
-                run_script(connection, sql_text("publish/drop_runs"), {})
-            steps = ("publish/drop_unreferenced", "publish/settle")
-            run_script(connection, "".join(map(sql_text, steps)), {})
-        return Retained(tuple(expired["run_id"].to_list()), before - _pictures(connection))
+        facts = {"keep_days": keep_days, "latest": latest_date()}
+        return _drop(connection, select(connection, sql_text("publish/expired_runs"), facts))
+
+
+def drop_night(connection: DuckDBPyConnection, date: dt.date) -> Retained:
+    """Removes one night in one transaction, and every picture that only it serves, as `retain`.
+
+    Raises:
+        WarehouseError: There is no such night, or DuckDB refused it; the tables are unchanged.
+    """
+    night = {"run_id": date.isoformat()}
+    with driver_errors("dropping a night"), transaction(connection):
+        if not fetch(connection, sql_text("publish/published_content"), night):
+            raise WarehouseError(
+                f"there is no night of {date}",
+                location="runs",
+                remedy="`pigeon-rec sql quality_by_day` lists the promoted nights",
+            )
+        return _drop(connection, pl.DataFrame(night))
 
 
 def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collected:
@@ -84,24 +100,37 @@ def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collec
 
     Raises:
         WarehouseBusyError: The warehouse is open for writing.
-        WarehouseError: A snapshot cannot be read, or a store cannot be cleaned. No file that is
-            referred to was removed.
+        WarehouseError: A snapshot cannot be read, a store is used by another warehouse too, or a
+            store cannot be cleaned. No file that is referred to was removed.
     """
     with open_warehouse(path, create=False) as connection, driver_errors(path):
         referred = set(_outside(connection)) | set(_in_snapshots(link))
         addresses = {address for (address,) in fetch(connection, sql_text("internal/image_stores"))}
         if images != IN_TABLE:
             addresses.add(PictureStore(images).address)
-        removed = [_sweep(PictureStore(address), referred) for address in sorted(addresses)]
-    freed = compact(path)
-    return Collected(sum(n for n, _ in removed), sum(size for _, size in removed), freed)
+        held = {store: store.holdings() for store in map(PictureStore, sorted(addresses))}
+        # Every store is checked before a file is removed from any. One that is marked only now may
+        # have other users, who get time to leave their markers.
+        ours = [store for store in held if held[store] and not claim(connection, store, alone=True)]
+        orphans = {
+            store: {uri: size for uri, size in held[store].items() if uri not in referred}
+            for store in ours
+        }
+        for store, found in orphans.items():
+            store.remove(list(found))
+    sizes = [size for found in orphans.values() for size in found.values()]
+    return Collected(len(sizes), sum(sizes), compact(path))
 
 
-def _sweep(store: PictureStore, referred: set[str]) -> tuple[int, int]:
-    """Removes files that are not referred to; returns their number and bytes."""
-    orphans = {uri: size for uri, size in store.holdings().items() if uri not in referred}
-    store.remove(list(orphans))
-    return len(orphans), sum(orphans.values())
+def _drop(connection: DuckDBPyConnection, expired: pl.DataFrame) -> Retained:
+    """Removes the nights of a frame with the column `run_id`, inside the caller's transaction."""
+    before = _pictures(connection)
+    if expired.height:
+        with registered(connection, expired_runs=expired):
+            run_script(connection, sql_text("publish/drop_runs"), {})
+        steps = ("publish/drop_unreferenced", "publish/settle")
+        run_script(connection, "".join(map(sql_text, steps)), {})
+    return Retained(tuple(expired["run_id"].to_list()), before - _pictures(connection))
 
 
 def _in_snapshots(link: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from pigeon_rec.errors import WarehouseError
 from pigeon_rec.runtime import storage
 from pigeon_rec.warehouse._images import FORMATS
 
-__all__ = ["IN_TABLE", "PictureStore", "with_bytes"]
+__all__ = ["IN_TABLE", "PictureStore", "unreachable", "with_bytes"]
 
 IN_TABLE: Final = "table"
 """Setting that keeps picture bytes in the table itself."""
@@ -60,7 +60,7 @@ class PictureStore:
             try:
                 storage.put_files(named)
             except OSError as error:
-                raise _unreachable(self.address, "written", error) from error
+                raise unreachable(self.address, "written", error) from error
             uris += [self.uri_of(*names) for names in part.select("image_sha256", "format").rows()]
         if self.address.startswith("file://"):
             os.sync()  # before the rows that refer to them are committed
@@ -77,7 +77,7 @@ class PictureStore:
         try:
             found = storage.list_files(self.address)
         except OSError as error:
-            raise _unreachable(self.address, "listed", error) from error
+            raise unreachable(self.address, "listed", error) from error
         return {
             uri: size
             for uri, size in found.items()
@@ -94,7 +94,7 @@ class PictureStore:
             for start in range(0, len(uris), _PER_REQUEST):
                 storage.remove_files(uris[start : start + _PER_REQUEST])
         except OSError as error:
-            raise _unreachable(self.address, "cleaned", error) from error
+            raise unreachable(self.address, "cleaned", error) from error
 
 
 def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
@@ -118,7 +118,8 @@ def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.coalesce("image", "_bytes").alias("image")).drop("_bytes")
 
 
-def _unreachable(address: str, verb: str, error: OSError) -> WarehouseError:
+def unreachable(address: str, verb: str, error: OSError) -> WarehouseError:
+    """Returns the error of a store that cannot be read or written."""
     return WarehouseError(
         f"the picture store cannot be {verb}: {error}",
         location=address,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import yaml
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.publish import promote_night, publish_night
+from pigeon_rec.nightly.steps import STEPS
+from pigeon_rec.runtime import airflow_step
 from tests.nightly.made_night import NIGHT, small_night, write_catalogue
 
 Pigeon = Callable[..., Any]
@@ -51,6 +54,19 @@ def test_publish_promote_and_report_one_after_the_other(pigeon: Pigeon, unpublis
     assert snapshot.is_file()
     reported = json.loads(pigeon("nightly", "report", *night).out)
     assert "ada" in Path(reported["gallery"]).read_text(encoding="utf-8")
+
+
+def test_a_date_in_the_future_needs_an_option(
+    pigeon: Pigeon, unpublished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = ("--date", NIGHT.isoformat(), "--config", unpublished)
+    monkeypatch.setattr(airflow_step, "latest_date", lambda: NIGHT - dt.timedelta(days=1))
+    for step in STEPS:
+        outcome = pigeon("nightly", step, *night)
+        assert outcome.code == 2, step
+        assert all(text in outcome.err for text in (NIGHT.isoformat(), "future", "--future"))
+    assert not (unpublished.parent / "var" / "warehouse").exists()
+    assert pigeon("nightly", "publish", *night, "--future").code == 0
 
 
 def test_the_summary_has_a_line_per_field(pigeon: Pigeon, unpublished: Path) -> None:

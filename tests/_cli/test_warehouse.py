@@ -89,9 +89,25 @@ def test_retain_removes_old_nights_and_gc_their_files_once_no_snapshot_has_them(
     assert pigeon("warehouse", "check", *options).out == "clean\n"
 
 
-@pytest.mark.parametrize("command", ["check", "info", "gc", "retain"])
+def test_drop_night_removes_one_night_and_promote_makes_it_visible(
+    pigeon: Pigeon, options: tuple[str | Path, ...]
+) -> None:
+    outcome = pigeon("warehouse", "drop-night", "2026-06-10", *options)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "pigeon-rec nightly promote" in outcome.out
+    count = ("sql", "SELECT DISTINCT run_id FROM served_assets", *options, "--json")
+    assert json.loads(pigeon(*count).out)["rows"] == [["2026-06-10"]]
+    assert pigeon("nightly", "promote", *options).code == 0
+    assert json.loads(pigeon(*count).out)["rows"] == [["2026-06-01"]]
+    again = pigeon("warehouse", "drop-night", "2026-06-10", *options, "--json")
+    assert again.code == 5
+    assert "no night of 2026-06-10" in again.out
+    assert pigeon("warehouse", "drop-night", "10.6.", *options).code == 2
+
+
+@pytest.mark.parametrize("command", ["check", "info", "gc", "retain", "drop-night"])
 def test_a_missing_warehouse_is_an_error(pigeon: Pigeon, tmp_path: Path, command: str) -> None:
-    more = ("--keep-days", "7") if command == "retain" else ()
+    more = {"retain": ("--keep-days", "7"), "drop-night": ("2026-06-01",)}.get(command, ())
     outcome = pigeon("warehouse", command, *more, "--work-dir", tmp_path / "none")
     assert outcome.code == 5
     assert "there is no warehouse" in outcome.err

@@ -13,7 +13,8 @@ from pigeon_rec.errors import CatalogueError, ConfigError, PlanError
 from pigeon_rec.nightly import steps
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.runtime.airflow_step import TEMPORARY_FAILURE, parse_date
+from pigeon_rec.nightly.run import run_night
+from pigeon_rec.runtime.airflow_step import TEMPORARY_FAILURE, latest_date, parse_date
 
 NIGHT = dt.date(2026, 6, 1)
 
@@ -115,6 +116,31 @@ def test_the_plan_tells_which_shards_to_draw(
 def test_shards_of_an_unplanned_night_are_an_error(config: NightlyConfig) -> None:
     with pytest.raises(PlanError, match=r"plan\.parquet.*nightly plan"):
         shards_to_draw(config, NIGHT)
+
+
+def test_a_night_in_the_future_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = replace_step(monkeypatch, "publish", None)
+    config = NightlyConfig(work_dir=tmp_path / "var")
+    late = latest_date() + dt.timedelta(days=1)
+    with pytest.raises(ConfigError, match=f"{late} is in the future"):
+        steps.run_step("publish", config, late)
+    with pytest.raises(ConfigError, match=f"{late} is in the future"):
+        run_night(config, late)
+    with pytest.raises(SystemExit) as ended:
+        steps.run_in_airflow("publish", late.isoformat(), "", str(config.work_dir))
+    assert (ended.value.code, calls, list(tmp_path.iterdir())) == (2, [], [])
+    assert steps.run_step("publish", config, late, future=True) == {}
+    for date in (latest_date(), dt.date(1, 1, 1)):
+        assert steps.run_step("publish", config, date) == {}
+
+
+def test_tomorrow_in_utc_is_the_latest_date() -> None:
+    before = dt.datetime.now(dt.UTC).date()
+    latest = latest_date()
+    days = {before, dt.datetime.now(dt.UTC).date()}
+    assert latest - dt.timedelta(days=1) in days
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,15 @@ from pigeon_rec.warehouse import (
     check_serving,
     check_warehouse,
     collect_garbage,
+    drop_night,
     open_warehouse,
     promote,
     publish,
     retain,
+    retention,
+    served_assets,
 )
+from pigeon_rec.warehouse.sql_files import sql_text
 from tests.warehouse.nights import FIRST, SECOND, Pair, contents, key_of, night_of
 
 ANN, BEN, CAT = ("ann", "noto/apple"), ("ben", "noto/apple"), ("cat", "noto/pear")
@@ -66,6 +70,65 @@ def test_the_served_night_stays_however_old(warehouse: DuckDBPyConnection) -> No
     assert retain(warehouse, 0).dropped == ("2026-06-02",)
     served = warehouse.execute("SELECT user_id, run_id FROM served_assets").fetchall()
     assert served == [("ann", "2026-06-01")]
+
+
+def test_days_are_counted_from_the_newest_night_that_is_not_in_the_future(
+    warehouse: DuckDBPyConnection,
+) -> None:
+    for number in (1, 8):
+        publish(warehouse, night_of([ANN], date=day(number), version=f"v{number}"))
+    publish(warehouse, night_of([], date=day(9)))
+    for year in (2226, 9999):
+        publish(warehouse, night_of([BEN], date=dt.date(year, 6, 9), version=f"v{year}"))
+    assert retain(warehouse, 8).dropped == ()
+    # 2026-06-08 is what readers get once the nights of the future are dropped.
+    assert retain(warehouse, 0).dropped == ("2026-06-01",)
+    assert run_ids(warehouse) == ["2026-06-08", "2026-06-09", "2226-06-09", "9999-06-09"]
+
+
+def test_nights_of_the_future_alone_are_kept(warehouse: DuckDBPyConnection) -> None:
+    for year in (2226, 2227):
+        publish(warehouse, night_of([BEN], date=dt.date(year, 6, 9), version=f"v{year}"))
+    assert retain(warehouse, 0).dropped == ()
+
+
+def test_a_dropped_night_gives_its_place_to_the_one_before(
+    warehouse: DuckDBPyConnection, writer_path: Path, serving: Path
+) -> None:
+    publish(warehouse, night_of([ANN, BEN], date=day(1)))
+    before = contents(warehouse)
+    mistyped = dt.date(2226, 6, 2)
+    publish(warehouse, night_of([CAT], date=mistyped, reused=[ANN], rejected=[BEN], problems=2))
+    removed = drop_night(warehouse, mistyped)
+    assert (removed.dropped, removed.pictures) == (("2226-06-02",), 1)
+    assert contents(warehouse) == before
+    warehouse.close()
+    promote(writer_path, serving)
+    assert check_warehouse(writer_path).rows() == check_serving(serving).rows() == []
+    assert served_assets(serving)["user_id"].to_list() == ["ann", "ben"]
+
+
+def test_dropping_a_night_that_is_not_there_changes_nothing(warehouse: DuckDBPyConnection) -> None:
+    publish(warehouse, night_of([ANN], date=day(1)))
+    before = contents(warehouse)
+    with pytest.raises(WarehouseError, match="no night of 2026-06-02"):
+        drop_night(warehouse, day(2))
+    assert contents(warehouse) == before
+
+
+def test_a_night_is_dropped_whole_or_not_at_all(
+    warehouse: DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(warehouse, night_of([ANN], date=day(1)))
+    before = contents(warehouse)
+
+    def fails(name: str) -> str:
+        return "SELECT no_such_function();" if name == "publish/settle" else sql_text(name)
+
+    monkeypatch.setattr(retention, "sql_text", fails)
+    with pytest.raises(WarehouseError, match="no_such_function"):
+        drop_night(warehouse, day(1))
+    assert contents(warehouse) == before
 
 
 def test_an_empty_warehouse_keeps_nothing(warehouse: DuckDBPyConnection) -> None:
@@ -129,7 +192,7 @@ def test_stores_of_earlier_settings_are_collected(
         publish(connection, night_of([BEN], date=SECOND))
         retain(connection, 0)
     assert collect_garbage(writer_path, serving).pictures == 1
-    assert list(tmp_path.glob("old/*/*")) == []
+    assert PictureStore(f"file://{tmp_path}/old").holdings() == {}
 
 
 def test_an_unreadable_snapshot_stops_the_collection(
