@@ -242,7 +242,7 @@ class NightlyConfig(Settings):
     warehouse: WarehouseConfig = WarehouseConfig()
 
 
-def load_config(path: Path | None) -> NightlyConfig:
+def load_config(path: str | Path | None) -> NightlyConfig:
     """Reads and checks a nightly YAML file; `None` gives the defaults.
 
     Raises:
@@ -251,4 +251,4 @@ def load_config(path: Path | None) -> NightlyConfig:
     if path is None:
         return NightlyConfig()
     advice = "Give the path of a YAML file, or leave --config out for the defaults"
-    return read_settings(NightlyConfig, path, advice)
+    return read_settings(NightlyConfig, Path(path), advice)

@@ -19,6 +19,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_no_file_and_an_empty_file_give_the_defaults(tmp_path: Path) -> None:
     assert load_config(None) == load_config(written(tmp_path, "")) == NightlyConfig()
+    assert load_config(str(written(tmp_path, ""))) == NightlyConfig()
 
 
 def test_settings_survive_json() -> None:

@@ -107,7 +107,7 @@ def load_prompt(scenario: str, folder: Path = _FOLDER) -> PromptTemplate:
     if not re.fullmatch(r"[a-z0-9_-]+", scenario) or not path.is_file():
         raise ConfigError(
             f"there is no scenario {scenario!r}",
-            location=str(folder),
+            location=f"scenario; templates in {folder}",
             remedy=f"Choose one of: {', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}",
         )
     try:

@@ -52,7 +52,9 @@ def load_recommendations(path: Path) -> tuple[pl.DataFrame, list[Problem]]:
             )
     if not frame.schema["score"].is_numeric():
         raise PlanError(
-            f"column score holds {frame.schema['score']}, not numbers", location=str(path)
+            f"column score holds {frame.schema['score']}, not numbers",
+            location=str(path),
+            remedy="Cast the column to a number; a higher score is better",
         )
     return rank_recommendations(frame, str(path))
 

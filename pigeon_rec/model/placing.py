@@ -52,7 +52,9 @@ def check_device(name: str) -> torch.device:
         count = there.device_count() if device.type != "cpu" and there.is_available() else 0
     except RuntimeError as error:
         raise ModelError(
-            f"there is no kind of device {name!r}", location="placement.device"
+            f"there is no kind of device {name!r}",
+            location="placement.device",
+            remedy="Name it as torch does: cpu, cuda or cuda:1",
         ) from error
     if device.type != "cpu" and (device.index or 0) >= count:
         raise ModelError(

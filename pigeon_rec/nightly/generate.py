@@ -22,6 +22,7 @@ from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer, DrawnAsset
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.models import chosen_model
+from pigeon_rec.errors import PlanError
 from pigeon_rec.model.placing import set_threads
 from pigeon_rec.nightly.files import SHARD_SCHEMA, read_table
 from pigeon_rec.nightly.paths import NightPaths
@@ -59,7 +60,7 @@ def generate_shard(
     """Draws every `generate` row of one shard into `shards/shard-NNNN.parquet`.
 
     Raises:
-        PlanError: The night has not been planned.
+        PlanError: The night has not been planned, or has no such shard.
         ModelError: The model cannot be loaded.
     """
     paths = NightPaths.of(config, date)
@@ -80,6 +81,13 @@ def generate_shard(
 
 def _shard_plan(paths: NightPaths, shard: int) -> pl.DataFrame:
     plan = read_table(paths.plan, "plan")
+    last = max(plan["shard"], default=0)
+    if not 0 <= shard <= last:
+        raise PlanError(
+            f"the plan has no shard {shard}",
+            location=str(paths.plan),
+            remedy=f"Give a number from 0 to {last}",
+        )
     wanted = (pl.col("shard") == shard) & (pl.col("status") == "generate")
     return plan.filter(wanted).unique("asset_key", keep="first").sort("asset_key")
 

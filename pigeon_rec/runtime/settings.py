@@ -106,7 +106,7 @@ def check_settings(kind: type[_Kind], values: Mapping[str, Any], location: str) 
         raise ConfigError(
             "; ".join(_problem(e) for e in error.errors()),
             location=location,
-            remedy=f"See the fields of {kind.__module__}.{kind.__name__}",
+            remedy=f"See docs/settings.md, or the fields of {kind.__module__}.{kind.__name__}",
         ) from error
 
 

@@ -77,7 +77,7 @@ def ask(path: Path, text: str, params: Mapping[str, object] | None = None) -> pl
     Raises:
         WarehouseError: As `query`, or the text is not exactly one statement.
     """
-    if text in query_names():
+    if text in query_names() or text.isidentifier():  # no SQL statement is one bare word
         return query(path, text, params)
     return _run(path, "SQL text", text, params)
 
@@ -101,5 +101,7 @@ def _check_parameters(
     wanted = sorted(statements[0].named_parameters)
     if sorted(params) != wanted:
         raise WarehouseError(
-            f"the query takes the parameters {wanted}, received {sorted(params)}", location=name
+            f"the query takes the parameters {wanted}, received {sorted(params)}",
+            location=name,
+            remedy="Give a value for each of these names and for no other",
         )

@@ -92,8 +92,8 @@ class AssetReader:
         WarehouseError: The file is missing or not a warehouse.
     """
 
-    def __init__(self, link: Path) -> None:
-        self._link = link
+    def __init__(self, link: str | Path) -> None:
+        self._link = Path(link)
         self._lock = threading.Lock()
         self._closed = False
         self._one = sql_text("internal/one_asset")

@@ -87,7 +87,7 @@ def test_the_kinds_of_problems_are_those_of_the_code() -> None:
     )
     table = YOUR_DATA.partition("| kind | meaning |")[2].partition("\n\n")[0]
     kinds = {kind for row in re.findall(r"^\| (`.*?`) \|", table, re.M) for kind in row.split(", ")}
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     for kind in kinds:
         assert f'"{kind.strip("`")}"' in source, kind
     written = re.findall(r'BrokenImage\(\s*"(\w+)"', source)

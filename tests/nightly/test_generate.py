@@ -272,3 +272,12 @@ def test_a_picture_broken_or_withdrawn_after_planning_is_a_rejection_that_names_
 def test_a_night_without_a_plan_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="nightly plan"):
         generate_shard(settings(tmp_path, shards=1), NIGHT, 0)
+
+
+@pytest.mark.parametrize("shard", [-1, 2])
+def test_a_shard_outside_the_plan_raises(tmp_path: Path, shard: int) -> None:
+    config = settings(tmp_path, shards=2)
+    paths = write_plan(config, plan_rows(2))
+    with pytest.raises(PlanError, match=rf"no shard {shard} .*from 0 to 1"):
+        generate_shard(config, NIGHT, shard)
+    assert not paths.shard(shard).exists()

@@ -17,7 +17,11 @@ from pigeon_rec.warehouse import ask, query_names
 from tests.nightly.made_night import NIGHT, MadeNight, Pair
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "warehouse.md"
-PAIRS = [Pair("u00001", "line/apple"), Pair("u00001", "flat/boat"), Pair("u00002", "line/cat")]
+PAIRS = [
+    Pair("u00001", "noto/red-apple"),
+    Pair("u00001", "fluent/sailboat"),
+    Pair("u00002", "line/cat"),
+]
 
 
 def blocks(language: str) -> list[str]:

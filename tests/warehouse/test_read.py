@@ -182,6 +182,7 @@ def test_ask_takes_a_name_or_sql(link: Path) -> None:
         ("", {}, "expected one SQL statement, received 0"),
         ("SELECT * FROM no_such_table", {}, "no_such_table"),
         ("SELEC 1", {}, "syntax error"),
+        ("no_such_query", {}, "no saved query.*Saved queries: ab_split"),
         ("DROP TABLE runs", {}, "read-only"),
     ],
 )

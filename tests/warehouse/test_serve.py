@@ -41,6 +41,11 @@ def reader(writer_path: Path, serving: Path) -> Iterator[AssetReader]:
         yield opened
 
 
+def test_the_link_may_be_given_as_text(reader: AssetReader, serving: Path) -> None:
+    with AssetReader(str(serving)) as opened:
+        assert opened.get(*ANN) == reader.get(*ANN)
+
+
 def test_one_pair(reader: AssetReader) -> None:
     asset = reader.get(*ANN)
     assert asset is not None

@@ -178,12 +178,16 @@ def _cards(night: ServedNight, picture: str) -> tuple[tuple[str, str, str], ...]
     gated = facts["served"] + facts["rejected"]
     share = f"{facts['rejected'] / gated:.1%} of all requests" if gated else ""
     cohorts = night.shared["user_id"].n_unique()
-    for_cohorts = ("for taste cohorts", f"{night.shared.height:,}", f"{cohorts} cohorts")
+    for_cohorts = (
+        "for taste cohorts",
+        f"{night.shared.height:,}",
+        f"{cohorts} cohort{'s' if cohorts > 1 else ''}",
+    )
     return (
         ("requests planned", f"{facts['planned']:,}", f"{facts['skipped']:,} skipped"),
         (f"{picture}s served", f"{night.own.height:,}", f"to {night.users:,} users"),
         *((for_cohorts,) if cohorts else ()),
-        ("drawn this night", f"{facts['generated']:,}", ""),
+        ("new", f"{facts['generated']:,}", "drawn this night"),
         ("reused", f"{facts['reused']:,}", ""),
         ("rejected", f"{facts['rejected']:,}", share),
     )

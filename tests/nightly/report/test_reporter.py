@@ -246,7 +246,7 @@ def test_assets_of_cohorts_are_counted_but_not_shown(config: NightlyConfig) -> N
     assert page.users == ["ada", "bob", "cyd"]
     text = " ".join(page.text.split())
     assert "stickers served 5 to 3 users" in text
-    assert "for taste cohorts 1 1 cohorts" in text
+    assert "for taste cohorts 1 1 cohort" in text
     serving = NightPaths.of(config, NIGHT).serving
     of_cohort = ask(serving, "SELECT * FROM asset_for('dan', 'line/cat')").row(0, named=True)
     assert of_cohort["origin"] == "cohort"
