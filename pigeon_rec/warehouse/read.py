@@ -23,8 +23,7 @@ from pigeon_rec.warehouse.sql_files import query_names, sql_text
 
 __all__ = ["answer", "ask", "query", "served_assets", "warehouse_info"]
 
-# A PIVOT is several statements to DuckDB.
-_READING: Final = (StatementType.SELECT, StatementType.EXPLAIN, StatementType.MULTI)
+_READING: Final = (StatementType.SELECT, StatementType.EXPLAIN, StatementType.MULTI)  # or PIVOT
 _EXACT: Final = {
     *("boolean", "tinyint", "smallint", "integer", "bigint", "hugeint"),
     *("utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"),
