@@ -6,6 +6,7 @@ it needs when it runs, so that `pigeon-rec --help` is fast.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -84,6 +85,10 @@ def main() -> None:
     JSON to stdout); 2 for a wrong option; 130 when interrupted. Other exceptions are bugs and keep
     their traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a character gets its escape.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run(as_json="--json" in sys.argv[1:]))
 
 

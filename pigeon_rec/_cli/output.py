@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from pigeon_rec.errors import PigeonError
 
@@ -15,10 +16,14 @@ __all__ = ["as_table", "print_error", "print_json", "print_result", "print_summa
 MAX_CELL = 60
 """Maximum characters of a table cell; longer values are truncated with an ellipsis."""
 
+_JOINERS: Final = "\u200c\u200d"  # invisible, but part of emoji and of Persian words
+
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Prints a JSON object on one line."""
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    """Prints a JSON object on one line; numbers that JSON lacks (NaN, infinity) become null."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(_json_value(value), ensure_ascii=not unicode, default=str, allow_nan=False)
+    print(_escaped(text, lambda character: json.dumps(character)[1:-1]))
 
 
 def print_summary(title: str, summary: Mapping[str, Any]) -> None:
@@ -49,14 +54,15 @@ def print_error(error: Exception, *, as_json: bool) -> None:
         facts = _error_facts(error) if isinstance(error, PigeonError) else _usage_facts(error)
         print_json({"error": {"kind": type(error).__name__, **facts}})
     else:
-        print(f"error: {error}", file=sys.stderr)
+        lines = str(error).split("\n")
+        print("error: " + "\n".join(map(_escaped, lines)), file=sys.stderr)
 
 
 def as_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Formats rows as text: a header, a rule, and columns aligned by their widest cell."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    lines = [columns, ["-" * width for width in widths], *cells]
+    names, *cells = [[_cell(value) for value in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    lines = [names, ["-" * width for width in widths], *cells]
     return "\n".join(
         "  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
@@ -66,7 +72,20 @@ def as_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
-    return "" if value is None else " ".join(str(value).split())
+    return "" if value is None else _escaped(" ".join(str(value).split()))
+
+
+def _escaped(text: str, escape: Callable[[str], str] = lambda c: ascii(c)[1:-1]) -> str:
+    """Escapes characters that a terminal would obey or that change the order of others."""
+    return "".join(c if c.isprintable() or c in _JOINERS else escape(c) for c in text)
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cell(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -36,18 +37,19 @@ def sql(
     work_dir: WorkDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a SQL query on the served tables; images are shown as their size."""
+    """Run a SQL query on the served tables, which it can only read; images appear as their size."""
     from pigeon_rec.nightly.steps import night_settings
     from pigeon_rec.runtime.work_dir import serving_file
-    from pigeon_rec.warehouse import ask
+    from pigeon_rec.warehouse import answer
 
     bindings = _bindings(param or [])
-    answer = ask(serving_file(night_settings(config, work_dir).work_dir), query, bindings)
-    rows = [[_printable(value) for value in row] for row in answer.iter_rows()]
+    link = serving_file(night_settings(config, work_dir).work_dir)
+    columns, found = answer(link, query, bindings)
+    rows = [[_printable(value) for value in row] for row in found]
     if as_json:
-        print_json({"columns": answer.columns, "rows": rows})
+        print_json({"columns": columns, "rows": rows})
     else:
-        print(as_table(answer.columns, rows))
+        print(as_table(columns, rows))
 
 
 def _bindings(params: list[str]) -> dict[str, str]:
@@ -63,4 +65,8 @@ def _bindings(params: list[str]) -> dict[str, str]:
 
 
 def _printable(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(part) for part in value]
     return f"<{len(value)} bytes>" if isinstance(value, bytes | bytearray) else value

@@ -13,7 +13,7 @@ from pigeon_rec.warehouse.connection import (
 )
 from pigeon_rec.warehouse.migrations import migrate, open_warehouse, schema_version
 from pigeon_rec.warehouse.publish import known_assets, publish
-from pigeon_rec.warehouse.read import ask, query, served_assets, warehouse_info
+from pigeon_rec.warehouse.read import answer, ask, query, served_assets, warehouse_info
 from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
 from pigeon_rec.warehouse.retention import collect_garbage, drop_night, retain
 from pigeon_rec.warehouse.serve import AssetReader
@@ -28,6 +28,7 @@ __all__ = [
     "NightRecords",
     "PictureStore",
     "WarehouseBusyError",
+    "answer",
     "ask",
     "check_serving",
     "check_warehouse",

@@ -25,6 +25,7 @@ __all__ = [
     "connect",
     "connect_memory",
     "driver_errors",
+    "open_private",
     "open_reader",
     "sibling",
     "transaction",
@@ -49,13 +50,7 @@ def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
     """
     # Links are resolved here: DuckDB shares one instance per path within a process, and the serving
     # link must open the snapshot that it points to now.
-    file = path.resolve()
-    if read_only and not file.is_file():
-        raise WarehouseError(
-            "there is no warehouse",
-            location=str(path),
-            remedy="Run `pigeon-rec nightly run` first, or name the right work directory",
-        )
+    file = _existing(path) if read_only else path.resolve()
     if not read_only:
         _make_folder(file.parent)
     with driver_errors(path):
@@ -68,8 +63,10 @@ def connect_memory() -> DuckDBPyConnection:
 
 
 def sibling(connection: DuckDBPyConnection) -> DuckDBPyConnection:
-    """Returns a second connection to the same open database, for another thread."""
-    return _settled(connection.cursor())
+    """Returns a second connection to the instance of `open_private`, for another thread."""
+    second = _settled(connection.cursor())
+    fetch(second, "USE warehouse")
+    return second
 
 
 def open_reader(path: Path) -> DuckDBPyConnection:
@@ -80,16 +77,22 @@ def open_reader(path: Path) -> DuckDBPyConnection:
         WarehouseError: The file is missing or not a warehouse.
     """
     connection = connect(path, read_only=True)
-    try:
-        if not has_schema(connection):
-            raise WarehouseError(
-                "this DuckDB file is not a pigeon_rec warehouse",
-                location=str(path),
-                remedy="Name the work directory of a published night",
-            )
-    except BaseException:
-        connection.close()
-        raise
+    with _closed_on_error(connection):
+        _check_schema(connection, path)
+    return connection
+
+
+def open_private(path: Path, *, threaded: bool = True) -> DuckDBPyConnection:
+    """As `open_reader`, in a DuckDB instance that no other connection of this process shares.
+
+    Its settings therefore concern nobody else. Without `threaded` it has no background threads,
+    which a forked child would lack.
+    """
+    file = _existing(path)
+    connection = duckdb.connect(config={} if threaded else {"threads": 1, "async_threads": 0})
+    with _closed_on_error(connection), driver_errors(path):
+        run_script(connection, sql_text("internal/attach_reader"), {"file": str(file)})
+        _check_schema(_settled(connection), path)
     return connection
 
 
@@ -97,6 +100,15 @@ def has_schema(connection: DuckDBPyConnection) -> bool:
     """Returns whether any migration of pigeon_rec was applied to the open database."""
     [(found,)] = fetch(connection, sql_text("internal/has_schema"))
     return bool(found)
+
+
+def _check_schema(connection: DuckDBPyConnection, path: Path) -> None:
+    if not has_schema(connection):
+        raise WarehouseError(
+            "this DuckDB file is not a pigeon_rec warehouse",
+            location=str(path),
+            remedy="Name the work directory of a published night",
+        )
 
 
 @contextlib.contextmanager
@@ -120,6 +132,26 @@ def driver_errors(location: object) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise _explained(error, str(location)) from error
+
+
+def _existing(path: Path) -> Path:
+    file = path.resolve()
+    if not file.is_file():
+        raise WarehouseError(
+            "there is no warehouse",
+            location=str(path),
+            remedy="Run `pigeon-rec nightly run` first, or name the right work directory",
+        )
+    return file
+
+
+@contextlib.contextmanager
+def _closed_on_error(connection: DuckDBPyConnection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _open(file: Path, *, read_only: bool) -> DuckDBPyConnection:
@@ -149,7 +181,7 @@ def _explained(error: duckdb.Error, location: str) -> WarehouseError:
     text = str(error)
     if "lock on file" in text:
         return _locked(text, location)
-    if "different configuration" in text:
+    if "different configuration" in text or "Unique file handle conflict" in text:
         return WarehouseBusyError(
             "the warehouse is already open in this process in another mode",
             location=location,

@@ -3,11 +3,15 @@
 `AssetReader` keeps the snapshot open. After a promotion, which swaps the serving link, the next
 call opens the new snapshot, and calls in progress finish on the old one. Every call therefore reads
 one whole night.
+
+A reader works in forked children too (servers that load the application before they fork): a child
+opens the snapshot again, and leaves the parent's connections alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -22,7 +26,7 @@ from pigeon_rec.errors import WarehouseError
 from pigeon_rec.runtime.storage import get_files
 from pigeon_rec.warehouse._arrow import ArrowStream
 from pigeon_rec.warehouse._frames import registered, select
-from pigeon_rec.warehouse.connection import driver_errors, open_reader, sibling
+from pigeon_rec.warehouse.connection import driver_errors, open_private, sibling
 from pigeon_rec.warehouse.sql_files import sql_text
 from pigeon_rec.warehouse.stores import with_bytes
 
@@ -30,6 +34,7 @@ __all__ = ["AssetReader", "ServedAsset"]
 
 _WANTED: Final = pl.Schema({"user_id": pl.String(), "item_id": pl.String()})
 _ATTEMPTS: Final = 5
+_MISSING: Final = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class ServedAsset:
 
 
 class AssetReader:
-    """Looks up served pictures; may be shared between threads.
+    """Looks up served pictures; may be shared between threads and with forked processes.
 
     Args:
         link: The serving link, `<work_dir>/warehouse/serving.duckdb`, or a warehouse or snapshot.
@@ -94,7 +99,8 @@ class AssetReader:
 
     def __init__(self, link: str | Path) -> None:
         self._link = Path(link)
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
+        self._inherited: list[_Snapshot] = []
         self._closed = False
         self._one = sql_text("internal/one_asset")
         self._many = sql_text("internal/many_assets")
@@ -153,9 +159,10 @@ class AssetReader:
 
     def close(self) -> None:
         """Closes the snapshot after the calls in progress; later calls raise an error."""
-        with self._lock:
+        with self._lock():
             self._closed = True
-            self._current.retire()
+            if self._current.process == os.getpid():
+                self._current.retire()
 
     def __enter__(self) -> AssetReader:
         return self
@@ -173,17 +180,35 @@ class AssetReader:
         finally:
             snapshot.leave()
 
+    def _lock(self) -> threading.Lock:
+        """Returns the lock of this process; a forked child cannot wait for its parent's threads."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())  # atomic
+
     def _newest(self) -> _Snapshot:
         """Returns the snapshot that the link points to now, entered for one call."""
-        with self._lock:
+        with self._lock():
             if self._closed:
                 raise WarehouseError("this reader is closed", location=str(self._link))
-            if _identity(self._link) != self._current.identity:
+            if self._current.process != os.getpid():
+                # Kept, since closing it could wait for a thread that exists only in the parent.
                 opened = self._open()
-                self._current.retire()
+                self._inherited.append(self._current)
                 self._current = opened
+            elif _identity(self._link) not in (_MISSING, self._current.identity):
+                self._replace()
             self._current.enter()
             return self._current
+
+    def _replace(self) -> None:
+        """Opens the new snapshot; keeps the present one if the new file is gone again."""
+        try:
+            opened = self._open()
+        except WarehouseError:
+            if _identity(self._link) == _MISSING:
+                return
+            raise
+        self._current.retire()
+        self._current = opened
 
     def _open(self) -> _Snapshot:
         # The snapshot may be replaced and removed between reading the link and opening its file.
@@ -197,8 +222,9 @@ class _Snapshot:
     """One open file; closed when it is retired and the last call has left it."""
 
     def __init__(self, link: Path) -> None:
+        self.process = os.getpid()
         self.identity = _identity(link)
-        self._connection = open_reader(link)
+        self._connection = open_private(link, threaded=False)
         self._lock = threading.Lock()
         self._idle: list[DuckDBPyConnection] = []
         self._users = 0
@@ -239,21 +265,21 @@ class _Snapshot:
 
 
 def _identity(link: Path) -> tuple[object, ...]:
-    """Returns a value that changes when the link is swapped or its file replaced."""
+    """Returns a value that changes when the link is swapped or its file replaced, or `_MISSING`."""
     try:
         found = link.stat()
         target = link.readlink() if link.is_symlink() else None
     except OSError:
-        return ()
+        return _MISSING
     return target, found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _wanted(pairs: pl.DataFrame | Iterable[tuple[str, str]]) -> pl.DataFrame:
     if not isinstance(pairs, pl.DataFrame):
         pairs = pl.DataFrame(list(pairs), schema=_WANTED, orient="row")
-    return pairs.select(pl.col(name).cast(kind) for name, kind in _WANTED.items()).with_row_index(
-        "position"
-    )
+    # Casts of series, since expressions wait for threads that a forked child lacks.
+    columns = [pairs[name].cast(kind) for name, kind in _WANTED.items()]
+    return pl.DataFrame(columns).with_row_index("position")
 
 
 def _asset(row: dict[str, Any]) -> ServedAsset:

@@ -107,15 +107,19 @@ def with_bytes(rows: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The same rows; `image` stays null if it cannot be read.
     """
-    ours = rows.drop_nulls("asset_key") if "asset_key" in rows.columns else rows
-    outside = ours.filter(pl.col("image").is_null())["image_uri"].drop_nulls().unique()
-    if outside.is_empty():
+    # Loops and series, since expressions wait for threads that a forked child lacks.
+    keys = rows["asset_key" if "asset_key" in rows.columns else "image_uri"]
+    places = zip(rows["image"].is_null(), rows["image_uri"], keys, strict=True)
+    outside = [uri if missing and key is not None else None for missing, uri, key in places]
+    wanted = sorted({uri for uri in outside if uri is not None})
+    if not wanted:
         return rows
-    found = storage.get_files(outside.to_list())
-    schema = {"image_uri": pl.String, "_bytes": pl.Binary}
-    contents = pl.DataFrame(list(found.items()), schema=schema, orient="row")
-    joined = rows.join(contents, on="image_uri", how="left", maintain_order="left")
-    return joined.with_columns(pl.coalesce("image", "_bytes").alias("image")).drop("_bytes")
+    found = storage.get_files(wanted)
+    images = [
+        found.get(uri or "", image) for uri, image in zip(outside, rows["image"], strict=True)
+    ]
+    filled = pl.Series("image", images, dtype=pl.Binary)
+    return rows.clone().replace_column(rows.columns.index("image"), filled)
 
 
 def unreachable(address: str, verb: str, error: OSError) -> WarehouseError:
