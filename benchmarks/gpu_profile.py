@@ -24,6 +24,7 @@ from peft import LoraConfig
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig
 
+from benchmarks.full_size import FULL_SIZE, full_parts
 from benchmarks.result import Figure, Result, machine
 from pigeon_rec.model.configuration import (
     AdapterConfig,
@@ -34,7 +35,6 @@ from pigeon_rec.model.configuration import (
 )
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.placing import torch_dtype
-from pigeon_rec.model.published.full_size import FULL_SIZE, full_parts
 from pigeon_rec.model.published.parts import PublishedParts, computed_buffers
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION, PublishedPipeline
 from pigeon_rec.model.published.sizes import HEADS, MASK_HEADS, PublishedSizes

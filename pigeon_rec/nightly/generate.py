@@ -83,11 +83,8 @@ def _shard_plan(paths: NightPaths, shard: int) -> pl.DataFrame:
     plan = read_table(paths.plan, "plan")
     last = max(plan["shard"], default=0)
     if not 0 <= shard <= last:
-        raise PlanError(
-            f"the plan has no shard {shard}",
-            location=str(paths.plan),
-            remedy=f"Give a number from 0 to {last}",
-        )
+        remedy = f"Give a number from 0 to {last}"
+        raise PlanError(f"the plan has no shard {shard}", location=str(paths.plan), remedy=remedy)
     wanted = (pl.col("shard") == shard) & (pl.col("status") == "generate")
     return plan.filter(wanted).unique("asset_key", keep="first").sort("asset_key")
 

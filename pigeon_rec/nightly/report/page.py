@@ -178,11 +178,8 @@ def _cards(night: ServedNight, picture: str) -> tuple[tuple[str, str, str], ...]
     gated = facts["served"] + facts["rejected"]
     share = f"{facts['rejected'] / gated:.1%} of all requests" if gated else ""
     cohorts = night.shared["user_id"].n_unique()
-    for_cohorts = (
-        "for taste cohorts",
-        f"{night.shared.height:,}",
-        f"{cohorts} cohort{'s' if cohorts > 1 else ''}",
-    )
+    count = f"{cohorts} cohort{'s' if cohorts > 1 else ''}"
+    for_cohorts = ("for taste cohorts", f"{night.shared.height:,}", count)
     return (
         ("requests planned", f"{facts['planned']:,}", f"{facts['skipped']:,} skipped"),
         (f"{picture}s served", f"{night.own.height:,}", f"to {night.users:,} users"),

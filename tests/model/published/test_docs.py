@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.full_size import LOW_RESOLUTION, parameter_counts
 from pigeon_rec.config import GenerationConfig, NightlyConfig
 from pigeon_rec.data import npy_files
 from pigeon_rec.data.import_published import FIRST_TIME, import_published
-from pigeon_rec.model.published.full_size import LOW_RESOLUTION, parameter_counts
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
 from pigeon_rec.placement import Placement
 from tests.conftest import ROOT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pigeon_rec.model.published.full_size import (
+from benchmarks.full_size import (
     FULL_SIZE,
     LOW_RESOLUTION,
     full_parts,
