@@ -126,6 +126,8 @@ def draw(drawer: Drawer, requests: Sequence[Request], techniques: Techniques) ->
         techniques: What is switched on.
     """
     codes = write(drawer, requests, techniques)
+    if not techniques.previews:  # without a shortlist, the loop must not pay for its scores
+        return drawer.render(codes, requests)
     conditions = drawer.conditions(requests, drawer.items(requests))
     return drawer.render(codes, requests, drawer.shortlist(codes, conditions))
 

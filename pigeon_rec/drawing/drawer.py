@@ -185,8 +185,10 @@ class Drawer:
         scores = conditions.scores(self.embed(self.pipeline.preview(codes)))
         return shortlist(scores["selection_score"], rendered)
 
-    def render(self, codes: Codes, requests: Sequence[Request], places: Places) -> Images:
-        """Renders candidates, uint8 `[requests, n, side, side, 3]`."""
+    def render(
+        self, codes: Codes, requests: Sequence[Request], places: Places | None = None
+    ) -> Images:
+        """Renders candidates, uint8 `[requests, n, side, side, 3]`; all of them by default."""
         keys = [request.key for request in requests]
         return self.pipeline.render_candidates(codes, keys, self.generation, places)
 

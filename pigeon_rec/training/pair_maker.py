@@ -149,8 +149,7 @@ class PairMaker:
         items = drawer.items(requests)
         ratios = drawer.generation.mask_ratios
         codes = drawer.write(requests, items)
-        every = np.broadcast_to(np.arange(len(ratios)), codes.shape[:2])
-        images = drawer.render(codes, requests, every)
+        images = drawer.render(codes, requests)
         named = drawer.conditions(requests, items).scores(drawer.embed(images))
         history_scores, text_scores = named["history_score"], named["text_score"]
         scores, picked, fit = pick_pairs(history_scores, text_scores, codes, self.settings)
