@@ -35,9 +35,9 @@ from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.bootstrap import Interval, mean_interval, paired_interval
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import replacing, write_json
-from pigeon_rec.runtime.settings import Count, Positive, Settings, read_settings
+from pigeon_rec.runtime.settings import Count, Positive, Settings, check_settings, read_settings
 
-__all__ = ["BEGIN", "END", "Drawn", "Row", "SweepSettings", "draw", "sweep", "table"]
+__all__ = ["BEGIN", "END", "Drawn", "Row", "SweepSettings", "draw", "main", "sweep", "table"]
 
 BEGIN: Final = "<!-- sweep: begin -->"
 END: Final = "<!-- sweep: end -->"
@@ -177,12 +177,14 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _summary(settings: SweepSettings, rows: Sequence[Row]) -> dict[str, Any]:
-    """Settings, machine, and of each row the means and the differences to the first."""
+def _summary(
+    settings: SweepSettings, rows: Sequence[Row], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings, facts of the machine, and each row's means and differences to the first."""
     return {
         "settings": settings.model_dump(mode="json"),
         "model_version": model_version(settings.model),
-        "machine": machine(),
+        "machine": dict(facts),
         "rows": [
             {
                 "name": row.name,
@@ -233,24 +235,33 @@ def _suite(items: ItemTable, cases: pl.DataFrame, drawer: Drawer) -> MetricSuite
     )
 
 
-def _command() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a sweep as a command.
+
+    Raises:
+        ConfigError: The settings cannot be used.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", type=Path, help="YAML file of `SweepSettings`")
     parser.add_argument("--model", help="replaces the setting")
     parser.add_argument("--cases", type=int, help="replaces the setting")
     parser.add_argument("--out", type=Path, default=Path("var/sweep"), help="folder for pictures")
     parser.add_argument("--table", type=Path, help="file for the table, between its marks")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     settings = read_settings(SweepSettings, options.settings, "Give the path of a YAML file")
     given = {"model": options.model, "cases": options.cases}
-    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+    values = settings.model_dump() | {k: v for k, v in given.items() if v is not None}
+    settings = check_settings(SweepSettings, values, "options")
+    facts = machine()
     rows = sweep(settings, options.out)
-    write_json(_summary(settings, rows), options.out / "sweep.json")
+    write_json(_summary(settings, rows, facts), options.out / "sweep.json")
     shown = table(rows)
     print(shown)
+    if facts["busy"]:
+        print("Other processes were running: the seconds are those of a busy machine.")
     if options.table is not None:
         write_between(shown, options.table, BEGIN, END)
 
 
 if __name__ == "__main__":
-    _command()
+    main()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.sweep import COLUMNS, Row, SweepSettings, draw, sweep, table
+from benchmarks.sweep import COLUMNS, Row, SweepSettings, draw, main, table
 from pigeon_rec.config import GenerationConfig, QualityGateConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime.settings import read_settings
 from tests.drawing.tiny_drawer import REQUESTS, tiny_drawer
 from tests.model.tiny import QUICK
-
-SMALL = GenerationConfig(mask_ratios=(0.2,), diffusion_steps=1, language_guidance=1.0)
 
 
 def read(path: Path, text: str) -> SweepSettings:
@@ -86,10 +85,21 @@ def test_every_line_is_compared_with_the_first() -> None:
 
 @pytest.mark.slow
 def test_a_small_sweep_of_the_bundled_model(tmp_path: Path) -> None:
-    guided = SMALL.model_copy(update={"history_guidance": 2.0})
-    settings = SweepSettings(cases=2, settings={"plain": SMALL, "guided": guided, "same": SMALL})
-    plain, other, same = sweep(settings, tmp_path)
-    assert other.seconds > plain.seconds == same.seconds
-    assert all(np.array_equal(plain.values[name], same.values[name]) for name in COLUMNS)
-    assert not np.array_equal(plain.values["hist_cis"], other.values["hist_cis"])
-    assert len(list(tmp_path.glob("*.npz"))) == 2
+    given, page = tmp_path / "sweep.yaml", tmp_path / "page.md"
+    given.write_text(
+        "settings:\n"
+        "  plain: &plain {mask_ratios: [0.2], diffusion_steps: 1, language_guidance: 1.0}\n"
+        "  guided: {<<: *plain, history_guidance: 2.0}\n"
+        "  same: *plain\n",
+        encoding="utf-8",
+    )
+    main([str(given), "--cases", "2", "--out", str(tmp_path / "out"), "--table", str(page)])
+    assert len(list(tmp_path.glob("out/*.npz"))) == 2
+    summary = json.loads((tmp_path / "out" / "sweep.json").read_text(encoding="utf-8"))
+    plain, guided, same = summary["rows"]
+    assert guided["seconds"] > plain["seconds"] == same["seconds"]
+    assert plain["metrics"] == same["metrics"]
+    assert guided["differences"]["hist_cis"]["mean"] == pytest.approx(
+        guided["metrics"]["hist_cis"]["mean"] - plain["metrics"]["hist_cis"]["mean"]
+    )
+    assert page.read_text(encoding="utf-8").count("\n| ") == 4
