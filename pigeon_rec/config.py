@@ -126,6 +126,8 @@ class GenerationConfig(Settings):
         top_k: Number of most probable visual tokens to sample from.
         language_guidance: Classifier-free guidance of the visual tokens on the reference; 1 is
             none, as published, and half the work.
+        history_guidance: Classifier-free guidance of the visual tokens on the pictures of the
+            history; 1 is none. Any other value costs as much again as writing without guidance.
         diffusion_steps: Solver steps of the renderer.
         render_guidance: Classifier-free guidance of the renderer; 1 is none.
         image_format: Format of the stored pictures; both are lossless.
@@ -142,6 +144,7 @@ class GenerationConfig(Settings):
     temperature: Annotated[float, Field(gt=0.0)] = 0.7
     top_k: Positive = 50
     language_guidance: Annotated[float, Field(ge=1.0)] = 2.5
+    history_guidance: Annotated[float, Field(ge=1.0)] = 1.0
     diffusion_steps: Positive = 6
     render_guidance: Annotated[float, Field(ge=1.0)] = 1.0
     image_format: Literal["png", "webp"] = "png"

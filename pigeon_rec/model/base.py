@@ -292,10 +292,13 @@ class BasePipeline(ABC, Generic[Generator]):
         keep_history, keep = self.masks(
             history, reference, requests.keys, settings.history_mask_ratio, settings.mask_ratios
         )
+        keeps = [keep_history]
+        if settings.history_guidance != 1.0:
+            keeps.append(torch.zeros_like(keep_history))
         # History and target text are read once: they are the same at every ratio.
-        beginning = self.personalisation.instruct_beginning(texts, history, keep_history)
+        beginnings = [self.personalisation.instruct_beginning(texts, history, k) for k in keeps]
         written = self._write_candidates(
-            read_prefix(self.personalisation, beginning),
+            [read_prefix(self.personalisation, beginning) for beginning in beginnings],
             self.personalisation.instruct_rest(texts),
             reference,
             keep,
@@ -306,14 +309,17 @@ class BasePipeline(ABC, Generic[Generator]):
 
     def _write_candidates(
         self,
-        prefix: ReadPrefix,
+        prefixes: Sequence[ReadPrefix],
         rest: Instruction,
         reference: Tensor,
         keep: Tensor,
         keys: Sequence[str],
         settings: GenerationConfig,
     ) -> Tensor:
-        """References `[B, P]`, masked by `keep [ratios, B, P]` -> candidates `[ratios * B, P]`."""
+        """References `[B, P]`, masked by `keep [ratios, B, P]` -> candidates `[ratios * B, P]`.
+
+        `prefixes` are the beginnings, and the same without the history for guidance on it.
+        """
         scale = settings.language_guidance
         if scale != 1.0:
             # The unconditional rows of all candidates: the reference masked away.
@@ -329,11 +335,12 @@ class BasePipeline(ABC, Generic[Generator]):
                 _repeated(rest, ways),
                 self.personalisation.adapter(decoded),
                 self.personalisation.aligned_embeddings(decoded, reference, keep),
-                prefix,
+                *prefixes,
             ),
             noise.to(self.device),
             settings.temperature,
             scale,
+            settings.history_guidance,
         )
 
 

@@ -36,6 +36,13 @@ def test_the_default_arithmetic_keeps_every_key_on_any_device(placement: Placeme
     assert hash_of(placement=placement) == DEFAULT
 
 
+def test_guidance_on_the_history_enters_the_hash_only_if_it_is_on() -> None:
+    scales = (1.0, 1.5, 2.0)
+    hashes = [hash_of(generation=GenerationConfig(history_guidance=scale)) for scale in scales]
+    assert hashes[0] == DEFAULT
+    assert len(set(hashes)) == len(scales)
+
+
 def test_other_arithmetic_changes_the_hash() -> None:
     others = [
         Placement(dtype="bfloat16"),

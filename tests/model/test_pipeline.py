@@ -263,6 +263,37 @@ def test_guidance_by_the_reference_can_be_left_out(
     assert np.array_equal(draw(pipeline, [3, 0], settings=plain).images, out.images[[3, 0]])
 
 
+@pytest.mark.parametrize("language_guidance", [1.0, 2.5])
+def test_guidance_on_the_history_acts_on_each_request_alone(
+    pipeline: PigeonPipeline, language_guidance: float
+) -> None:
+    plain = QUICK.model_copy(update={"language_guidance": language_guidance})
+    guided = plain.model_copy(update={"history_guidance": 2.0})
+    out = draw(pipeline, settings=guided)
+    assert all(differs(out.images, draw(pipeline, settings=plain).images))
+    assert np.array_equal(draw(pipeline, [5, 0, 3], settings=guided).images, out.images[[5, 0, 3]])
+    one = draw(pipeline, settings=guided.model_copy(update={"mask_ratios": (0.5,)}))
+    assert np.array_equal(one.codes[:, 0], out.codes[:, 1])
+
+
+def test_guidance_on_the_history_reads_each_beginning_once_more(pipeline: PigeonPipeline) -> None:
+    opened: list[int] = []
+    rows: list[int] = []
+
+    def look(_: torch.nn.Module, __: object, named: dict[str, torch.Tensor]) -> None:
+        count, width = named["inputs_embeds"].shape[:2]
+        (opened if width > 3 * 16 else rows).append(count)
+
+    model = pipeline.personalisation.language_model.model
+    hook = model.register_forward_pre_hook(look, with_kwargs=True)
+    draw(pipeline, list(range(4)), settings=QUICK.model_copy(update={"history_guidance": 2.0}))
+    hook.remove()
+    assert opened == [4, 4]  # with and without the history, for all candidates
+    candidates = 4 * len(QUICK.mask_ratios)
+    # The rows without the reference are shared until the first code is written.
+    assert rows[:4] == [candidates + 4, candidates, 2 * candidates, candidates]
+
+
 def test_masked_reference_codes_carry_no_information(pipeline: PigeonPipeline) -> None:
     with torch.inference_mode():
         codes = torch.from_numpy(pipeline.encode_images(REFERENCE))

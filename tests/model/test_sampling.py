@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.personalisation import Instruction, Personalisation
+from pigeon_rec.model.prefix import ReadPrefix, read_prefix
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from tests.model.tiny import (
     DYNAMIC,
@@ -161,6 +164,81 @@ def test_guided_scores_are_those_of_the_formula() -> None:
     wanted = (without + 2.5 * (with_it - without))[:, 1:].argmax(-1)
     codes = write(model, prompt, both, gumbel(1)[:, :1], language_guidance=2.5)
     assert torch.equal(codes[:, 0], wanted)
+
+
+def begun(model: Personalisation, keep: float) -> ReadPrefix:
+    """The beginnings of `instruction`, with the history kept or masked away."""
+    history = random_codes(ROWS, 2, 16)
+    lengths = [2 + row % 4 for row in range(ROWS)]
+    beginning = model.instruct_beginning(texts(*lengths), history, torch.full((ROWS, 2, 16), keep))
+    return read_prefix(model, beginning)
+
+
+def rest(model: Personalisation, copies: int) -> Instruction:
+    return model.instruct_rest(texts(*[2 + row % 4 for row in range(ROWS)] * copies))
+
+
+def log_probabilities(
+    model: Personalisation, keep: float, reference: Tensor, aligned: Tensor, codes: Tensor
+) -> Tensor:
+    """Of every place `[ROWS, 16, 33]`, in one pass over instruction and codes."""
+    history, lengths = random_codes(ROWS, 2, 16), [2 + row % 4 for row in range(ROWS)]
+    prompt = model.instruct(texts(*lengths), history, torch.full((ROWS, 2, 16), keep))
+    whole = Instruction(
+        ids=torch.cat([prompt.ids, codes + model.vocabulary.first_code], 1),
+        gate=torch.cat([prompt.gate, torch.ones(codes.shape)], 1),
+        attention=torch.cat([prompt.attention, torch.ones(codes.shape, dtype=torch.bool)], 1),
+    )
+    with torch.inference_mode():
+        states = model.language_model.model(
+            inputs_embeds=model.add_aligned(model.embed(whole, reference), aligned),
+            attention_mask=whole.attention.long(),
+            position_ids=whole.positions,
+        ).last_hidden_state[:, -17:-1]
+        return model.code_logits(states).log_softmax(-1)
+
+
+@pytest.mark.parametrize("on_reference", [1.0, 2.5])
+@pytest.mark.parametrize("on_history", [1.0, 1.5, 3.0])
+def test_guidance_on_reference_and_history_is_the_documented_formula(
+    on_reference: float, on_history: float
+) -> None:
+    """Every code is the best by the formula over three separate passes, given those before it."""
+    model, reference = tiny_personalisation(TINY), references(ROWS)
+    with seeded(3):
+        aligned, no_aligned = torch.randn(2, ROWS, 16, 32)
+    codes = write(
+        model,
+        rest(model, copies=2),
+        torch.cat([reference, torch.zeros_like(reference)]),
+        gumbel(1),
+        aligned=torch.cat([aligned, no_aligned]),
+        prefix=begun(model, keep=1.0),
+        no_history=begun(model, keep=0.0),
+        language_guidance=on_reference,
+        history_guidance=on_history,
+    )
+    both = log_probabilities(model, 1.0, reference, aligned, codes)
+    no_reference = log_probabilities(model, 1.0, torch.zeros_like(reference), no_aligned, codes)
+    no_history = log_probabilities(model, 0.0, reference, aligned, codes)
+    guided = both + (on_reference - 1) * (both - no_reference)
+    guided += (on_history - 1) * (both - no_history)
+    assert torch.equal(codes, guided[..., 1:].argmax(-1))
+    assert len(codes.unique()) > 4
+
+
+def test_a_scale_of_one_is_no_guidance_on_the_history() -> None:
+    model, reference, noise = tiny_personalisation(TINY), references(ROWS), gumbel(8)
+    prefix, no_history = begun(model, keep=1.0), begun(model, keep=0.0)
+
+    def written(**guidance: Any) -> Tensor:
+        return write(model, rest(model, copies=1), reference, noise, prefix=prefix, **guidance)
+
+    plain = written()
+    assert torch.equal(written(no_history=no_history, history_guidance=1.0), plain)
+    assert torch.equal(written(no_history=prefix, history_guidance=3.0), plain)
+    guided = written(no_history=no_history, history_guidance=3.0)
+    assert (guided != plain).any(1).all()
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ def tiny_pipeline(config: PigeonConfig = TINY, seed: int = 0) -> PigeonPipeline:
     return pipeline
 
 
-def write(
+def write(  # noqa: PLR0913 - the fields of a prompt
     personalisation: Personalisation,
     instruction: Instruction,
     reference: Tensor,
@@ -115,10 +115,11 @@ def write(
     *,
     aligned: Tensor | None = None,
     prefix: ReadPrefix | None = None,
+    no_history: ReadPrefix | None = None,
     **settings: float,
 ) -> Tensor:
     """`sample_codes` of a prompt given by its fields."""
-    prompt = WritingPrompt(instruction, reference, aligned, prefix)
+    prompt = WritingPrompt(instruction, reference, aligned, prefix, no_history)
     return sample_codes(personalisation, prompt, gumbel, **settings)
 
 

@@ -202,8 +202,12 @@ def test_masks_are_those_of_the_golden_files_to_the_last(
 
 
 @torch.inference_mode()
-def test_a_picture_depends_on_its_own_request_only(published: PublishedPipeline) -> None:
+@pytest.mark.parametrize("history_guidance", [1.0, 2.0])
+def test_a_picture_depends_on_its_own_request_only(
+    published: PublishedPipeline, history_guidance: float
+) -> None:
     batch = requests(3)
+    settings = SETTINGS.model_copy(update={"history_guidance": history_guidance})
     both = [batch, [batch[2], batch[0]]]
     drawn = [
         published(
@@ -211,7 +215,7 @@ def test_a_picture_depends_on_its_own_request_only(published: PublishedPipeline)
             np.stack([r.reference for r in rows]),
             [r.text for r in rows],
             keys=[r.key for r in rows],
-            settings=SETTINGS,
+            settings=settings,
         ).images
         for rows in both
     ]
