@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pigeon_rec.demo.motifs import GENRE_MOTIFS
 from PIL import Image
 
 from pigeon_rec.data.made_posters import is_made
 from pigeon_rec.data.movielens import read_movielens
-from pigeon_rec.demo.motifs import GENRE_MOTIFS
 from pigeon_rec.demo.posters import MADE_SIZE, draw_made_poster, make_posters
 from tests.data.films import write_csv
 

@@ -8,8 +8,8 @@ styles make a grid. The same film in the same style always gives the same bytes.
 
 from __future__ import annotations
 
-from pigeon_rec.demo.posters.make import draw_made_poster, make_posters, style_of
+from pigeon_rec.demo.posters.make import draw_made_poster, make_posters, paint_poster, style_of
 from pigeon_rec.demo.posters.raster import SIZE as MADE_SIZE
 from pigeon_rec.demo.posters.styles import STYLES
 
-__all__ = ["MADE_SIZE", "STYLES", "draw_made_poster", "make_posters", "style_of"]
+__all__ = ["MADE_SIZE", "STYLES", "draw_made_poster", "make_posters", "paint_poster", "style_of"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from PIL import Image
 from pigeon_rec.demo.posters.raster import HEIGHT, WIDTH, Mask, Warp
 from pigeon_rec.demo.posters.shapes import Points, Random
 
-__all__ = ["Canvas", "Colour", "columns", "noise", "rows", "shifted", "wobble"]
+__all__ = ["Canvas", "Colour", "clipped", "columns", "noise", "rows", "shifted", "wobble"]
 
 Colour = NDArray[np.float32]
 """`[3]`, red, green and blue, 0..1."""
@@ -40,7 +41,7 @@ class Canvas:
     def glow(self, mask: Mask, colour: Colour, opacity: float = 1.0) -> None:
         """Adds light of a colour to the masked area."""
         share = np.clip(mask * np.float32(opacity), 0, 1)[..., None]
-        self.pixels = 1 - (1 - self.pixels) * (1 - share * colour)
+        self.pixels += (1 - self.pixels) * share * colour
 
     def shade(self, factor: Mask) -> None:
         """Multiplies all colours of a pixel by a factor."""
@@ -51,13 +52,19 @@ class Canvas:
         return Image.fromarray((np.clip(self.pixels, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
+def clipped(values: NDArray[np.floating[Any]]) -> Mask:
+    """The values, kept within 0..1."""
+    mask: Mask = np.clip(values, 0, 1).astype(np.float32)
+    return mask
+
+
 def columns() -> Mask:
-    """x of every pixel, in pixels."""
+    """X of every pixel, in pixels."""
     return np.broadcast_to(np.arange(WIDTH, dtype=np.float32), (HEIGHT, WIDTH))
 
 
 def rows() -> Mask:
-    """y of every pixel, in pixels."""
+    """Y of every pixel, in pixels."""
     return np.broadcast_to(np.arange(HEIGHT, dtype=np.float32)[:, None], (HEIGHT, WIDTH))
 
 
@@ -89,6 +96,7 @@ def wobble(random: Random, amount: float, waves: float) -> Warp:
         x, y = points[:, 0], points[:, 1]
         right = np.sin(turns[0] * y + phases[0]) + np.sin(turns[1] * (x + y) + phases[1])
         down = np.sin(turns[2] * x + phases[2]) + np.sin(turns[3] * (x - y) + phases[3])
-        return points + amount / 2 * np.stack([right, down], axis=1)
+        shift: Points = amount / 2 * np.stack([right, down], axis=1)
+        return points + shift
 
     return warp

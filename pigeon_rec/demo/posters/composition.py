@@ -37,7 +37,8 @@ _MOOD_OF_GENRE: Final[Mapping[str, Mood]] = MappingProxyType(
 """Mood by genre, the most telling genre first."""
 
 _TELLING: Final = tuple(_MOOD_OF_GENRE)
-_HIGH: Final = ("bunting", "a stage")  # scenery that needs the upper edge for itself
+_NO_GENRES: Final = ("film",)
+_HIGH: Final = ("bunting", "stage")  # scenery that needs the upper edge for itself
 _COMPANIONS = 0.4  # share of films with a second, small motif
 _OWN_MOOD = 0.6  # share of films in their genre's mood; the others' mood is random
 
@@ -76,9 +77,10 @@ class Composition:
 
     @property
     def words(self) -> str:
-        """What the poster shows, for example `a rocket before stars`."""
-        article = "an" if self.motif[0] in "aeiou" else "a"
-        return f"{article} {self.motif} before {self.scene}"
+        """What the poster shows and of what, for example `rocket, stars, sci-fi film of 1977`."""
+        dated = "film" if self.year is None else f"film of {self.year}"
+        genres = () if self.genres == _NO_GENRES else self.genres
+        return f"{self.motif}, {self.scene}, {' '.join([', '.join(genres), dated]).strip()}"
 
 
 def compose(title: str, year: int | None, genres: str) -> Composition:
@@ -124,7 +126,7 @@ def _ordered(genres: str) -> tuple[str, ...]:
     listed = [name.strip().lower().replace("children's", "children") for name in genres.split(",")]
     names = [name for name in dict.fromkeys(listed) if name]
     known = sorted((name for name in names if name in _TELLING), key=_TELLING.index)
-    return (*known, *(name for name in names if name not in _TELLING)) or ("film",)
+    return (*known, *(name for name in names if name not in _TELLING)) or _NO_GENRES
 
 
 def _without_year(title: str) -> str:

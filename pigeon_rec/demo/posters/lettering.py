@@ -46,7 +46,9 @@ class Face:
     largest: float = 40.0
 
 
-def set_text(text: str, face: Face, box: Box, *, anchor: Literal["top", "middle", "bottom"] = "middle") -> Mask:
+def set_text(
+    text: str, face: Face, box: Box, *, anchor: Literal["top", "middle", "bottom"] = "middle"
+) -> Mask:
     """Sets a text in a box; an empty text gives an empty mask."""
     cased = {"upper": text.upper(), "lower": text.lower()}.get(face.case, text)
     left, top, right, bottom = box
@@ -60,11 +62,15 @@ def set_text(text: str, face: Face, box: Box, *, anchor: Literal["top", "middle"
             _draw_line(page, line, font, face, start + step * (number + 0.5))
     whole = Image.new("L", (_FACTOR * WIDTH, _FACTOR * HEIGHT))
     width = round(_FACTOR * (right - left))
-    whole.paste(page.resize((width, page.height), Image.Resampling.BILINEAR), (round(_FACTOR * left), 0))
+    whole.paste(
+        page.resize((width, page.height), Image.Resampling.BILINEAR), (round(_FACTOR * left), 0)
+    )
     return np.asarray(whole.reduce(_FACTOR), dtype=np.float32) / np.float32(255)
 
 
-def _draw_line(page: Image.Image, line: str, font: ImageFont.FreeTypeFont, face: Face, y: float) -> None:
+def _draw_line(
+    page: Image.Image, line: str, font: ImageFont.FreeTypeFont, face: Face, y: float
+) -> None:
     draw = ImageDraw.Draw(page)
     gap = face.tracking * font.size
     wide = font.getlength(line) + gap * (len(line) - 1)

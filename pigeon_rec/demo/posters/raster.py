@@ -87,11 +87,15 @@ class _Outline:
 
     @property
     def low(self) -> Points:
-        return self.points.min(axis=0) - (self.width + self.wider) / 2
+        """Upper left corner of the rectangle that holds it."""
+        low: Points = self.points.min(axis=0) - (self.width + self.wider) / 2
+        return low
 
     @property
     def high(self) -> Points:
-        return self.points.max(axis=0) + (self.width + self.wider) / 2
+        """Lower right corner of the same rectangle."""
+        high: Points = self.points.max(axis=0) + (self.width + self.wider) / 2
+        return high
 
     def draw(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int]) -> None:
         points = self.points - corner
@@ -120,7 +124,8 @@ def _corners(points: Points) -> Points:
     directions = np.arctan2(steps[:, 1], steps[:, 0])
     turns = np.abs((np.diff(directions) + np.pi) % (2 * np.pi) - np.pi)
     turning = np.concatenate([[True], turns > _TURN, [True]])
-    return points[turning[: len(points)]]
+    corners: Points = points[turning[: len(points)]]
+    return corners
 
 
 def _listed(points: Points) -> list[tuple[float, float]]:
@@ -143,4 +148,5 @@ def _dense(points: Points, *, closed: bool) -> Points:
     piece = np.repeat(np.arange(len(points)), counts)
     place = np.arange(len(piece)) - np.repeat(np.cumsum(counts) - counts, counts)
     share = (place / counts[piece])[:, None]
-    return points[piece] + share * (ends - points)[piece]
+    dense: Points = points[piece] + share * (ends - points)[piece]
+    return dense

@@ -115,7 +115,8 @@ def forest(random: Random, horizon: float) -> list[Layer]:
     def fir(x: float, y: float, tall: float) -> list[Shape]:
         half = 0.24 * tall
         return [
-            polygon((x - half * s, y - tall * low), (x, y - tall * top), (x + half * s, y - tall * low))
+            polygon((x - half * s, y - tall * low), (x, y - tall * top),
+                  (x + half * s, y - tall * low))
             for low, top, s in ((0.0, 0.5, 1.0), (0.25, 0.78, 0.8), (0.52, 1.0, 0.6))
         ]  # fmt: skip
 
@@ -138,7 +139,9 @@ def clouds(random: Random, horizon: float) -> list[Layer]:
         ]  # fmt: skip
 
     places = [(0.14, 0.16), (0.85, 0.34), (0.1, 0.72), (0.92, 0.95)]
-    puffs = [cloud(x + random.uniform(-0.05, 0.05), y, random.uniform(0.06, 0.1)) for x, y in places]
+    puffs = [
+        cloud(x + random.uniform(-0.05, 0.05), y, random.uniform(0.06, 0.1)) for x, y in places
+    ]
     low = [disc(0.13 * k, horizon + 0.16 + random.uniform(-0.03, 0.03), 0.13) for k in range(9)]
     return [
         layer("sky", *puffs),
@@ -163,7 +166,14 @@ def road(random: Random, horizon: float) -> list[Layer]:
     for near, wide in ((0.02, 0.012), (0.14, 0.02), (0.3, 0.03), (0.5, 0.045)):
         y, below = top + near, top + near * 1.35 + 0.04
         x = end + (0.5 - end) * near / 0.9
-        marks.append(polygon((x - wide / 2, y), (x + wide / 2, y), (x + wide * 0.7, below), (x - wide * 0.7, below)))
+        marks.append(
+            polygon(
+                (x - wide / 2, y),
+                (x + wide / 2, y),
+                (x + wide * 0.7, below),
+                (x - wide * 0.7, below),
+            )
+        )
     return [
         *_sun(random, top),
         layer("far", box(-0.1, top, 1.1, _LOW)),
@@ -182,7 +192,7 @@ def curtains(random: Random, horizon: float) -> list[Layer]:
 
     folds = [arc(0.125 + 0.25 * k, -0.02, (0.14, 0.12), (0, 180)) for k in range(4)]
     return [
-        layer("sky", disc(0.5, horizon + 0.02, 0.42, 0.07)),
+        layer("sky", disc(0.5, horizon + 0.02, random.uniform(0.34, 0.46), 0.07)),
         layer("far", box(-0.1, horizon + 0.05, 1.1, _LOW)),
         layer("near", drape(-1.0), drape(1.0), folds),
     ]
@@ -262,9 +272,9 @@ def _ridge(random: Random, height: float, swing: float, waves: float) -> Shape:
 
 SCENERY: Final[Mapping[str, Scenery]] = MappingProxyType(
     {
-        "stars": stars, "hills": hills, "mountains": mountains, "a skyline": skyline, "the sea": sea,
-        "a desert": desert, "a forest": forest, "clouds": clouds, "a room": room, "a road": road,
-        "a stage": curtains, "a circle": circle, "an arch": arch, "graves": graves,
+        "stars": stars, "hills": hills, "mountains": mountains, "skyline": skyline, "sea": sea,
+        "desert": desert, "forest": forest, "clouds": clouds, "room": room, "road": road,
+        "stage": curtains, "circle": circle, "arch": arch, "graves": graves,
         "bunting": bunting,
     }
 )  # fmt: skip
@@ -272,24 +282,24 @@ SCENERY: Final[Mapping[str, Scenery]] = MappingProxyType(
 
 _OF_GENRE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "action": ("a skyline", "a road", "mountains", "a circle"),
-        "adventure": ("mountains", "the sea", "hills", "a forest"),
+        "action": ("skyline", "road", "mountains", "circle"),
+        "adventure": ("mountains", "sea", "hills", "forest"),
         "animation": ("clouds", "hills", "bunting"),
         "children": ("clouds", "bunting", "hills"),
-        "comedy": ("bunting", "a circle", "a room", "clouds"),
-        "crime": ("a skyline", "a room", "an arch", "a road"),
-        "documentary": ("a circle", "an arch", "hills"),
-        "drama": ("hills", "a room", "the sea", "an arch", "a circle", "a road", "a skyline"),
-        "fantasy": ("stars", "a forest", "mountains"),
-        "film-noir": ("a skyline", "a room", "a road"),
-        "horror": ("graves", "a forest", "a circle"),
-        "musical": ("a stage", "bunting", "a circle"),
-        "mystery": ("a forest", "an arch", "a room", "a stage"),
-        "romance": ("the sea", "hills", "clouds", "a circle", "stars"),
-        "sci-fi": ("stars", "a circle", "a desert"),
-        "thriller": ("a road", "a skyline", "an arch", "a forest"),
-        "war": ("hills", "mountains", "a skyline"),
-        "western": ("a desert", "hills", "a circle"),
+        "comedy": ("bunting", "circle", "room", "clouds"),
+        "crime": ("skyline", "room", "arch", "road"),
+        "documentary": ("circle", "arch", "hills"),
+        "drama": ("hills", "room", "sea", "arch", "circle", "road", "skyline"),
+        "fantasy": ("stars", "forest", "mountains"),
+        "film-noir": ("skyline", "room", "road"),
+        "horror": ("graves", "forest", "circle"),
+        "musical": ("stage", "bunting", "circle"),
+        "mystery": ("forest", "arch", "room", "stage"),
+        "romance": ("sea", "hills", "clouds", "circle", "stars"),
+        "sci-fi": ("stars", "circle", "desert"),
+        "thriller": ("road", "skyline", "arch", "forest"),
+        "war": ("hills", "mountains", "skyline"),
+        "western": ("desert", "hills", "circle"),
     }
 )
 

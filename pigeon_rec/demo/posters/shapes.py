@@ -140,7 +140,7 @@ def crescent(x: float, y: float, radius: float, angle: float, depth: float) -> S
     edge = _turn(0, 0, radius, radius, -math.pi / 2, math.pi / 2)
     back = _turn(0, 0, inner, radius, math.pi / 2, -math.pi / 2)
     points = np.concatenate([edge, back]) @ _rotation(middle).T
-    return Shape(points + (x, y))
+    return Shape(points + np.array([x, y]))
 
 
 def star(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from pigeon_rec.demo.posters.motifs import frontier, heart, night, stage
+from pigeon_rec.demo.posters.motifs import film, frontier, heart, night, stage
 from pigeon_rec.demo.posters.shapes import Layer, Random
 
 __all__ = ["GENRE_MOTIFS", "MOTIFS", "Motif", "choose_motif"]
@@ -14,7 +14,7 @@ __all__ = ["GENRE_MOTIFS", "MOTIFS", "Motif", "choose_motif"]
 Motif = Callable[[Random], list[Layer]]
 """Draws in a box of -1..1; the random numbers vary details."""
 
-_MODULES = (frontier, heart, night, stage)
+_MODULES = (film, frontier, heart, night, stage)
 
 MOTIFS: Final[Mapping[str, Motif]] = MappingProxyType(
     {
@@ -58,17 +58,21 @@ _TITLE_MOTIFS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("space", "apollo", "mission", "contact"), "rocket"),
         **dict.fromkeys(("star", "stars", "moon", "planet", "world", "solo"), "planet"),
-        **dict.fromkeys(("alien", "aliens", "mars", "x-files", "independence", "arrival"), "saucer"),
+        **dict.fromkeys(("alien", "aliens", "mars", "x-files", "independence", "arrival"),
+              "saucer"),
         **dict.fromkeys(("robot", "terminator", "robocop", "machine", "matrix"), "robot"),
-        **dict.fromkeys(("titanic", "ship", "boat", "sea", "pirate", "pirates", "treasure", "island"), "ship"),
+        **dict.fromkeys(("titanic", "ship", "boat", "sea", "pirate", "pirates", "treasure",
+              "island"), "ship"),
         **dict.fromkeys(("heart", "hearts", "love", "lovers", "loving", "valentine"), "heart"),
         **dict.fromkeys(("wedding", "bride", "marriage", "married", "engagement"), "rings"),
         **dict.fromkeys(("rose", "roses", "flower", "garden", "blossom", "beauty"), "rose"),
         **dict.fromkeys(("kiss", "two", "harry", "couple", "romeo"), "couple"),
         **dict.fromkeys(("letter", "mail", "postman", "postino", "stranger"), "letter"),
-        **dict.fromkeys(("king", "queen", "prince", "princess", "emperor", "lion", "henry"), "crown"),
+        **dict.fromkeys(("king", "queen", "prince", "princess", "emperor", "lion", "henry"),
+              "crown"),
         **dict.fromkeys(("castle", "kingdom", "camelot"), "castle"),
-        **dict.fromkeys(("sword", "knight", "braveheart", "gladiator", "highlander", "first"), "sword"),
+        **dict.fromkeys(("sword", "knight", "braveheart", "gladiator", "highlander", "first"),
+              "sword"),
         **dict.fromkeys(("magic", "wizard", "witch", "hocus", "merlin"), "wizard hat"),
         **dict.fromkeys(("dead", "death", "skull", "die", "kill", "killer", "mortal"), "skull"),
         **dict.fromkeys(("ghost", "spirit", "haunting", "casper", "phantom"), "ghost"),
@@ -76,8 +80,10 @@ _TITLE_MOTIFS: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("house", "psycho", "shining", "amityville"), "haunted house"),
         **dict.fromkeys(("halloween", "nightmare", "scream", "pumpkin"), "pumpkin"),
         **dict.fromkeys(("spider", "fly", "insects"), "spider"),
-        **dict.fromkeys(("night", "dark", "street", "city", "midnight", "chinatown"), "street lamp"),
-        **dict.fromkeys(("time", "clock", "day", "hours", "yesterday", "back", "years", "twelve"), "clock"),
+        **dict.fromkeys(("night", "dark", "street", "city", "midnight", "chinatown"),
+              "street lamp"),
+        **dict.fromkeys(("time", "clock", "day", "hours", "yesterday", "back", "years", "twelve"),
+              "clock"),
         **dict.fromkeys(("eye", "eyes", "vision", "looking", "seen", "mirror"), "eye"),
         **dict.fromkeys(("vertigo", "game", "mad"), "spiral"),
         **dict.fromkeys(("key", "secret", "secrets", "secretary"), "key"),
@@ -87,7 +93,8 @@ _TITLE_MOTIFS: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("rain", "storm", "singin'", "cherbourg", "twister"), "umbrella"),
         **dict.fromkeys(("fire", "flame", "light", "candle", "burning"), "candle"),
         **dict.fromkeys(("book", "story", "tale", "library", "poets", "diary", "patient"), "book"),
-        **dict.fromkeys(("bird", "birds", "dove", "hawk", "eagle", "mockingbird", "birdcage", "cuckoo's"), "bird"),
+        **dict.fromkeys(("bird", "birds", "dove", "hawk", "eagle", "mockingbird", "birdcage",
+              "cuckoo's"), "bird"),
         **dict.fromkeys(("whale", "willy", "fish", "jaws", "abyss"), "whale"),
         **dict.fromkeys(("cat", "cats", "aristocats"), "cat"),
         **dict.fromkeys(("toy", "bear", "pooh", "doll"), "teddy"),
@@ -97,8 +104,10 @@ _TITLE_MOTIFS: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("air", "top", "gun", "flight", "con"), "jet"),
         **dict.fromkeys(("money", "bank", "rich", "million", "fargo"), "money bag"),
         **dict.fromkeys(("card", "ace", "casino", "wild", "maverick", "sting"), "ace"),
-        **dict.fromkeys(("suspects", "prison", "jail", "shawshank", "escape", "fugitive"), "handcuffs"),
-        **dict.fromkeys(("godfather", "goodfellas", "donnie", "brasco", "falcon", "confidential"), "detective"),
+        **dict.fromkeys(("suspects", "prison", "jail", "shawshank", "escape", "fugitive"),
+              "handcuffs"),
+        **dict.fromkeys(("godfather", "goodfellas", "donnie", "brasco", "falcon", "confidential"),
+              "detective"),
         **dict.fromkeys(("music", "song", "opus", "sound", "wonder"), "note"),
         **dict.fromkeys(("piano", "shine", "amadeus", "fantasia"), "piano"),
         **dict.fromkeys(("blues", "guitar", "roll", "jerry"), "guitar"),

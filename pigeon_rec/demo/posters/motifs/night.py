@@ -28,7 +28,8 @@ def haunted_house(random: Random) -> list[Layer]:
     return [
         layer("main", polygon((-0.62, 0.95), (-0.62, -0.1), (0.5, -0.1), (0.5, 0.95)),
               polygon((-0.75, -0.05), (-0.1, -0.6), (0.62, -0.05))),
-        layer("second", box(0.18, -0.55, 0.62, 0.95), polygon((0.08, -0.5), (0.4, -1.1), (0.72, -0.5))),
+        layer("second", box(0.18, -0.55, 0.62, 0.95), polygon((0.08, -0.5), (0.4, -1.1),
+              (0.72, -0.5))),
         layer("dark", arc(-0.2, 0.62, (0.16, 0.2), (180, 360)), box(-0.36, 0.6, -0.04, 0.95),
               line(0.05, (-0.5, -0.3), (-0.5, -0.62)), box(-0.58, -0.62, -0.42, -0.2)),
         layer("light", box(-0.48, 0.1, -0.28, 0.36), box(-0.1, 0.1, 0.08, 0.36),
@@ -42,7 +43,8 @@ def skull(random: Random) -> list[Layer]:
                            (0.4, 0.8), (0, 0.9), (-0.4, 0.8), (-0.42, 0.45), (-0.6, 0.3),
                            (-0.8, -0.2), (-0.6, -0.75))),
         layer("light", crescent(-0.05, -0.2, 0.68, 215, 0.12)),
-        layer("dark", mirrored(disc(-0.34, -0.08, 0.23, 0.26)), polygon((0, 0.14), (0.12, 0.4), (-0.12, 0.4)),
+        layer("dark", mirrored(disc(-0.34, -0.08, 0.23, 0.26)), polygon((0, 0.14), (0.12, 0.4),
+              (-0.12, 0.4)),
               [line(0.045, (x, 0.58), (x, 0.85)) for x in (-0.26, -0.09, 0.09, 0.26)]),
         layer("second", mirrored(disc(-0.34, -0.04, 0.08))),
     ]  # fmt: skip
@@ -68,8 +70,10 @@ def grave_hand(random: Random) -> list[Layer]:
               [line(0.17, (0.8 * x, -0.05), (x * 1.15, y)) for x, y, _ in fingers],
               line(0.18, (-0.32, 0.2), (-0.72, -0.08))),
         layer("light", [disc(x * 1.15, y - 0.01, 0.05) for x, y, _ in fingers]),
-        layer("dark", blob((-1.0, 1.0), (-0.5, 0.72), (0, 0.84), (0.5, 0.7), (1.0, 1.0), (0, 1.12))),
-        layer("second", line(0.05, (-0.2, 0.15), (0.2, 0.1)), line(0.05, (-0.16, 0.0), (0.18, -0.04))),
+        layer("dark", blob((-1.0, 1.0), (-0.5, 0.72), (0, 0.84), (0.5, 0.7), (1.0, 1.0),
+              (0, 1.12))),
+        layer("second", line(0.05, (-0.2, 0.15), (0.2, 0.1)), line(0.05, (-0.16, 0.0),
+              (0.18, -0.04))),
     ]  # fmt: skip
 
 
@@ -89,7 +93,8 @@ def bat(random: Random) -> list[Layer]:
 def pumpkin(random: Random) -> list[Layer]:
     return [
         layer("second", curve(0.14, (0, -0.55), (0.03, -0.8), (0.2, -0.95))),
-        layer("main", disc(-0.45, 0.15, 0.48, 0.62), disc(0.45, 0.15, 0.48, 0.62), disc(0, 0.12, 0.5, 0.7)),
+        layer("main", disc(-0.45, 0.15, 0.48, 0.62), disc(0.45, 0.15, 0.48, 0.62),
+              disc(0, 0.12, 0.5, 0.7)),
         layer("dark", mirrored(curve(0.04, (0.22, -0.48), (0.42, 0.1), (0.22, 0.75)))),
         layer("light", mirrored(polygon((0.15, 0.05), (0.5, 0.0), (0.34, -0.3))),
               polygon((0, 0.1), (0.09, 0.24), (-0.09, 0.24)),
@@ -101,7 +106,8 @@ def pumpkin(random: Random) -> list[Layer]:
 
 def spider(random: Random) -> list[Layer]:
     legs = [curve(0.06, (0.15, y), (0.55, y + a), (0.9, y + b)) for y, a, b in
-            ((0.05, -0.45, -0.2), (0.15, -0.2, 0.15), (0.25, 0.05, 0.5), (0.32, 0.3, 0.8))]  # fmt: skip
+            ((0.05, -0.45, -0.2), (0.15, -0.2, 0.15), (0.25, 0.05, 0.5),
+                  (0.32, 0.3, 0.8))]  # fmt: skip
     return [
         layer("second", line(0.035, (0, -1.2), (0, 0))),
         layer("main", mirrored(*legs), disc(0, 0.05, 0.26), disc(0, 0.5, 0.38, 0.45)),
@@ -116,8 +122,10 @@ def street_lamp(random: Random) -> list[Layer]:
         layer("dark", line(0.08, (0.62, 0.95), (0.62, -0.8)),
               curve(0.07, (0.62, -0.75), (0.4, -1.0), (-0.1, -0.95), (-0.12, -0.8))),
         layer("main", polygon((-0.4, -0.55), (-0.22, -0.82), (-0.02, -0.82), (0.16, -0.55))),
-        layer("dark", polygon((-0.4, 1.0), (-0.36, 0.38), (-0.24, 0.28), (0.0, 0.28), (0.1, 0.38), (0.14, 1.0), (-0.1, 1.0), (-0.13, 0.8), (-0.17, 1.0)),
-              disc(-0.12, 0.14, 0.13), rounded(-0.34, 0.02, 0.1, 0.09, 0.03), rounded(-0.23, -0.14, -0.01, 0.06, 0.04)),
+        layer("dark", polygon((-0.4, 1.0), (-0.36, 0.38), (-0.24, 0.28), (0.0, 0.28), (0.1, 0.38),
+              (0.14, 1.0), (-0.1, 1.0), (-0.13, 0.8), (-0.17, 1.0)),
+              disc(-0.12, 0.14, 0.13), rounded(-0.34, 0.02, 0.1, 0.09, 0.03),
+                    rounded(-0.23, -0.14, -0.01, 0.06, 0.04)),
         layer("second", disc(-0.12, -0.52, 0.14, 0.08)),
     ]  # fmt: skip
 
@@ -125,7 +133,8 @@ def street_lamp(random: Random) -> list[Layer]:
 def cigarette(random: Random) -> list[Layer]:
     bend = random.uniform(-0.15, 0.15)
     return [
-        layer("second", curve(0.09, (0.62, 0.12), (0.8, -0.15), (0.45 + bend, -0.4), (0.72, -0.7), (0.5, -1.0)),
+        layer("second", curve(0.09, (0.62, 0.12), (0.8, -0.15), (0.45 + bend, -0.4), (0.72, -0.7),
+              (0.5, -1.0)),
               curve(0.06, (0.55, 0.1), (0.45, -0.2), (0.25, -0.45), (0.4, -0.75))),
         layer("main", moved(box(-0.95, -0.13, 0.5, 0.13), 0, 0.4, 1, -18)),
         layer("dark", moved(box(-0.95, -0.13, -0.5, 0.13), 0, 0.4, 1, -18)),
@@ -142,7 +151,8 @@ def detective(random: Random) -> list[Layer]:
         layer("main", blob((-0.42, -0.42), (-0.38, -0.85), (-0.12, -0.98), (0, -0.9), (0.14, -0.98),
                            (0.38, -0.85), (0.42, -0.42))),
         layer("dark", rounded(-0.42, -0.58, 0.42, -0.42, 0.04),
-              blob((-0.72, -0.38), (0, -0.52), (0.72, -0.38), (0.3, -0.2), (0, -0.24), (-0.3, -0.2))),
+              blob((-0.72, -0.38), (0, -0.52), (0.72, -0.38), (0.3, -0.2), (0, -0.24),
+                    (-0.3, -0.2))),
     ]  # fmt: skip
 
 
@@ -151,7 +161,8 @@ def telephone(random: Random) -> list[Layer]:
              [math.pi * (0.9 + 0.2 * k) for k in range(8)]]  # fmt: skip
     return [
         layer("main", polygon((-0.45, -0.3), (0.45, -0.3), (0.85, 0.85), (-0.85, 0.85))),
-        layer("second", curve(0.24, (-0.85, -0.42), (-0.6, -0.68), (0, -0.76), (0.6, -0.68), (0.85, -0.42)),
+        layer("second", curve(0.24, (-0.85, -0.42), (-0.6, -0.68), (0, -0.76), (0.6, -0.68),
+              (0.85, -0.42)),
               mirrored(rounded(-1.02, -0.58, -0.56, -0.28, 0.1))),
         layer("light", disc(0, 0.3, 0.44)),
         layer("dark", [disc(x, y, 0.07) for x, y in holes], disc(0, 0.3, 0.13)),
@@ -161,7 +172,8 @@ def telephone(random: Random) -> list[Layer]:
 def stairs(random: Random) -> list[Layer]:
     steps = [(-0.9 + 0.3 * k, 0.9 - 0.3 * k) for k in range(6)]
     return [
-        layer("main", polygon(*[(-0.9, 0.95), *[p for x, y in steps for p in ((x, y), (x + 0.3, y))],
+        layer("main", polygon(*[(-0.9, 0.95), *[p for x, y in steps for p in ((x, y),
+              (x + 0.3, y))],
                                 (0.9, 0.95)])),
         layer("dark", [box(x, y, x + 0.3, y + 0.07) for x, y in steps]),
         layer("second", line(0.06, (-0.9, 0.3), (0.75, -1.1)),
@@ -176,28 +188,37 @@ def handcuffs(random: Random) -> list[Layer]:
         layer("second", [ring(0.2 * k, -0.1 + 0.12 * (k % 2), 0.15, 0.08) for k in (-1, 0, 1)]),
         layer("main", mirrored(ring(-0.58, 0.25, 0.46, 0.3))),
         layer("dark", mirrored(rounded(-0.52, -0.3, -0.2, 0.0, 0.06))),
-        layer("light", mirrored(disc(-0.36, -0.15, 0.06), arc(-0.58, 0.25, (0.38, 0.38), (110, 220), 0.045))),
+        layer("light", mirrored(disc(-0.36, -0.15, 0.06), arc(-0.58, 0.25, (0.38, 0.38),
+              (110, 220), 0.045))),
     ]  # fmt: skip
 
 
 def fingerprint(random: Random) -> list[Layer]:
     phase = random.uniform(-15, 15)
-    lines = [arc(0, 0.1, (0.13 * k, 0.17 * k), (150 + 12 * (k % 3) + phase, 390 - 10 * (k % 2) + phase), 0.075)
+    lines = [arc(0, 0.1, (0.13 * k, 0.17 * k), (150 + 12 * (k % 3) + phase,
+          390 - 10 * (k % 2) + phase), 0.075)
              for k in range(1, 7)]  # fmt: skip
     return [
         layer("main", lines[::2]),
         layer("second", lines[1::2]),
-        layer("main", line(0.075, (0, 0.05), (0.05, 0.85)), curve(0.07, (-0.26, 0.3), (-0.2, 0.7), (-0.3, 0.95)),
+        layer("main", line(0.075, (0, 0.05), (0.05, 0.85)), curve(0.07, (-0.26, 0.3), (-0.2, 0.7),
+              (-0.3, 0.95)),
               curve(0.07, (0.4, 0.3), (0.42, 0.6), (0.34, 0.9))),
     ]  # fmt: skip
 
 
 def ace(random: Random) -> list[Layer]:
-    heart = [disc(-0.16, -0.02, 0.2), disc(0.16, -0.02, 0.2), polygon((-0.35, 0.04), (0.35, 0.04), (0, 0.42))]
+    heart = [
+        disc(-0.16, -0.02, 0.2),
+        disc(0.16, -0.02, 0.2),
+        polygon((-0.35, 0.04), (0.35, 0.04), (0, 0.42)),
+    ]
     spade = [moved(one, 0, 0.1, -1.0) for one in heart]
     spade = [*spade, polygon((0, 0.05), (0.16, 0.45), (-0.16, 0.45))]
     pip = spade if random.random() < 0.5 else [moved(one, 0, -0.06) for one in heart]
-    corner = [moved(one, -0.38, -0.62, 0.3) for one in pip] + [moved(one, 0.38, 0.62, -0.3) for one in pip]
+    corner = [moved(one, -0.38, -0.62, 0.3) for one in pip] + [
+        moved(one, 0.38, 0.62, -0.3) for one in pip
+    ]
     return [
         layer("second", moved(rounded(-0.62, -0.9, 0.62, 0.9, 0.12), 0.2, 0.05, 0.95, 16)),
         layer("light", moved(rounded(-0.62, -0.9, 0.62, 0.9, 0.12), 0, 0, 1, -8)),
@@ -209,11 +230,13 @@ def ace(random: Random) -> list[Layer]:
 def burglar(random: Random) -> list[Layer]:
     return [
         layer("second", disc(0, 0.1, 0.72, 0.8)),
-        layer("main", blob((-0.74, -0.1), (-0.6, -0.75), (0, -1.0), (0.6, -0.75), (0.74, -0.1), (0, -0.22))),
+        layer("main", blob((-0.74, -0.1), (-0.6, -0.75), (0, -1.0), (0.6, -0.75), (0.74, -0.1),
+              (0, -0.22))),
         layer("dark", blob((-0.85, -0.12), (-0.3, -0.2), (0, -0.14), (0.3, -0.2), (0.85, -0.12),
                            (0.6, 0.2), (0.22, 0.22), (0, 0.12), (-0.22, 0.22), (-0.6, 0.2))),
         layer("light", mirrored(disc(-0.32, 0.02, 0.15, 0.11))),
-        layer("dark", mirrored(disc(-0.3, 0.02, 0.06)), curve(0.06, (-0.25, 0.5), (0, 0.56), (0.3, 0.42))),
+        layer("dark", mirrored(disc(-0.3, 0.02, 0.06)), curve(0.06, (-0.25, 0.5), (0, 0.56),
+              (0.3, 0.42))),
     ]  # fmt: skip
 
 
@@ -221,7 +244,8 @@ def money_bag(random: Random) -> list[Layer]:
     return [
         layer("main", blob((-0.2, -0.45), (-0.62, 0.0), (-0.8, 0.5), (-0.6, 0.88), (0, 0.95),
                            (0.6, 0.88), (0.8, 0.5), (0.62, 0.0), (0.2, -0.45)),
-              blob((-0.2, -0.5), (-0.4, -0.9), (-0.12, -0.8), (0.05, -0.95), (0.16, -0.8), (0.42, -0.88), (0.2, -0.5))),
+              blob((-0.2, -0.5), (-0.4, -0.9), (-0.12, -0.8), (0.05, -0.95), (0.16, -0.8),
+                    (0.42, -0.88), (0.2, -0.5))),
         layer("dark", rounded(-0.28, -0.56, 0.28, -0.38, 0.08)),
         layer("light", curve(0.1, (0.24, 0.12), (0, 0.0), (-0.22, 0.14), (0, 0.34), (0.22, 0.52),
                              (0, 0.68), (-0.24, 0.56)), line(0.08, (0, -0.1), (0, 0.78))),
@@ -243,7 +267,9 @@ def key(random: Random) -> list[Layer]:
     layers = [
         layer("main", ring(0, -0.6, 0.42, 0.2), box(-0.09, -0.25, 0.09, 0.95)),
         layer("main", box(0.05, 0.5, 0.42, 0.64), box(0.05, 0.78, 0.34, 0.92)),
-        layer("second", rounded(-0.2, -0.24, 0.2, -0.1, 0.05), rounded(-0.16, 0.2, 0.16, 0.32, 0.05)),
+        layer(
+            "second", rounded(-0.2, -0.24, 0.2, -0.1, 0.05), rounded(-0.16, 0.2, 0.16, 0.32, 0.05)
+        ),
         layer("light", arc(0, -0.6, (0.31, 0.31), (160, 280), 0.06)),
     ]
     return [layer(one.role, [moved(s, 0, 0, 1, turn) for s in one.shapes]) for one in layers]
@@ -253,7 +279,11 @@ def keyhole(random: Random) -> list[Layer]:
     return [
         layer("main", rounded(-0.62, -1.0, 0.62, 1.0, 0.3)),
         layer("second", rounded(-0.5, -0.88, 0.5, 0.88, 0.22)),
-        layer("dark", disc(0, -0.22, 0.3), polygon((-0.13, -0.1), (0.13, -0.1), (0.3, 0.6), (-0.3, 0.6))),
+        layer(
+            "dark",
+            disc(0, -0.22, 0.3),
+            polygon((-0.13, -0.1), (0.13, -0.1), (0.3, 0.6), (-0.3, 0.6)),
+        ),
         layer("light", blob((-0.2, -0.22), (0, -0.34), (0.2, -0.22), (0, -0.1))),
         layer("dark", disc(0, -0.22, 0.075)),
     ]
@@ -262,9 +292,12 @@ def keyhole(random: Random) -> list[Layer]:
 def eye(random: Random) -> list[Layer]:
     rays = [-150, -120, -90, -60, -30]
     return [
-        layer("second", [line(0.08, (0.75 * math.cos(math.radians(a)), 0.62 * math.sin(math.radians(a))),
-                              (1.0 * math.cos(math.radians(a)), 0.92 * math.sin(math.radians(a)))) for a in rays]),
-        layer("light", blob((-1.0, 0.05), (-0.5, -0.4), (0, -0.52), (0.5, -0.4), (1.0, 0.05), (0.5, 0.45),
+        layer("second", [line(0.08, (0.75 * math.cos(math.radians(a)),
+              0.62 * math.sin(math.radians(a))),
+                              (1.0 * math.cos(math.radians(a)),
+                                    0.92 * math.sin(math.radians(a)))) for a in rays]),
+        layer("light", blob((-1.0, 0.05), (-0.5, -0.4), (0, -0.52), (0.5, -0.4), (1.0, 0.05),
+              (0.5, 0.45),
                             (0, 0.55), (-0.5, 0.45))),
         layer("main", disc(0, 0.02, 0.46)),
         layer("dark", disc(0, 0.02, 0.23)),
@@ -275,10 +308,13 @@ def eye(random: Random) -> list[Layer]:
 def crosshair(random: Random) -> list[Layer]:
     return [
         layer("main", ring(0, 0, 0.92, 0.78), ring(0, 0, 0.5, 0.41)),
-        layer("second", blob((-0.34, 0.36), (-0.26, 0.06), (0, 0.0), (0.26, 0.06), (0.34, 0.36), (0, 0.4)),
+        layer("second", blob((-0.34, 0.36), (-0.26, 0.06), (0, 0.0), (0.26, 0.06), (0.34, 0.36),
+              (0, 0.4)),
               disc(0, -0.16, 0.19)),
-        layer("dark", [box(-0.03 if a else 0.3 * b, -0.03 if b else 0.3 * a, 0.03 if a else 1.15 * b,
-                           0.03 if b else 1.15 * a) for a, b in ((1, 0), (-1, 0), (0, 1), (0, -1))]),
+        layer("dark", [box(-0.03 if a else 0.3 * b, -0.03 if b else 0.3 * a,
+              0.03 if a else 1.15 * b,
+                           0.03 if b else 1.15 * a) for a, b in ((1, 0), (-1, 0), (0, 1),
+                                 (0, -1))]),
         layer("light", disc(0, -0.05, 0.075)),
     ]  # fmt: skip
 
@@ -289,9 +325,15 @@ def knife(random: Random) -> list[Layer]:
         layer("main", polygon((-0.16, 0.25), (-0.16, -0.75), (0.18, -1.15), (0.18, 0.25))),
         layer("light", polygon((0.02, 0.25), (0.02, -0.8), (0.18, -1.0), (0.18, 0.25))),
         layer("dark", rounded(-0.2, 0.32, 0.2, 1.05, 0.12)),
-        layer("second", rounded(-0.36, 0.2, 0.36, 0.36, 0.06), [disc(0, y, 0.055) for y in (0.52, 0.72, 0.9)]),
+        layer(
+            "second",
+            rounded(-0.36, 0.2, 0.36, 0.36, 0.06),
+            [disc(0, y, 0.055) for y in (0.52, 0.72, 0.9)],
+        ),
     ]
-    moved_layers = [layer(one.role, [moved(s, 0, 0, 0.95, turn) for s in one.shapes]) for one in layers]
+    moved_layers = [
+        layer(one.role, [moved(s, 0, 0, 0.95, turn) for s in one.shapes]) for one in layers
+    ]
     drop = layer("second", blob((0.62, 0.3), (0.76, 0.58), (0.62, 0.72), (0.48, 0.58)))
     return [*moved_layers, drop]
 
@@ -303,7 +345,8 @@ def spiral(random: Random) -> list[Layer]:
     return [
         layer("second", disc(0, 0, 1.05)),
         layer("main", curve(0.16, *turns)),
-        layer("light", disc(0.1, -0.25, 0.11), blob((0.1, -0.12), (0.24, 0.05), (0.2, 0.4), (0.3, 0.62),
+        layer("light", disc(0.1, -0.25, 0.11), blob((0.1, -0.12), (0.24, 0.05), (0.2, 0.4),
+              (0.3, 0.62),
               (0.12, 0.5), (0.0, 0.68), (0.02, 0.3), (-0.08, 0.1))),
     ]  # fmt: skip
 
@@ -316,7 +359,8 @@ def clock(random: Random) -> list[Layer]:
         layer("light", disc(0, 0, 0.76)),
         layer("second", [disc(0.62 * math.cos(a), 0.62 * math.sin(a), 0.06) for a in ticks]),
         layer("dark", line(0.11, (0, 0), (0.36 * math.cos(hour), 0.36 * math.sin(hour))),
-              line(0.08, (0, 0), (0.58 * math.cos(minute), 0.58 * math.sin(minute))), disc(0, 0, 0.09)),
+              line(0.08, (0, 0), (0.58 * math.cos(minute), 0.58 * math.sin(minute))),
+                    disc(0, 0, 0.09)),
     ]  # fmt: skip
 
 
@@ -326,7 +370,8 @@ def matches(random: Random) -> list[Layer]:
     return [
         layer("light", [line(0.11, (x, 0.95), (x * 0.95, -0.3)) for x, _ in sticks]),
         layer("main", [disc(x * 0.95, -0.36, 0.13, 0.17) for x, _ in sticks]),
-        layer("second", moved(blob((0, -0.55), (0.2, -0.05), (0.14, 0.2), (0, 0.26), (-0.14, 0.2), (-0.2, -0.05)),
+        layer("second", moved(blob((0, -0.55), (0.2, -0.05), (0.14, 0.2), (0, 0.26), (-0.14, 0.2),
+              (-0.2, -0.05)),
                               sticks[lit][0] * 0.95, -0.52, 1.1)),
         layer("dark", rounded(-0.85, 0.55, 0.85, 1.0, 0.05)),
         layer("second", star(0, 0.78, 0.16, 0.07, 5)),

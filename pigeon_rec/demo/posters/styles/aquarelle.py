@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pigeon_rec.demo.posters.canvas import Canvas, Colour, columns, noise, rows, wobble
+from pigeon_rec.demo.posters.canvas import Canvas, Colour, clipped, columns, noise, rows, wobble
 from pigeon_rec.demo.posters.composition import Composition
 from pigeon_rec.demo.posters.lettering import Face, set_text
 from pigeon_rec.demo.posters.page import caption, title_box
@@ -40,7 +40,15 @@ def aquarelle(composition: Composition, palette: Palette, random: Random) -> Can
     return canvas
 
 
-def _wash(canvas: Canvas, mask: Mask, paint: Colour, strength: float, random: Random, *, pool: float = 0.35) -> None:
+def _wash(
+    canvas: Canvas,
+    mask: Mask,
+    paint: Colour,
+    strength: float,
+    random: Random,
+    *,
+    pool: float = 0.35,
+) -> None:
     """A transparent layer that is uneven inside and dark along its edge."""
     edge = np.clip(mask - blurred(mask, 2.2), 0, 1) * mask
     uneven = 1 + pool * noise(random, 26) + 0.16 * noise(random, 5)
@@ -53,7 +61,7 @@ def _brushed(composition: Composition, random: Random) -> Mask:
     x, y = columns() / WIDTH - 0.5, rows() / HEIGHT - (0.56 if composition.title_on_top else 0.42)
     away = np.sqrt((x / 0.5) ** 2 + (y / 0.44) ** 2)
     ragged = away + 0.2 * noise(random, 24) + 0.08 * noise(random, 7)
-    return np.clip((1.0 - ragged) * 9, 0, 1).astype(np.float32)
+    return clipped((1.0 - ragged) * 9)
 
 
 def _splashes(canvas: Canvas, palette: Palette, random: Random) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pigeon_rec.demo.posters.canvas import Canvas, columns, rows, shifted
+from pigeon_rec.demo.posters.canvas import Canvas, clipped, columns, rows, shifted
 from pigeon_rec.demo.posters.composition import Composition
 from pigeon_rec.demo.posters.lettering import Face, set_text
 from pigeon_rec.demo.posters.page import caption, frame, title_box
@@ -21,7 +21,9 @@ def comic(composition: Composition, palette: Palette, random: Random) -> Canvas:
     """Paints with black outlines and shades with dots."""
     canvas = Canvas(palette.ground)
     fade = rows() / HEIGHT
-    canvas.paint(_dots(9.0, 0.15 + 0.75 * (fade if random.random() < 0.5 else 1 - fade)), palette.far)
+    canvas.paint(
+        _dots(9.0, 0.15 + 0.75 * (fade if random.random() < 0.5 else 1 - fade)), palette.far
+    )
     for one in composition.scenery:
         mask = fill(one)
         if one.role == "near":
@@ -52,7 +54,7 @@ def _dots(pitch: float, share: Mask) -> Mask:
     x, y = columns(), rows()
     across, down = (x + y) / np.float32(np.sqrt(2)), (x - y) / np.float32(np.sqrt(2))
     away = np.hypot((across % pitch) - pitch / 2, (down % pitch) - pitch / 2)
-    return np.clip(share * pitch * 0.62 - away + 0.5, 0, 1).astype(np.float32)
+    return clipped(share * pitch * 0.62 - away + 0.5)
 
 
 def _burst(canvas: Canvas, composition: Composition, palette: Palette, random: Random) -> None:

@@ -27,7 +27,9 @@ def flat(composition: Composition, palette: Palette, random: Random) -> Canvas:
     for role, mask in masks:
         canvas.paint(mask, palette[role])
     left, top, right, bottom = title_box(composition, 22)
-    canvas.paint(set_text(composition.title, _TITLE, (left, top + 4, right, bottom - 15)), palette.ink)
+    canvas.paint(
+        set_text(composition.title, _TITLE, (left, top + 4, right, bottom - 15)), palette.ink
+    )
     line = (left, bottom - 14, right, bottom - 5)
     canvas.paint(set_text(small_print(composition), _SMALL, line), palette.ink, 0.75)
     canvas.paint(frame(0, 9), WHITE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pigeon_rec.demo.posters.canvas import Canvas, Colour, columns, rows
+from pigeon_rec.demo.posters.canvas import Canvas, Colour, clipped, columns, rows
 from pigeon_rec.demo.posters.composition import Composition
 from pigeon_rec.demo.posters.lettering import Face, set_text
 from pigeon_rec.demo.posters.page import caption, quiet, title_box
@@ -45,7 +45,7 @@ def _tube(canvas: Canvas, mask: Mask, light: Colour) -> None:
     canvas.glow(blurred(mask, 7) * 2.2, light, 0.75)
     canvas.glow(blurred(mask, 2) * 1.4, light, 0.8)
     canvas.paint(mask, light)
-    canvas.paint(np.clip(2.4 * blurred(mask, 0.6) - 1.5, 0, 1).astype(np.float32), WHITE, 0.75)
+    canvas.paint(clipped(2.4 * blurred(mask, 0.6) - 1.5), WHITE, 0.75)
 
 
 def _grid(horizon: float) -> Mask:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pigeon_rec.demo.posters.canvas import Canvas, columns, noise, rows, shifted
+from pigeon_rec.demo.posters.canvas import Canvas, clipped, columns, noise, rows, shifted
 from pigeon_rec.demo.posters.composition import Composition
 from pigeon_rec.demo.posters.lettering import Face, set_text
 from pigeon_rec.demo.posters.page import caption, full, quiet, small_print, title_box
@@ -34,7 +34,9 @@ def noir(composition: Composition, palette: Palette, random: Random) -> Canvas:
     canvas.shade(_vignette())
     canvas.shade(0.3 + np.float32(0.7) * quiet(composition))
     left, top, right, bottom = title_box(composition, 13)
-    canvas.paint(blurred(set_text(composition.title, _TITLE, (left, top, right, bottom - 12)), 2.5), BLACK)
+    canvas.paint(
+        blurred(set_text(composition.title, _TITLE, (left, top, right, bottom - 12)), 2.5), BLACK
+    )
     canvas.paint(set_text(composition.title, _TITLE, (left, top, right, bottom - 12)), palette.ink)
     line = (left, bottom - 10, right, bottom)
     canvas.paint(set_text(small_print(composition), _SMALL, line), WHITE, 0.8)
@@ -61,15 +63,17 @@ def _figure(canvas: Canvas, composition: Composition, palette: Palette) -> None:
 def _spot(composition: Composition) -> Mask:
     """A soft pool of light behind the motif."""
     x, y = composition.centre
-    away = np.hypot(columns() / WIDTH - x + 0.08, rows() / WIDTH - y + 0.05) / (1.75 * composition.scale)
-    return np.clip(1.3 - away, 0, 1).astype(np.float32)
+    away = np.hypot(columns() / WIDTH - x + 0.08, rows() / WIDTH - y + 0.05) / (
+        1.75 * composition.scale
+    )
+    return clipped(1.3 - away)
 
 
 def _slats(random: Random) -> Mask:
     """Light (1) and shadow (0) of slanted blinds."""
     slope = random.choice([-1, 1]) * random.uniform(0.25, 0.4)
     place = (rows() + slope * columns()) % _PITCH
-    return np.clip(np.abs(place - _PITCH / 2) - _PITCH * 0.2, 0, 1).astype(np.float32)
+    return clipped(np.abs(place - _PITCH / 2) - _PITCH * 0.2)
 
 
 def _vignette() -> Mask:

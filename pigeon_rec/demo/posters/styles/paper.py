@@ -13,7 +13,15 @@ from pigeon_rec.demo.posters.raster import HEIGHT, WIDTH, Mask, Warp, blurred, f
 from pigeon_rec.demo.posters.shapes import Random, Role, layer, rounded
 
 _TITLE = Face("DejaVuSans-Bold", "as written", stretch=0.88, leading=1.05, largest=25)
-_DEPTH: dict[Role, int] = {"sky": 2, "far": 3, "near": 4, "main": 3, "second": 2, "light": 2, "dark": 2}
+_DEPTH: dict[Role, int] = {
+    "sky": 2,
+    "far": 3,
+    "near": 4,
+    "main": 3,
+    "second": 2,
+    "light": 2,
+    "dark": 2,
+}
 """Height of a sheet above what it lies on, in pixels."""
 
 
@@ -33,7 +41,9 @@ def paper(composition: Composition, palette: Palette, random: Random) -> Canvas:
     return canvas
 
 
-def _sheet(canvas: Canvas, mask: Mask, paint: Colour, depth: int, random: Random, *, cut: bool = True) -> None:
+def _sheet(
+    canvas: Canvas, mask: Mask, paint: Colour, depth: int, random: Random, *, cut: bool = True
+) -> None:
     # A sheet's own shadow falls around it, not on it.
     canvas.paint(blurred(shifted(mask, depth // 2, depth), 0.9 * depth), BLACK, 0.42)
     canvas.paint(mask, paint)

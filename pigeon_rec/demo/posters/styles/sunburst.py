@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pigeon_rec.demo.posters.canvas import Canvas, columns, noise, rows
+from pigeon_rec.demo.posters.canvas import Canvas, clipped, columns, noise, rows
 from pigeon_rec.demo.posters.composition import Composition
 from pigeon_rec.demo.posters.lettering import Box, Face, set_text
 from pigeon_rec.demo.posters.page import caption, frame, full, title_box
@@ -40,7 +40,7 @@ def _rays(composition: Composition) -> Mask:
     x, y = columns() - WIDTH * composition.centre[0], rows() - WIDTH * composition.centre[1]
     # The slope makes an edge one pixel wide at any distance from the middle.
     slope = np.hypot(x, y) / _RAYS
-    return np.clip(0.5 + np.sin(_RAYS * np.arctan2(y, x)) * slope, 0, 1).astype(np.float32)
+    return clipped(0.5 + np.sin(_RAYS * np.arctan2(y, x)) * slope)
 
 
 def _ribbon(canvas: Canvas, composition: Composition, palette: Palette) -> None:
@@ -67,5 +67,5 @@ def _wear(canvas: Canvas, palette: Palette, random: Random) -> None:
     """Yellowed paper, grain, and spots where the ink is gone."""
     canvas.multiply(full(), palette.ground, 0.25)
     scratches = np.clip(noise(random, 2) + 0.6 * noise(random, 9) - 1.05, 0, 1) * 2.2
-    canvas.paint(np.clip(scratches, 0, 1).astype(np.float32), palette.light, 0.7)
+    canvas.paint(clipped(scratches), palette.light, 0.7)
     canvas.shade(1 + np.float32(0.05) * noise(random, 1))

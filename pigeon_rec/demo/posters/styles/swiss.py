@@ -12,7 +12,9 @@ from pigeon_rec.demo.posters.palette import Palette
 from pigeon_rec.demo.posters.raster import HEIGHT, WIDTH, Mask, fill
 from pigeon_rec.demo.posters.shapes import Random
 
-_TITLE = Face("DejaVuSans-Bold", "lower", "left", stretch=0.86, tracking=-0.045, leading=0.9, largest=58)
+_TITLE = Face(
+    "DejaVuSans-Bold", "lower", "left", stretch=0.86, tracking=-0.045, leading=0.9, largest=58
+)
 _SMALL = Face("DejaVuSans-Bold", "lower", "left", largest=6.5)
 _MARGIN = 10
 
@@ -33,7 +35,9 @@ def swiss(composition: Composition, palette: Palette, random: Random) -> Canvas:
     edge = 70 if on_top else 162
     canvas.paint(_band(edge, edge + 3), palette.ink)
     box = (_MARGIN, 8, WIDTH - _MARGIN, 66) if on_top else (_MARGIN, 169, WIDTH - 6, 226)
-    canvas.paint(set_text(composition.title, _TITLE, box, anchor="bottom" if on_top else "top"), palette.ink)
+    canvas.paint(
+        set_text(composition.title, _TITLE, box, anchor="bottom" if on_top else "top"), palette.ink
+    )
     _grid_text(canvas, composition, palette.ink)
     caption(canvas, palette.ground, palette.ink)
     return canvas
