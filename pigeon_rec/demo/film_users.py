@@ -18,7 +18,7 @@ import polars as pl
 from pigeon_rec.data.made_posters import catalogue_style
 from pigeon_rec.data.world import SimulatedUsers
 from pigeon_rec.demo.film_catalogue import Pair
-from pigeon_rec.demo.posters.composition import compose
+from pigeon_rec.demo.posters.composition import telling_genres
 from pigeon_rec.demo.users import noise_rate, style_preference
 
 __all__ = ["FilmUserConfig", "film_users", "is_test_user"]
@@ -58,7 +58,7 @@ def film_users(
     """
     used = config or FilmUserConfig()
     liked = _liked(ratings, pairs, used)
-    themes = {pair.film: compose(pair.title, pair.year, pair.genres).genres[0] for pair in pairs}
+    themes = {pair.film: telling_genres(pair.genres)[0] for pair in pairs}
     shelf = _Shelf.of(pairs)
     truths: list[dict[str, object]] = []
     chosen: list[str] = []

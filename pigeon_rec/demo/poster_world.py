@@ -56,7 +56,7 @@ def load(on_poster: Callable[[int, int], None] | None = None) -> World:
     if not folder.is_dir():
         _LOG.warning("drawing the poster world into %s: some minutes, once", folder)
         with replacing_folder(folder) as fresh:
-            build(fresh, on_poster=on_poster)
+            build(fresh, FILMS, on_poster=on_poster)
     return World(
         name="posters",
         catalogue=folder / "items.parquet",
@@ -67,9 +67,7 @@ def load(on_poster: Callable[[int, int], None] | None = None) -> World:
     )
 
 
-def build(
-    folder: Path, films: int = FILMS, *, on_poster: Callable[[int, int], None] | None = None
-) -> None:
+def build(folder: Path, films: int, *, on_poster: Callable[[int, int], None] | None = None) -> None:
     """Writes catalogue, interactions, users and held-out pairs of a world into a folder."""
     pairs = _pairs(films)
     images = _drawn(pairs, on_poster)

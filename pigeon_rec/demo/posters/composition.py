@@ -19,7 +19,7 @@ from pigeon_rec.demo.posters.motifs import MOTIFS, choose_motif
 from pigeon_rec.demo.posters.scenery import SCENERY, choose_scenery
 from pigeon_rec.demo.posters.shapes import Layer, Random, flipped, placed
 
-__all__ = ["MOODS", "Composition", "Mood", "compose", "seed_of"]
+__all__ = ["MOODS", "Composition", "Mood", "compose", "seed_of", "telling_genres"]
 
 Mood = Literal["warm", "cool", "dark", "bright", "earth"]
 MOODS: Final[tuple[Mood, ...]] = ("warm", "cool", "dark", "bright", "earth")
@@ -93,7 +93,7 @@ def compose(title: str, year: int | None, genres: str) -> Composition:
     """
     seed = seed_of(f"{title}|{year}")
     random = np.random.default_rng(seed)
-    names = _ordered(genres)
+    names = telling_genres(genres)
     name = _without_year(title)
     words = re.findall(r"[\w'-]+", name.lower())
     motif = choose_motif(words, names[0], random)
@@ -122,7 +122,8 @@ def seed_of(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
-def _ordered(genres: str) -> tuple[str, ...]:
+def telling_genres(genres: str) -> tuple[str, ...]:
+    """Genres separated by ", " in lower case, the most telling first; `film` if there is none."""
     listed = [name.strip().lower().replace("children's", "children") for name in genres.split(",")]
     names = [name for name in dict.fromkeys(listed) if name]
     known = sorted((name for name in names if name in _TELLING), key=_TELLING.index)

@@ -195,16 +195,21 @@ def handcuffs(random: Random) -> list[Layer]:
 
 def fingerprint(random: Random) -> list[Layer]:
     phase = random.uniform(-15, 15)
-    lines = [arc(0, 0.1, (0.13 * k, 0.17 * k), (150 + 12 * (k % 3) + phase,
-          390 - 10 * (k % 2) + phase), 0.075)
-             for k in range(1, 7)]  # fmt: skip
+    lines = []
+    for k in range(1, 7):
+        ends = (150 + 12 * (k % 3) + phase, 390 - 10 * (k % 2) + phase)
+        lines.append(arc(0, 0.1, (0.13 * k, 0.17 * k), ends, 0.075))
     return [
+        layer("light", disc(0, 0, 0.98, 1.15)),
         layer("main", lines[::2]),
         layer("second", lines[1::2]),
-        layer("main", line(0.075, (0, 0.05), (0.05, 0.85)), curve(0.07, (-0.26, 0.3), (-0.2, 0.7),
-              (-0.3, 0.95)),
-              curve(0.07, (0.4, 0.3), (0.42, 0.6), (0.34, 0.9))),
-    ]  # fmt: skip
+        layer(
+            "main",
+            line(0.075, (0, 0.05), (0.05, 0.85)),
+            curve(0.07, (-0.26, 0.3), (-0.2, 0.7), (-0.3, 0.95)),
+            curve(0.07, (0.4, 0.3), (0.42, 0.6), (0.34, 0.9)),
+        ),
+    ]
 
 
 def ace(random: Random) -> list[Layer]:
