@@ -52,7 +52,7 @@ def test_the_demo_set_says_what_it_is(pigeon: Pigeon, tmp_path: Path) -> None:
     outcome = pigeon("import", "demo-movies", "--out", tmp_path, "--films", "9", *styles, "--json")
     summary = json.loads(outcome.out)
     assert (summary["films"], summary["styles"], summary["posters"]) == (9, 4, 36)
-    assert summary["users"] > 100
+    assert summary["users"] > 50
     text = Path(summary["config"]).read_text(encoding="utf-8")
     assert "made posters" in text
     assert yaml.safe_load(text)["scenario"] == "movie"

@@ -13,8 +13,10 @@ from pigeon_rec.demo.posters.shapes import Layer, box, disc, layer, line, placed
 
 
 def whole(layers: list[Layer]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    masks = [fill(one) for one in layers]
-    return np.max(masks, axis=0)
+    covered = np.zeros((240, 160), dtype=np.float32)
+    for one in layers:
+        covered = np.maximum(covered, fill(one))
+    return covered
 
 
 def painted(layers: list[Layer]) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:

@@ -25,7 +25,7 @@ Warp = Callable[[Points], Points]
 _FACTOR = 4
 _SCALE = WIDTH * _FACTOR
 _PIECE = 0.025  # longest straight piece of an outline that is warped
-_TURN = 0.25  # smallest turn, in radians, that leaves a visible gap in a thick line
+_GAP = 2.0  # widest gap, in enlarged pixels, at the outside of a turn in a thick line
 
 
 def fill(layer: Layer, warp: Warp | None = None) -> Mask:
@@ -114,16 +114,16 @@ def _thick(draw: ImageDraw.ImageDraw, points: Points, width: float) -> None:
     """Draws a thick line, round at its ends and corners."""
     draw.line(_listed(points), fill=255, width=max(1, round(width)))
     half = width / 2
-    for x, y in _corners(points).tolist():
+    for x, y in _corners(points, width).tolist():
         draw.ellipse((x - half, y - half, x + half, y + half), fill=255)
 
 
-def _corners(points: Points) -> Points:
-    """The ends of a line, and the points where it turns visibly."""
+def _corners(points: Points, width: float) -> Points:
+    """The ends of a line, and the points where it turns so much that a gap would be seen."""
     steps = np.diff(points, axis=0)
     directions = np.arctan2(steps[:, 1], steps[:, 0])
     turns = np.abs((np.diff(directions) + np.pi) % (2 * np.pi) - np.pi)
-    turning = np.concatenate([[True], turns > _TURN, [True]])
+    turning = np.concatenate([[True], turns * width > _GAP, [True]])
     corners: Points = points[turning[: len(points)]]
     return corners
 

@@ -31,6 +31,8 @@ def aquarelle(composition: Composition, palette: Palette, random: Random) -> Can
         mask = fill(one, close)
         canvas.paint(mask, palette.ground, 0.85)  # as if the paper had been left free
         _wash(canvas, mask, palette[one.role], 0.95, random)
+        dried = np.clip(mask - blurred(mask, 1.3), 0, 1)
+        canvas.multiply(dried, palette.dark, 0.9)
     _splashes(canvas, palette, random)
     canvas.shade(1 + np.float32(0.045) * noise(random, 1.6))
     title = set_text(composition.title, _TITLE, title_box(composition, 14))
