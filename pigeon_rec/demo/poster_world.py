@@ -23,7 +23,7 @@ from pigeon_rec.data.made_posters import catalogue_style
 from pigeon_rec.data.movielens import read_movielens
 from pigeon_rec.data.world import SimulatedUsers, World
 from pigeon_rec.demo.film_catalogue import Pair, catalogue_rows, film_pairs, most_rated
-from pigeon_rec.demo.film_users import film_users, is_test_user
+from pigeon_rec.demo.film_users import FilmUserConfig, film_users, is_test_user
 from pigeon_rec.demo.films import bundled_movielens
 from pigeon_rec.demo.posters import STYLES
 from pigeon_rec.demo.users import write_atomic
@@ -31,9 +31,12 @@ from pigeon_rec.runtime.digests import digest, file_sha256
 from pigeon_rec.runtime.files import replacing_folder
 from pigeon_rec.runtime.parallel import Report, map_processes
 
-__all__ = ["FILMS", "SIZE", "build", "load"]
+__all__ = ["FILMS", "MIN_FILMS", "SIZE", "build", "load"]
 
 FILMS = 400
+MIN_FILMS = 12
+"""Fewest liked films of a user: the longest history of the evaluation has ten."""
+
 SIZE = (64, 96)
 """Width and height of its pictures in pixels."""
 
@@ -87,7 +90,8 @@ def _pairs(films: int) -> list[Pair]:
 
 def _users(films: int, *, test: bool) -> SimulatedUsers:
     """Simulates the training users, or else the test users, who are not among them."""
-    every = film_users(read_movielens(bundled_movielens()).ratings, _pairs(films))
+    ratings = read_movielens(bundled_movielens()).ratings
+    every = film_users(ratings, _pairs(films), FilmUserConfig(min_films=MIN_FILMS))
     kept = [user for user in every.users["user_id"] if is_test_user(user) == test]
     chosen = pl.col("user_id").is_in(kept)
     return SimulatedUsers(every.interactions.filter(chosen), every.users.filter(chosen), every.end)

@@ -42,6 +42,7 @@ def test_posters_are_drawn_and_listed(
 ) -> None:
     monkeypatch.setenv("PIGEON_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(poster_world, "FILMS", 7)
+    monkeypatch.setattr(poster_world, "MIN_FILMS", 6)
     styles = json.loads(pigeon("posters", "--json").out)["styles"]
     assert [style["style"] for style in styles] == sorted(f"made-{name}" for name in STYLES)
     assert all(style["posters"] == 7 for style in styles)

@@ -32,6 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIGEON_CACHE_DIR", str(folder))
         patch.setattr(poster_world, "FILMS", FILMS)
+        patch.setattr(poster_world, "MIN_FILMS", 6)
         yield folder
 
 
