@@ -28,7 +28,7 @@ from pigeon_rec._cli import (
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
-from pigeon_rec._cli.stickers import stickers
+from pigeon_rec._cli.stickers import posters, stickers
 from pigeon_rec._version import __version__
 from pigeon_rec.errors import PigeonError
 
@@ -49,6 +49,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(recbole.app, name="recbole")
 app.add_typer(train.app, name="train")
 app.add_typer(warehouse.app, name="warehouse")
+app.command()(posters)
 app.command()(sql)
 app.command()(stickers)
 

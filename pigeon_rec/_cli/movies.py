@@ -46,8 +46,13 @@ Semantics = Annotated[
     ),
 ]
 Films = Annotated[
-    int | None,
-    typer.Option("--films", min=1, help="Number of films, those rated most often (default: all)."),
+    int, typer.Option("--films", min=1, help="Number of films, those rated most often.")
+]
+Styles = Annotated[
+    str | None,
+    typer.Option(
+        "--styles", metavar="NAMES", help="Poster styles, separated by commas (default: all)."
+    ),
 ]
 
 
@@ -83,29 +88,55 @@ def movielens(
     print_result(f"import {source}", _summary(imported), as_json=as_json, quiet=quiet)
 
 
-def made_posters(source: Source, out: Out, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Draw made posters (simple pictures from title, genres and year) for films."""
+def made_posters(
+    source: Source,
+    out: Out,
+    styles: Styles = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a made poster (from title, genres and year) for each film, in one of the styles."""
+    from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.data.movielens import read_movielens
     from pigeon_rec.demo.posters import make_posters
 
-    count = make_posters(read_movielens(source).films, out)
+    progress = choose_progress(quiet=quiet or as_json)
+    count = make_posters(
+        read_movielens(source).films,
+        out,
+        styles=_style_names(styles),
+        on_film=lambda done, total: progress("made posters", done, total),
+    )
     summary = {"made_posters": count, "folder": str(out)}
     print_result(f"made posters of {source}", summary, as_json=as_json, quiet=quiet)
 
 
 def demo_movies(
-    out: Out, films: Films = None, as_json: AsJson = False, quiet: Quiet = False
+    out: Out,
+    films: Films = 200,
+    styles: Styles = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Make the demo movie set: RecBole's ml-100k with made posters, and a night.yaml for it."""
+    """Make the demo set: films of RecBole's ml-100k in made posters of several styles."""
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.demo.films import make_demo
 
     progress = choose_progress(quiet=quiet or as_json)
-    imported, config = make_demo(
-        out, films=films, on_film=lambda done, total: progress("made posters", done, total)
+    made = make_demo(
+        out,
+        films=films,
+        styles=_style_names(styles),
+        on_poster=lambda done, total: progress("made posters", done, total),
     )
-    summary = {**_summary(imported), "config": str(config)}
-    print_result("demo movie set", summary, as_json=as_json, quiet=quiet)
+    print_result("demo movie set", dataclasses.asdict(made), as_json=as_json, quiet=quiet)
+
+
+def _style_names(text: str | None) -> list[str]:
+    """The names in a list separated by commas; all styles for `None`."""
+    from pigeon_rec.demo.posters import STYLES
+
+    return list(STYLES) if text is None else [name.strip() for name in text.split(",")]
 
 
 def _summary(imported: MovieImport) -> dict[str, Any]:

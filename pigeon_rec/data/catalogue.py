@@ -149,7 +149,8 @@ def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
     earlier one; see `Catalogue.problems`. Hashes may be in upper case.
 
     Args:
-        source: `bundled` for the stickers of this package, or the path of an `items.parquet`.
+        source: `bundled` for the stickers of this package, `posters` for its made posters, or the
+            path of an `items.parquet`.
         aspect: Aspect ratio of its pictures, from the scenario (`PromptTemplate.aspect`).
 
     Raises:

@@ -16,7 +16,7 @@ import polars as pl
 
 from pigeon_rec.data._images import BrokenImage, decode, read_file
 from pigeon_rec.data.catalogue import Problem
-from pigeon_rec.data.made_posters import MADE, is_made
+from pigeon_rec.data.made_posters import made_style
 from pigeon_rec.data.movielens import MovieLens
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 from pigeon_rec.runtime.files import write_parquet
@@ -207,7 +207,7 @@ def _picture(posters: Path, name: str, target: Path) -> dict[str, str | None]:
     return {
         "image_uri": f"{_POSTERS}/{name}",
         "image_sha256": hashlib.sha256(data).hexdigest(),
-        "style": MADE if is_made(data) else None,
+        "style": made_style(data),
     }
 
 

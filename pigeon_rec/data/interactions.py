@@ -43,8 +43,8 @@ def load_interactions(
     """Reads and checks interactions.
 
     Args:
-        source: `bundled` for the simulated users, a RecBole `*.inter` (tab-separated, header
-            `name:type`, timestamps in seconds since 1970) or a parquet file.
+        source: `bundled` or `posters` for the simulated users of a world, a RecBole `*.inter`
+            (tab-separated, header `name:type`, timestamps in seconds since 1970) or a parquet file.
         catalogue: The items that are known.
         until: Reads interactions before this time (with a time zone) only; `None` reads all.
 

@@ -20,8 +20,10 @@ from pigeon_rec.errors import CatalogueError, ConfigError
 
 __all__ = ["WORLDS", "SimulatedUsers", "World", "load_world", "topics"]
 
-WORLDS: Mapping[str, str] = MappingProxyType({"bundled": "pigeon_rec.demo.stickers"})
-"""World name -> the module that holds it as `WORLD`; imported only when the name is used."""
+WORLDS: Mapping[str, str] = MappingProxyType(
+    {"bundled": "pigeon_rec.demo.stickers", "posters": "pigeon_rec.demo.poster_world"}
+)
+"""World name -> the module whose `load` returns it; imported only when the name is used."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +102,19 @@ class World:
 
 
 def load_world(name: str) -> World:
-    """Finds a bundled world.
+    """Finds a bundled world: `bundled` (stickers) or `posters`.
+
+    The posters are drawn when they are asked for the first time, and kept in a cache folder.
 
     Raises:
+        CatalogueError: The films of the poster world are not installed (RecBole's ml-100k).
         ConfigError: There is no world of this name; the message lists the known ones.
     """
     if name not in WORLDS:
         raise ConfigError(
             f"there is no bundled world {name!r}", remedy=f"Known worlds: {', '.join(WORLDS)}"
         )
-    world: World = import_module(WORLDS[name]).WORLD
+    world: World = import_module(WORLDS[name]).load()
     return world
 
 

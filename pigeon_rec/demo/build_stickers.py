@@ -12,7 +12,7 @@ import hashlib
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,13 @@ import polars as pl
 from PIL import Image
 
 from pigeon_rec.demo.artwork import ARTWORK, EMOJIBASE, Concept, fetch, match, read_concepts
+from pigeon_rec.demo.held_out import choose_held_out
 from pigeon_rec.demo.stickers import WORLD
 
-__all__ = ["build", "choose_held_out", "main", "rasterise"]
+__all__ = ["build", "main", "rasterise"]
 
 SIZE = 64
 MIN_STYLES = 6
-HELD_OUT_SHARE = 0.1
-MAX_HELD_OUT_STYLES = 3
 # Pictures closer than this (root mean square difference of 16x16 RGB thumbnails) are duplicates.
 SAME_PICTURE = 6.0
 
@@ -85,28 +84,6 @@ def build(source: Path) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides={"image": pl.Binary, "held_out": pl.Boolean})
 
 
-def choose_held_out(
-    pairs: Sequence[tuple[str, str]], excluded: Iterable[tuple[str, str]] = ()
-) -> set[tuple[str, str]]:
-    """Chooses the held-out pairs: a tenth of every style, at most three styles of a concept.
-
-    Pairs are taken in the order of a hash of their names, so the choice depends on nothing else.
-
-    Args:
-        pairs: All (style, concept) pairs of the catalogue.
-        excluded: Pairs that would test nothing, since another sticker has the same picture.
-    """
-    quota = {s: round(HELD_OUT_SHARE * n) for s, n in Counter(s for s, _ in pairs).items()}
-    per_concept: Counter[str] = Counter()
-    chosen: set[tuple[str, str]] = set()
-    for style, key in sorted(set(pairs) - set(excluded), key=_draw):
-        if quota[style] > 0 and per_concept[key] < MAX_HELD_OUT_STYLES:
-            chosen.add((style, key))
-            quota[style] -= 1
-            per_concept[key] += 1
-    return chosen
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the catalogue and the list of held-out pairs (command line)."""
     parser = argparse.ArgumentParser(description="Build the bundled sticker catalogue.")
@@ -127,10 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{stickers.height:,} stickers of {stickers['concept'].n_unique():,} concepts in "
         f"{stickers['style'].n_unique()} styles, {stickers['held_out'].sum():,} held out: {out}"
     )
-
-
-def _draw(pair: tuple[str, str]) -> str:
-    return hashlib.sha256(f"held-out:{pair[0]}/{pair[1]}".encode()).hexdigest()
 
 
 def _row(style: str, concept: Concept, image: bytes) -> dict[str, Any]:

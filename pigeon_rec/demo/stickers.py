@@ -9,7 +9,7 @@ from types import MappingProxyType
 from pigeon_rec.data.world import World
 from pigeon_rec.demo.users import simulate_test_users
 
-__all__ = ["WORLD"]
+__all__ = ["WORLD", "load"]
 
 _STYLE_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -33,3 +33,8 @@ WORLD = World(
     style_descriptions=_STYLE_DESCRIPTIONS,
     test_users=simulate_test_users,
 )
+
+
+def load() -> World:
+    """Returns the world; its files are part of the package."""
+    return WORLD

@@ -30,7 +30,15 @@ import polars as pl
 
 from pigeon_rec.data.world import SimulatedUsers, load_world, topics
 
-__all__ = ["SimulationConfig", "main", "simulate", "simulate_test_users", "write_atomic"]
+__all__ = [
+    "SimulationConfig",
+    "main",
+    "noise_rate",
+    "simulate",
+    "simulate_test_users",
+    "style_preference",
+    "write_atomic",
+]
 
 Weights = npt.NDArray[np.float64]
 
@@ -160,9 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _user(
     stickers: _Stickers, rng: np.random.Generator
 ) -> tuple[dict[str, object], npt.NDArray[np.int64]]:
-    styles, shares = _style_preference(stickers, rng)
+    styles, shares = style_preference(len(stickers.styles), rng)
     favourites = _favourite_topics(stickers, rng)
-    noise_rate = rng.uniform(0.05, 0.30)
+    noise = noise_rate(rng)
     count = int(np.clip(rng.lognormal(mean=3.4, sigma=0.4), 15, 60))
 
     by_topic = stickers.topic_popularity
@@ -172,7 +180,7 @@ def _user(
     style_weight = np.zeros(len(stickers.styles))
     style_weight[styles] = shares
 
-    noisy = int(rng.binomial(count, noise_rate))
+    noisy = int(rng.binomial(count, noise))
     liked = _draw(taste * style_weight[stickers.style], count - noisy, rng)
     rest = stickers.popularity.copy()
     rest[liked] = 0.0
@@ -181,20 +189,26 @@ def _user(
         "preferred_style": stickers.styles[styles[0]],
         "second_style": stickers.styles[styles[1]] if len(styles) == 2 else None,
         "preferred_share": float(shares[0]),
-        "noise_rate": float(noise_rate),
+        "noise_rate": noise,
         "favourite_topics": [stickers.topics[topic] for topic in favourites],
     }
     return truth, items
 
 
-def _style_preference(
-    stickers: _Stickers, rng: np.random.Generator
-) -> tuple[list[int], list[float]]:
-    first, second = rng.permutation(len(stickers.styles))[:2].tolist()
+def style_preference(styles: int, rng: np.random.Generator) -> tuple[list[int], list[float]]:
+    """Draws the one or two styles that a user prefers, of `styles`, and their shares."""
+    if styles == 1:
+        return [0], [1.0]
+    first, second = rng.permutation(styles)[:2].tolist()
     if rng.random() >= _SECOND_STYLE_SHARE:
         return [first], [1.0]
     share = float(rng.uniform(0.55, 0.75))
     return [first, second], [share, 1.0 - share]
+
+
+def noise_rate(rng: np.random.Generator) -> float:
+    """Draws the share of a user's choices that follow no preference."""
+    return float(rng.uniform(0.05, 0.30))
 
 
 def _favourite_topics(stickers: _Stickers, rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pigeon_rec.data.made_posters import MADE, is_made
+from pigeon_rec.data.made_posters import made_style
 from pigeon_rec.warehouse import ask
 from tests.data.films import write_csv
 
@@ -48,16 +48,29 @@ def test_a_wrong_name_and_a_missing_data_set_are_reported(pigeon: Pigeon, tmp_pa
 
 
 def test_the_demo_set_says_what_it_is(pigeon: Pigeon, tmp_path: Path) -> None:
-    outcome = pigeon("import", "demo-movies", "--out", tmp_path, "--films", "12", "--json")
+    styles = ("--styles", "noir, comic,flat,swiss")
+    outcome = pigeon("import", "demo-movies", "--out", tmp_path, "--films", "9", *styles, "--json")
     summary = json.loads(outcome.out)
-    assert summary["films"] == summary["posters"] == summary["made"] == 12
-    assert summary["users"] > 800
+    assert (summary["films"], summary["styles"], summary["posters"]) == (9, 4, 36)
+    assert summary["users"] > 50
     text = Path(summary["config"]).read_text(encoding="utf-8")
     assert "made posters" in text
     assert yaml.safe_load(text)["scenario"] == "movie"
     items = pl.read_parquet(summary["catalogue"])
-    assert set(items["style"]) == {MADE}
-    assert all(is_made((tmp_path / uri).read_bytes()) for uri in items["image_uri"])
+    assert set(items["style"]) == {"made-noir", "made-comic", "made-flat", "made-swiss"}
+    for uri, style in items.select("image_uri", "style").iter_rows():
+        assert made_style((tmp_path / uri).read_bytes()) == style
+    chosen = pl.read_parquet(summary["interactions"])
+    assert set(chosen["item_id"]) <= set(items.filter(~pl.col("held_out"))["item_id"])
+
+
+def test_posters_may_be_of_one_style(pigeon: Pigeon, tmp_path: Path) -> None:
+    source, made = write_csv(tmp_path / "ml"), tmp_path / "made"
+    pigeon("import", "made-posters", source, "--out", made, "--styles", "neon", "--json")
+    assert {made_style(file.read_bytes()) for file in made.iterdir()} == {"made-neon"}
+    wrong = pigeon("import", "made-posters", source, "--out", made, "--styles", "neon,baroque")
+    assert wrong.code == 2
+    assert "no poster style 'baroque'" in wrong.err
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -68,7 +81,7 @@ def size_of(data: bytes) -> tuple[int, int]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # a busy machine needs many minutes
 def test_a_night_over_the_demo_set_serves_posters(pigeon: Pigeon, tmp_path: Path) -> None:
-    made = pigeon("import", "demo-movies", "--out", tmp_path, "--films", "60", "--json")
+    made = pigeon("import", "demo-movies", "--out", tmp_path, "--films", "30", "--json")
     config = Path(json.loads(made.out)["config"])
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     settings |= {
@@ -99,4 +112,4 @@ def test_a_night_over_the_demo_set_serves_posters(pigeon: Pigeon, tmp_path: Path
 
     page = Path(summary["gallery"]).read_text(encoding="utf-8")
     assert page.count("<img ") == len(re.findall(r'width="64" height="96"', page)) > 12
-    assert MADE in page
+    assert "made-noir" in page

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from pigeon_rec.data.world import load_world
+from pigeon_rec.demo import poster_world
+from pigeon_rec.demo.posters import STYLES
 
 WORLD = load_world("bundled")
 
@@ -32,3 +35,15 @@ def test_people_get_a_table(pigeon: Callable[..., Any]) -> None:
     lines = pigeon("stickers").out.rstrip("\n").split("\n")
     assert lines[0].split() == ["style", "stickers", "held_out", "description"]
     assert len(lines) == 2 + len(WORLD.style_descriptions)
+
+
+def test_posters_are_drawn_and_listed(
+    pigeon: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIGEON_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(poster_world, "FILMS", 7)
+    monkeypatch.setattr(poster_world, "MIN_FILMS", 6)
+    styles = json.loads(pigeon("posters", "--json").out)["styles"]
+    assert [style["style"] for style in styles] == sorted(f"made-{name}" for name in STYLES)
+    assert all(style["posters"] == 7 for style in styles)
+    assert all(style["description"] for style in styles)

@@ -14,7 +14,6 @@ from pigeon_rec.data.aspect import Aspect
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.import_movies import MovieImport, import_movies, poster_names, read_semantics
 from pigeon_rec.data.interactions import load_interactions
-from pigeon_rec.data.made_posters import MADE
 from pigeon_rec.data.movielens import MovieLens, read_movielens
 from pigeon_rec.demo.posters import make_posters
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
@@ -142,11 +141,11 @@ def test_importing_again_gives_the_same_files(data: MovieLens, tmp_path: Path) -
 
 def test_made_posters_are_named_as_such_in_the_catalogue(data: MovieLens, tmp_path: Path) -> None:
     folder = tmp_path / "posters"
-    make_posters(data.films, folder)
+    make_posters(data.films, folder, styles=("noir",))
     posters(folder, "1.png")
     imported = import_movies(data, folder, tmp_path / "out")
     assert imported.made == 4
-    assert items(imported)["style"].to_list() == [None, MADE, MADE, MADE, MADE]
+    assert items(imported)["style"].to_list() == [None] + 4 * ["made-noir"]
 
 
 def test_nothing_to_import_says_where_to_look(data: MovieLens, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from PIL import Image
 
 from pigeon_rec.demo import artwork
 from pigeon_rec.demo.artwork import ARTWORK, EMOJIBASE, IconSet, slug
-from pigeon_rec.demo.build_stickers import build, choose_held_out, rasterise
+from pigeon_rec.demo.build_stickers import build, rasterise
+from pigeon_rec.demo.held_out import choose_held_out
 from pigeon_rec.demo.stickers import WORLD
 from pigeon_rec.errors import CatalogueError
 

@@ -16,7 +16,9 @@ import yaml
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.import_movies import PosterNames
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.demo.posters import MADE_SIZE
+from pigeon_rec.demo.films import DEMO_FILMS
+from pigeon_rec.demo.posters import MADE_SIZE, STYLES
+from pigeon_rec.demo.posters.motifs import MOTIFS
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.warehouse import ask
@@ -67,6 +69,13 @@ def test_the_instruction_is_the_templates(tmp_path: Path) -> None:
 def test_the_table_lists_every_way_to_name_a_poster() -> None:
     assert re.findall(r"^\| `(\w+)` \| `", PAGE, re.M) == list(get_args(PosterNames))
     assert "{}x{}".format(*MADE_SIZE) in PAGE
+
+
+def test_the_table_describes_every_style() -> None:
+    listed = re.findall(r"^\| `(\w+)` \| ([^`]+) \|$", PAGE, re.M)
+    assert dict(listed) == {name: style.description for name, style in STYLES.items()}
+    assert f"one of {len(MOTIFS)} motifs" in PAGE
+    assert f"for the {DEMO_FILMS} films" in PAGE
 
 
 @pytest.mark.slow
