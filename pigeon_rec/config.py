@@ -127,7 +127,8 @@ class GenerationConfig(Settings):
         language_guidance: Classifier-free guidance of the visual tokens on the reference; 1 is
             none, as published, and half the work.
         history_guidance: Classifier-free guidance of the visual tokens on the pictures of the
-            history; 1 is none. Any other value costs as much again as writing without guidance.
+            history; 1 is none. At the value of `language_guidance` it costs little more than that
+            alone; at any other, half as much again.
         diffusion_steps: Solver steps of the renderer.
         render_guidance: Classifier-free guidance of the renderer; 1 is none.
         image_format: Format of the stored pictures; both are lossless.

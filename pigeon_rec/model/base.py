@@ -320,8 +320,8 @@ class BasePipeline(ABC, Generic[Generator]):
 
         `prefixes` are the beginnings, and the same without the history for guidance on it.
         """
-        scale = settings.language_guidance
-        if scale != 1.0:
+        scales = settings.language_guidance, settings.history_guidance
+        if scales != (1.0, 1.0):
             # The unconditional rows of all candidates: the reference masked away.
             keep = torch.cat([keep, torch.zeros_like(keep[:1])])
         ways, keep = len(keep), keep.flatten(0, 1)
@@ -339,8 +339,7 @@ class BasePipeline(ABC, Generic[Generator]):
             ),
             noise.to(self.device),
             settings.temperature,
-            scale,
-            settings.history_guidance,
+            *scales,
         )
 
 

@@ -4,13 +4,13 @@ The published inference samples with top-k 50, top-p 1, temperature 1 over 4 bea
 4.1.3). Here each candidate is one sample with noise of its own, so that its codes depend on nothing
 else in the batch.
 
-Classifier-free guidance (arXiv 2207.12598) acts on the reference, on the history, or on both, each
-with a scale of its own, as with several conditions in arXiv 2211.09800 (section 3.2). Unlike there,
-unconditional rows lack one condition and keep the other. With log-probabilities of rows that read
-both, no reference, or no history:
+Classifier-free guidance (arXiv 2207.12598) may act on the reference and on the history, each with
+its own scale, by the formula for two conditions of arXiv 2211.09800 (section 3.2). With the
+log-probabilities of rows that read both, the history without the reference, and neither:
 
-    guided = both + (language_guidance - 1) * (both - no_reference)
-                  + (history_guidance - 1) * (both - no_history)
+    guided = neither + history_guidance * (history - neither) + language_guidance * (both - history)
+
+At equal scales `history` cancels out, and its rows are not read.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ class WritingPrompt:
     prefix: ReadPrefix | None = None
     no_history: ReadPrefix | None = None
 
-    def without_history(self, rows: int) -> WritingPrompt:
-        """Returns the first rows, which then continue `no_history`."""
-        parts = (self.instruction.ids, self.instruction.gate, self.instruction.attention)
-        instruction = Instruction(*(part[:rows] for part in parts))
-        aligned = None if self.aligned is None else self.aligned[:rows]
-        return WritingPrompt(instruction, self.reference[:rows], aligned, self.no_history)
+    def part(self, rows: slice, prefix: ReadPrefix | None) -> WritingPrompt:
+        """Returns some of the rows, behind this prefix."""
+        instruction = self.instruction
+        parts = (instruction.ids, instruction.gate, instruction.attention)
+        aligned = None if self.aligned is None else self.aligned[rows]
+        kept = Instruction(*(part[rows] for part in parts))
+        return WritingPrompt(kept, self.reference[rows], aligned, prefix)
 
 
 @torch.inference_mode()
@@ -75,22 +76,27 @@ def sample_codes(
     Args:
         personalisation: The model that writes.
         prompt: N conditional rows, then any number of unconditional rows, with the reference
-            masked away. The rows without the history are the conditional ones behind `no_history`.
+            masked away: none for no guidance, else N or a divisor of N. Conditional row i is guided
+            by unconditional row i modulo their number.
         gumbel: Gumbel noise `[N, most codes, top-k]`; its last sizes set the longest image and k.
         temperature: Divides the logits; below 1 is more certain.
-        language_guidance: Scale of the guidance on the reference, from unconditional row i modulo
-            their number to conditional row i. Without unconditional rows, or at 1, there is none.
-        history_guidance: Scale of the guidance on the history. Without `no_history`, or at 1,
-            there is none.
+        language_guidance: Scale of the guidance on the reference; 1 is none.
+        history_guidance: Scale of the guidance on the history; 1 is none, as without `no_history`.
 
     Returns:
         Code rows int64 `[N, most codes]`, `NO_CODE` behind an image that ended early. With a fixed
         patch grid every row is full.
     """
     images, most = gumbel.shape[:2]
-    sides = [_Rows(personalisation, prompt, images, most)]
-    if prompt.no_history is not None and history_guidance != 1.0:
-        sides.append(_Rows(personalisation, prompt.without_history(images), images, most))
+    if prompt.no_history is None or history_guidance == 1.0:
+        sides = [_Rows(personalisation, prompt, images, gumbel.shape)]
+    else:
+        known = slice(images if history_guidance == language_guidance else None)
+        neither = prompt.part(slice(images, None), prompt.no_history)
+        sides = [
+            _Rows(personalisation, prompt.part(known, prompt.prefix), images, gumbel.shape),
+            _Rows(personalisation, neither, 0, gumbel.shape),
+        ]
     written: list[Tensor] = []
     alive = torch.ones(images, dtype=torch.bool, device=gumbel.device)
     for step in range(most):
@@ -115,23 +121,29 @@ class _Rows:
     Args:
         personalisation: The model that reads.
         prompt: What the rows begin with.
-        images: Number of conditional rows; the others are unconditional.
-        most: Codes of the longest image.
+        conditional: Number of conditional rows, N or 0; the others are unconditional.
+        shape: Of the noise: N, most codes, top-k.
     """
 
     def __init__(
-        self, personalisation: Personalisation, prompt: WritingPrompt, images: int, most: int
+        self,
+        personalisation: Personalisation,
+        prompt: WritingPrompt,
+        conditional: int,
+        shape: torch.Size,
     ) -> None:
+        images, most = shape[:2]
         self._personalisation = personalisation
         self._prefix, self._aligned = prompt.prefix, prompt.aligned
         self._embeds = personalisation.embed(prompt.instruction, prompt.reference)
         if self._aligned is not None:
             self._embeds[:, -1] += self._aligned[:, 0]
         self._attention, self._positions, self._cache = _begin(personalisation, prompt, most)
-        self._both = _both_sides(images, len(self._embeds)).to(self._embeds.device)
+        every = _every_row(images, conditional, len(self._embeds))
+        self._every = every.to(self._embeds.device)
 
     def read(self) -> Tensor:
-        """Logits of the next code, float32: `[N, 1 + codes]`, or `[2 N, 1 + codes]` if guided."""
+        """Logits of the next code, float32 `[N or 2 N, 1 + codes]`."""
         more = {} if self._prefix is None else {"prefix": self._prefix}
         out = self._personalisation.language_model.model(
             inputs_embeds=self._embeds,
@@ -143,17 +155,20 @@ class _Rows:
         )
         self._cache = out.past_key_values
         logits = self._personalisation.code_logits(out.last_hidden_state[:, -1]).float()
-        if len(logits) == len(self._both):
+        if len(logits) == len(self._every):
             return logits
         # Unconditional rows differ from the first code on, by the codes written so far.
-        self._attention, self._positions = self._attention[self._both], self._positions[self._both]
-        self._aligned = None if self._aligned is None else self._aligned[self._both]
-        self._cache.batch_select_indices(self._both)
-        return logits[self._both]
+        self._attention, self._positions = (
+            self._attention[self._every],
+            self._positions[self._every],
+        )
+        self._aligned = None if self._aligned is None else self._aligned[self._every]
+        self._cache.batch_select_indices(self._every)
+        return logits[self._every]
 
     def append(self, ids: Tensor, step: int) -> None:
         """Lets all rows read the codes that were written in a step, ids int64 `[N]`, next."""
-        ids = ids.repeat(len(self._both) // len(ids))
+        ids = ids.repeat(len(self._every) // len(ids))
         self._embeds = self._personalisation.token_embeddings(ids).unsqueeze(1)
         if self._aligned is not None and step + 1 < self._aligned.shape[1]:
             self._embeds = self._embeds + self._aligned[:, step + 1 : step + 2]
@@ -174,12 +189,12 @@ def _begin(
     return attention, positions, read_on(personalisation, attention.shape[1] + most)
 
 
-def _both_sides(conditional: int, rows: int) -> Tensor:
-    """Row numbers int64: the conditional rows, then the unconditional row of each of them."""
+def _every_row(images: int, conditional: int, rows: int) -> Tensor:
+    """Row numbers int64: the conditional rows, then an unconditional row for each image, if any."""
     itself = torch.arange(conditional)
     if rows == conditional:
         return itself
-    return torch.cat([itself, conditional + itself % (rows - conditional)])
+    return torch.cat([itself, conditional + torch.arange(images) % (rows - conditional)])
 
 
 def _guided(
@@ -188,23 +203,20 @@ def _guided(
     """Guided log-probabilities `[N, codes]`; without guidance, the logits as they are.
 
     Args:
-        sides: Logits `[N, codes]`, or `[2 N, codes]` with those without the reference; and, for
-            guidance on the history, `[N, codes]` of those without it.
+        sides: Logits `[N, codes]` or `[2 N, codes]`: of rows that read both, the history alone
+            unless the scales are equal, and neither for guidance on the history.
         images: N.
         language_guidance: As of `sample_codes`.
         history_guidance: As of `sample_codes`.
     """
-    logits, *no_history = sides
-    on_reference = len(logits) > images and language_guidance != 1.0
-    if not on_reference and not no_history:
-        return logits[:images]
-    both = logits[:images].log_softmax(-1)
-    guided = both
-    if on_reference:
-        no_reference = logits[images:].log_softmax(-1)
-        guided = no_reference + language_guidance * (both - no_reference)
-    for without in no_history:
-        guided = guided + (history_guidance - 1.0) * (both - without.log_softmax(-1))
+    logits = [part for side in sides for part in side.split(images)]
+    if len(logits) == 1 or (len(sides) == 1 and language_guidance == 1.0):
+        return logits[0]
+    # At equal scales the second is `neither`, and the rest of the formula cancels out.
+    both, history, *neither = (part.log_softmax(-1) for part in logits)
+    guided = history + language_guidance * (both - history)
+    for unconditional in neither:
+        guided = guided + (history_guidance - 1.0) * (history - unconditional)
     return guided
 
 

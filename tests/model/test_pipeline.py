@@ -263,7 +263,7 @@ def test_guidance_by_the_reference_can_be_left_out(
     assert np.array_equal(draw(pipeline, [3, 0], settings=plain).images, out.images[[3, 0]])
 
 
-@pytest.mark.parametrize("language_guidance", [1.0, 2.5])
+@pytest.mark.parametrize("language_guidance", [1.0, 2.0, 2.5])
 def test_guidance_on_the_history_acts_on_each_request_alone(
     pipeline: PigeonPipeline, language_guidance: float
 ) -> None:
@@ -276,7 +276,10 @@ def test_guidance_on_the_history_acts_on_each_request_alone(
     assert np.array_equal(one.codes[:, 0], out.codes[:, 1])
 
 
-def test_guidance_on_the_history_reads_each_beginning_once_more(pipeline: PigeonPipeline) -> None:
+@pytest.mark.parametrize("language_guidance", [2.0, 2.5])
+def test_guidance_on_the_history_reads_each_beginning_once_more(
+    pipeline: PigeonPipeline, language_guidance: float
+) -> None:
     opened: list[int] = []
     rows: list[int] = []
 
@@ -284,14 +287,18 @@ def test_guidance_on_the_history_reads_each_beginning_once_more(pipeline: Pigeon
         count, width = named["inputs_embeds"].shape[:2]
         (opened if width > 3 * 16 else rows).append(count)
 
+    scales = {"language_guidance": language_guidance, "history_guidance": 2.0}
     model = pipeline.personalisation.language_model.model
     hook = model.register_forward_pre_hook(look, with_kwargs=True)
-    draw(pipeline, list(range(4)), settings=QUICK.model_copy(update={"history_guidance": 2.0}))
+    draw(pipeline, list(range(4)), settings=QUICK.model_copy(update=scales))
     hook.remove()
     assert opened == [4, 4]  # with and without the history, for all candidates
     candidates = 4 * len(QUICK.mask_ratios)
-    # The rows without the reference are shared until the first code is written.
-    assert rows[:4] == [candidates + 4, candidates, 2 * candidates, candidates]
+    # Candidates of a request share the unconditional rows until the first code is written.
+    if language_guidance == 2.0:  # the rows without the reference only would cancel out
+        assert rows[:4] == [candidates, 4, candidates, candidates]
+    else:
+        assert rows[:4] == [candidates + 4, 4, 2 * candidates, candidates]
 
 
 def test_masked_reference_codes_carry_no_information(pipeline: PigeonPipeline) -> None:
