@@ -112,4 +112,4 @@ def test_a_night_over_the_demo_set_serves_posters(pigeon: Pigeon, tmp_path: Path
 
     page = Path(summary["gallery"]).read_text(encoding="utf-8")
     assert page.count("<img ") == len(re.findall(r'width="64" height="96"', page)) > 12
-    assert "made-noir" in page
+    assert "made-" in page
