@@ -19,6 +19,7 @@ __all__ = ["PARTS", "adopt"]
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "tokenizer": ("tokenizer", "decoder"),
+        "autoencoder": ("autoencoder",),
         "scorer": ("scorer",),
         "renderer": ("autoencoder", "renderer"),
         "language-model": ("mask_generator", "adapter", "language_model"),
@@ -55,6 +56,7 @@ def adopt(
     _check_sizes(wanted, found, [size for name in chosen for size in PARTS[name]], model)
     modules: dict[str, nn.Module] = {
         "tokenizer": nn.ModuleDict({"tokenizer": pipeline.tokenizer, "decoder": pipeline.decoder}),
+        "autoencoder": pipeline.generator.codec,
         "scorer": scorer,
         "renderer": pipeline.generator,
         "language-model": pipeline.personalisation,

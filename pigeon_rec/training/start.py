@@ -24,12 +24,16 @@ MODEL_FILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "tokenizer.": "visual_tokenizer.safetensors",
             "decoder.": "tokenizer_decoder.safetensors",
         },
+        "autoencoder": {"": "image_generator.safetensors:codec."},
         "renderer": {"": "image_generator.safetensors"},
         "language-model": {"": "personalisation.safetensors"},
         "scorer": {"": "scorer/model.safetensors"},
     }
 )
-"""Recipes that can start from a model -> prefix of the weights' names -> file of the model."""
+"""Recipes that can start from a model -> prefix of the weights' names -> file of the model.
+
+A prefix behind a colon selects weights of the file, whose names then lose it.
+"""
 
 _TEXT_TOKENIZER = "tokenizer.json"
 
@@ -73,8 +77,11 @@ def copy_text_tokenizer(folder: Path, model: str | Path) -> None:
 
 
 def _weights(folder: Path, files: Mapping[str, str]) -> dict[str, Tensor]:
-    return {
-        prefix + key: value.float() if value.is_floating_point() else value
-        for prefix, file in files.items()
-        for key, value in load_file(folder / file).items()
-    }
+    weights = {}
+    for prefix, source in files.items():
+        file, _, part = source.partition(":")
+        for key, value in load_file(folder / file).items():
+            if key.startswith(part):
+                value = value.float() if value.is_floating_point() else value
+                weights[prefix + key.removeprefix(part)] = value
+    return weights
