@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.training.adopt import PARTS
 from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.pairs import make_pairs
 from pigeon_rec.training.recipes import RECIPES, run_recipe, training_artwork
-from pigeon_rec.training.start import MODEL_FILES
 
 __all__ = ["train_all"]
 
@@ -44,6 +44,6 @@ def train_all(
             continue
         if name == "align":
             make_pairs(config, folder, progress=progress)
-        begin = start if name in MODEL_FILES else None
+        begin = start if name in PARTS else None
         run_recipe(name, config, folder, start=begin, artwork=artwork, show_progress=show_progress)
     return bundle(config, folder, folder / "model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +88,7 @@ class TrainingState:
         """The averaged weights; those that no gradient changes, such as a codebook, as they are."""
         frozen = {n for n, p in self.module.named_parameters(remove_duplicate=False)
                   if not p.requires_grad}  # fmt: skip
-        own = {name: value for name, value in _state(self.module).items() if name in frozen}
-        return _state(self.average.module) | own
+        return _state(self.average.module) | _state(self.module, frozen)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -170,9 +169,10 @@ def export(folder: Path, state: TrainingState) -> Path:
     return path
 
 
-def _state(module: nn.Module) -> dict[str, Tensor]:
-    """Copies of the weights and buffers by name, on the CPU."""
+def _state(module: nn.Module, names: Container[str] | None = None) -> dict[str, Tensor]:
+    """Copies of the weights and buffers, or of those with these names, on the CPU."""
     return {
         name: value.detach().cpu().clone().contiguous()
         for name, value in module.state_dict().items()
+        if names is None or name in names
     }

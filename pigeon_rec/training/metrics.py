@@ -67,7 +67,8 @@ class Metrics:
     def step_done(self, progress: float) -> None:
         """Advances the bar; `progress` is the share of the run that is done."""
         self._steps += 1
-        shown = f"{progress:.0%}, loss {self._loss:.4g}, {self._rate():.1f} samples/s"
+        loss = "" if math.isnan(self._loss) else f", loss {self._loss:.4g}"
+        shown = f"{progress:.0%}{loss}, {self._rate():.1f} samples/s"
         self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update()
 

@@ -102,6 +102,12 @@ class WindowBatch:
     def __len__(self) -> int:
         return len(self.requests)
 
+    @property
+    def strange(self) -> dict[int, Request]:
+        """The strangers to draw, by row."""
+        rows = (row for row, kind in enumerate(self.negatives) if kind == STRANGER)
+        return {row: self.strangers[row] for row in rows}
+
 
 @dataclass(frozen=True)
 class _Two:
@@ -206,7 +212,7 @@ class PairMaker:
     def pairs(self, batch: WindowBatch) -> Iterator[dict[str, Any]]:
         """Rows of `pairs.parquet` of one batch, without provenance."""
         drawer, requests, ratios = self.drawer, batch.requests, self.drawer.generation.mask_ratios
-        items = drawer.items([*requests, *batch.strangers])
+        items = drawer.items([*requests, *batch.strange.values()])
         codes = drawer.write(requests, items)
         previews = drawer.pipeline.has_previews
         images = drawer.pipeline.preview(codes) if previews else drawer.render(codes, requests)
@@ -256,10 +262,11 @@ class PairMaker:
         self, batch: WindowBatch, codes: Codes, scores: Scores, items: ItemTable
     ) -> list[_Two]:
         """The best candidate of some windows, and what no model should draw instead."""
-        rows = [row for row, kind in enumerate(batch.negatives) if kind == STRANGER]
         one = self.drawer.with_generation(mask_ratios=self.drawer.generation.mask_ratios[:1])
-        strangers = [batch.strangers[row] for row in rows]
-        drawn = dict(zip(rows, one.write(strangers, items)[:, 0], strict=True)) if rows else {}
+        strange = batch.strange
+        drawn: dict[int, Codes] = {}
+        if strange:
+            drawn = dict(zip(strange, one.write([*strange.values()], items)[:, 0], strict=True))
         twos = []
         for row, kind in enumerate(batch.negatives):
             if kind is not None:
