@@ -33,8 +33,14 @@ Start = Annotated[
     str | None,
     typer.Option("--start", metavar="NAME|DIR", help="Start from the weights of this model."),
 ]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes", metavar="N", min=0.01, help="Minutes of training, instead of the configured."
+    ),
+]
 _OUT = Path("training-runs/sticker-64")
-_PAIRS = "Preference pairs: the best and the worst of the candidates that stage 1 draws."
+_PAIRS = "Preference pairs: candidates of stage 1 that differ clearly."
 
 RECIPES = {
     "tokenizer": "Visual tokenizer and tokenizer decoder (backbone).",
@@ -53,15 +59,17 @@ def _add(recipe: str, line: str) -> None:
         config: Config = "sticker-64",
         out: Out = _OUT,
         start: Start = None,
+        minutes: Minutes = None,
         as_json: AsJson = False,
         quiet: Quiet = False,
     ) -> None:
         from pigeon_rec.training.configuration import load_training_config
         from pigeon_rec.training.recipes import run_recipe
 
-        path = run_recipe(
-            recipe, load_training_config(config), out, start=start, show_progress=not quiet
-        )
+        settings = load_training_config(config)
+        if minutes is not None:
+            settings = settings.with_minutes_of(recipe, minutes)
+        path = run_recipe(recipe, settings, out, start=start, show_progress=not quiet)
         _report(recipe, path, as_json=as_json, quiet=quiet)
 
     app.command(recipe, help=line)(command)
@@ -84,6 +92,34 @@ for _recipe, _line in RECIPES.items():
     if _recipe == "align":
         app.command("pairs", help=_PAIRS)(_pairs)
     _add(_recipe, _line)
+
+
+@app.command(name="all")
+def everything(
+    config: Config = "sticker-64",
+    out: Out = _OUT,
+    start: Start = None,
+    minutes: Minutes = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train every recipe one after another, and bundle DIR/model; finished recipes are skipped.
+
+    The minutes are shared out among the recipes as the configuration says (`share`).
+    """
+    from pigeon_rec._cli.bars import choose_progress
+    from pigeon_rec.training.chain import train_all
+    from pigeon_rec.training.configuration import load_training_config
+
+    settings = load_training_config(config)
+    path = train_all(
+        settings if minutes is None else settings.with_minutes(minutes),
+        out,
+        start=start,
+        progress=choose_progress(quiet=quiet or as_json),
+        show_progress=not quiet,
+    )
+    _report("all", path, as_json=as_json, quiet=quiet)
 
 
 @app.command()

@@ -14,11 +14,12 @@ from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.scoring.scorer import load_scorer
 from pigeon_rec.training.configuration import TrainingConfig
 
-__all__ = ["PARTS", "adopt"]
+__all__ = ["PARTS", "adopt", "finished_parts"]
 
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "tokenizer": ("tokenizer", "decoder"),
+        "autoencoder": ("autoencoder",),
         "scorer": ("scorer",),
         "renderer": ("autoencoder", "renderer"),
         "language-model": ("mask_generator", "adapter", "language_model"),
@@ -53,15 +54,29 @@ def adopt(
     wanted = {**config.model.model_dump(), "scorer": config.scorer.model_dump()}
     found = {**pipeline.config.model_dump(), "scorer": scorer.config.model_dump()}
     _check_sizes(wanted, found, [size for name in chosen for size in PARTS[name]], model)
-    modules: dict[str, nn.Module] = {
+    modules = _parts(pipeline, scorer)
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline.text.save(folder / "tokenizer.json")
+    return [_save(modules[name], folder / name) for name in chosen]
+
+
+def finished_parts(model: str | Path) -> dict[str, nn.Module]:
+    """The trained module of each recipe in `PARTS`, from a finished model, in float32.
+
+    Raises:
+        ModelError: A file of the model is missing or damaged.
+    """
+    return _parts(PigeonPipeline.from_pretrained(model), load_scorer(model).module)
+
+
+def _parts(pipeline: PigeonPipeline, scorer: nn.Module) -> dict[str, nn.Module]:
+    return {
         "tokenizer": nn.ModuleDict({"tokenizer": pipeline.tokenizer, "decoder": pipeline.decoder}),
+        "autoencoder": pipeline.generator.codec,
         "scorer": scorer,
         "renderer": pipeline.generator,
         "language-model": pipeline.personalisation,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    pipeline.text.save(folder / "tokenizer.json")
-    return [_save(modules[name], folder / name) for name in chosen]
 
 
 def _check_free(name: str, folder: Path) -> None:

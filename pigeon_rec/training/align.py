@@ -9,7 +9,6 @@ token, so that the first code has no loss; here every code and the image end cou
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import numpy as np
 import polars as pl
 import torch
 from accelerate import PartialState
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -81,8 +79,9 @@ class AlignRecipe(Recipe):
             self.pairs.texts,
             config.language_model,
         )
-        self.train_rows = np.flatnonzero(pairs["split"] == "train")
-        self.valid_rows = np.flatnonzero(pairs["split"] == "valid")
+        split = pairs["split"].to_numpy()
+        self.train_rows = torch.from_numpy(np.flatnonzero(split == "train"))
+        self.valid_rows = torch.from_numpy(np.flatnonzero(split == "valid"))
         self.validates = len(self.valid_rows) > 0
         self.reference = torch.zeros(2, 0)
 
@@ -93,7 +92,8 @@ class AlignRecipe(Recipe):
         super().place(device)
         self.decoder.to(device)
         self.rows = self.rows.to(device)
-        self.texts = self.texts.to(device)
+        self.texts, self.pairs = self.texts.to(device), self.pairs.to(device)
+        self.train_rows, self.valid_rows = self.train_rows.to(device), self.valid_rows.to(device)
 
     def set_training(self, training: bool) -> None:  # noqa: ARG002
         """Keeps dropout off: it would make policy and reference differ by chance."""
@@ -122,30 +122,31 @@ class AlignRecipe(Recipe):
                 save_file({"log_probabilities": cached}, path, metadata=origin)
         self.reference = cached.to(self.device)
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
-        return self._preference(random.choice(self.train_rows, batch_size))
+    def losses(self, batch_size: int, random: torch.Generator) -> Losses:
+        places = torch.randint(
+            len(self.train_rows), (batch_size,), generator=random, device=self.device
+        )
+        return self._preference(self.train_rows[places])
 
     def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
-        rows = self.valid_rows[:samples]
-        for chosen in np.array_split(rows, -(-len(rows) // batch_size)):
-            yield self._preference(chosen)
+        for rows in self.valid_rows[:samples].split(batch_size):
+            yield self._preference(rows)
 
-    def log_probabilities(self, rows: NDArray[np.int64]) -> Tensor:
+    def log_probabilities(self, rows: Tensor) -> Tensor:
         """Log-probabilities float32 `[2, B]` of the chosen and the rejected candidates."""
-        pairs = self.pairs
-        twice = np.concatenate([rows, rows])
+        pairs, twice = self.pairs, torch.cat([rows, rows])
         conditioning = Conditioning(
-            texts=select_texts(self.texts, torch.from_numpy(twice)),
-            history=pairs.history[twice].to(self.device),
-            history_keep=pairs.history_keep[twice].to(self.device),
-            reference=pairs.reference[twice].to(self.device),
-            reference_keep=pairs.reference_keep[twice].to(self.device),
+            texts=select_texts(self.texts, twice),
+            history=pairs.history[twice],
+            history_keep=pairs.history_keep[twice],
+            reference=pairs.reference[twice],
+            reference_keep=pairs.reference_keep[twice],
         )
-        codes = torch.cat([pairs.chosen[rows], pairs.rejected[rows]]).to(self.device)
+        codes = torch.cat([pairs.chosen[rows], pairs.rejected[rows]])
         logits = read_codes(self.personalisation, self.decoder, self.rows, conditioning, codes)
         return sequence_log_probabilities(logits, code_labels(codes)).reshape(2, len(rows))
 
-    def _preference(self, rows: NDArray[np.int64]) -> Losses:
+    def _preference(self, rows: Tensor) -> Losses:
         pairs = dpo_loss(
             self.log_probabilities(rows),
             self.reference[:, rows],
@@ -166,7 +167,7 @@ class AlignRecipe(Recipe):
         """Log-probabilities of all pairs under the stage-1 adapters, `[2, n]` on the CPU."""
         own = {name: weight.detach().clone() for name, weight in self._adapters().items()}
         self._set_adapters(self._stage_one)
-        batches = np.array_split(np.arange(len(self.pairs)), math.ceil(len(self.pairs) / _BATCH))
+        batches = torch.arange(len(self.pairs), device=self.device).split(_BATCH)
         computed = torch.cat([self.log_probabilities(rows) for rows in batches], dim=1).cpu()
         self._set_adapters(own)
         return computed

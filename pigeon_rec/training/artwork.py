@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from pigeon_rec.data.world import load_world
 
-__all__ = ["WORLD", "TrainingArtwork", "decode_artwork", "load_artwork", "shifted"]
+__all__ = [
+    "WORLD",
+    "ArtworkTensors",
+    "TrainingArtwork",
+    "decode_artwork",
+    "for_validation",
+    "load_artwork",
+]
 
 WORLD = "bundled"
 """The world whose artwork and users are trained on."""
 
+_VALIDATION_SHARE = 0.03
 _NO_DESCRIPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -78,13 +89,53 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
-def shifted(
-    images: NDArray[np.uint8], random: np.random.Generator, reach: int
-) -> NDArray[np.uint8]:
-    """Moves each image by up to `reach` pixels over white and mirrors it with probability 1/2."""
-    count, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), constant_values=255)
-    rows = random.integers(0, 2 * reach + 1, count)[:, None] + np.arange(height)
-    columns = random.integers(0, 2 * reach + 1, count)[:, None] + np.arange(width)
-    columns = np.where(random.random(count)[:, None] < 0.5, columns, columns[:, ::-1])
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+def for_validation(item_ids: Iterable[str]) -> NDArray[np.bool_]:
+    """Which items are validated on and never trained on: 3 % of them, by a hash of the id."""
+    limit = round(_VALIDATION_SHARE * 2**32)
+    digests = (hashlib.sha256(item_id.encode()).digest() for item_id in item_ids)
+    return np.array([int.from_bytes(d[:4], "big") < limit for d in digests], dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class ArtworkTensors:
+    """Artwork on a device, for recipes to cut batches from.
+
+    Attributes:
+        images: uint8 `[n, 3, H, W]`.
+        style: int64 `[n]`.
+        concept: int64 `[n]`.
+        at: int64 `[concepts, styles]`, the row of a pair to train on, -1 where there is none.
+        training: int64, the rows to train on.
+        validation: int64, the other rows, in the order of their styles.
+    """
+
+    images: Tensor
+    style: Tensor
+    concept: Tensor
+    at: Tensor
+    training: Tensor
+    validation: Tensor
+
+    @classmethod
+    def of(cls, artwork: TrainingArtwork) -> ArtworkTensors:
+        """Returns the artwork as tensors on the CPU."""
+        kept_back = for_validation(artwork.rows["item_id"])
+        validation = np.flatnonzero(kept_back)
+        order = np.argsort(artwork.style[validation], kind="stable")
+        at = np.where(np.isin(artwork.at, validation), -1, artwork.at)
+        arrays = (artwork.style, artwork.concept, at, np.flatnonzero(~kept_back), validation[order])
+        images = torch.from_numpy(artwork.images).permute(0, 3, 1, 2).contiguous()
+        return cls(images, *(torch.from_numpy(array) for array in arrays))
+
+    def to(self, device: torch.device) -> ArtworkTensors:
+        """Returns the same artwork on a device."""
+        return ArtworkTensors(*(values.to(device) for values in vars(self).values()))
+
+    def pixels(self, rows: Tensor) -> Tensor:
+        """Pixels float32 `[n, 3, H, W]` in [-1, 1] of rows int64 `[n]`."""
+        return self.images[rows].float() / 127.5 - 1.0
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Random rows to train on, int64 `[count]`."""
+        places = torch.randint(len(self.training), (count,), generator=random, device=random.device)
+        return self.training[places]

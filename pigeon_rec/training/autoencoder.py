@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch.nn.functional as F
-from torch import nn
+from collections.abc import Iterator
 
-from pigeon_rec.model.arrays import to_pixels
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
-from pigeon_rec.training.artwork import TrainingArtwork, shifted
-from pigeon_rec.training.recipe import Losses, Recipe
-from pigeon_rec.training.tokenizer import edge_loss
+from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.image_losses import edge_loss, psnr
+from pigeon_rec.training.recipe import ImageRecipe, Losses
+from pigeon_rec.training.views import random_views
 
 __all__ = ["AutoencoderRecipe"]
 
 
-class AutoencoderRecipe(Recipe):
-    """Reconstructs pixels from latents, with a small KL penalty towards a unit Gaussian."""
+class AutoencoderRecipe(ImageRecipe):
+    """Reconstructs pixels from latents, with a small KL penalty towards a unit Gaussian.
 
-    kl_weight = 1e-4
+    Latents are sampled in the first half of the run, so that they vary smoothly; the second half
+    decodes their mean, which is what the renderer learns.
+    """
+
+    kl_weight = 1e-5
 
     def __init__(self, config: PigeonConfig, artwork: TrainingArtwork) -> None:
-        self.artwork = artwork
+        super().__init__(artwork)
         self.codec = LatentCodec(config.autoencoder)
 
     def module(self) -> nn.Module:
         return self.codec
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
-        rows = random.integers(0, len(self.artwork), batch_size)
-        truth = to_pixels(shifted(self.artwork.images[rows], random, reach=3)).to(self.device)
+    def losses(self, batch_size: int, random: torch.Generator) -> Losses:
+        truth = self.images.pixels(self.images.draw(batch_size, random))
+        truth = random_views(truth, random, bent=0.25 if self.progress < 0.7 else 0.0)
+        return self._losses(truth, sample=random if self.progress < 0.5 else None)
+
+    def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
+        for rows in self.validation_rows(batch_size, samples):
+            yield self._losses(self.images.pixels(rows))
+
+    def _losses(self, truth: Tensor, sample: torch.Generator | None = None) -> Losses:
         posterior = self.codec.posterior(truth)
-        drawn = self.codec.decode(posterior.sample()).float()
-        pixel = F.l1_loss(drawn, truth) + F.mse_loss(drawn, truth)
-        edges = edge_loss(drawn, truth)
+        latents = posterior.mode() if sample is None else posterior.sample(sample)
+        drawn = self.codec.decode(latents).float()
+        pixel, edges = F.l1_loss(drawn, truth) + F.mse_loss(drawn, truth), edge_loss(drawn, truth)
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         return {
             "loss": pixel + edges + self.kl_weight * kl,
             "pixel": pixel,
             "edges": edges,
             "kl": kl,
+            "psnr": psnr(drawn, truth),
         }

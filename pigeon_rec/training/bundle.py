@@ -7,8 +7,10 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.parts import untrained_parts
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.placement import Placement
 from pigeon_rec.training.align import belongs_to_stage_one
 from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.frozen import load_part
@@ -48,16 +50,20 @@ def bundle(config: TrainingConfig, folder: Path, destination: Path) -> Path:
     return destination
 
 
-def assemble(config: TrainingConfig, folder: Path, stage: str) -> PigeonPipeline:
+def assemble(
+    config: TrainingConfig, folder: Path, stage: str, placement: Placement | None = None
+) -> PigeonPipeline:
     """Builds the float32 pipeline of a training folder, LoRA adapters merged.
 
     `stage` is the recipe of the language model: `language-model`, `reconstruct` or `align`.
+    `placement` is the device; the CPU by default.
 
     Raises:
         TrainingError: A recipe has not been trained in `folder`.
     """
     text = TextTokenizer.load(folder / "tokenizer.json")
-    pipeline = PigeonPipeline.from_config(config.model, text)
+    parts = untrained_parts(config.model)
+    pipeline = PigeonPipeline(config.model, parts, text, placement=placement)
     load_part(pipeline.tokenizer, folder, "tokenizer", "tokenizer.")
     load_part(pipeline.decoder, folder, "tokenizer", "decoder.")
     load_part(pipeline.generator, folder, "renderer")
@@ -66,7 +72,8 @@ def assemble(config: TrainingConfig, folder: Path, stage: str) -> PigeonPipeline
         add_lora(language_model)
     load_part(pipeline.personalisation, folder, stage)
     merge_lora(language_model)
-    pipeline.personalisation.eval()
+    for part in pipeline.parts().values():
+        part.eval().to(pipeline.device)
     return pipeline
 
 

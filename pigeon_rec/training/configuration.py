@@ -47,28 +47,37 @@ class PairsConfig(Settings):
     """How preference pairs are made from candidates of the stage-1 model.
 
     A candidate's score is `text_weight * similarity to the target's text + (1 - text_weight) * mean
-    similarity to the history images`. With the history alone, as published (`text_weight: 0`), a
-    candidate that has lost its concept can win on style. The default equals the weight that chooses
-    candidates at inference, so that training and serving optimise the same score.
+    similarity to the history images`. The chosen candidate of a pair wins both by a clear margin.
+    With the history alone, as published (`text_weight: 0`), a candidate that has lost its concept
+    can win on style. Some windows give a hard negative besides: the reference copied as it is, or a
+    picture for another user's history.
 
     Attributes:
         windows: Training windows to make pairs from, drawn at random.
         validation_windows: Windows of the later `valid` split; used for validation only.
         same_reference: Share of references that are the target itself.
-        min_margin: Smallest score difference of a pair, to drop noise; 0 drops ties only.
+        min_margin: Smallest difference of a pair in text and in history, of previews and of
+            renderings; 0 drops ties only. A score without weight needs no margin.
+        hard_negatives: Share of windows that also give a hard negative, half of them copies; the
+            best candidate must win the history by `min_margin`, and may lose 0.05 of the text.
         candidates: Mask ratios, sampling and diffusion steps.
         batch_size: Windows that are drawn and saved together.
+        minutes: Minutes after which no further window is drawn; None draws all.
+        share: The part of this step in the minutes of `pigeon-rec train all --minutes`, by weight.
     """
 
     windows: Positive = 512
     validation_windows: Count = 64
     same_reference: Fraction = 0.1
     text_weight: Fraction = 0.5
-    min_margin: NotNegative = 0.02
+    min_margin: NotNegative = 0.01
+    hard_negatives: Fraction = 0.4
     candidates: CandidateConfig = CandidateConfig()
     batch_size: Positive = 16
     seed: int = 0
     threads: Count = 0
+    minutes: Annotated[float, Field(gt=0.0)] | None = None
+    share: Annotated[float, Field(gt=0.0)] = 1.0
 
 
 class AlignConfig(Settings):
@@ -93,6 +102,22 @@ class TrainingConfig(Settings):
     loops: dict[str, LoopConfig]
     pairs: PairsConfig = PairsConfig()
     align: AlignConfig = AlignConfig()
+
+    def with_minutes(self, minutes: float) -> TrainingConfig:
+        """The same configuration, with `minutes` shared out among the loops and the pairs."""
+        whole = sum(loop.share for loop in self.loops.values()) + self.pairs.share
+        each = minutes / whole
+        loops = {n: loop.with_minutes(each * loop.share) for n, loop in self.loops.items()}
+        pairs = self.pairs.model_copy(update={"minutes": each * self.pairs.share})
+        return self.model_copy(update={"loops": loops, "pairs": pairs})
+
+    def with_minutes_of(self, recipe: str, minutes: float) -> TrainingConfig:
+        """The same configuration, with another length of one recipe's loop, if it has one."""
+        loops = {
+            name: loop.with_minutes(minutes) if name == recipe else loop
+            for name, loop in self.loops.items()
+        }
+        return self.model_copy(update={"loops": loops})
 
 
 def load_training_config(name_or_path: str | Path) -> TrainingConfig:

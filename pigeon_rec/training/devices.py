@@ -20,7 +20,12 @@ def new_accelerator() -> Accelerator:
     """The devices of this run, as `accelerate launch` or `torchrun` assigned them."""
     # Set explicitly: without an accelerator, processes started by torchrun would otherwise not
     # find each other, and each would train alone.
-    return Accelerator(cpu=not torch.accelerator.is_available())
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+    if accelerator.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True  # all batches have one shape
+    return accelerator
 
 
 @contextmanager

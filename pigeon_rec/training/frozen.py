@@ -6,33 +6,20 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
-from pigeon_rec.runtime.digests import file_sha256
-from pigeon_rec.training.artwork import TrainingArtwork
-from pigeon_rec.training.code_cache import cached_codes
 
-__all__ = [
-    "artwork_codes",
-    "encode_codes",
-    "encode_latents",
-    "load_codec",
-    "load_part",
-    "load_tokenizer",
-]
+__all__ = ["load_codec", "load_part", "load_tokenizer", "near_codes", "swap_codes"]
 
-_BATCH = 128
+_NEAR, _SWAPPED = 8, 0.7
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -75,32 +62,28 @@ def _freeze(module: Module) -> Module:
     return module.requires_grad_(False).eval()
 
 
-def artwork_codes(tokenizer: VisualTokenizer, artwork: TrainingArtwork, folder: Path) -> Tensor:
-    """Code rows int64 `[2 n, patches]`: all artwork, then its mirror images.
+def near_codes(rows: Tensor) -> Tensor:
+    """The eight nearest other rows of each codebook row `[codebook, code_dim]`, int64."""
+    return (rows @ rows.T).topk(min(_NEAR + 1, len(rows))).indices[:, 1:]
 
-    Cached in `folder/image_codes.safetensors`.
+
+def swap_codes(codes: Tensor, near: Tensor, largest: float, random: torch.Generator) -> Tensor:
+    """Swaps a random share, up to `largest`, of each row's codes for near ones.
+
+    Three rows in ten stay as they are.
+
+    Args:
+        codes: int64 `[B, P]`, may be padded with `NO_CODE`.
+        near: From `near_codes`.
+        largest: Largest share of a row, in [0, 1].
+        random: On the device of the codes.
     """
-    digest = file_sha256(folder / "tokenizer" / "model.safetensors")
-    images = np.concatenate([artwork.images, artwork.images[:, :, ::-1]])
-    path = folder / "image_codes.safetensors"
-    return cached_codes(path, digest, images, lambda chosen: encode_codes(tokenizer, chosen))
 
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=random, device=random.device)
 
-@torch.no_grad()
-def encode_codes(tokenizer: VisualTokenizer, images: NDArray[np.uint8]) -> Tensor:
-    """Code rows int64 `[n, patches]` of uint8 images, padded with `NO_CODE`."""
-    codes = torch.full((len(images), tokenizer.config.patches), NO_CODE)
-    for start in range(0, len(images), _BATCH):
-        ids = tokenizer.encode(to_pixels(images[start : start + _BATCH])).ids
-        codes[start : start + len(ids), : ids.shape[1]] = ids
-    return codes
-
-
-@torch.no_grad()
-def encode_latents(codec: LatentCodec, images: NDArray[np.uint8]) -> Tensor:
-    """Raw latents `[n, C, h, w]` (posterior modes) of uint8 images."""
-    parts = [
-        codec.posterior(to_pixels(images[start : start + _BATCH])).mode()
-        for start in range(0, len(images), _BATCH)
-    ]
-    return torch.cat(parts)
+    count = len(codes)
+    share = uniform(count, 1) * largest * (uniform(count, 1) < _SWAPPED)
+    pick = torch.randint(near.shape[1], codes.shape, generator=random, device=random.device)
+    swapped = (uniform(*codes.shape) < share) & (codes != NO_CODE)
+    return torch.where(swapped, near[codes.clamp(min=0), pick], codes)

@@ -1,4 +1,4 @@
-"""Backbone recipe: the language model and adapter, from scratch, on restyling samples.
+"""Backbone recipe: the language model and adapter, on restyling samples in random views.
 
 The published Pigeon starts from a pretrained LaVIT; a small model has no such start, so this recipe
 trains one. Masks are random, and the instruction prefix with the history is computed once for all
@@ -7,11 +7,14 @@ targets of a user. Stage 1 (`reconstruct`) then adds the mask generator.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pigeon_rec.model.configuration import PigeonConfig
@@ -19,11 +22,13 @@ from pigeon_rec.model.personalisation import Instruction, Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.code_recipe import CodeRecipe
+from pigeon_rec.training.frozen import near_codes, swap_codes
 from pigeon_rec.training.recipe import Losses
-from pigeon_rec.training.restyle import RestyleSamples
-from pigeon_rec.training.teacher_forcing import code_losses, select_texts, with_codes
+from pigeon_rec.training.restyle import RestyleBatch, RestyleSamples
+from pigeon_rec.training.teacher_forcing import code_losses, read_sharing, with_codes
+from pigeon_rec.training.text import artwork_texts
 
-__all__ = ["LanguageModelRecipe", "seed_code_embeddings"]
+__all__ = ["CodedSamples", "LanguageModelRecipe", "seed_code_embeddings"]
 
 
 def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None:
@@ -35,80 +40,164 @@ def seed_code_embeddings(personalisation: Personalisation, rows: Tensor) -> None
         table[personalisation.vocabulary.first_code :].mul_(0.3).add_(rows @ spread)
 
 
+@dataclass(frozen=True)
+class CodedSamples:
+    """Coded samples of some users, each with `T` targets.
+
+    Attributes:
+        rows: int64 `[users * T]`, artwork rows of the targets, for their texts.
+        history: int64 `[users, images, P]`.
+        history_keep: Float `[users, images, P]`, 0 where masked.
+        reference: int64 `[users * T, P]`.
+        reference_keep: Float `[users * T, P]`, likewise.
+        target: int64 `[users * T, P]`.
+        shown: int64 `[users * T, P]`, the target's codes as the model reads them.
+    """
+
+    rows: Tensor
+    history: Tensor
+    history_keep: Tensor
+    reference: Tensor
+    reference_keep: Tensor
+    target: Tensor
+    shown: Tensor
+
+
 class LanguageModelRecipe(CodeRecipe):
     """Predicts target codes from history, text and masked reference.
 
+    Views are drawn at every step. Validation is on natural views of pairs that are never trained
+    on, without masks.
+
     Attributes:
-        targets_per_user: Targets that share one computed prefix.
         history_ratio: Share of history codes masked at random.
         reference_ratio: Largest share of reference codes masked at random.
+        no_history: Share of users without history, for guidance on the history.
+        no_reference: Share of targets without reference, for guidance on the reference.
+        swap: Largest share of the codes already written that are swapped for near ones.
+        dropout: Rate on both residual branches of every block.
+        label_smoothing: Of the training loss.
     """
 
-    targets_per_user = 8
     history_ratio = 0.2
     reference_ratio = 0.5
+    no_history = 0.08
+    no_reference = 0.1
+    swap = 0.15
+    dropout = 0.1
+    label_smoothing = 0.02
 
     def __init__(
         self, config: PigeonConfig, artwork: TrainingArtwork, text: TextTokenizer, folder: Path
     ) -> None:
-        super().__init__(config, artwork, text, folder)
-        self.samples = RestyleSamples(artwork)
+        super().__init__(config, artwork, folder)
+        category = np.unique(artwork.rows["category"].to_numpy().astype(str), return_inverse=True)[
+            1
+        ]
+        self.samples = RestyleSamples(self.images, torch.from_numpy(category))
+        self.validates = len(self.samples.known) > 0
+        self.near = near_codes(self.rows)
         self.personalisation = Personalisation(config)
         seed_code_embeddings(self.personalisation, self.rows)
+        self._drop_branches()
+        texts = artwork_texts(artwork, text, config.language_model)
+        self.prefix = texts.prefix
+        # Target text, reference places and response of every row: what follows the history.
+        nothing = torch.zeros(len(artwork), 0, dtype=torch.long)
+        self.asked = self.personalisation.instruct(
+            replace(texts, prefix=texts.prefix[:0]), nothing, nothing.float()
+        )
 
     def module(self) -> nn.Module:
         # Masks are random here; stage 1 trains the mask generator.
         self.personalisation.mask_generator.requires_grad_(False)
         return self.personalisation
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
-        users = max(1, batch_size // self.targets_per_user)
-        batch = self.samples.draw(users, self.targets_per_user, random)
-        model = self.personalisation.language_model.model
-        prefix = self._prefix(self.codes[batch.history].flatten(1))
-        cache = model(inputs_embeds=prefix, use_cache=True).past_key_values
-        cache.batch_repeat_interleave(self.targets_per_user)
-        reference, target = batch.reference.flatten(), batch.target.flatten()
-        instruction = self._suffix(target)
-        keep = self._kept(self.codes[reference])
+    def place(self, device: torch.device) -> None:
+        super().place(device)
+        self.samples = self.samples.to(device)
+        self.near, self.prefix = self.near.to(device), self.prefix.to(device)
+        self.asked = Instruction(*(values.to(device) for values in vars(self.asked).values()))
+        if device.type == "cuda":
+            for block in self.personalisation.language_model.model.layers:
+                block.compile(dynamic=False)  # one compilation serves all blocks
+
+    def losses(self, batch_size: int, random: torch.Generator) -> Losses:
+        batch = self.samples.draw(max(1, batch_size // self.samples.targets), random)
+        samples = self._masked(batch.target, self.codes(batch, random), random)
+        return code_losses(self.logits(samples), samples.target, self.label_smoothing)
+
+    def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
+        batch = self.samples.validation(samples)
+        users = max(1, batch_size // self.samples.targets)
+        parts = (values.split(users) for values in vars(batch).values())
+        for some in (RestyleBatch(*part) for part in zip(*parts, strict=True)):
+            history, reference, target = self.codes(some)
+            kept = torch.ones_like(history).float(), torch.ones_like(reference).float()
+            rows = some.target.flatten()
+            coded = CodedSamples(rows, history, kept[0], reference, kept[1], target, target)
+            yield code_losses(self.logits(coded), target)
+
+    def logits(self, samples: CodedSamples) -> Tensor:
+        """As `read_codes`, `[users * T, P + 1, 1 + codebook]`."""
+        model, users = self.personalisation, len(samples.history)
+        keep = samples.reference_keep
         with torch.no_grad():
-            decoded = self.decoder(self.rows[self.codes[reference]], keep > 0)
-        embeds = self.personalisation.embed(instruction, self.personalisation.adapter(decoded))
-        aligned = self.personalisation.aligned_embeddings(decoded, self.codes[reference], keep)
-        embeds = self.personalisation.add_aligned(embeds, aligned)
-        before = instruction.attention.new_ones(len(target), prefix.shape[1])
-        hidden = model(
-            inputs_embeds=embeds,
-            attention_mask=torch.cat([before, instruction.attention], dim=1).long(),
-            position_ids=instruction.positions + prefix.shape[1],
-            past_key_values=cache,
-        ).last_hidden_state[:, -self.codes.shape[1] - 1 :]
-        logits = self.personalisation.code_logits(hidden)
-        return code_losses(logits, self.codes[target])
-
-    def _prefix(self, history: Tensor) -> Tensor:
-        """Embeddings of task text and masked history `[users, Lp + images * P, hidden]`."""
-        personalisation = self.personalisation
-        text = personalisation.token_embeddings(self.texts.prefix).expand(len(history), -1, -1)
-        codes = personalisation.token_embeddings(history + personalisation.vocabulary.first_code)
-        keep = (torch.rand(history.shape) >= self.history_ratio).unsqueeze(-1)
-        return torch.cat([text, codes * keep.to(self.device)], dim=1)
-
-    def _kept(self, codes: Tensor) -> Tensor:
-        """Random 0/1 `[B, P]`: each image drops a share of its own, up to `reference_ratio`.
-
-        One image in ten drops all codes, which trains the unconditional side of guidance.
-        """
-        ratio = torch.rand(len(codes), 1) * self.reference_ratio
-        ratio = ratio.masked_fill(torch.rand(len(codes), 1) < 0.1, 1.0)
-        return (torch.rand(codes.shape) >= ratio).float().to(self.device)
-
-    def _suffix(self, target: Tensor) -> Instruction:
-        """Target text, reference places, response and the target's codes."""
-        texts = select_texts(self.texts, target % (len(self.codes) // 2))
-        texts = replace(texts, prefix=texts.prefix[:0])  # `_prefix` computes it once per user
-        nothing = self.codes.new_zeros(len(target), 0)
-        instruction = self.personalisation.instruct(texts, nothing, nothing.float())
-        return with_codes(
-            instruction, self.codes[target], self.personalisation.vocabulary.first_code
+            decoded = self.decoder(self.rows[samples.reference.clamp(min=0)], keep > 0)
+        asked = Instruction(*(values[samples.rows] for values in vars(self.asked).values()))
+        instruction = with_codes(asked, samples.shown, model.vocabulary.first_code)
+        embeds = model.embed(instruction, model.adapter(decoded))
+        aligned = model.aligned_embeddings(decoded, samples.reference, keep)
+        hidden = read_sharing(
+            model,
+            self._prefix_embeddings(samples),
+            model.add_aligned(embeds, aligned).unflatten(0, (users, -1)),
+            instruction.attention.unflatten(0, (users, -1)),
         )
+        return model.code_logits(hidden.flatten(0, 1)[:, -samples.target.shape[1] - 1 :])
+
+    def _prefix_embeddings(self, samples: CodedSamples) -> Tensor:
+        """Embeddings of task text and masked history `[users, L, hidden]`."""
+        model, history = self.personalisation, samples.history.flatten(1)
+        text = model.token_embeddings(self.prefix).expand(len(history), -1, -1)
+        codes = model.token_embeddings(history + model.vocabulary.first_code)
+        return torch.cat([text, codes * samples.history_keep.flatten(1).unsqueeze(-1)], dim=1)
+
+    def _masked(
+        self,
+        rows: Tensor,
+        codes: tuple[Tensor, Tensor, Tensor],
+        random: torch.Generator,
+    ) -> CodedSamples:
+        """Draws masks, and swaps codes already written."""
+        history, reference, target = codes
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=random, device=random.device)
+
+        keep_history = uniform(*history.shape) >= self.history_ratio
+        keep_history &= uniform(len(history), 1, 1) >= self.no_history
+        ratio = uniform(len(reference), 1) * self.reference_ratio
+        ratio = ratio.masked_fill(uniform(len(reference), 1) < self.no_reference, 1.0)
+        keep_reference = uniform(*reference.shape) >= ratio
+        return CodedSamples(
+            rows.flatten(),
+            history,
+            keep_history.float(),
+            reference,
+            keep_reference.float(),
+            target,
+            swap_codes(target, self.near, self.swap, random),
+        )
+
+    def _drop_branches(self) -> None:
+        """Adds dropout behind attention and feed-forward of every block."""
+
+        def drop(module: nn.Module, _given: object, output: Any) -> Any:
+            if isinstance(output, tuple):  # attention returns its weights, too
+                return F.dropout(output[0], self.dropout, module.training), *output[1:]
+            return F.dropout(output, self.dropout, module.training)
+
+        for block in self.personalisation.language_model.model.layers:
+            block.self_attn.register_forward_hook(drop)
+            block.mlp.register_forward_hook(drop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ class Metrics:
         path: The file; None writes nothing and shows no bar.
         label: Label of the bar.
         first: First step of a resumed run.
-        steps: Steps of the whole run.
+        steps: Steps of the whole run; None if the clock ends it.
         samples_per_step: Samples per step over all processes.
         show: Whether to show the bar.
     """
@@ -38,7 +39,7 @@ class Metrics:
         path: Path | None,
         label: str,
         first: int,
-        steps: int,
+        steps: int | None,
         samples_per_step: int,
         *,
         show: bool,
@@ -55,7 +56,7 @@ class Metrics:
             # Off a terminal, each update is a line in a log.
             mininterval=0.1 if sys.stderr.isatty() else 10.0,
         )
-        self._since, self._steps = time.perf_counter(), 0
+        self._since, self._steps, self._loss = time.perf_counter(), 0, math.nan
 
     def close(self) -> None:
         """Closes the bar and the file."""
@@ -63,11 +64,12 @@ class Metrics:
         if self._log is not None:
             self._log.close()
 
-    def step_done(self, loss: float) -> None:
-        """Advances the bar."""
+    def step_done(self, progress: float) -> None:
+        """Advances the bar; `progress` is the share of the run that is done."""
         self._steps += 1
-        rate = self._rate()
-        self._bar.set_postfix_str(f"loss {loss:.4g}, {rate:.1f} samples/s", refresh=False)
+        loss = "" if math.isnan(self._loss) else f", loss {self._loss:.4g}"
+        shown = f"{progress:.0%}{loss}, {self._rate():.1f} samples/s"
+        self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update()
 
     def write(
@@ -79,7 +81,7 @@ class Metrics:
         if self._log is not None:
             self._log.write(json.dumps({"step": step, **losses, **rate, **validated}) + "\n")
             self._log.flush()
-        self._since, self._steps = time.perf_counter(), 0
+        self._since, self._steps, self._loss = time.perf_counter(), 0, losses["loss"]
 
     def _rate(self) -> float:
         seconds = time.perf_counter() - self._since

@@ -23,6 +23,7 @@ PAIRS = "pairs.parquet"
 SCHEMA: Mapping[str, Any] = {
     # The window.
     "split": pl.String(),
+    "kind": pl.String(),  # of the rejected sequence: candidates, copy or stranger
     "user_id": pl.String(),
     "position": pl.Int64(),  # of the target among the user's interactions
     "history_ids": pl.List(pl.String()),
@@ -38,11 +39,10 @@ SCHEMA: Mapping[str, Any] = {
     "chosen_codes": pl.List(pl.Int32()),
     "rejected_codes": pl.List(pl.Int32()),
     "chosen_ratio": pl.Float64(),
-    "rejected_ratio": pl.Float64(),
-    "chosen_score": pl.Float64(),
-    "rejected_score": pl.Float64(),
-    "margin": pl.Float64(),
-    # All candidates, in the order of their ratios.
+    "rejected_ratio": pl.Float64(),  # null for hard negatives
+    "text_margin": pl.Float64(),  # between the renderings
+    "history_margin": pl.Float64(),
+    # Previews of all candidates, in the order of their ratios.
     "mask_ratios": pl.List(pl.Float64()),
     "scores": pl.List(pl.Float64()),
     "history_scores": pl.List(pl.Float64()),
@@ -81,6 +81,11 @@ class PairTensors:
 
     def __len__(self) -> int:
         return len(self.chosen)
+
+    def to(self, device: torch.device) -> PairTensors:
+        """Returns the same pairs on a device."""
+        texts, *values = vars(self).values()
+        return PairTensors(texts, *(value.to(device) for value in values))
 
 
 def write_pairs(rows: Iterable[Mapping[str, Any]], path: Path) -> None:

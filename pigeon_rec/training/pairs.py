@@ -1,13 +1,14 @@
 """Preference pairs for stage 2, from the stage-1 model's own candidates.
 
-The stage-1 model draws each sampled training window at several reference mask ratios. Candidates
-are scored; the best is chosen and the worst is rejected. Finished batches are kept on disk, so a
-killed run resumes.
+The stage-1 model draws each sampled training window at several reference mask ratios; candidates
+that differ clearly make a pair. Finished batches are kept on disk, so a killed run resumes.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ _LABEL = "preference windows"
 def make_pairs(config: TrainingConfig, folder: Path, *, progress: Progress = silent) -> Path:
     """Makes `folder/pairs.parquet` and returns its path.
 
-    A table made with the same settings by the same model is kept.
+    A table made with the same settings by the same model is kept. `pairs.minutes` are those of one
+    call: a table has the pairs that could be made in them.
 
     Args:
         config: Settings of the pairs, and sizes of the model.
@@ -56,12 +58,16 @@ def make_pairs(config: TrainingConfig, folder: Path, *, progress: Progress = sil
     batches = list(maker.batches())
     total = sum(len(batch) for batch in batches)
     parts, done, kept = folder / "pairs" / f"{made['config_hash']}-{made['model_digest']}", 0, 0
+    ends = time.monotonic() + 60 * (config.pairs.minutes or math.inf)
     for place, batch in enumerate(batches):
         part = parts / f"{place:05d}.parquet"
         if not part.is_file():
             write_pairs([row | made for row in maker.pairs(batch)], part)
-        done, kept = done + len(batch), kept + _height(part)
+        found = _height(part)
+        done, kept = done + len(batch), kept + found
         progress(_LABEL, done, total, pairs=kept)
+        if batch.split == "train" and found and time.monotonic() >= ends:
+            break
     if not kept:
         raise TrainingError(
             f"none of {total} windows gave a pair",

@@ -37,5 +37,8 @@ def weights_digest(folder: Path, *recipes: str) -> str:
 
 def pairs_config_hash(config: TrainingConfig) -> str:
     """SHA-256 over the settings that determine the preference pairs."""
-    settings = config.model_dump_json(include={"model", "scorer", "users", "pairs"})
+    settings = config.model_dump_json(
+        include={"model": True, "scorer": True, "users": True, "pairs": True},
+        exclude={"pairs": {"minutes", "share"}},
+    )
     return hashlib.sha256(settings.encode()).hexdigest()

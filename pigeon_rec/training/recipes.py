@@ -57,12 +57,20 @@ def run_recipe(
     folder: Path,
     *,
     start: str | Path | None = None,
+    artwork: TrainingArtwork | None = None,
     show_progress: bool = False,
 ) -> Path:
     """Trains one recipe in `folder/<name>`; returns the path of its weights.
 
-    `start` is the name or folder of a model to initialise the weights from, instead of random
-    weights. A resumed run continues from its own checkpoint.
+    A resumed run continues from its own checkpoint.
+
+    Args:
+        name: The recipe.
+        config: Its sizes and its loop.
+        folder: Training folder.
+        start: Name or folder of a model to initialise the weights from, instead of random ones.
+        artwork: What to train on, if it has been loaded.
+        show_progress: Whether to show a bar.
 
     Raises:
         ModelError: The model to start from does not exist.
@@ -76,12 +84,12 @@ def run_recipe(
             remedy=f"Recipes with a loop: {', '.join(n for n in RECIPES if n in config.loops)}",
         )
     loop = config.loops[name]
-    # The first process learns the text tokenizer and fills the caches; the others read them.
+    # The first process learns the text tokenizer; the others read it.
     with new_accelerator().main_process_first():
         if start is not None:
             copy_text_tokenizer(folder, start)
         torch.manual_seed(loop.seed)  # for the initial weights
-        recipe = RECIPES[name](config, training_artwork(config), folder)
+        recipe = RECIPES[name](config, artwork or training_artwork(config), folder)
         if start is not None:
             start_from(recipe, name, start)
     return train(recipe, loop, folder / name, show_progress=show_progress)

@@ -6,50 +6,47 @@ concept in another style, or for some samples the target itself, as in the publi
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.artwork import ArtworkTensors
 
 __all__ = ["RestyleBatch", "RestyleSamples", "other_style"]
 
+_FAR = 2.0
+"""A sorting key above all random ones."""
+
 
 def other_style(
-    artwork: TrainingArtwork,
-    target: NDArray[np.int64],
-    same_reference: float,
-    random: np.random.Generator,
-) -> NDArray[np.int64]:
+    images: ArtworkTensors, target: Tensor, same_reference: float, random: torch.Generator
+) -> Tensor:
     """Draws references: the concept of each target in a random other style.
 
     Args:
-        artwork: The artwork.
+        images: The artwork.
         target: int64 `[n]` artwork rows.
         same_reference: Share of references that are the target itself, as published. Concepts
             that exist in one style only always use the target.
-        random: Draws the styles, then which references are the target.
+        random: On the device of the artwork.
 
     Returns:
-        int64 `[n]` artwork rows.
+        int64 `[n]` artwork rows to train on, or the target's.
     """
-    place = np.arange(len(target))
-    alternatives = artwork.at[artwork.concept[target]]  # [n, styles]
-    order = random.random(alternatives.shape)
-    order[alternatives < 0] = 2.0
-    order[place, artwork.style[target]] = 2.0
-    best = order.argmin(1)
-    only_style = order[place, best] >= 2.0
-    itself = only_style | (random.random(len(target)) < same_reference)
-    return np.where(itself, target, alternatives[place, best])
+    alternatives = images.at[images.concept[target]]  # [n, styles]
+    order = torch.rand(alternatives.shape, generator=random, device=random.device)
+    order = order.masked_fill(alternatives < 0, _FAR)
+    order = order.scatter(1, images.style[target][:, None], _FAR)
+    key, best = order.min(1)
+    itself = torch.rand(target.shape, generator=random, device=random.device) < same_reference
+    return torch.where(itself | (key >= _FAR), target, alternatives.gather(1, best[:, None])[:, 0])
 
 
 @dataclass(frozen=True)
 class RestyleBatch:
-    """Artwork rows; a row index plus `len(artwork)` means the mirror image.
+    """Artwork rows.
 
     Attributes:
         history: int64 `[users, history_length]`.
@@ -63,60 +60,103 @@ class RestyleBatch:
 
 
 class RestyleSamples:
-    """Draws restyling samples.
+    """Draws restyling samples of the rows to train on.
+
+    A pool is the artwork of one style, or of one style and one category.
 
     Args:
-        artwork: The artwork.
+        images: The artwork, on the device where samples are drawn.
+        category: int64 `[n]`, the category of each row.
+        targets: Targets of a user.
         history_length: Images of a history.
-        noise: Share of history images that are of any style.
+        noise: Largest share of a history's images that are of any style; two users in five have
+            none.
         same_reference: Share of references that are the target itself.
         same_category: Share of users whose history and targets share one category.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an argument of each share, all with defaults
         self,
-        artwork: TrainingArtwork,
+        images: ArtworkTensors,
+        category: Tensor,
+        targets: int = 8,
         history_length: int = 5,
-        noise: float = 0.15,
+        noise: float = 0.5,
         same_reference: float = 0.1,
         same_category: float = 0.6,
     ) -> None:
-        self.artwork = artwork
-        self.history_length = history_length
+        self.images, self.targets, self.history_length = images, targets, history_length
         self.noise, self.same_reference = noise, same_reference
-        self.same_category = same_category
-        category = artwork.rows["category"].to_numpy().astype(str)
-        self._pools = [
-            [np.flatnonzero((artwork.style == s) & (category == c)) for c in np.unique(category)]
-            for s in range(len(artwork.styles))
-        ]
-        self._by_style = [np.flatnonzero(artwork.style == s) for s in range(len(artwork.styles))]
-
-    def draw(self, users: int, targets: int, random: np.random.Generator) -> RestyleBatch:
-        """Draws samples of `users` users with `targets` targets each."""
-        drawn = [self._user(targets, random) for _ in range(users)]
-        history, reference, target = (
-            torch.from_numpy(np.stack(x)) for x in zip(*drawn, strict=True)
+        self.styles = images.at.shape[1]
+        # Validation rows of which there is a reference to train on.
+        known = (images.at[images.concept[images.validation]] >= 0).any(1)
+        self.known = images.validation[known]
+        style, category = images.style[images.training], category[images.training]
+        pools = [images.training[style == s] for s in range(self.styles)]
+        wanted = targets + history_length
+        for key in range(int(category.max()) + 1):
+            own = [images.training[(style == s) & (category == key)] for s in range(self.styles)]
+            pools += [pool for pool in own if len(pool) >= wanted]
+        self._pools = torch.nn.utils.rnn.pad_sequence(pools, batch_first=True)
+        self._sizes = torch.tensor([len(pool) for pool in pools], device=images.at.device)
+        small, whole = self._sizes[self.styles :].float(), self._sizes[: self.styles].sign().float()
+        share = same_category if len(small) else 0.0
+        self._weights = torch.cat(
+            [whole * (1 - share) / whole.sum(), small * share / small.sum().clamp(min=1)]
         )
+
+    def to(self, device: torch.device) -> RestyleSamples:
+        """Returns the same samples on a device."""
+        moved = copy(self)
+        moved.images = self.images.to(device)
+        moved._pools, moved._sizes = self._pools.to(device), self._sizes.to(device)
+        moved._weights, moved.known = self._weights.to(device), self.known.to(device)
+        return moved
+
+    def draw(self, users: int, random: torch.Generator) -> RestyleBatch:
+        """Draws samples of `users` users."""
+        chosen = self._weights.multinomial(users, replacement=True, generator=random)
+        rows = self._from_pools(chosen, self.history_length + self.targets, random)
+        history, target = rows[:, : self.history_length], rows[:, self.history_length :]
+        return RestyleBatch(self._noisy(history, random), self._reference(target, random), target)
+
+    def validation(self, samples: int) -> RestyleBatch:
+        """Samples with the validation rows as targets, about `samples` of them, always the same.
+
+        Histories have no noise, and no reference is its target.
+        """
+        random = torch.Generator(self.images.at.device).manual_seed(0)
+        style = self.images.style[self.known]
+        groups = [g for s in style.unique() for g in self.known[style == s].split(self.targets)]
+        kept = groups[:: -(-len(groups) * self.targets // samples)]
+        # The last targets of a style are repeated to fill up a user.
+        target = torch.stack(
+            [g[torch.arange(self.targets, device=g.device) % len(g)] for g in kept]
+        )
+        history = self._from_pools(self.images.style[target[:, 0]], self.history_length, random)
+        reference = other_style(self.images, target.flatten(), 0.0, random).view_as(target)
         return RestyleBatch(history, reference, target)
 
-    def _user(
-        self, targets: int, random: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        style = int(random.integers(len(self._pools)))
-        pool = self._pool(style, targets + self.history_length, random)
-        chosen = random.choice(pool, targets + self.history_length, replace=False)
-        history, target = chosen[: self.history_length], chosen[self.history_length :]
-        noisy = random.random(self.history_length) < self.noise
-        any_row = random.integers(0, len(self.artwork), self.history_length)
-        history = np.where(noisy, any_row, history)
-        reference = other_style(self.artwork, target, self.same_reference, random)
-        mirror = len(self.artwork) * int(random.random() < 0.5)
-        return history + mirror, reference + mirror, target + mirror
+    def _from_pools(self, pools: Tensor, count: int, random: torch.Generator) -> Tensor:
+        """`count` different rows of each pool, int64 `[users, count]`; repeated if it has fewer."""
+        sizes = self._sizes[pools][:, None]
+        keys = torch.rand(len(pools), self._pools.shape[1], generator=random, device=random.device)
+        keys = keys.masked_fill(torch.arange(keys.shape[1], device=keys.device) >= sizes, _FAR)
+        order = keys.argsort(1)
+        places = order.gather(
+            1, torch.arange(count, device=keys.device).expand(len(pools), -1) % sizes
+        )
+        return self._pools[pools].gather(1, places)
 
-    def _pool(self, style: int, least: int, random: np.random.Generator) -> NDArray[np.int64]:
-        pools = [p for p in self._pools[style] if len(p) >= least]
-        if random.random() >= self.same_category or not pools:
-            return self._by_style[style]
-        sizes = np.array([len(p) for p in pools], dtype=float)
-        return pools[int(random.choice(len(pools), p=sizes / sizes.sum()))]
+    def _noisy(self, history: Tensor, random: torch.Generator) -> Tensor:
+        """Replaces some images of each history by any."""
+        users = len(history)
+        rate = torch.rand(2, users, 1, generator=random, device=random.device)
+        share = rate[0] * self.noise * (rate[1] >= 0.4)
+        replaced = torch.rand(history.shape, generator=random, device=random.device) < share
+        other = self.images.draw(history.numel(), random).view_as(history)
+        return torch.where(replaced, other, history)
+
+    def _reference(self, target: Tensor, random: torch.Generator) -> Tensor:
+        rows = other_style(self.images, target.flatten(), self.same_reference, random)
+        return rows.view_as(target)

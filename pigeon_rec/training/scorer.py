@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pigeon_rec.data.world import topics
-from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.scoring.scorer import ImageTextEncoder, ScorerConfig
-from pigeon_rec.training.artwork import TrainingArtwork, shifted
-from pigeon_rec.training.recipe import Losses, Recipe
+from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.recipe import ImageRecipe, Losses
+from pigeon_rec.training.views import apply_shapes, draw_shapes
 
 __all__ = ["ScorerRecipe"]
 
@@ -27,60 +26,78 @@ _NAMED: Mapping[str, float] = MappingProxyType(
 """Caption kinds and the share of each."""
 
 
-class ScorerRecipe(Recipe):
+class ScorerRecipe(ImageRecipe):
     """Contrastive training on images and captions; a batch has several styles of each concept.
 
     A caption names the concept (by title or semantics), the style, both, or the topic. The target
-    of an image is spread evenly over all captions that fit it.
+    of an image is spread evenly over all captions that fit it. Images are seen in random shapes,
+    but look natural: a made style has no name.
     """
 
     def __init__(self, config: ScorerConfig, artwork: TrainingArtwork, text: TextTokenizer) -> None:
-        self.artwork = artwork
-        self.text = text
-        self._topics = topics(artwork.rows).to_list()
-        self._topic = np.unique(np.array(self._topics), return_inverse=True)[1]
+        super().__init__(artwork)
         self.encoder = ImageTextEncoder(config)
+        self.at = self.images.at[(self.images.at >= 0).any(1)]
+        names = topics(artwork.rows).to_list()
+        self.topic = torch.from_numpy(np.unique(np.array(names), return_inverse=True)[1])
+        captions = [
+            caption for row in range(len(artwork)) for caption in self._captions(row, names)
+        ]
+        ids, mask = text.batch(captions, config.text_length)
+        # Two captions of each kind: [n, kinds, 2, text_length]
+        self.ids, self.mask = (
+            table.view(len(artwork), len(_NAMED), 2, -1) for table in (ids, mask)
+        )
 
     def module(self) -> nn.Module:
         return self.encoder
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
+    def place(self, device: torch.device) -> None:
+        super().place(device)
+        self.at, self.topic = self.at.to(device), self.topic.to(device)
+        self.ids, self.mask = self.ids.to(device), self.mask.to(device)
+
+    def losses(self, batch_size: int, random: torch.Generator) -> Losses:
         rows = self._rows(batch_size, random)
-        named = random.choice(len(_NAMED), len(rows), p=list(_NAMED.values()))
-        captions = [
-            self._caption(int(row), kind, random)
-            for row, kind in zip(rows, np.array(list(_NAMED))[named], strict=True)
-        ]
-        truth = to_pixels(shifted(self.artwork.images[rows], random, reach=4)).to(self.device)
-        image = self.encoder.image(truth)
-        ids, mask = self.text.batch(captions, self.encoder.config.text_length)
-        text = self.encoder.text(ids.to(self.device), mask.to(self.device))
+        shares = torch.tensor(list(_NAMED.values()), device=self.device)
+        named = shares.multinomial(len(rows), replacement=True, generator=random)
+        wording = torch.randint(2, rows.shape, generator=random, device=self.device)
+        shapes = draw_shapes(len(rows), random, bent=0.5 if self.progress < 0.8 else 0.2, reach=4)
+        return self._losses(apply_shapes(self.images.pixels(rows), shapes), rows, named, wording)
+
+    def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
+        """Losses of titles with styles."""
+        for rows in self.validation_rows(batch_size, samples):
+            named = torch.full_like(rows, list(_NAMED).index("both"))
+            yield self._losses(self.images.pixels(rows), rows, named, torch.zeros_like(rows))
+
+    def _losses(self, pixels: Tensor, rows: Tensor, named: Tensor, wording: Tensor) -> Losses:
+        image = self.encoder.image(pixels)
+        text = self.encoder.text(self.ids[rows, named, wording], self.mask[rows, named, wording])
         logits = self.encoder.log_scale.clamp(max=4.6).exp() * image @ text.T  # [image, caption]
-        fits = torch.from_numpy(self._fits(rows, named)).float().to(self.device)
+        fits = self._fits(rows, named).float()
         loss = 0.5 * (_soft_loss(logits, fits) + _soft_loss(logits.T, fits.T))
         accuracy = fits.gather(1, logits.argmax(1, keepdim=True)).mean()
         return {"loss": loss, "accuracy": accuracy}
 
-    def _rows(self, batch_size: int, random: np.random.Generator) -> NDArray[np.int64]:
-        count = batch_size // _STYLES_PER_CONCEPT
-        concepts = random.choice(len(self.artwork.concepts), count, replace=False)
-        order = random.random((count, len(self.artwork.styles)))
-        order[self.artwork.at[concepts] < 0] = 2.0  # pairs that do not exist come last
-        styles = order.argsort(1)[:, :_STYLES_PER_CONCEPT]
-        rows = np.take_along_axis(self.artwork.at[concepts], styles, 1).ravel()
-        return rows[rows >= 0]
+    def _rows(self, batch_size: int, random: torch.Generator) -> Tensor:
+        """Three styles each of random concepts; concepts with fewer repeat one."""
+        order = torch.randperm(len(self.at), generator=random, device=self.device)
+        at = self.at[order[: batch_size // _STYLES_PER_CONCEPT]]
+        keys = torch.rand(at.shape, generator=random, device=self.device)
+        places = keys.masked_fill(at < 0, 2.0).argsort(1)  # pairs that do not exist come last
+        first = places[:, :1].expand(-1, _STYLES_PER_CONCEPT)
+        rows = at.gather(1, places[:, :_STYLES_PER_CONCEPT])
+        return torch.where(rows >= 0, rows, at.gather(1, first)).flatten()
 
-    def _caption(self, row: int, kind: str, random: np.random.Generator) -> str:
+    def _captions(self, row: int, names: list[str]) -> list[str]:
+        """Two captions of each kind, in the order of `_NAMED`."""
         style = self.artwork.style_descriptions[self.artwork.rows["style"][row]]
-        if kind == "topic":
-            return self._topics[row].replace("-", " ")
-        if kind == "style":
-            return style
-        field = "title" if random.random() < 0.5 else "semantics"
-        concept = str(self.artwork.rows[field][row])
-        return f"{concept}, {style}" if kind == "both" else concept
+        concepts = [str(self.artwork.rows[field][row]) for field in ("title", "semantics")]
+        both = [f"{concept}, {style}" for concept in concepts]
+        return [*concepts, *both, *[style] * 2, *[names[row].replace("-", " ")] * 2]
 
-    def _fits(self, rows: NDArray[np.int64], named: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _fits(self, rows: Tensor, named: Tensor) -> Tensor:
         """Whether each caption fits each image, bool `[image, caption]`.
 
         A caption fits if the image has everything that the caption names.
@@ -89,15 +106,16 @@ class ScorerRecipe(Recipe):
             rows: Artwork row of each image and caption.
             named: Index into `_NAMED` of each caption.
         """
-        kind = np.array(list(_NAMED))[named]
-        fits = np.ones((len(rows), len(rows)), dtype=np.bool_)
-        for values, kinds in (
-            (self.artwork.concept, ("concept", "both")),
-            (self.artwork.style, ("style", "both")),
-            (self._topic, ("topic",)),
+        kinds = list(_NAMED)
+        fits = torch.ones(len(rows), len(rows), dtype=torch.bool, device=rows.device)
+        for values, naming in (
+            (self.images.concept, ("concept", "both")),
+            (self.images.style, ("style", "both")),
+            (self.topic, ("topic",)),
         ):
             of_rows = values[rows]
-            fits &= (of_rows[:, None] == of_rows[None, :]) | ~np.isin(kind, kinds)[None, :]
+            names = torch.isin(named, named.new_tensor([kinds.index(kind) for kind in naming]))
+            fits &= (of_rows[:, None] == of_rows[None, :]) | ~names[None, :]
         return fits
 
 

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
-from types import MappingProxyType
-
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.text_tokenizer import TextTokenizer
+from pigeon_rec.training.adopt import PARTS, finished_parts
 from pigeon_rec.training.recipe import Recipe
 
-__all__ = ["MODEL_FILES", "copy_text_tokenizer", "start_from"]
-
-MODEL_FILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "tokenizer": {
-            "tokenizer.": "visual_tokenizer.safetensors",
-            "decoder.": "tokenizer_decoder.safetensors",
-        },
-        "renderer": {"": "image_generator.safetensors"},
-        "language-model": {"": "personalisation.safetensors"},
-        "scorer": {"": "scorer/model.safetensors"},
-    }
-)
-"""Recipes that can start from a model -> prefix of the weights' names -> file of the model."""
+__all__ = ["copy_text_tokenizer", "start_from"]
 
 _TEXT_TOKENIZER = "tokenizer.json"
 
@@ -41,19 +23,18 @@ def start_from(recipe: Recipe, name: str, model: str | Path) -> None:
         TrainingError: The recipe cannot start from a model, or its sizes differ.
         ModelError: The model does not exist.
     """
-    if name not in MODEL_FILES:
+    if name not in PARTS:
         raise TrainingError(
             f"the recipe {name!r} cannot start from a model",
             location=str(model),
-            remedy=f"Omit --start; recipes that can: {', '.join(MODEL_FILES)}",
+            remedy=f"Omit --start; recipes that can: {', '.join(PARTS)}",
         )
-    folder = model_folder(model)
     try:
-        recipe.start_from(_weights(folder, MODEL_FILES[name]))
-    except (OSError, RuntimeError, SafetensorError) as error:
+        recipe.start_from(finished_parts(model)[name].state_dict())
+    except RuntimeError as error:
         raise TrainingError(
             f"the model's weights do not fit the recipe {name!r}: {shorten(str(error), 300)}",
-            location=str(folder),
+            location=str(model),
             remedy="Use a training configuration with the model's sizes, or omit --start",
         ) from error
 
@@ -70,11 +51,3 @@ def copy_text_tokenizer(folder: Path, model: str | Path) -> None:
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         TextTokenizer.load(model_folder(model) / _TEXT_TOKENIZER).save(path)
-
-
-def _weights(folder: Path, files: Mapping[str, str]) -> dict[str, Tensor]:
-    return {
-        prefix + key: value.float() if value.is_floating_point() else value
-        for prefix, file in files.items()
-        for key, value in load_file(folder / file).items()
-    }

@@ -24,6 +24,7 @@ __all__ = [
     "code_labels",
     "code_losses",
     "read_codes",
+    "read_sharing",
     "select_texts",
     "with_codes",
 ]
@@ -98,8 +99,50 @@ def read_codes(
         inputs_embeds=personalisation.add_aligned(embeds, aligned),
         attention_mask=instruction.attention.long(),
         position_ids=instruction.positions,
+        use_cache=False,
     ).last_hidden_state
     return personalisation.code_logits(hidden[:, -codes.shape[1] - 1 :])
+
+
+def read_sharing(
+    personalisation: Personalisation, prefix: Tensor, rows: Tensor, attention: Tensor
+) -> Tensor:
+    """Hidden states of rows that share a prefix; the same as if each row had it in front.
+
+    Prefix and rows are one sequence, in which a row sees the prefix and itself, and the rotary
+    positions of every row go on behind the prefix.
+
+    Args:
+        personalisation: The model.
+        prefix: Embeddings `[users, L, hidden]`.
+        rows: Embeddings `[users, rows, M, hidden]`.
+        attention: bool `[users, rows, M]`, False at padding.
+
+    Returns:
+        `[users, rows, M, hidden]`.
+    """
+    users, length = prefix.shape[:2]
+    behind = (attention.long().cumsum(2) - 1).clamp(min=0) + length
+    places = torch.arange(length, device=prefix.device).expand(users, -1)
+    hidden = personalisation.language_model.model(
+        inputs_embeds=torch.cat([prefix, rows.flatten(1, 2)], dim=1),
+        attention_mask=_sharing_mask(length, attention),
+        position_ids=torch.cat([places, behind.flatten(1)], dim=1),
+        use_cache=False,
+    ).last_hidden_state
+    return torch.as_tensor(hidden[:, length:]).unflatten(1, attention.shape[1:])
+
+
+def _sharing_mask(prefix: int, attention: Tensor) -> Tensor:
+    """Which position sees which, bool `[users, 1, L, L]`; arguments as of `read_sharing`."""
+    _, rows, length = attention.shape
+    row = torch.arange(rows, device=attention.device).repeat_interleave(length)
+    row = F.pad(row, (prefix, 0), value=-1)  # -1: the prefix
+    seen = ((row == -1) | (row == row[:, None])).tril()
+    present = F.pad(attention.flatten(1), (prefix, 0), value=True)
+    # Padding sees itself: a softmax over nothing would not be finite.
+    itself = torch.eye(len(row), dtype=torch.bool, device=attention.device)
+    return ((seen & present[:, None]) | itself).unsqueeze(1)
 
 
 def code_labels(codes: Tensor) -> Tensor:
@@ -110,14 +153,16 @@ def code_labels(codes: Tensor) -> Tensor:
     return labels
 
 
-def code_losses(logits: Tensor, codes: Tensor) -> Losses:
+def code_losses(logits: Tensor, codes: Tensor, label_smoothing: float = 0.0) -> Losses:
     """Losses from the logits of `read_codes`.
 
     `loss` is the mean cross-entropy of the codes and the image end, `accuracy` the share of codes
-    that have the highest logit.
+    that have the highest logit. `label_smoothing` is the share of probability that goes to all.
     """
     present = codes != NO_CODE
     labels = code_labels(codes).flatten()
-    loss = F.cross_entropy(logits.float().flatten(0, 1), labels, ignore_index=IGNORED)
+    loss = F.cross_entropy(
+        logits.float().flatten(0, 1), labels, ignore_index=IGNORED, label_smoothing=label_smoothing
+    )
     hit = (logits[:, :-1].argmax(-1) == codes + 1) & present
     return {"loss": loss, "accuracy": hit.sum() / present.sum()}

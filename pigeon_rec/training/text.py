@@ -1,20 +1,36 @@
-"""The text tokenizer of a training folder, learned from titles, semantics and descriptions."""
+"""The text tokenizer of a training folder, and the texts of the artwork."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.data.world import topics
+from pigeon_rec.drawing.texts import target_texts
+from pigeon_rec.model.configuration import LanguageModelConfig
+from pigeon_rec.model.instruction import write_texts
+from pigeon_rec.model.personalisation import InstructionTexts
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.configuration import TrainingConfig
 
-__all__ = ["text_tokenizer"]
+__all__ = ["artwork_texts", "text_tokenizer"]
+
+
+def artwork_texts(
+    artwork: TrainingArtwork, text: TextTokenizer, sizes: LanguageModelConfig
+) -> InstructionTexts:
+    """Instruction texts with each artwork as the target."""
+    prompt = load_prompt("sticker")
+    return write_texts(prompt, text, target_texts(prompt, artwork.rows), sizes)
 
 
 def text_tokenizer(folder: Path, artwork: TrainingArtwork, config: TrainingConfig) -> TextTokenizer:
-    """Loads `folder/tokenizer.json`; if it is missing, learns and saves it first."""
+    """Loads `folder/tokenizer.json`; if it is missing, learns and saves it first.
+
+    It is learned from titles, semantics and descriptions of styles and topics.
+    """
     path = folder / "tokenizer.json"
     if path.is_file():
         return TextTokenizer.load(path)

@@ -6,28 +6,24 @@ rows restart at a vector of the current batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate.utils import broadcast, reduce
 from torch import Tensor, nn
 
-from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VectorQuantizer, VisualTokenizer
-from pigeon_rec.training.artwork import TrainingArtwork, shifted
-from pigeon_rec.training.recipe import Losses, Recipe
+from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.image_losses import edge_loss, psnr
+from pigeon_rec.training.recipe import ImageRecipe, Losses
+from pigeon_rec.training.views import random_views
 
-__all__ = ["CodebookAverages", "TokenizerRecipe", "edge_loss"]
+__all__ = ["CodebookAverages", "TokenizerRecipe"]
 
-
-def edge_loss(drawn: Tensor, truth: Tensor) -> Tensor:
-    """L1 loss of horizontal and vertical pixel gradients; both arguments `[B, 3, H, W]`."""
-    rows = (drawn.diff(dim=2) - truth.diff(dim=2)).abs().mean()
-    return rows + (drawn.diff(dim=3) - truth.diff(dim=3)).abs().mean()
+_CONTINUOUS_SHARE, _SETTLED = 0.2, 0.85
 
 
 class CodebookAverages(nn.Module):
@@ -52,13 +48,13 @@ class CodebookAverages(nn.Module):
     @torch.no_grad()
     def update(self, quantizer: VectorQuantizer, ids: Tensor, unit: Tensor) -> None:
         """Moves the rows towards `unit [n, code_dim]`, assigned to `ids [n]`."""
-        count = torch.bincount(ids, minlength=len(self.counts)).float()
+        count = torch.zeros_like(self.counts).index_add_(0, ids, torch.ones_like(unit[:, 0]))
         total = torch.zeros_like(self.sums).index_add_(0, ids, unit)
         self.counts.lerp_(reduce(count, "sum"), 1 - self.decay)
         self.sums.lerp_(reduce(total, "sum"), 1 - self.decay)
-        dead = (self.counts < self.least_use).nonzero()[:, 0]
-        self.sums[dead] = unit[torch.randint(len(unit), (len(dead),))]
-        self.counts[dead] = 1.0
+        dead = self.counts < self.least_use
+        self.sums.copy_(torch.where(dead[:, None], self._drawn(unit), self.sums))
+        self.counts.masked_fill_(dead, 1.0)
         self._follow(quantizer)
 
     @torch.no_grad()
@@ -70,9 +66,13 @@ class CodebookAverages(nn.Module):
     @torch.no_grad()
     def restart(self, quantizer: VectorQuantizer, unit: Tensor) -> None:
         """Sets every row to one of the vectors `unit [n, code_dim]`."""
-        self.sums.copy_(unit[torch.randint(len(unit), (len(self.sums),))])
+        self.sums.copy_(self._drawn(unit))
         self.counts.fill_(1.0)
         self._follow(quantizer)
+
+    def _drawn(self, unit: Tensor) -> Tensor:
+        """A random vector of the batch for every row."""
+        return unit[torch.randint(len(unit), (len(self.sums),), device=unit.device)]
 
     def _follow(self, quantizer: VectorQuantizer) -> None:
         """Sets the rows to the first process's averages: restarts differ between processes."""
@@ -84,13 +84,17 @@ class CodebookAverages(nn.Module):
         return torch.special.entr(self.counts / self.counts.sum()).sum().exp()
 
 
-class TokenizerRecipe(Recipe):
+class TokenizerRecipe(ImageRecipe):
     """Reconstructs pixels from codes; some codes are hidden, so that the decoder tolerates masks.
+
+    The codebook rests in the last part of the run, so that the averaged encoder and decoder settle
+    on the rows that are saved.
 
     Args:
         keep_rate: Share of patches that the token predictor should keep (with `keep: dynamic`).
-        continuous_steps: Steps at the start without quantising. Without them the encoder collapses
-            to one direction for all patches before the codebook can separate them.
+        continuous_steps: Steps at the start without quantising, a fifth of the run at most. Without
+            them the encoder collapses to one direction for all patches before the codebook can
+            separate them.
     """
 
     def __init__(
@@ -98,9 +102,9 @@ class TokenizerRecipe(Recipe):
         config: PigeonConfig,
         artwork: TrainingArtwork,
         keep_rate: float = 0.7,
-        continuous_steps: int = 250,
+        continuous_steps: int = 400,
     ) -> None:
-        self.artwork = artwork
+        super().__init__(artwork)
         self.keep_rate = keep_rate
         self.continuous_steps = continuous_steps
         self.step = 0
@@ -124,55 +128,77 @@ class TokenizerRecipe(Recipe):
     def start(self, step: int) -> None:
         self.step = step
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
-        rows = random.integers(0, len(self.artwork), batch_size)
-        truth = to_pixels(shifted(self.artwork.images[rows], random, reach=3)).to(self.device)
+    def losses(self, batch_size: int, random: torch.Generator) -> Losses:
+        truth = random_views(self.images.pixels(self.images.draw(batch_size, random)), random)
         features = self.tokenizer.encoder(truth)
-        decisions = self.tokenizer.decide(features, self._gumbel(features))
+        decisions = self.tokenizer.decide(features, self._gumbel(features, random))
         codes = self.tokenizer(features, decisions)
         filled = codes.ids != NO_CODE
-        present = filled & self._kept(filled, random)
         vectors = codes.vectors if self.quantising else codes.raw
-        drawn = self.decoder.preview(self.decoder(vectors, present)).float()
-        pixel = F.l1_loss(drawn, truth) + F.mse_loss(drawn, truth)
-        edges = edge_loss(drawn, truth)
-        chosen = self.tokenizer.quantize.embedding(codes.ids[filled])
-        commit = (codes.raw[filled] - chosen).pow(2).sum(-1).mean()
-        keep = (decisions.mean() - self.keep_rate).pow(2) if self.tokenizer.token_predictor else 0.0
-        self._assigned.append((codes.ids[filled], codes.raw[filled].detach()))
-        loss = pixel + edges + (0.1 * commit if self.quantising else 0.0) + 2.0 * keep
+        drawn = self.decoder.preview(self.decoder(vectors, filled & _shown(filled, random)))
+        # Without a mask where all codes are there: a mask waits for the device.
+        every = self.tokenizer.token_predictor is None
+        ids, raw = (t.flatten(0, 1) if every else t[filled] for t in (codes.ids, codes.raw))
+        self._assigned.append((ids, raw.detach()))
+        commit = (raw - self.tokenizer.quantize.embedding(ids)).square().sum(-1).mean()
+        keep = (decisions.mean() - self.keep_rate).square()
+        weights = 0.1 if self.quantising else 0.0, 2.0 if self.tokenizer.token_predictor else 0.0
+        losses = _pixel_losses(drawn.float(), truth)
         return {
-            "loss": loss,
-            "pixel": pixel,
-            "edges": edges,
+            **losses,
+            "loss": losses["loss"] + weights[0] * commit + weights[1] * keep,
             "commitment": commit,
             "perplexity": self.averages.perplexity(),
         }
 
+    def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
+        for rows in self.validation_rows(batch_size, samples):
+            truth = self.images.pixels(rows)
+            codes = self.tokenizer.encode(truth)
+            drawn = self.decoder.preview(self.decoder(codes.vectors, codes.ids != NO_CODE))
+            yield _pixel_losses(drawn.float(), truth)
+
     def after_step(self, step: int) -> None:
         ids, unit = (torch.cat(parts) for parts in zip(*self._assigned, strict=True))
         self._assigned.clear()
-        if self.quantising:
-            self.averages.update(self.tokenizer.quantize, ids, unit)
-        elif step + 1 == self.continuous_steps:
+        if not self.quantising:
+            # Every time, since only the clock may know which of these steps is the last one.
             self.averages.restart(self.tokenizer.quantize, unit)
+        elif self.progress < _SETTLED:
+            self.averages.update(self.tokenizer.quantize, ids, unit)
         self.step = step + 1
 
     @property
     def quantising(self) -> bool:
         """Whether the decoder sees codebook rows instead of continuous vectors."""
-        return self.step >= self.continuous_steps
+        return self.step >= self.continuous_steps or self.progress >= _CONTINUOUS_SHARE
 
-    def _gumbel(self, features: Tensor) -> Tensor | None:
+    def _gumbel(self, features: Tensor, random: torch.Generator) -> Tensor | None:
         if self.tokenizer.token_predictor is None:
             return None
-        noise = torch.empty(*features.shape[:2], 2).exponential_().log()
-        return -noise.to(self.device)
+        noise = torch.empty(*features.shape[:2], 2, device=features.device)
+        return -noise.exponential_(generator=random).log()
 
-    @staticmethod
-    def _kept(filled: Tensor, random: np.random.Generator) -> Tensor:
-        """Mask of codes that the decoder sees: all for half of the images, else 40-100 %."""
-        ratio = np.where(random.random(len(filled)) < 0.5, 0.0, random.uniform(0, 0.6, len(filled)))
-        draw = random.random(tuple(filled.shape)) >= ratio[:, None]
-        draw[:, 0] = True
-        return torch.from_numpy(draw).to(filled.device)
+
+def _pixel_losses(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    pixel, edges = F.l1_loss(drawn, truth) + F.mse_loss(drawn, truth), edge_loss(drawn, truth)
+    coarse = F.l1_loss(F.avg_pool2d(drawn, 4), F.avg_pool2d(truth, 4))
+    return {
+        "loss": pixel + edges + 0.5 * coarse,
+        "pixel": pixel,
+        "edges": edges,
+        "psnr": psnr(drawn, truth),
+    }
+
+
+def _shown(filled: Tensor, random: torch.Generator) -> Tensor:
+    """Mask of codes that the decoder sees: all for two thirds of the images, else 40-100 %."""
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=random, device=random.device)
+
+    count = len(filled)
+    hidden = uniform(count, 1) * 0.6 * (uniform(count, 1) < 0.35)
+    shown = uniform(*filled.shape) >= hidden
+    shown[:, 0] = True
+    return shown

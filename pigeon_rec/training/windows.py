@@ -13,7 +13,7 @@ from torch import Tensor
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.sequences import make_sequences
-from pigeon_rec.training.artwork import WORLD, TrainingArtwork
+from pigeon_rec.training.artwork import WORLD, TrainingArtwork, for_validation
 
 __all__ = ["Windows", "concepts_of", "load_windows"]
 
@@ -37,18 +37,25 @@ class Windows:
     def __len__(self) -> int:
         return len(self.target)
 
+    def to(self, device: torch.device) -> Windows:
+        """Returns the same windows on a device."""
+        return Windows(self.sequences, self.history.to(device), self.target.to(device))
+
 
 def load_windows(artwork: TrainingArtwork, split: str) -> Windows:
     """Loads the windows of one split (`train`, `valid` or `test`; paper section 4.1).
 
     Windows with an item outside `artwork` (such as a held-out pair) are dropped, and so are those
-    with fewer than two history images in the target's style, which do not determine the style.
+    with fewer than two history images in the target's style, which do not determine the style. No
+    target of `train` is a pair that other recipes validate on.
     """
     sequences = make_sequences(_interactions()).filter(pl.col("split") == split)
     row_of = {item: row for row, item in enumerate(artwork.rows["item_id"])}
     history = _rows(row_of, sequences["history_ids"].explode()).reshape(len(sequences), -1)
     target = _rows(row_of, sequences["target_id"])
     known = (history >= 0).all(1) & (target >= 0)
+    if split == "train":
+        known &= ~for_validation(sequences["target_id"])
     same = (artwork.style[history] == artwork.style[target][:, None]).sum(1)
     chosen = known & (same >= _LEAST_IN_STYLE)
     return Windows(

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from pigeon_rec.errors import ModelError, TrainingError
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.digests import folder_sha256
+from pigeon_rec.scoring.scorer import load_scorer
 from pigeon_rec.training.adopt import PARTS, adopt
 from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.configuration import load_training_config
@@ -25,7 +28,12 @@ def test_bundling_adopted_parts_gives_the_same_files(model: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_bundling_the_bundled_models_parts_gives_the_same_version(tmp_path: Path) -> None:
-    config = load_training_config("sticker-64")
+    config = load_training_config("sticker-64").model_copy(
+        update={
+            "model": PigeonConfig.load(model_folder("sticker-64")),
+            "scorer": load_scorer("sticker-64").module.config,
+        }
+    )
     adopt("sticker-64", config, tmp_path / "parts")
     bundle(config, tmp_path / "parts", tmp_path / "sticker-64")
     assert model_version(tmp_path / "sticker-64") == model_version("sticker-64")

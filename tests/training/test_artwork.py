@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +10,23 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from pigeon_rec.data.world import load_world
 from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.training import recipes
 from pigeon_rec.training.artwork import (
     WORLD,
+    ArtworkTensors,
     TrainingArtwork,
     decode_artwork,
+    for_validation,
     load_artwork,
-    shifted,
 )
-from pigeon_rec.training.frozen import artwork_codes
-from pigeon_rec.training.language_model import LanguageModelRecipe
-from pigeon_rec.training.reconstruct import ReconstructRecipe
-from pigeon_rec.training.renderer import RendererRecipe
 from pigeon_rec.training.restyle import RestyleSamples, other_style
 from pigeon_rec.training.windows import load_windows
-from tests.training.tiny import CONFIG, handful, is_held_out
+from tests.training.tiny import CONFIG, generator, is_held_out
 
 BUNDLED = load_world(WORLD)
 
@@ -70,12 +63,27 @@ def test_no_training_image_equals_a_held_out_one(whole: TrainingArtwork) -> None
             assert np.asarray(image.convert("RGB")).tobytes() not in seen, item
 
 
-def test_no_restyling_sample_has_a_held_out_pair(whole: TrainingArtwork) -> None:
-    batch = RestyleSamples(whole).draw(400, 8, np.random.default_rng(0))
+def test_validation_pairs_are_a_few_of_every_style_and_not_among_those_trained_on(
+    whole: TrainingArtwork,
+) -> None:
+    images = ArtworkTensors.of(whole)
+    assert len(images.training) + len(images.validation) == len(whole)
+    assert not torch.isin(images.validation, images.training).any()
+    assert not torch.isin(images.at, images.validation).any()
+    assert int((images.at >= 0).sum()) == len(images.training)
+    assert 0.02 < len(images.validation) / len(whole) < 0.04
+    assert set(images.style[images.validation].tolist()) == set(range(len(whole.styles)))
+    some = whole.rows["item_id"].reverse()
+    assert for_validation(some).tolist() == for_validation(some.reverse()).tolist()[::-1]
+
+
+def test_no_restyling_sample_has_a_held_out_or_a_validation_pair(whole: TrainingArtwork) -> None:
+    images = ArtworkTensors.of(whole)
+    samples = RestyleSamples(images, torch.zeros(len(whole), dtype=torch.long))
+    batch = samples.draw(400, generator())
     for rows in (batch.history, batch.reference, batch.target):
-        assert rows.min() >= 0
-        assert rows.max() < 2 * len(whole)
         assert not any(is_held_out(whole, rows.flatten().tolist()))
+        assert not torch.isin(rows, images.validation).any()
 
 
 @pytest.mark.parametrize(("split", "least"), [("train", 10_000), ("valid", 1000)])
@@ -89,79 +97,45 @@ def test_no_window_has_a_held_out_pair(whole: TrainingArtwork, split: str, least
 
 
 def test_no_reference_is_a_held_out_pair(whole: TrainingArtwork) -> None:
-    target = load_windows(whole, "train").target.numpy()
-    rows = other_style(whole, target, 0.0, np.random.default_rng(0))
+    target = load_windows(whole, "train").target
+    rows = other_style(ArtworkTensors.of(whole), target, 0.0, generator())
     assert rows.min() >= 0
-    assert not any(is_held_out(whole, np.unique(rows).tolist()))
+    assert not any(is_held_out(whole, rows.unique().tolist()))
     assert np.array_equal(whole.concept[rows], whole.concept[target])
-    assert (rows == target).mean() < 0.01  # concepts with one training style only
+    assert (rows == target).float().mean() < 0.01  # concepts with one training style only
 
 
-class Seen:
-    """Records which artwork a module receives, by the colour of its images."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.rows: set[int] = set()
-        module.register_forward_pre_hook(self)
-
-    def __call__(self, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        colours = ((arguments[0].detach().float() + 1) * 127.5).round().long()
-        # `shifted` adds a white border; the middle keeps its colour.
-        red, green, _ = colours[:, :3, 8, 8].unbind(1)
-        self.rows |= set((red + 256 * green).tolist())
+IMAGES = ("tokenizer", "autoencoder", "scorer", "renderer", "language-model")
 
 
-def coloured(artwork: TrainingArtwork) -> TrainingArtwork:
-    """The artwork with images of one colour each, which encodes the row."""
-    images = np.zeros_like(artwork.images)
-    images[..., 0] = (np.arange(len(artwork)) % 256)[:, None, None]
-    images[..., 1] = (np.arange(len(artwork)) // 256)[:, None, None]
-    return replace(artwork, images=images)
-
-
-@pytest.mark.parametrize(
-    ("name", "input_layer"),
-    [("tokenizer", "tokenizer.encoder.patch_embed"), ("scorer", "patch_embed")],
-)
-def test_recipes_read_the_given_artwork_only(
-    name: str, input_layer: str, artwork: TrainingArtwork, tmp_path: Path
+@pytest.mark.parametrize("name", IMAGES)
+def test_recipes_train_on_training_rows_and_validate_on_the_others(
+    name: str, artwork: TrainingArtwork, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = coloured(artwork)
-    recipe = recipes.RECIPES[name](CONFIG, given, tmp_path)
-    seen = Seen(recipe.module().get_submodule(input_layer))
-    for step in range(60):
-        recipe.losses(24, np.random.default_rng(step))
-    assert len(seen.rows) > 0.9 * len(given)
-    assert max(seen.rows) < len(given)
-    assert not any(is_held_out(given, sorted(seen.rows)))
+    recipe: Any = recipes.RECIPES[name](CONFIG, artwork, trained)
+    seen: set[int] = set()
+    pixels = ArtworkTensors.pixels
 
+    def recorded(images: ArtworkTensors, rows: Tensor) -> Tensor:
+        seen.update(rows.tolist())
+        return pixels(images, rows)
 
-def test_the_autoencoder_reads_the_given_artwork_only(
-    artwork: TrainingArtwork, tmp_path: Path
-) -> None:
-    given = coloured(artwork)
-    recipe: Any = recipes.RECIPES["autoencoder"](CONFIG, given, tmp_path)
-    probe = nn.Identity()
-    seen, posterior = Seen(probe), recipe.codec.posterior
-    recipe.codec.posterior = lambda pixels: posterior(probe(pixels))
-    for step in range(20):
-        recipe.losses(24, np.random.default_rng(step))
-    assert len(seen.rows) > 100
-    assert max(seen.rows) < len(given)
-    assert not any(is_held_out(given, sorted(seen.rows)))
-
-
-def every_recipe_on_codes(folder: Path, artwork: TrainingArtwork) -> Iterator[Any]:
-    for name in ("renderer", "language-model", "reconstruct"):
-        yield recipes.RECIPES[name](CONFIG, artwork, folder)
-
-
-def test_recipes_on_codes_have_the_given_artwork_and_its_mirror_images_only(
-    artwork: TrainingArtwork, trained: Path
-) -> None:
-    for recipe in every_recipe_on_codes(trained, artwork):
-        assert isinstance(recipe, RendererRecipe | LanguageModelRecipe | ReconstructRecipe)
-        assert len(recipe.codes) == 2 * len(artwork)
+    monkeypatch.setattr(ArtworkTensors, "pixels", recorded)
+    recipe.set_training(True)
+    for step in range(12):
+        recipe.losses(48, generator(step))
+    assert len(seen) > 100
+    assert seen <= set(recipe.images.training.tolist())
+    seen.clear()
+    recipe.set_training(False)
+    with torch.no_grad():
+        first, again = (
+            [float(losses["loss"]) for losses in recipe.validation(8, 16)] for _ in range(2)
+        )
+    assert first == again
+    validation = set(recipe.images.validation.tolist())
+    # The language model also reads histories and references.
+    assert seen & validation if name == "language-model" else seen <= validation
 
 
 def test_run_recipe_uses_the_training_loader_only(
@@ -206,27 +180,3 @@ def test_pixels_run_from_minus_one_to_one() -> None:
     pixels = to_pixels(image)
     assert pixels.shape == (1, 3, 1, 1)
     assert pixels.flatten().tolist() == pytest.approx([-1.0, 1.0, -0.6])
-
-
-@given(seed=st.integers(0, 1000), reach=st.integers(0, 5))
-@settings(max_examples=25, deadline=None)
-def test_shifted_images_are_moved_and_mirrored_over_white(seed: int, reach: int) -> None:
-    images = handful().images[:6]
-    moved = shifted(images, np.random.default_rng(seed), reach)
-    assert moved.shape == images.shape
-    for before, after in zip(images, moved, strict=True):
-        frame = ((reach, reach), (reach, reach), (0, 0))
-        padded = np.pad(before, frame, constant_values=255)
-        places = [(y, x) for y in range(2 * reach + 1) for x in range(2 * reach + 1)]
-        cuts = [padded[y : y + 16, x : x + 16] for y, x in places]
-        assert any(np.array_equal(after, c) or np.array_equal(after, c[:, ::-1]) for c in cuts)
-
-
-def test_codes_of_mirror_images_follow_all_artwork(artwork: TrainingArtwork, trained: Path) -> None:
-    from pigeon_rec.training.frozen import load_tokenizer
-
-    tokenizer, _ = load_tokenizer(CONFIG.model, trained)
-    codes = artwork_codes(tokenizer, artwork, trained)
-    with torch.inference_mode():
-        mirrored = to_pixels(artwork.images[3:5, :, ::-1])
-        assert torch.equal(tokenizer.encode(mirrored).ids, codes[len(artwork) + 3 :][:2])

@@ -16,13 +16,13 @@ from pigeon_rec.training.recipes import RECIPES
 from tests.training.tiny import CONFIG
 
 TABLES = {
-    "tokenizer": ["averages.sums"],
-    "autoencoder": ["codec.latent_mean"],
-    "scorer": ["encoder.log_scale"],
-    "renderer": ["codes", "latents", "rows", "near", "decoder.pos_embed"],
-    "language-model": ["codes", "rows", "decoder.pos_embed", "texts.prefix", "texts.target"],
-    "reconstruct": ["codes", "rows", "decoder.pos_embed", "texts.response", "texts.target_mask"],
-    "align": ["rows", "decoder.pos_embed", "texts.target"],
+    "tokenizer": ["averages.sums", "images.images"],
+    "autoencoder": ["codec.latent_mean", "images.training"],
+    "scorer": ["images.images", "ids", "mask", "topic", "at"],
+    "renderer": ["images.images", "rows", "near", "decoder.pos_embed"],
+    "language-model": ["images.at", "rows", "decoder.pos_embed", "prefix", "asked.ids", "near"],
+    "reconstruct": ["rows", "decoder.pos_embed", "texts.target_mask", "windows.history"],
+    "align": ["rows", "decoder.pos_embed", "texts.target", "pairs.chosen", "train_rows"],
 }
 """Tensors outside its module that each recipe computes batches from."""
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.training import checkpoint
 from pigeon_rec.training.loop import learning_rate_factor, train
-from tests.training.toy import Killed, Toy, config, curve
+from tests.training.toy import Killed, Toy, averaged, config, curve, rows
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +136,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(
 def test_the_moving_average_is_saved(tmp_path: Path) -> None:
     toy = Toy()
     path = train(toy, config(average=0.7), tmp_path)
-    wanted = toy.path[0]
-    for weight in toy.path[1:]:
-        wanted = 0.7 * wanted + 0.3 * weight
-    assert torch.allclose(load_file(path)["net.0.weight"], wanted, atol=1e-6)
+    assert torch.allclose(load_file(path)["net.0.weight"], averaged(toy, 0.7), atol=1e-6)
     train(last := Toy(), config(average=0.0), tmp_path / "plain")
     plain = load_file(tmp_path / "plain" / "model.safetensors")
     assert torch.allclose(plain["net.0.weight"], last.path[-1], atol=1e-7)
@@ -172,10 +171,60 @@ def test_progress_is_shown_on_request_only(
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
     made = config(steps=100, warmup=10, decay=0.4)
-    factors = [learning_rate_factor(step, made) for step in range(101)]
+    factors = [learning_rate_factor(step, step / 100, made) for step in range(101)]
     assert factors[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
     assert factors[10:61] == [1.0] * 51
     assert factors[61:] == pytest.approx([(100 - step) / 40 for step in range(61, 101)])
+
+
+def test_a_run_of_minutes_ends_by_the_clock_and_its_learning_rate_falls_with_it() -> None:
+    made = config(steps=None, minutes=2.0, warmup=1, decay=0.5)
+    done = [made.progress(step=1000, seconds=seconds) for seconds in (0, 60, 90, 120, 500)]
+    assert done == [0.0, 0.5, 0.75, 1.0, 1.0]
+    assert [learning_rate_factor(9, p, made) for p in done] == [1.0, 1.0, 0.5, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("both", [{"minutes": 1.0}, {"steps": None}])
+def test_a_loop_has_steps_or_minutes(both: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="either `steps` or `minutes`"):
+        config(**both)
+
+
+class Clock:
+    """A clock that a test moves; every step takes six seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(checkpoint, "time", SimpleNamespace(perf_counter=lambda: self.now))
+
+    def toy(self, kill_at: int = -1) -> Toy:
+        toy = Toy(kill_at=kill_at)
+        after = toy.after_step
+
+        def ticking(step: int) -> None:
+            self.now += 6.0
+            after(step)
+
+        toy.after_step = ticking  # type: ignore[method-assign]
+        return toy
+
+
+def test_a_paused_run_keeps_its_time_and_wastes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, made = Clock(monkeypatch), config(steps=None, minutes=1.0, validate_every=4)
+    train(clock.toy(), made, tmp_path / "whole")
+    assert [row["step"] for row in rows(tmp_path / "whole")] == list(range(10))
+    assert "validation_loss" in rows(tmp_path / "whole")[-1]
+    with pytest.raises(Killed):
+        train(clock.toy(kill_at=6), made, tmp_path / "killed")
+    clock.now += 1e6  # a pause
+    again = clock.toy()
+    path = train(again, made, tmp_path / "killed")
+    assert again.started == [4]
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    assert path.read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    train(clock.toy(kill_at=10), made, tmp_path / "killed")  # it is finished: no further step
 
 
 @given(
@@ -187,7 +236,7 @@ def test_the_learning_rate_factor_is_in_0_to_1_and_never_0(
     steps: int, warmup: int, decay: float
 ) -> None:
     made = config(steps=steps, warmup=warmup, decay=decay)
-    factors = [learning_rate_factor(step, made) for step in range(steps)]
+    factors = [learning_rate_factor(step, step / steps, made) for step in range(steps)]
     assert all(0 < factor <= 1 for factor in factors)
 
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.training.loop import train
+from pigeon_rec.training.loop import lane_seed, train
 from pigeon_rec.training.recipe import Losses, Recipe
-from tests.training.toy import Killed, Toy, config, rows
+from tests.training.toy import Killed, Toy, averaged, config, rows
 
 WEIGHT = "net.0.weight"
 
@@ -22,7 +22,7 @@ class Unvalidated(Recipe):
     def module(self) -> nn.Module:
         return nn.Linear(1, 1)
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
+    def losses(self, batch_size: int, random: torch.Generator) -> Losses:
         raise AssertionError("no step may be made")
 
 
@@ -43,10 +43,7 @@ def test_a_validated_step_is_always_logged(tmp_path: Path) -> None:
 def test_validation_uses_the_averaged_weights_and_restores_the_current_ones(tmp_path: Path) -> None:
     toy = Toy()
     train(toy, config(validate_every=6), tmp_path / "validated")
-    wanted = toy.path[0]
-    for weight in toy.path[1:]:
-        wanted = 0.7 * wanted + 0.3 * weight
-    assert torch.allclose(toy.validated[-1], wanted, atol=1e-6)
+    assert torch.allclose(toy.validated[-1], averaged(toy, 0.7), atol=1e-6)
     train(plain := Toy(), config(), tmp_path / "plain")
     assert all(torch.equal(a, b) for a, b in zip(toy.path, plain.path, strict=True))
 
@@ -92,7 +89,7 @@ def test_a_run_that_stopped_stays_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kill_at", [0, 5, 8, 10])
 def test_a_killed_run_remembers_the_best_validation(tmp_path: Path, kill_at: int) -> None:
-    settings = config(validate_every=2, patience=3, learning_rate=0.3, decay=0.0)
+    settings = config(validate_every=2, patience=3, learning_rate=0.3, decay=0.0, seed=4)
     whole = train(Toy(), settings, tmp_path / "whole")
     losses = [loss for _, loss in validations(tmp_path / "whole")]
     assert np.argmin(losses) not in (0, len(losses) - 1)  # the best comes after some kills
@@ -126,8 +123,8 @@ def test_accumulated_gradients_are_the_mean_over_the_batches(
     toy, wanted, losses = Toy(), [], []
     toy.start(0)
     for lane in range(3):
-        torch.manual_seed(2_000_006 + (lane << 40))
-        random = np.random.default_rng((2, 0, lane) if lane else (2, 0))
+        torch.manual_seed(lane_seed(2, 0, lane))
+        random = torch.Generator().manual_seed(lane_seed(2, 0, lane))
         loss = toy.losses(8, random)["loss"]
         wanted.append(torch.autograd.grad(loss, toy.net.get_parameter("0.weight"))[0])
         losses.append(float(loss.detach()))

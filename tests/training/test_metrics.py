@@ -72,11 +72,12 @@ def test_the_bar_shows_loss_rate_and_time_left(
 ) -> None:
     with closing(Metrics(tmp_path / "m.jsonl", "toy", 2, 4, 16, show=True)) as metrics:
         metrics.step_done(0.5)
-        metrics.step_done(0.25)
+        metrics.write(2, {"loss": 0.25}, {})
+        metrics.step_done(0.75)
     shown = capfd.readouterr().err
     assert "toy:" in shown
     assert "4/4" in shown
-    assert "loss 0.25" in shown
+    assert "75%, loss 0.25" in shown
     assert "samples/s" in shown
     assert "<" in shown  # tqdm's elapsed<left
 

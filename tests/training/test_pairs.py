@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.training import recipes
+from pigeon_rec.training import pairs, recipes
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import assemble
 from pigeon_rec.training.configuration import PairsConfig, TrainingConfig
@@ -51,8 +52,8 @@ def rule(**settings: Any) -> PairsConfig:
 def pick(history: Any, text: Any, settings: PairsConfig, codes: Any = None) -> Any:
     scores = np.array([history], dtype=float), np.array([text], dtype=float)
     own = np.arange(len(history))[None, :, None] if codes is None else np.array([codes])
-    _, picked, fit = pick_pairs(*scores, own, settings)
-    return (int(picked.chosen.ratio[0]), int(picked.rejected.ratio[0])) if fit[0] else None
+    chosen, rejected, fit = pick_pairs(*scores, own, settings)
+    return (int(chosen[0]), int(rejected[0])) if fit[0] else None
 
 
 def test_the_published_rule_goes_by_history_alone() -> None:
@@ -60,67 +61,92 @@ def test_the_published_rule_goes_by_history_alone() -> None:
     assert pick(history, text, rule(text_weight=0.0)) == (1, 0)
 
 
-def test_by_default_a_picture_that_lost_its_concept_does_not_win() -> None:
-    history, text = [0.6, 0.9, 0.5], [0.9, 0.0, 0.5]
-    assert pick(history, text, rule()) == (0, 1)
-    assert PairsConfig().text_weight == 0.5
+def test_a_win_in_one_score_and_a_loss_in_the_other_is_no_pair() -> None:
+    assert pick([0.6, 0.9], [0.9, 0.0], rule()) is None
+    assert pick([0.6, 0.9, 0.5], [0.9, 0.0, 0.5], rule()) == (0, 2)
 
 
 def test_ties_and_equal_pictures_make_no_pair() -> None:
     published = rule(text_weight=0.0)
     assert pick([0.5, 0.5, 0.5], [0.1, 0.2, 0.3], published) is None
-    assert pick([0.5, 0.6, 0.4], [0, 0, 0], published, codes=[[7], [1], [1]]) is None
-    assert pick([0.5, 0.6, 0.4], [0, 0, 0], published, codes=[[7], [1], [2]]) == (1, 2)
+    assert pick([0.5, 0.6, 0.4], [0, 0, 0], published, codes=[[7], [1], [1]]) == (0, 2)
+    assert pick([0.5, 0.6, 0.4], [0, 0, 0], published, codes=[[1], [1], [1]]) is None
 
 
-def test_a_tie_goes_to_the_first_ratio() -> None:
+def test_a_tie_goes_to_the_first_candidates() -> None:
     assert pick([0.4, 0.6, 0.6, 0.4], [0, 0, 0, 0], rule(text_weight=0.0)) == (1, 0)
 
 
-def test_a_pair_needs_its_margin() -> None:
-    close = [0.50, 0.53]
+def test_a_pair_needs_its_margin_in_both_scores() -> None:
+    close, far = [0.50, 0.53], [0.2, 0.8]
+    for margin, expected in ((0.02, (1, 0)), (0.04, None)):
+        settings = rule(min_margin=margin)
+        assert pick(close, far, settings) == pick(far, close, settings) == expected
     assert pick(close, [0, 0], rule(text_weight=0.0, min_margin=0.02)) == (1, 0)
-    assert pick(close, [0, 0], rule(text_weight=0.0, min_margin=0.04)) is None
+    assert pick([0, 0], close, rule(text_weight=1.0, min_margin=0.02)) == (1, 0)
 
 
 @given(
     scores=st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=6),
-    weight=st.floats(0, 1),
+    weight=st.floats(0.1, 0.9),
     margin=st.floats(0, 0.5),
 )
-def test_chosen_is_best_rejected_is_worst_and_both_are_apart(
+def test_no_other_two_candidates_are_a_clearer_pair(
     scores: list[tuple[float, float]], weight: float, margin: float
 ) -> None:
-    history, text = (np.array([column]) for column in zip(*scores, strict=True))
-    codes = np.arange(len(scores))[None, :, None]
-    settings = rule(text_weight=weight, min_margin=margin)
-    combined, picked, fit = pick_pairs(history, text, codes, settings)
-    assert combined[0] == pytest.approx(weight * text[0] + (1 - weight) * history[0])
-    assert picked.chosen.score[0] == combined.max()
-    assert picked.rejected.score[0] == combined.min()
-    spread = combined.max() - combined.min()
-    assert fit[0] == (spread > 0 and spread >= margin)
+    history, text = (np.array(column) for column in zip(*scores, strict=True))
+    found = pick(history, text, rule(text_weight=weight, min_margin=margin))
+    combined = weight * text + (1 - weight) * history
+    clear = {
+        (a, b): combined[a] - combined[b]
+        for a in range(len(scores))
+        for b in range(len(scores))
+        if text[a] - text[b] >= margin
+        and history[a] - history[b] >= margin
+        and combined[a] > combined[b]
+    }
+    assert (found is None) == (not clear)
+    assert found is None or clear[found] == max(clear.values())
 
 
 def test_the_table_has_its_columns_and_its_provenance(table: pl.DataFrame) -> None:
     assert dict(table.schema) == dict(SCHEMA)
-    assert 0 < table.height <= 14
+    assert 0 < table.height <= 44
     for name in ("model_digest", "config_hash", "seed", "product_version", "torch_version"):
         assert table[name].null_count() == 0
         assert table[name].n_unique() == 1
     assert table["torch_version"][0] == torch.__version__
 
 
-def test_scores_say_who_was_chosen(table: pl.DataFrame) -> None:
-    for row in table.iter_rows(named=True):
+def test_the_chosen_candidate_wins_both_scores_before_and_after_rendering(
+    table: pl.DataFrame,
+) -> None:
+    own = table.filter(kind="candidates")
+    assert own.height > 0
+    for row in own.iter_rows(named=True):
         best, worst = (row["mask_ratios"].index(row[f"{x}_ratio"]) for x in ("chosen", "rejected"))
         mixed = 0.5 * np.array(row["text_scores"]) + 0.5 * np.array(row["history_scores"])
         assert row["scores"] == pytest.approx(mixed.tolist())
-        assert row["chosen_score"] == row["scores"][best] == max(row["scores"])
-        assert row["rejected_score"] == row["scores"][worst] == min(row["scores"])
-        assert row["margin"] == pytest.approx(row["chosen_score"] - row["rejected_score"])
-        assert row["margin"] > 0
+        for name in ("history_scores", "text_scores"):
+            assert row[name][best] >= row[name][worst]
+        assert min(row["history_margin"], row["text_margin"]) >= 0
         assert row["chosen_codes"] != row["rejected_codes"]
+
+
+def test_hard_negatives_are_copies_and_pictures_for_others(folder: Path) -> None:
+    """With all windows asked for one, in both kinds."""
+    make_pairs(with_pairs(windows=40, validation_windows=0, hard_negatives=1.0), folder)
+    hard = read_pairs(folder).filter(pl.col("kind") != "candidates")
+    assert set(hard["kind"]) == {"copy", "stranger"}
+    for row in hard.iter_rows(named=True):
+        assert (row["rejected_codes"] == row["reference_codes"]) == (row["kind"] == "copy")
+        assert row["rejected_ratio"] is None
+        assert row["history_margin"] > 0
+        assert row["text_margin"] >= -0.05
+        assert row["chosen_codes"] != row["rejected_codes"]
+        assert row["mask_ratios"][int(np.argmax(row["scores"]))] == row["chosen_ratio"]
+    make_pairs(with_pairs(windows=40, validation_windows=0, hard_negatives=0.0), folder)
+    assert set(read_pairs(folder)["kind"]) == {"candidates"}
 
 
 def test_windows_are_users_own_and_splits_stay_apart(
@@ -202,9 +228,9 @@ def test_a_killed_run_goes_on_where_it_was(
         reports.append((done, total, fields["pairs"]))
 
     path = make_pairs(CONFIG, folder, progress=progress)
-    assert drawn == [4, 4, 2, 2, 4]  # the third batch twice, the first two once
-    assert [done for done, _, _ in reports] == [4, 8, 10, 14]
-    assert reports[-1] == (14, 14, table.height)
+    assert drawn == [4, 16, 2, 2]  # the third batch twice, the first two once
+    assert [done for done, _, _ in reports] == [4, 20, 22]
+    assert reports[-1] == (22, 22, table.height)
     assert read_pairs(folder).equals(table)
     assert path.parent == folder
     assert not (folder / "pairs").exists()
@@ -213,17 +239,31 @@ def test_a_killed_run_goes_on_where_it_was(
 def test_pairs_that_are_there_are_not_made_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_pairs(with_pairs(windows=4, validation_windows=0), folder)
+    make_pairs(with_pairs(windows=40, validation_windows=0), folder)
     assert set(read_pairs(folder)["split"]) == {"train"}
 
     def refuse(_config: TrainingConfig, _folder: Path) -> PairMaker:
         raise AssertionError("loaded again")
 
     monkeypatch.setattr(PairMaker, "load", refuse)
-    make_pairs(with_pairs(windows=4, validation_windows=0), folder)
+    make_pairs(with_pairs(windows=40, validation_windows=0), folder)
     for other in ({"seed": 1}, {"text_weight": 0.0}):
         with pytest.raises(AssertionError, match="loaded again"):
-            make_pairs(with_pairs(windows=4, validation_windows=0, **other), folder)
+            make_pairs(with_pairs(windows=40, validation_windows=0, **other), folder)
+
+
+def test_pairs_can_be_cut_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = with_pairs(minutes=1.0)
+    with monkeypatch.context() as patch:
+        clock = iter(range(0, 10_000, 40))  # seconds at each look
+        patch.setattr(pairs, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        make_pairs(settings, folder)
+    few = read_pairs(folder)
+    assert few.height > 0
+    assert set(few["split"]) <= {"valid", "train"}
+    monkeypatch.setattr(PairMaker, "load", None)  # a table that is cut short is kept
+    make_pairs(settings, folder)
+    assert read_pairs(folder).height == few.height
 
 
 def test_without_any_pair_the_setting_at_fault_is_named(folder: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,11 +14,9 @@ from torch import Tensor
 
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
-from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.reconstruct import ReconstructRecipe
-from pigeon_rec.training.teacher_forcing import Conditioning, code_losses, read_codes, select_texts
-from tests.model.tiny import tiny_personalisation
-from tests.training.tiny import CONFIG
+from pigeon_rec.training.restyle import RestyleBatch
+from tests.training.tiny import CONFIG, generator
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def test_every_weight_that_learns_gets_gradient(recipe: ReconstructRecipe) -> No
         if "lora_B" in name:  # zero at the start, which hides lora_A
             torch.nn.init.normal_(weight, std=0.02)
     torch.manual_seed(0)
-    recipe.losses(8, np.random.default_rng(0))["loss"].backward()
+    recipe.losses(8, generator())["loss"].backward()
     silent = [
         name
         for name, weight in module.named_parameters()
@@ -70,21 +69,26 @@ def test_every_weight_that_learns_gets_gradient(recipe: ReconstructRecipe) -> No
 
 
 def test_the_configured_share_of_references_is_the_target(recipe: ReconstructRecipe) -> None:
-    target = torch.arange(len(recipe.artwork)).repeat(4)
+    chosen = torch.arange(len(recipe.windows))[:400]
     shares = {}
     for share in (0.0, 0.25, 1.0):
         recipe.same_reference = share
-        rows = recipe._references(target, np.random.default_rng(0))
-        assert np.array_equal(recipe.artwork.concept[rows], recipe.artwork.concept[target])
-        shares[share] = float((rows == target).double().mean())
-    assert shares[0.25] - shares[0.0] == pytest.approx(0.25, abs=0.05)
+        batch = recipe._batch(recipe.windows, chosen, generator())
+        concept = recipe.images.concept
+        assert torch.equal(concept[batch.reference], concept[batch.target])
+        shares[share] = float((batch.reference == batch.target).double().mean())
+    assert shares[0.25] - shares[0.0] == pytest.approx(0.25, abs=0.12)
     assert shares[1.0] == 1.0
+
+
+def test_no_training_target_is_validated_on_elsewhere(recipe: ReconstructRecipe) -> None:
+    assert not torch.isin(recipe.windows.target, recipe.images.validation).any()
 
 
 def loss_of(recipe: ReconstructRecipe, seed: int = 0) -> float:
     torch.manual_seed(0)
     with torch.no_grad():
-        return float(recipe.losses(32, np.random.default_rng(seed))["loss"])
+        return float(recipe.losses(32, generator(seed))["loss"])
 
 
 def shuffled(values: Tensor) -> Tensor:
@@ -103,36 +107,11 @@ def test_the_loss_depends_on_all_conditioning(
     elif what == "text":
         recipe.texts.target.copy_(shuffled(recipe.texts.target))
     else:
-        right: Callable[..., Tensor] = recipe._references
-        monkeypatch.setattr(recipe, "_references", lambda *a: (right(*a) + 9) % 50)
+        right: Callable[..., RestyleBatch] = recipe._batch
+
+        def wrong(*arguments: Any) -> RestyleBatch:
+            batch = right(*arguments)
+            return replace(batch, reference=(batch.reference + 9) % 50)
+
+        monkeypatch.setattr(recipe, "_batch", wrong)
     assert loss_of(recipe) != plain
-
-
-def test_the_shared_prefix_equals_the_whole_instruction(
-    artwork: TrainingArtwork, text: TextTokenizer, trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The backbone recipe computes a history once per user; inference computes it per request."""
-    recipe = LanguageModelRecipe(CONFIG.model, artwork, text, trained)
-    recipe.targets_per_user = 3
-    recipe.history_ratio = recipe.reference_ratio = 0.0
-    model = recipe.personalisation.eval()
-    model.load_state_dict(
-        tiny_personalisation().state_dict()
-    )  # new weights would ignore their input
-    monkeypatch.setattr(recipe, "_kept", lambda codes: torch.ones(codes.shape))
-    batch = recipe.samples.draw(2, 3, np.random.default_rng(0))
-    with torch.no_grad():
-        split = float(recipe.losses(6, np.random.default_rng(0))["loss"])
-        history = recipe.codes[batch.history].repeat_interleave(3, dim=0)
-        target, reference = batch.target.flatten(), recipe.codes[batch.reference.flatten()]
-        conditioning = Conditioning(
-            select_texts(recipe.texts, target % len(artwork)),
-            history,
-            torch.ones(history.shape),
-            reference,
-            torch.ones(reference.shape),
-        )
-        codes = recipe.codes[target]
-        logits = read_codes(model, recipe.decoder, recipe.rows, conditioning, codes)
-        joined = float(code_losses(logits, codes)["loss"])
-    assert split == pytest.approx(joined, rel=1e-4)

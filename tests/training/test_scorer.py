@@ -11,7 +11,7 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.scorer import _NAMED, ScorerRecipe, _soft_loss
 from tests.model.tiny import seeded
-from tests.training.tiny import CONFIG
+from tests.training.tiny import CONFIG, generator
 
 
 @pytest.fixture(scope="module")
@@ -23,26 +23,28 @@ def recipe(artwork: TrainingArtwork, text: TextTokenizer) -> ScorerRecipe:
 def test_a_batch_holds_three_styles_of_each_concept(
     recipe: ScorerRecipe, artwork: TrainingArtwork
 ) -> None:
-    rows = recipe._rows(36, np.random.default_rng(0))
-    assert len(rows) == len(set(rows.tolist())) == 36
+    rows = recipe._rows(36, generator())
     concepts = artwork.concept[rows].reshape(12, 3)
     assert (concepts == concepts[:, :1]).all()
     assert len(set(concepts[:, 0].tolist())) == 12
+    assert not torch.isin(rows, recipe.images.validation).any()
+    repeated = sum(len(set(three)) < 3 for three in rows.view(12, 3).tolist())
+    few = (recipe.images.at[concepts[:, 0]] >= 0).sum(1) < 3
+    assert repeated == int(few.sum())
 
 
-def test_captions_name_concept_style_both_or_topic(
-    recipe: ScorerRecipe, artwork: TrainingArtwork
+def test_captions_name_concept_style_both_and_topic(
+    recipe: ScorerRecipe, artwork: TrainingArtwork, text: TextTokenizer
 ) -> None:
-    random = np.random.default_rng(0)
     row = artwork.rows.row(5, named=True)
     style = artwork.style_descriptions[row["style"]]
-    plain = {recipe._caption(5, "concept", random) for _ in range(20)}
-    assert plain == {row["title"], row["semantics"]}
-    described = {recipe._caption(5, "both", random) for _ in range(20)}
-    assert described == {f"{words}, {style}" for words in plain}
-    assert recipe._caption(5, "style", random) == style
     topic = (row["theme"] or row["emotion"]).replace("-", " ")
-    assert recipe._caption(5, "topic", random) == topic
+    concepts = [row["title"], row["semantics"]]
+    both = [f"{words}, {style}" for words in concepts]
+    captions = [*concepts, *both, style, style, topic, topic]
+    ids, mask = text.batch(captions, CONFIG.scorer.text_length)
+    assert torch.equal(recipe.ids[5].flatten(0, 1), ids)
+    assert torch.equal(recipe.mask[5].flatten(0, 1), mask)
 
 
 def test_a_caption_fits_images_with_everything_it_names(
@@ -50,7 +52,7 @@ def test_a_caption_fits_images_with_everything_it_names(
 ) -> None:
     styles = [s for s in artwork.at[0] if s >= 0][:2] + [s for s in artwork.at[1] if s >= 0][:1]
     concept, both = (list(_NAMED).index(kind) for kind in ("concept", "both"))
-    fits = recipe._fits(np.array(styles), np.array([concept, both, both]))
+    fits = recipe._fits(torch.tensor(styles), torch.tensor([concept, both, both]))
     assert fits.tolist() == [
         [True, False, False],  # the first caption names no style and fits both images
         [True, True, False],
@@ -61,9 +63,9 @@ def test_a_caption_fits_images_with_everything_it_names(
 def test_style_and_topic_captions_fit_across_concepts(
     recipe: ScorerRecipe, artwork: TrainingArtwork
 ) -> None:
-    rows = np.arange(len(artwork))
-    for kind, values in (("style", artwork.style), ("topic", recipe._topic)):
-        named = np.full(len(rows), list(_NAMED).index(kind))
+    rows = torch.arange(len(artwork))
+    for kind, values in (("style", recipe.images.style), ("topic", recipe.topic)):
+        named = torch.full_like(rows, list(_NAMED).index(kind))
         fits = recipe._fits(rows, named)
         assert (fits == (values[:, None] == values[None, :])).all()
         assert fits.sum() > len(rows)
@@ -86,6 +88,6 @@ def test_equally_fitting_captions_share_the_target() -> None:
 
 
 def test_accuracy_counts_fitting_captions(recipe: ScorerRecipe) -> None:
-    losses = recipe.losses(36, np.random.default_rng(0))
+    losses = recipe.losses(36, generator())
     assert 0 <= float(losses["accuracy"]) <= 1
     assert float(losses["loss"].detach()) < 2 * np.log(36)

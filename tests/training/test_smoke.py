@@ -1,4 +1,4 @@
-"""All training commands in order, from the command line."""
+"""The whole chain of recipes, from the command line."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ from tests.training.toy import rows
 
 Pigeon = Callable[..., Any]
 
-BACKBONE = ("tokenizer", "autoencoder", "scorer", "renderer", "language-model")
-STAGES = ("reconstruct", "pairs", "align")
-
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
@@ -54,11 +51,10 @@ def test_the_whole_chain_runs_from_the_command_line(
     pigeon: Pigeon, tmp_path: Path, poisoned: list[str]
 ) -> None:
     config, out = load_training_config("smoke"), tmp_path / "run"
-    for command in (*BACKBONE, *STAGES):
-        outcome = pigeon("train", command, "--config", "smoke", "--out", out, "--json")
-        assert outcome.code == 0, outcome.err
-        assert Path(json.loads(outcome.out)["path"]).is_file()
-    assert len(poisoned) == len(BACKBONE) + len(STAGES)
+    outcome = pigeon("train", "all", "--config", "smoke", "--out", out, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out) == {"recipe": "all", "path": str(out / "model")}
+    assert poisoned
 
     stage_one, stage_two = rows(out / "reconstruct"), rows(out / "align")
     losses = [row["validation_loss"] for row in stage_one if "validation_loss" in row]
@@ -85,14 +81,8 @@ def test_the_whole_chain_runs_from_the_command_line(
     assert not held_out & set(pairs["history_ids"].explode())
     assert not held_out & {*pairs["target_id"], *pairs["reference_id"]}
 
-    outcome = pigeon(
-        "train", "bundle", tmp_path / "model", "--config", "smoke", "--out", out, "--quiet"
-    )
-    assert outcome.code == 0, outcome.err
-    pipeline, training = (
-        PigeonPipeline.from_pretrained(tmp_path / "model"),
-        training_artwork(config),
-    )
+    pipeline = PigeonPipeline.from_pretrained(out / "model")
+    training = training_artwork(config)
     images = training.images
     drawn = pipeline(
         images[None, :5],
@@ -102,4 +92,4 @@ def test_the_whole_chain_runs_from_the_command_line(
         settings=GenerationConfig(mask_ratios=(0.0,), diffusion_steps=2),
     ).images
     assert drawn.shape == (1, 1, 64, 64, 3)
-    assert np.isfinite(load_scorer(tmp_path / "model").encode_images(drawn[0])).all()
+    assert np.isfinite(load_scorer(out / "model").encode_images(drawn[0])).all()

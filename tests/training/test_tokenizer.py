@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pigeon_rec.model.visual_tokenizer import VectorQuantizer
 from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.image_losses import edge_loss, psnr
 from pigeon_rec.training.loop import train
-from pigeon_rec.training.tokenizer import CodebookAverages, TokenizerRecipe, edge_loss
+from pigeon_rec.training.tokenizer import CodebookAverages, TokenizerRecipe, _shown
 from tests.model.tiny import DYNAMIC, TINY, seeded
-from tests.training.tiny import quick_loop
+from tests.training.tiny import generator, quick_loop
 
 
 def book(rows: int = 8) -> tuple[VectorQuantizer, CodebookAverages]:
@@ -105,15 +107,46 @@ def recipe(artwork: TrainingArtwork, continuous_steps: int) -> TokenizerRecipe:
 
 def test_quantising_starts_after_the_continuous_steps(artwork: TrainingArtwork) -> None:
     made = recipe(artwork, continuous_steps=3)
-    start = made.tokenizer.quantize.embedding.weight.clone()
     for step in range(5):
         assert made.quantising == (step >= 3)
         rows = made.tokenizer.quantize.embedding.weight.clone()
-        made.losses(6, np.random.default_rng(step))
+        made.losses(6, generator(step))
         made.after_step(step)
-        moved = not torch.equal(rows, made.tokenizer.quantize.embedding.weight)
-        assert moved == (step >= 2)
-    assert not torch.equal(start, made.tokenizer.quantize.embedding.weight)
+        assert not torch.equal(rows, made.tokenizer.quantize.embedding.weight)
+
+
+def test_quantising_starts_after_a_fifth_of_a_short_run(artwork: TrainingArtwork) -> None:
+    made = recipe(artwork, continuous_steps=400)
+    made.progress = 0.19
+    assert not made.quantising
+    made.progress = 0.2
+    assert made.quantising
+
+
+def test_the_codebook_rests_at_the_end(artwork: TrainingArtwork) -> None:
+    made = recipe(artwork, continuous_steps=0)
+    for progress, rests in ((0.5, False), (0.84, False), (0.86, True)):
+        made.progress = progress
+        rows = made.tokenizer.quantize.embedding.weight.clone()
+        made.losses(6, generator())
+        made.after_step(0)
+        assert torch.equal(rows, made.tokenizer.quantize.embedding.weight) == rests
+
+
+def test_the_saved_codebook_is_the_one_in_use(artwork: TrainingArtwork, tmp_path: Path) -> None:
+    made = recipe(artwork, continuous_steps=1)
+    weights = load_file(train(made, quick_loop(6), tmp_path))
+    rows = weights["tokenizer.quantize.embedding.weight"]
+    assert torch.equal(rows, made.tokenizer.quantize.embedding.weight)
+    assert not torch.equal(
+        weights["decoder.in_proj.weight"], made.decoder.in_proj.weight
+    )  # averaged
+
+
+def test_an_exact_copy_has_the_highest_signal_to_noise_ratio() -> None:
+    truth = torch.linspace(-1, 1, 192).view(1, 3, 8, 8)
+    assert float(psnr(truth, truth)) == pytest.approx(68.13, abs=0.01)
+    assert float(psnr(truth.clamp(max=0.5) * 0 - 1, truth * 0 + 1)) == pytest.approx(0.0, abs=1e-4)
 
 
 def test_a_resumed_run_continues_to_quantise(artwork: TrainingArtwork, tmp_path: Path) -> None:
@@ -149,9 +182,9 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 
 def test_some_codes_are_hidden_from_the_decoder(artwork: TrainingArtwork) -> None:
     filled = torch.ones(400, 16, dtype=torch.bool)
-    seen = TokenizerRecipe._kept(filled, np.random.default_rng(0))
+    seen = _shown(filled, generator())
     share = seen.double().mean(1)
-    assert float((share == 1).double().mean()) == pytest.approx(0.5, abs=0.1)
+    assert float((share == 1).double().mean()) == pytest.approx(0.66, abs=0.1)
     assert share.min() > 0.1
     assert seen[:, 0].all()
 
@@ -167,7 +200,7 @@ def test_dynamic_tokens_learn_to_keep_their_share(artwork: TrainingArtwork) -> N
     )
     for step in range(40):
         torch.manual_seed(step)
-        loss = made.losses(16, np.random.default_rng(step))["loss"]
+        loss = made.losses(16, generator(step))["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +16,7 @@ from pigeon_rec.training.loop import LoopConfig, train
 from pigeon_rec.training.recipe import Losses, Recipe
 from tests.model.tiny import seeded
 
-__all__ = ["Killed", "Toy", "config", "curve", "rows"]
+__all__ = ["Killed", "Toy", "averaged", "config", "curve", "rows"]
 
 
 class Killed(BaseException):
@@ -25,7 +24,7 @@ class Killed(BaseException):
 
 
 class Toy(Recipe):
-    """A regression with dropout, torch noise, numpy noise and a buffer.
+    """A regression with dropout, noise and a buffer.
 
     Args:
         width: Size of the hidden layer.
@@ -64,8 +63,8 @@ class Toy(Recipe):
         self.started.append(step)
         self.at = step
 
-    def losses(self, batch_size: int, random: np.random.Generator) -> Losses:
-        x = torch.from_numpy(random.standard_normal((batch_size, 3))).float()
+    def losses(self, batch_size: int, random: torch.Generator) -> Losses:
+        x = torch.randn(batch_size, 3, generator=random)
         target = x.sum(1, keepdim=True) + 0.1 * torch.randn(batch_size, 1)
         loss = (self.net(self.frozen(x)).float() - target).square().mean()
         if self.at == self.poison[0]:
@@ -77,7 +76,7 @@ class Toy(Recipe):
         assert not self.net.training
         assert not torch.is_grad_enabled()
         for first in range(0, samples, batch_size):
-            random = np.random.default_rng(first)
+            random = torch.Generator().manual_seed(first)
             loss = self.losses(min(batch_size, samples - first), random)["loss"]
             yield {"loss": torch.tensor(next(self.verdicts, float(loss)))}
 
@@ -93,6 +92,14 @@ class Toy(Recipe):
 def config(**settings: Any) -> LoopConfig:
     values = {"steps": 12, "batch_size": 8, "learning_rate": 0.01, "warmup": 3, "average": 0.7}
     return LoopConfig.model_validate({**values, "log_every": 1, "checkpoint_every": 4, **settings})
+
+
+def averaged(toy: Toy, decay: float) -> Tensor:
+    """The exponential average of the weights that a toy has had; it forgets the first ones."""
+    mean = toy.path[0]
+    for count, weight in enumerate(toy.path[1:], start=1):
+        mean = mean.lerp(weight, 1 - min(decay, (1 + count) / (10 + count)))
+    return mean
 
 
 def rows(folder: Path) -> list[dict[str, float]]:

@@ -31,9 +31,8 @@ def test_a_start_from_a_model_knows_its_parent(trained: WeeklyConfig, tmp_path: 
     config = begin(trained, tmp_path, start=str(tiny_model(trained)))
     record = prepare(config, SUNDAY)
     assert record.facts == {"parent_version": model_version(tiny_model(trained))}
-    # The autoencoder is part of the renderer's weights; its own recipe is not needed again.
     done = sorted(path.parent.name for path in (tmp_path / "var").rglob("model.safetensors"))
-    assert done == sorted(set(BACKBONE) - {"autoencoder"})
+    assert done == sorted(BACKBONE)
     assert prepare(config, SUNDAY).kept
 
 

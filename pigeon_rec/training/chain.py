@@ -1,0 +1,49 @@
+"""All recipes of a training configuration one after another, up to the bundled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.training.adopt import PARTS
+from pigeon_rec.training.bundle import bundle
+from pigeon_rec.training.configuration import TrainingConfig
+from pigeon_rec.training.pairs import make_pairs
+from pigeon_rec.training.recipes import RECIPES, run_recipe, training_artwork
+
+__all__ = ["train_all"]
+
+
+def train_all(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    start: str | Path | None = None,
+    progress: Progress = silent,
+    show_progress: bool = False,
+) -> Path:
+    """Trains every recipe that has a loop, makes preference pairs, and bundles `folder/model`.
+
+    Finished recipes are skipped, whatever their loop; an unfinished one continues from its
+    checkpoint.
+
+    Args:
+        config: Sizes and loops.
+        folder: Training folder.
+        start: Name or folder of a model to initialise the backbone from, instead of random weights.
+        progress: Called after every batch of preference windows.
+        show_progress: Whether to show a bar of each recipe.
+
+    Raises:
+        ModelError: The model to start from does not exist.
+        TrainingError: As `run_recipe`, `make_pairs` and `bundle`.
+    """
+    artwork = training_artwork(config)
+    for name in (name for name in RECIPES if name in config.loops):
+        if (folder / name / "model.safetensors").is_file():
+            continue
+        if name == "align":
+            make_pairs(config, folder, progress=progress)
+        begin = start if name in PARTS else None
+        run_recipe(name, config, folder, start=begin, artwork=artwork, show_progress=show_progress)
+    return bundle(config, folder, folder / "model")
