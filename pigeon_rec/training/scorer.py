@@ -75,7 +75,8 @@ class ScorerRecipe(Recipe):
         captions = {} if self._alone else self._caption_losses(batch_size, random)
         styles = {} if self._style is None else self._style.losses(self.encoder, random)
         both = {**captions, **styles}
-        return {"loss": both.get("caption", 0.0) + both.get("style", 0.0), **both}
+        parts = [both[name] for name in ("caption", "style") if name in both]
+        return {"loss": torch.stack(parts).sum(), **both}
 
     def _caption_losses(self, batch_size: int, random: np.random.Generator) -> Losses:
         rows = self._rows(batch_size, random)
