@@ -69,7 +69,8 @@ CHAPTERS: Final = (
         "Training",
         TrainingConfig,
         "`pigeon-rec train ... --config mine.yaml`. Bundled: `sticker-64`, `sticker-64-onward`, "
-        "`sticker-64-style` and `smoke`. `loops` has one entry per recipe. See [training](training.md).",
+        "`sticker-64-style` and `smoke`. `loops` has one entry per recipe. "
+        "See [training](training.md).",
     ),
     Chapter(
         "evaluation",
