@@ -68,7 +68,7 @@ CHAPTERS: Final = (
         "training",
         "Training",
         TrainingConfig,
-        "`pigeon-rec train ... --config mine.yaml`. Bundled: `sticker-64` and "
+        "`pigeon-rec train ... --config mine.yaml`. Bundled: `sticker-64`, `sticker-64-style` and "
         "`smoke`. `loops` has one entry per recipe. See [training](training.md).",
     ),
     Chapter(

@@ -51,9 +51,12 @@ def row_cosine(left: ArrayLike, right: ArrayLike) -> FloatArray:
 def clip_text_score(images: ArrayLike, texts: ArrayLike) -> FloatArray:
     """Similarity of each image to its target text (CS / 100).
 
-    Embeddings are `[n, dim]`, or `images [n, candidates, dim]` with `texts [n, 1, dim]`.
+    Text embeddings may be shorter than those of images: an image embedding begins with its concept
+    part, in the space of the texts, and a style part may follow, which no text is compared with.
+    Embeddings are `[n, dim]`, or `images [n, candidates, dim]` with `texts [n, 1, text dim]`.
     """
-    return row_cosine(images, texts)
+    shared = np.asarray(texts).shape[-1]
+    return row_cosine(np.asarray(images)[..., :shared], texts)
 
 
 def reference_similarity(images: ArrayLike, references: ArrayLike) -> FloatArray:

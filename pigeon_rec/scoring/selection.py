@@ -124,7 +124,7 @@ def picture_scores(
 
     Args:
         pictures: Image embeddings `[..., dim]`; leading axes of all arguments broadcast.
-        texts: Text embeddings `[..., dim]` of the targets.
+        texts: Text embeddings `[..., text dim]` of the targets.
         history: Image embeddings `[..., length, dim]` of the users' histories.
         references: Image embeddings `[..., dim]` of the references.
 

@@ -86,7 +86,10 @@ def _save_scorer(config: TrainingConfig, folder: Path, destination: Path) -> Non
             remedy="Train it first: pigeon-rec train scorer",
         )
     destination.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.half() for name, value in load_file(path).items()}
+    weights = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in load_file(path).items()
+    }
     save_file(weights, destination / "model.safetensors")
     (destination / "config.json").write_text(
         config.scorer.model_dump_json(indent=2) + "\n", "utf-8"

@@ -15,6 +15,7 @@ from pigeon_rec.runtime.settings import Count, Fraction, NotNegative, Positive, 
 from pigeon_rec.scoring.scorer import ScorerConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.preference import LossKind
+from pigeon_rec.training.style import StyleSettings
 
 __all__ = [
     "CONFIGS",
@@ -92,12 +93,14 @@ class TrainingConfig(Settings):
     """A model's sizes, the loop of each of its recipes, and its preference pairs.
 
     Attributes:
+        style: How the scorer's style part is trained, if it has one.
         users: Train only on the concepts in the first `users` histories, for quick runs; None
             trains on all.
     """
 
     model: PigeonConfig = PigeonConfig()
     scorer: ScorerConfig = ScorerConfig()
+    style: StyleSettings = StyleSettings()
     users: Positive | None = None
     loops: dict[str, LoopConfig]
     pairs: PairsConfig = PairsConfig()

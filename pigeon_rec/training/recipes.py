@@ -36,7 +36,7 @@ RECIPES: dict[str, Callable[[TrainingConfig, TrainingArtwork, Path], Recipe]] = 
     "tokenizer": lambda config, artwork, _: TokenizerRecipe(config.model, artwork),
     "autoencoder": lambda config, artwork, _: AutoencoderRecipe(config.model, artwork),
     "scorer": lambda config, artwork, folder: ScorerRecipe(
-        config.scorer, artwork, text_tokenizer(folder, artwork, config)
+        config.scorer, artwork, text_tokenizer(folder, artwork, config), config.style
     ),
     "renderer": lambda config, artwork, folder: RendererRecipe(config.model, artwork, folder),
     "language-model": lambda config, artwork, folder: LanguageModelRecipe(

@@ -1,4 +1,4 @@
-"""Backbone recipe: the CLIP-like scorer, on captions of concept, style and topic."""
+"""Backbone recipe: the CLIP-like scorer, on captions of concept, style and topic, and on styles."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pigeon_rec.data.world import topics
+from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.scoring.scorer import ImageTextEncoder, ScorerConfig
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.recipe import ImageRecipe, Losses
+from pigeon_rec.training.style import StyleLoss, StyleSettings
 from pigeon_rec.training.views import apply_shapes, draw_shapes
 
 __all__ = ["ScorerRecipe"]
@@ -24,6 +26,7 @@ _NAMED: Mapping[str, float] = MappingProxyType(
     {"concept": 0.3, "both": 0.4, "style": 0.15, "topic": 0.15}
 )
 """Caption kinds and the share of each."""
+_STYLE = StyleSettings()
 
 
 class ScorerRecipe(ImageRecipe):
@@ -31,12 +34,27 @@ class ScorerRecipe(ImageRecipe):
 
     A caption names the concept (by title or semantics), the style, both, or the topic. The target
     of an image is spread evenly over all captions that fit it. Images are seen in random shapes,
-    but look natural: a made style has no name.
+    but look natural: a made style has no name. A style part, if the scorer has one, is trained
+    beside it on batches of its own, or alone; neither loss reaches the other's weights.
+
+    Raises:
+        TrainingError: The style part is to be trained alone, and the scorer has none.
     """
 
-    def __init__(self, config: ScorerConfig, artwork: TrainingArtwork, text: TextTokenizer) -> None:
+    def __init__(
+        self,
+        config: ScorerConfig,
+        artwork: TrainingArtwork,
+        text: TextTokenizer,
+        style: StyleSettings = _STYLE,
+    ) -> None:
         super().__init__(artwork)
         self.encoder = ImageTextEncoder(config)
+        self._style = StyleLoss(style) if config.style_embedding else None
+        self._alone = style.alone
+        if style.alone:
+            self._freeze_concept_part()
+            self.validates = False
         self.at = self.images.at[(self.images.at >= 0).any(1)]
         names = topics(artwork.rows).to_list()
         self.topic = torch.from_numpy(np.unique(np.array(names), return_inverse=True)[1])
@@ -49,6 +67,16 @@ class ScorerRecipe(ImageRecipe):
             table.view(len(artwork), len(_NAMED), 2, -1) for table in (ids, mask)
         )
 
+    def _freeze_concept_part(self) -> None:
+        if self.encoder.style_head is None:
+            raise TrainingError(
+                "the scorer has no style part to train alone",
+                location="style.alone",
+                remedy="Set scorer.style_embedding in the training configuration",
+            )
+        self.encoder.requires_grad_(False)
+        self.encoder.style_head.requires_grad_(True)
+
     def module(self) -> nn.Module:
         return self.encoder
 
@@ -58,27 +86,43 @@ class ScorerRecipe(ImageRecipe):
         self.ids, self.mask = self.ids.to(device), self.mask.to(device)
 
     def losses(self, batch_size: int, random: torch.Generator) -> Losses:
-        rows = self._rows(batch_size, random)
-        shares = torch.tensor(list(_NAMED.values()), device=self.device)
-        named = shares.multinomial(len(rows), replacement=True, generator=random)
-        wording = torch.randint(2, rows.shape, generator=random, device=self.device)
-        shapes = draw_shapes(len(rows), random, bent=0.5 if self.progress < 0.8 else 0.2, reach=4)
-        return self._losses(apply_shapes(self.images.pixels(rows), shapes), rows, named, wording)
+        captions = {} if self._alone else self._drawn_captions(batch_size, random)
+        styles = (
+            {} if self._style is None else self._style.losses(self.encoder, self.images, random)
+        )
+        both = {**captions, **styles}
+        parts = [both[name] for name in ("caption", "style") if name in both]
+        return {"loss": torch.stack(parts).sum(), **both}
 
     def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
         """Losses of titles with styles."""
         for rows in self.validation_rows(batch_size, samples):
             named = torch.full_like(rows, list(_NAMED).index("both"))
-            yield self._losses(self.images.pixels(rows), rows, named, torch.zeros_like(rows))
+            losses = self._caption_losses(
+                self.images.pixels(rows), rows, named, torch.zeros_like(rows)
+            )
+            yield {"loss": losses["caption"], "accuracy": losses["accuracy"]}
 
-    def _losses(self, pixels: Tensor, rows: Tensor, named: Tensor, wording: Tensor) -> Losses:
-        image = self.encoder.image(pixels)
+    def _drawn_captions(self, batch_size: int, random: torch.Generator) -> Losses:
+        """Caption losses of random images, shapes and captions."""
+        rows = self._rows(batch_size, random)
+        shares = torch.tensor(list(_NAMED.values()), device=self.device)
+        named = shares.multinomial(len(rows), replacement=True, generator=random)
+        wording = torch.randint(2, rows.shape, generator=random, device=self.device)
+        shapes = draw_shapes(len(rows), random, bent=0.5 if self.progress < 0.8 else 0.2, reach=4)
+        pixels = apply_shapes(self.images.pixels(rows), shapes)
+        return self._caption_losses(pixels, rows, named, wording)
+
+    def _caption_losses(
+        self, pixels: Tensor, rows: Tensor, named: Tensor, wording: Tensor
+    ) -> Losses:
+        image = self.encoder.concept(pixels)
         text = self.encoder.text(self.ids[rows, named, wording], self.mask[rows, named, wording])
         logits = self.encoder.log_scale.clamp(max=4.6).exp() * image @ text.T  # [image, caption]
         fits = self._fits(rows, named).float()
         loss = 0.5 * (_soft_loss(logits, fits) + _soft_loss(logits.T, fits.T))
         accuracy = fits.gather(1, logits.argmax(1, keepdim=True)).mean()
-        return {"loss": loss, "accuracy": accuracy}
+        return {"caption": loss, "accuracy": accuracy}
 
     def _rows(self, batch_size: int, random: torch.Generator) -> Tensor:
         """Three styles each of random concepts; concepts with fewer repeat one."""

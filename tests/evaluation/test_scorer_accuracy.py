@@ -38,6 +38,7 @@ def test_a_scorer_that_guesses_has_chance_accuracy() -> None:
     assert accuracy.pictures == 1178
     assert accuracy.style_by_text == pytest.approx(1 / 8, abs=0.04)
     assert accuracy.style_by_neighbour == pytest.approx(1 / 8, abs=0.05)
+    assert accuracy.style_by_history == pytest.approx(1 / 7, abs=0.05)
     assert accuracy.topic_by_neighbour < 0.1
     assert accuracy.concept_by_text == pytest.approx(1 / CHOICES, abs=0.015)
     assert accuracy.own_text_passes == pytest.approx(0.5, abs=0.06)

@@ -55,6 +55,13 @@ def test_text_and_reference_scores_are_row_wise() -> None:
     np.testing.assert_allclose(reference_similarity(images, images), [1.0, 1.0, 1.0])
 
 
+def test_a_text_is_compared_with_the_part_of_an_image_that_it_shares() -> None:
+    images = [[0.6, 0.0, 0.8], [0.3, 0.4, 0.9]]  # two shared dimensions, then the style part
+    np.testing.assert_allclose(clip_text_score(images, [[1.0, 0.0], [0.0, 2.0]]), [1.0, 0.8])
+    with pytest.raises(ValueError, match="of 3 and of 4 dims"):
+        clip_text_score(images, np.ones((2, 4)))
+
+
 def test_history_score_is_the_mean_over_the_history() -> None:
     images = np.array([[1.0, 0.0], [0.0, 2.0]])
     past = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 3.0]]])

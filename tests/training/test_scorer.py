@@ -7,9 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.scorer import _NAMED, ScorerRecipe, _soft_loss
+from pigeon_rec.training.style import StyleSettings
 from tests.model.tiny import seeded
 from tests.training.tiny import CONFIG, generator
 
@@ -90,4 +92,29 @@ def test_equally_fitting_captions_share_the_target() -> None:
 def test_accuracy_counts_fitting_captions(recipe: ScorerRecipe) -> None:
     losses = recipe.losses(36, generator())
     assert 0 <= float(losses["accuracy"]) <= 1
-    assert float(losses["loss"].detach()) < 2 * np.log(36)
+    assert float(losses["caption"].detach()) < 2 * np.log(36)
+
+
+def test_the_loss_is_the_sum_of_both_parts(recipe: ScorerRecipe) -> None:
+    losses = {k: float(v.detach()) for k, v in recipe.losses(36, generator()).items()}
+    assert losses["loss"] == pytest.approx(losses["caption"] + losses["style"])
+
+
+def test_a_scorer_without_a_style_part_learns_captions_only(
+    artwork: TrainingArtwork, text: TextTokenizer
+) -> None:
+    plain = CONFIG.scorer.model_copy(update={"style_embedding": 0})
+    losses = ScorerRecipe(plain, artwork, text).losses(36, generator())
+    assert set(losses) == {"loss", "caption", "accuracy"}
+    with pytest.raises(TrainingError, match="no style part"):
+        ScorerRecipe(plain, artwork, text, StyleSettings(alone=True))
+
+
+def test_the_style_part_can_be_trained_alone(artwork: TrainingArtwork, text: TextTokenizer) -> None:
+    recipe = ScorerRecipe(CONFIG.scorer, artwork, text, StyleSettings(alone=True))
+    losses = recipe.losses(36, generator())
+    assert set(losses) == {"loss", "style", "style_accuracy"}
+    losses["loss"].backward()
+    moved = {k for k, v in recipe.module().named_parameters() if v.grad is not None}
+    assert moved
+    assert all(name.startswith("style_head.") for name in moved)

@@ -16,6 +16,7 @@ from pigeon_rec.training.configuration import CandidateConfig, PairsConfig, Trai
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.recipe import Recipe
 from pigeon_rec.training.recipes import RECIPES
+from pigeon_rec.training.style import StyleSettings
 from pigeon_rec.training.windows import concepts_of
 from tests.model.tiny import TINY
 
@@ -31,9 +32,10 @@ def quick_loop(steps: int = 3, **settings: object) -> LoopConfig:
 CONFIG = TrainingConfig(
     model=TINY,
     scorer=ScorerConfig(
-        image_size=16, patch=4, width=32, layers=1, heads=2, text_vocabulary=280, text_length=16,
-        text_layers=1, embedding=16,
+        image_size=16, patch=4, stem=(8, 16), width=32, layers=1, heads=2, text_vocabulary=280,
+        text_length=16, text_layers=1, embedding=16, style_embedding=8, style_width=16,
     ),
+    style=StyleSettings(pictures=4, made_styles=2, made_pictures=3),
     loops={name: quick_loop() for name in RECIPES},
     pairs=PairsConfig(
         windows=40,
