@@ -110,8 +110,8 @@ class PlanConfig(Settings):
     cohorts: CohortConfig = CohortConfig()
 
 
-_FIFTIETHS: Final = tuple(step / 50 for step in range(26))
-"""Up to 0.5: with more of the reference masked, its concept is lost in most drawings."""
+_MASK_RATIOS: Final = tuple(step / 25 for step in range(10))
+"""Up to 0.36: with more of the reference masked, its concept is lost in most drawings."""
 
 
 class GenerationConfig(Settings):
@@ -140,11 +140,11 @@ class GenerationConfig(Settings):
     }
 
     history_mask_ratio: Fraction = 0.2
-    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = _FIFTIETHS
-    rendered: Positive | None = 3
+    mask_ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)] = _MASK_RATIOS
+    rendered: Positive | None = 2
     temperature: Annotated[float, Field(gt=0.0)] = 0.7
     top_k: Positive = 50
-    language_guidance: Annotated[float, Field(ge=1.0)] = 2.5
+    language_guidance: Annotated[float, Field(ge=1.0)] = 2.0
     history_guidance: Annotated[float, Field(ge=1.0)] = 1.0
     diffusion_steps: Positive = 6
     render_guidance: Annotated[float, Field(ge=1.0)] = 1.0
@@ -173,11 +173,11 @@ class QualityGateConfig(Settings):
             (JPEG at quality 90: 2 to 9) and the two most alike drawings of one concept (10).
     """
 
-    min_text_score: float = 0.25
+    min_text_score: float = 0.02
     min_pixel_std: Annotated[float, Field(ge=0.0)] = 6.0
     safety: Annotated[str, Field(pattern=_SAFETY)] | None = None
     max_unsafe_score: Fraction = 0.5
-    max_reference_similarity: Annotated[float, Field(gt=0.0)] = 0.995
+    max_reference_similarity: Annotated[float, Field(gt=0.0)] = 0.99
     min_reference_difference: Annotated[float, Field(ge=0.0)] = 4.0
 
 
