@@ -85,7 +85,7 @@ def test_assets_of_a_published_night_are_encoded(tmp_path: Path) -> None:
     promote(tmp_path / "pigeon.duckdb", tmp_path / "serving.duckdb")
     served, vectors = served_vectors(tmp_path / "serving.duckdb", "sticker-64")
     assert served.rows() == pairs
-    assert vectors.shape == (2, 128)
+    assert vectors.shape == (2, 192)
     assert torch.allclose(torch.from_numpy(vectors).norm(dim=1), torch.ones(2), atol=1e-4)
     assert float(vectors[0] @ vectors[1]) < 0.999  # different images, different vectors
 
