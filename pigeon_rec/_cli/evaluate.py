@@ -107,11 +107,24 @@ def evaluate(
 
 
 @app.command()
-def judges(as_json: AsJson = False) -> None:
-    """Measure the accuracy of the judges on all real held-out artwork."""
-    from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
+def judges(
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME|DIR", help="Model of the autoencoder.")
+    ] = "sticker-64",
+    folder: Annotated[
+        Path | None,
+        typer.Option("--judges", metavar="DIR", help="Judges to measure (default: the bundled)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the judges on all real held-out artwork: as it is, compressed, blurred, decoded."""
+    from pigeon_rec.evaluation.judge_accuracy import autoencoder_of, held_out_accuracy
+    from pigeon_rec.evaluation.judges import JUDGES_PATH, Judges
+    from pigeon_rec.model.loading import load_pipeline
 
-    print_result("judges", asdict(held_out_accuracy(Judges.load())), as_json=as_json)
+    found = Judges.load(folder or JUDGES_PATH)
+    accuracy = held_out_accuracy(found, autoencoder_of(load_pipeline(model)))
+    print_result("judges", asdict(accuracy), as_json=as_json)
 
 
 @app.command()
