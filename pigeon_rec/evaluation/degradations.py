@@ -59,9 +59,7 @@ def resampled(images: Images, scale: float) -> Images:
     return _each(images, lambda image: image.resize(size, _FILTER).resize((width, height), _FILTER))
 
 
-def noisy(
-    images: Images, deviation: float, random: np.random.Generator, grain: int = 1
-) -> Images:
+def noisy(images: Images, deviation: float, random: np.random.Generator, grain: int = 1) -> Images:
     """Adds Gaussian noise in squares of `grain` pixels, smooth between them.
 
     `deviation` is the standard deviation, with white to black as 1.
