@@ -22,8 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pigeon_rec.errors import ModelError
-from pigeon_rec.evaluation.network import JudgeNetwork, NetworkConfig
-from pigeon_rec.model.arrays import fixed_batches, to_pixels
+from pigeon_rec.evaluation.network import JudgeNetwork, NetworkConfig, embed
 from pigeon_rec.runtime.settings import Settings
 
 __all__ = ["CHOICES", "JUDGES_PATH", "Judge", "Judges"]
@@ -32,7 +31,6 @@ JUDGES_PATH: Final = Path(__file__).parent / "weights"
 CHOICES: Final = 100
 """Number of concepts, the right one included, in a concept hit."""
 
-_BATCH: Final = 32
 _PROTOTYPES: Final = "prototypes"
 
 Images = NDArray[np.uint8]
@@ -105,13 +103,9 @@ class Judge:
         """Returns the positions of names in `classes`; -1 for an unknown name."""
         return np.array([self._code.get(name, -1) for name in names], dtype=np.int64)
 
-    @torch.no_grad()
     def embed(self, images: Images) -> Vectors:
         """uint8 `[n, 64, 64, 3]` -> unit vectors float32 `[n, e]`."""
-        vectors = np.zeros((len(images), self._network.config.dimensions), dtype=np.float32)
-        for rows in fixed_batches(len(images), _BATCH):
-            vectors[rows] = self._network(to_pixels(images[rows])).numpy()
-        return vectors
+        return embed(self._network, images).numpy()
 
     def scores(self, embeddings: Vectors) -> Vectors:
         """Unit vectors `[n, e]` -> cosine with each class, float32 `[n, classes]`."""

@@ -1,8 +1,8 @@
 """The networks of the judges: small residual convolutional networks (He et al., CVPR 2016).
 
 Each starts from fixed descriptors that suit its question, so that little artwork teaches much: the
-style network also sees the palette, the concept network sees oriented gradients (Dalal and Triggs,
-CVPR 2005) instead of pixels. Neither shares anything with the scorer, a patch transformer.
+style network also sees palette and texture, the concept network sees oriented gradients (Dalal and
+Triggs, CVPR 2005) instead of pixels. Neither shares anything with the scorer, a patch transformer.
 """
 
 from __future__ import annotations
@@ -13,19 +13,29 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from pigeon_rec.model.arrays import fixed_batches, to_pixels
 from pigeon_rec.runtime.settings import Positive, Settings
 
-__all__ = ["JudgeNetwork", "NetworkConfig", "gradient_maps", "palette"]
+__all__ = ["JudgeNetwork", "NetworkConfig", "embed", "gradient_maps", "palette", "texture"]
 
+_BATCH: Final = 32
 _INK: Final = 0.06
 """A pixel at least this far from white in any channel is ink."""
 _LEVELS: Final = 6
 """Levels of each colour channel in a palette."""
+_OCTAVES: Final = 12
+"""Logarithmic bins of the size of a change of colour."""
+_SHADES: Final = 6
+"""Bins of lightness, for edges by lightness."""
+_TEXTURE: Final = (6 + _SHADES) * _OCTAVES
+"""Features of `texture`."""
 _CELLS: Final = 16
 """Rows and columns of the gradient maps."""
 _TURNS: Final = 8
@@ -60,12 +70,24 @@ class JudgeNetwork(nn.Module):
         return F.normalize(self.body(pixels), dim=1)
 
 
+@torch.no_grad()
+def embed(network: JudgeNetwork, images: NDArray[np.uint8]) -> Tensor:
+    """Embeds pictures: uint8 `[n, H, W, 3]` -> unit vectors float32 `[n, dimensions]`.
+
+    A picture's vector does not depend on the others.
+    """
+    vectors = torch.zeros(len(images), network.config.dimensions)
+    for rows in fixed_batches(len(images), _BATCH):
+        vectors[rows] = network(to_pixels(images[rows]))
+    return vectors
+
+
 class _StyleBody(nn.Module):
     """Textures, wherever they are, and the palette."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        described = _LEVELS**3 + 2 * config.widths[-1]
+        described = _LEVELS**3 + _TEXTURE + 2 * config.widths[-1]
         self.stem = _convolution(12, config.widths[0])
         self.blocks = _blocks(config.widths)
         self.hidden = nn.Sequential(
@@ -79,7 +101,7 @@ class _StyleBody(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         maps = self.blocks(self.stem(_channels_last(F.pixel_unshuffle(pixels, 2))).relu())
-        described = [4.0 * palette(pixels), maps.mean((2, 3)), maps.amax((2, 3))]
+        described = [palette(pixels), texture(pixels), maps.mean((2, 3)), maps.amax((2, 3))]
         embedded: Tensor = self.head(self.hidden(torch.cat(described, dim=1)))
         return embedded
 
@@ -132,6 +154,26 @@ def palette(pixels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def texture(pixels: Tensor) -> Tensor:
+    """Square root of the share of ink by the size of its changes of colour, `[B, 144]`.
+
+    First and second differences in grey and two colour contrasts; then first differences in grey
+    by lightness. Shading, flat fills and outlines differ in them.
+    """
+    unit = ((pixels + 1.0) / 2.0).clamp(0.0, 1.0)
+    ink = _ink(unit).flatten(1)
+    grey = torch.einsum("c,bchw->bhw", unit.new_tensor(_GREY), unit)
+    channels = torch.stack([grey, 1.5 * (unit[:, 2] - grey), 1.5 * (unit[:, 0] - grey)], dim=1)
+    down, across = _differences(channels)
+    bend = _differences(down)[0].abs() + _differences(across)[1].abs()
+    edge = torch.hypot(down, across)
+    sizes = _octaves(torch.cat([edge, bend], dim=1)).flatten(2)  # [B, 6, H * W]
+    shade = (grey.flatten(1) * _SHADES).long().clamp(max=_SHADES - 1)
+    shares = [_shares(sizes[:, kind], ink, _OCTAVES) for kind in range(6)]
+    return torch.cat([*shares, _shares(shade * _OCTAVES + sizes[:, 0], ink, _TEXTURE // 2)], dim=1)
+
+
+@torch.no_grad()
 def gradient_maps(pixels: Tensor) -> Tensor:
     """Oriented gradients of grey and silhouette, colour and silhouette, `[B, 20, 16, 16]`."""
     ink = (1.0 - pixels) / 2.0
@@ -139,6 +181,23 @@ def gradient_maps(pixels: Tensor) -> Tensor:
     grey = torch.einsum("c,bchw->bhw", ink.new_tensor(_GREY), ink)
     pooled = F.adaptive_avg_pool2d(torch.cat([ink, mask.unsqueeze(1)], dim=1), _CELLS)
     return torch.cat([_oriented(grey), _oriented(mask), 2.0 * pooled], dim=1)
+
+
+def _differences(channels: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences to the pixel above and to the left, 0 at the border."""
+    down = F.pad(channels.diff(dim=-2), (0, 0, 1, 0))
+    return down, F.pad(channels.diff(dim=-1), (1, 0))
+
+
+def _octaves(change: Tensor) -> Tensor:
+    """Logarithmic bins of the size of a change in [0, 1.5]; the first is for no change."""
+    return (torch.log2(change * 255.0 + 1.0) * 1.5).long().clamp(max=_OCTAVES - 1)
+
+
+def _shares(bins: Tensor, ink: Tensor, count: int) -> Tensor:
+    """Square root of the share of ink in each bin, `[B, count]`."""
+    found = ink.new_zeros(len(ink), count).scatter_add_(1, bins, ink)
+    return (found / (ink.sum(1, keepdim=True) + 1.0)).sqrt()
 
 
 def _ink(unit: Tensor) -> Tensor:

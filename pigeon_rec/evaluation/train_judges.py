@@ -1,8 +1,10 @@
 """Trains the judges: `pigeon-rec evaluate train-judges`.
 
-Each judge is a cosine classifier (Wang et al., CosFace, CVPR 2018, without the margin) of artwork
-that is moved, degraded and, for a part, decoded by a model's autoencoder. Held-out artwork is never
-read, and a part of the rest is kept for validation.
+Each picture is classified by the cosine to the mean embedding of every class, without itself in the
+mean of its own class (as in prototypical networks, Snell et al., NeurIPS 2017, with the embeddings
+kept from step to step as in Wu et al., CVPR 2018). So a concept is learned from its other styles
+and not by heart. The artwork is moved, degraded and, for a part, decoded by a model's autoencoder.
+Held-out artwork is never read, and a part of the rest is kept for validation.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import polars as pl
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pigeon_rec.data.world import load_world
 from pigeon_rec.evaluation.augmentation import (
@@ -26,15 +28,16 @@ from pigeon_rec.evaluation.augmentation import (
     STYLE_DISTORTION,
     Distortion,
     distort,
+    moved,
 )
 from pigeon_rec.evaluation.degradations import degraded, round_trip
 from pigeon_rec.evaluation.judge_accuracy import JudgeAccuracy, judge_accuracy
 from pigeon_rec.evaluation.judges import Judge, Judges
-from pigeon_rec.evaluation.network import JudgeNetwork, NetworkConfig
+from pigeon_rec.evaluation.network import JudgeNetwork, NetworkConfig, embed
 from pigeon_rec.model.arrays import to_levels, to_pixels
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.runtime.progress import Progress, silent
-from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork, shifted
+from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork
 
 __all__ = [
     "CONCEPT_RECIPE",
@@ -50,12 +53,10 @@ Images = NDArray[np.uint8]
 
 _SEED: Final = 9201
 """Not used by the model's own training."""
-_DECODED: Final = 0.3
-"""Share of the artwork that is also learned as the autoencoder decodes it."""
-_SMOOTHING: Final = 0.1
+_DECODED: Final = 0.5
+"""Share of the artwork of which a copy decoded by the autoencoder is made."""
+_SMOOTHING: Final = 0.05
 """Label smoothing."""
-_REACH: Final = 3
-"""Largest shift in pixels."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class JudgeRecipe:
         epochs: Passes over the artwork.
         learning_rate: Highest learning rate of the one-cycle schedule.
         scale: Factor of the cosines in the softmax.
+        reach: Largest shift in pixels.
         distortion: Change of geometry and colour.
-        distorted: Probability of the distortion; other artwork is mirrored and shifted.
+        distorted: Probability of the distortion; other artwork is only moved and mirrored.
         batch_size: Pictures of one step.
     """
 
@@ -76,19 +78,22 @@ class JudgeRecipe:
     epochs: int
     learning_rate: float
     scale: float
+    reach: int
     distortion: Distortion
     distorted: float
-    batch_size: int = 64
+    batch_size: int = 48
 
 
 STYLE_RECIPE: Final = JudgeRecipe(
     NetworkConfig(kind="style", widths=(24, 48, 96, 128), dimensions=32),
-    epochs=12, learning_rate=3e-3, scale=10.0, distortion=STYLE_DISTORTION, distorted=0.3,
+    epochs=20, learning_rate=3e-3, scale=10.0, reach=3,
+    distortion=STYLE_DISTORTION, distorted=0.3,
 )  # fmt: skip
 
 CONCEPT_RECIPE: Final = JudgeRecipe(
-    NetworkConfig(kind="concept", widths=(64, 96, 128), dimensions=96),
-    epochs=14, learning_rate=2e-3, scale=20.0, distortion=CONCEPT_DISTORTION, distorted=0.85,
+    NetworkConfig(kind="concept", widths=(64, 96, 128), dimensions=128),
+    epochs=10, learning_rate=2e-3, scale=14.0, reach=2,
+    distortion=CONCEPT_DISTORTION, distorted=0.5,
 )  # fmt: skip
 
 
@@ -102,15 +107,13 @@ def train_judges(
     """
     artwork = judge_stickers()
     validation = validation_rows(artwork.rows)
-    learned = np.flatnonzero(~validation)
-    random = np.random.default_rng(_SEED)
-    part = random.permutation(learned)[: round(_DECODED * len(learned))]
-    decoded = round_trip(artwork.images[part], autoencoder)
-    images = np.concatenate([artwork.images[learned], decoded])
-    rows = artwork.rows[np.concatenate([learned, part])]
+    images, rows = artwork.images[~validation], artwork.rows.filter(~validation)
+    decoded = _partly_decoded(images, autoencoder)
     judges = Judges(
-        fit_judge(images, rows["style"].to_list(), STYLE_RECIPE, progress=progress),
-        fit_judge(images, rows["concept"].to_list(), CONCEPT_RECIPE, progress=progress),
+        *(
+            fit_judge(images, rows[kind].to_list(), recipe, decoded, progress=progress)
+            for kind, recipe in (("style", STYLE_RECIPE), ("concept", CONCEPT_RECIPE))
+        )
     )
     judges.style.save(destination / "style")
     judges.concept.save(destination / "concept")
@@ -134,25 +137,38 @@ def validation_rows(rows: pl.DataFrame) -> NDArray[np.bool_]:
 
 
 def fit_judge(
-    images: Images, labels: Sequence[str], recipe: JudgeRecipe, *, progress: Progress = silent
+    images: Images,
+    labels: Sequence[str],
+    recipe: JudgeRecipe,
+    decoded: Images | None = None,
+    *,
+    progress: Progress = silent,
 ) -> Judge:
-    """Trains a judge from random weights.
+    """Trains a judge from random weights; its prototypes are the mean embeddings of the classes.
 
     Args:
-        images: Artwork on white, uint8 `[n, 64, 64, 3]`; decoded copies may be among it.
+        images: Artwork on white, uint8 `[n, 64, 64, 3]`.
         labels: The class of each.
         recipe: Sizes and schedule.
+        decoded: The same artwork, decoded by an autoencoder for any part of it; shown half of the
+            time.
         progress: Receives epochs, mean loss and training accuracy.
     """
     classes, codes = np.unique(np.array(labels), return_inverse=True)
+    batches = _Batches(images, images if decoded is None else decoded, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         network = JudgeNetwork(recipe.network)
-        start = torch.randn(len(classes), recipe.network.dimensions)
-        prototypes = nn.Parameter(F.normalize(start, dim=1))
-        _train(network, prototypes, _Batches(images, codes, recipe), recipe, progress)
-    learned = F.normalize(prototypes.detach(), dim=1).numpy()
-    return Judge([str(name) for name in classes], network, learned)
+        _train(network, batches, torch.from_numpy(codes), recipe, progress)
+    names = [str(name) for name in classes]
+    return Judge(names, network, _Memory(network, images, torch.from_numpy(codes)).means().numpy())
+
+
+def _partly_decoded(images: Images, autoencoder: LatentCodec) -> Images:
+    decoded = images.copy()
+    part = np.random.default_rng(_SEED).random(len(images)) < _DECODED
+    decoded[part] = round_trip(images[part], autoencoder)
+    return decoded
 
 
 def _draw(item_id: str) -> float:
@@ -163,62 +179,94 @@ def _draw(item_id: str) -> float:
 class _Batches:
     """Random batches of changed artwork, the same in every run."""
 
-    def __init__(self, images: Images, codes: NDArray[np.int64], recipe: JudgeRecipe) -> None:
-        self._images, self._codes, self._recipe = images, codes, recipe
+    def __init__(self, images: Images, decoded: Images, recipe: JudgeRecipe) -> None:
+        self.images = images
+        self._decoded, self._recipe = decoded, recipe
         self._random = np.random.default_rng(_SEED)
         self._generator = torch.Generator().manual_seed(_SEED)
         self.count = max(1, len(images) // recipe.batch_size)
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields `count` batches of pixels `[B, 3, H, W]` and class codes `[B]`."""
-        order = self._random.permutation(len(self._images))
+        """Yields `count` batches: pixels `[B, 3, H, W]` and the rows of their artwork `[B]`."""
+        order = self._random.permutation(len(self.images))
         for number in range(self.count):
             rows = order[number * self._recipe.batch_size :][: self._recipe.batch_size]
-            yield to_pixels(self._changed(self._images[rows])), torch.from_numpy(self._codes[rows])
+            yield to_pixels(self._changed(rows)), torch.from_numpy(rows)
 
-    def _changed(self, images: Images) -> Images:
-        moved = shifted(images, self._random, _REACH)
-        mask = self._random.random(len(moved)) < self._recipe.distorted
-        distorted = distort(to_pixels(moved[mask]), self._recipe.distortion, self._generator)
-        moved[mask] = to_levels(distorted).numpy()
-        return degraded(moved, self._random)
+    def _changed(self, rows: NDArray[np.int64]) -> Images:
+        random, recipe = self._random, self._recipe
+        show = random.random(len(rows)) < 0.5
+        chosen = np.where(show[:, None, None, None], self._decoded[rows], self.images[rows])
+        changed = moved(chosen, random, recipe.reach, recipe.distortion.mirror)
+        mask = random.random(len(rows)) < recipe.distorted
+        distorted = distort(to_pixels(changed[mask]), recipe.distortion, self._generator)
+        changed[mask] = to_levels(distorted).numpy()
+        return degraded(changed, random)
+
+
+class _Memory:
+    """The latest embedding of each artwork, and their sums by class."""
+
+    def __init__(self, network: JudgeNetwork, images: Images, codes: Tensor) -> None:
+        self._codes = codes
+        self._vectors = embed(network, images)
+        sums = torch.zeros(int(codes.max()) + 1, self._vectors.shape[1])
+        self._sums = sums.index_add_(0, codes, self._vectors)
+
+    def means(self) -> Tensor:
+        """Unit mean embedding of each class, `[classes, e]`."""
+        return F.normalize(self._sums, dim=1)
+
+    def cosines(self, embedded: Tensor, rows: Tensor) -> Tensor:
+        """Cosine to the mean of each class, `[B, classes]`; the own class without the artwork."""
+        codes = self._codes[rows]
+        others = F.normalize(self._sums[codes] - self._vectors[rows], dim=1)
+        own = (embedded * others).sum(1, keepdim=True)
+        return (embedded @ self.means().T).scatter(1, codes[:, None], own)
+
+    def keep(self, embedded: Tensor, rows: Tensor) -> None:
+        """Replaces the embeddings of artwork."""
+        self._sums.index_add_(0, self._codes[rows], embedded - self._vectors[rows])
+        self._vectors[rows] = embedded
 
 
 def _train(
     network: JudgeNetwork,
-    prototypes: nn.Parameter,
     batches: _Batches,
+    codes: Tensor,
     recipe: JudgeRecipe,
     progress: Progress,
 ) -> None:
-    optimiser = _optimiser(network, prototypes, recipe)
+    optimiser = _optimiser(network, recipe)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.epochs * batches.count, pct_start=0.15
+        optimiser, recipe.learning_rate, total_steps=recipe.epochs * batches.count, pct_start=0.1
     )
-    network.train()
+    several = torch.bincount(codes)[codes] > 1  # else there is no other artwork of the class
     for epoch in range(recipe.epochs):
+        memory = _Memory(network.eval(), batches.images, codes)
+        network.train()
         losses, right = [], []
-        for pixels, codes in batches.epoch():
-            cosines = network(pixels) @ F.normalize(prototypes, dim=1).T
-            loss = F.cross_entropy(recipe.scale * cosines, codes, label_smoothing=_SMOOTHING)
+        for pixels, rows in batches.epoch():
+            embedded = network(pixels)
+            known = several[rows]
+            cosines, labels = memory.cosines(embedded, rows)[known], codes[rows][known]
+            loss = F.cross_entropy(recipe.scale * cosines, labels, label_smoothing=_SMOOTHING)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
+            memory.keep(embedded.detach(), rows)
             losses.append(loss.item())
-            right.append((cosines.argmax(1) == codes).float().mean().item())
+            right.append((cosines.argmax(1) == labels).float().mean().item())
         facts = {"loss": float(np.mean(losses)), "accuracy": float(np.mean(right))}
         progress(f"{recipe.network.kind} judge, epochs", epoch + 1, recipe.epochs, **facts)
+    network.eval()
 
 
-def _optimiser(
-    network: JudgeNetwork, prototypes: nn.Parameter, recipe: JudgeRecipe
-) -> torch.optim.AdamW:
+def _optimiser(network: JudgeNetwork, recipe: JudgeRecipe) -> torch.optim.AdamW:
     """AdamW; only matrices decay."""
-    matrices = [weight for weight in network.parameters() if weight.ndim > 1]
-    others = [weight for weight in network.parameters() if weight.ndim == 1]
     groups = [
-        {"params": matrices, "weight_decay": 0.05},
-        {"params": [*others, prototypes], "weight_decay": 0.0},
+        {"params": [w for w in network.parameters() if w.ndim > 1], "weight_decay": 0.05},
+        {"params": [w for w in network.parameters() if w.ndim == 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
