@@ -36,6 +36,7 @@ from pigeon_rec.evaluation.judges import Judge, Judges
 from pigeon_rec.evaluation.network import JudgeNetwork, NetworkConfig, embed
 from pigeon_rec.model.arrays import to_levels, to_pixels
 from pigeon_rec.model.image_generator import LatentCodec
+from pigeon_rec.model.placing import set_threads
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork
 
@@ -98,13 +99,19 @@ CONCEPT_RECIPE: Final = JudgeRecipe(
 
 
 def train_judges(
-    destination: Path, autoencoder: LatentCodec, *, progress: Progress = silent
+    destination: Path, autoencoder: LatentCodec | None, *, progress: Progress = silent
 ) -> JudgeAccuracy:
     """Trains both judges of the bundled world and writes `<destination>/{style,concept}`.
+
+    Args:
+        destination: Folder to write to.
+        autoencoder: Decodes a part of the artwork; None for no such copies.
+        progress: Receives epochs, mean loss and training accuracy.
 
     Returns:
         Their accuracy on the validation artwork.
     """
+    set_threads(1)  # with more threads, sums are rounded in another order
     artwork = judge_stickers()
     validation = validation_rows(artwork.rows)
     images, rows = artwork.images[~validation], artwork.rows.filter(~validation)
@@ -164,8 +171,10 @@ def fit_judge(
     return Judge(names, network, _Memory(network, images, torch.from_numpy(codes)).means().numpy())
 
 
-def _partly_decoded(images: Images, autoencoder: LatentCodec) -> Images:
+def _partly_decoded(images: Images, autoencoder: LatentCodec | None) -> Images:
     decoded = images.copy()
+    if autoencoder is None:
+        return decoded
     part = np.random.default_rng(_SEED).random(len(images)) < _DECODED
     decoded[part] = round_trip(images[part], autoencoder)
     return decoded
