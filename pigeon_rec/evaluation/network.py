@@ -241,7 +241,8 @@ def _convolution(channels: int, wider: int, size: int = 3, stride: int = 1) -> n
     layers = nn.Sequential(
         nn.Conv2d(channels, wider, size, stride, size // 2, bias=False), nn.BatchNorm2d(wider)
     )
-    return layers.to(memory_format=torch.channels_last)
+    nn.utils.convert_conv2d_weight_memory_format(layers, torch.channels_last)
+    return layers
 
 
 def _channels_last(maps: Tensor) -> Tensor:

@@ -188,7 +188,7 @@ def test_training_is_repeatable(stickers: TrainingArtwork) -> None:
 
 def test_a_new_class_is_known_by_its_artwork(judges: Judges, stickers: TrainingArtwork) -> None:
     upside_down = stickers.images[:64, ::-1]  # 64 pictures of several styles
-    negative = 255 - upside_down
+    negative = np.invert(upside_down)
     judge = judges.style.with_class("negative", negative[:32])
     assert judge.classes == (*judges.style.classes, "negative")
     codes = judge.scores(judge.embed(negative[32:])).argmax(1)
