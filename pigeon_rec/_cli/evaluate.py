@@ -38,6 +38,10 @@ Stage1 = Annotated[
     str | None,
     typer.Option("--stage1-model", metavar="NAME|DIR", help="The model without its second stage."),
 ]
+JudgedModel = Annotated[
+    str,
+    typer.Option("--model", metavar="NAME|DIR", help="Model whose autoencoder decodes artwork."),
+]
 Cases = Annotated[int | None, typer.Option("--cases", min=1, help="Number of held-out cases.")]
 Methods = Annotated[
     str | None, typer.Option("--methods", metavar="A,B", help="Methods to evaluate (default: all).")
@@ -107,11 +111,22 @@ def evaluate(
 
 
 @app.command()
-def judges(as_json: AsJson = False) -> None:
-    """Measure the accuracy of the judges on all real held-out artwork."""
-    from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
+def judges(
+    model: JudgedModel = "sticker-64",
+    folder: Annotated[
+        Path | None,
+        typer.Option("--judges", metavar="DIR", help="Judges to measure (default: the bundled)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the judges on all real held-out artwork: as it is, compressed, blurred, decoded."""
+    from pigeon_rec.evaluation.judge_accuracy import autoencoder_of, held_out_accuracy
+    from pigeon_rec.evaluation.judges import JUDGES_PATH, Judges
+    from pigeon_rec.model.loading import load_pipeline
 
-    print_result("judges", asdict(held_out_accuracy(Judges.load())), as_json=as_json)
+    found = Judges.load(folder or JUDGES_PATH)
+    accuracy = held_out_accuracy(found, autoencoder_of(load_pipeline(model)))
+    print_result("judges", asdict(accuracy), as_json=as_json)
 
 
 @app.command()
@@ -131,13 +146,20 @@ def scorer(
 @app.command("train-judges")
 def train_judges(
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    model: JudgedModel = "sticker-64",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Fit both judges on artwork that is not held out (about two minutes)."""
+    """Train both judges on artwork that is not held out (about half an hour of one core)."""
+    from pigeon_rec._cli.bars import choose_progress
+    from pigeon_rec.evaluation.judge_accuracy import autoencoder_of
     from pigeon_rec.evaluation.train_judges import train_judges as train
+    from pigeon_rec.model.loading import load_pipeline
 
-    facts = {"path": str(destination), "validation_accuracy": train(destination)}
-    print_result("train-judges", facts, as_json=as_json)
+    autoencoder = autoencoder_of(load_pipeline(model))
+    validation = train(destination, autoencoder, progress=choose_progress(quiet=quiet))
+    facts = {"path": str(destination), **asdict(validation)}
+    print_result("train-judges", facts, as_json=as_json, quiet=quiet)
 
 
 @app.command()

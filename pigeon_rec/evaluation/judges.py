@@ -1,8 +1,8 @@
 """The judges: classifiers of the style (of 8) and the concept (of 100) of a picture.
 
-Both are linear in hand-crafted features (`pigeon_rec.evaluation.features`), while the scorer is a
-trained patch transformer. They only measure and never choose a picture. `held_out_accuracy` is
-their own accuracy on real artwork that no training step, theirs included, has read.
+A judge is a small network (`pigeon_rec.evaluation.network`) and one unit vector per class, its
+prototype; the class with the nearest prototype wins. A new class needs only artwork, no training.
+Judges only measure and never choose a picture.
 """
 
 from __future__ import annotations
@@ -12,63 +12,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file, save_file
 
-from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ModelError
-from pigeon_rec.evaluation.features import FEATURES
+from pigeon_rec.evaluation.network import JudgeNetwork, NetworkConfig, embed
 from pigeon_rec.runtime.settings import Settings
 
-__all__ = [
-    "CHOICES",
-    "JUDGES_PATH",
-    "Judge",
-    "JudgeAccuracy",
-    "Judges",
-    "held_out_accuracy",
-]
+__all__ = ["CHOICES", "JUDGES_PATH", "Judge", "Judges"]
 
 JUDGES_PATH: Final = Path(__file__).parent / "weights"
 CHOICES: Final = 100
 """Number of concepts, the right one included, in a concept hit."""
 
-_BATCH = 256
+_PROTOTYPES: Final = "prototypes"
 
 Images = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
 
 
 class Judge:
-    """Hand-crafted features, a linear embedding, and a prototype for each class.
+    """A network and a prototype for each class.
 
     Args:
-        kind: `style` or `concept`; decides the features.
         classes: Names of the classes.
-        mean: Mean of the features, `[d]`.
-        projection: Linear embedding, `[d, e]`.
+        network: The embedding.
         prototypes: Unit vector of each class, `[classes, e]`.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        classes: Sequence[str],
-        mean: NDArray[np.floating[Any]],
-        projection: NDArray[np.floating[Any]],
-        prototypes: NDArray[np.floating[Any]],
-    ) -> None:
-        self.kind = kind
+    def __init__(self, classes: Sequence[str], network: JudgeNetwork, prototypes: Vectors) -> None:
         self.classes = tuple(classes)
         # Rounded as stored, so that a fitted judge gives the same answers as a loaded one.
-        self._mean = mean.astype(np.float32)
-        self._projection = projection.astype(np.float32)
+        self._network = network.half().float().eval().requires_grad_(False)
         self._prototypes = prototypes.astype(np.float16).astype(np.float32)
         self._code = {name: code for code, name in enumerate(self.classes)}
 
@@ -82,31 +63,41 @@ class Judge:
         try:
             config = _JudgeConfig.model_validate_json((folder / "config.json").read_text("utf-8"))
             weights = load_file(folder / "model.safetensors")
-            mean, projection, prototypes = (
-                weights[name] for name in ("mean", "projection", "prototypes")
-            )
-            fits = (len(mean), prototypes.shape[1]) == projection.shape
-            if not fits or len(prototypes) != len(config.classes):
-                raise ValueError("the shapes of the weights do not fit each other")
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            prototypes = weights.pop(_PROTOTYPES)
+            network = JudgeNetwork(config.network)
+            network.load_state_dict(weights)
+            if prototypes.shape != (len(config.classes), config.network.dimensions):
+                raise ValueError("the prototypes do not fit classes and dimensions")
+        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelError(
                 f"the judge cannot be loaded: {shorten(str(error), 300)}",
                 location=str(folder),
                 remedy="Reinstall the package, or run `pigeon-rec evaluate train-judges`",
             ) from error
-        return cls(config.kind, config.classes, mean, projection, prototypes)
+        return cls(config.classes, network, prototypes.float().numpy())
 
     def save(self, folder: Path) -> None:
-        """Writes `config.json` and `model.safetensors`."""
+        """Writes `config.json` and `model.safetensors` (half precision)."""
         folder.mkdir(parents=True, exist_ok=True)
-        config = _JudgeConfig(kind=self.kind, classes=self.classes)
+        config = _JudgeConfig(classes=self.classes, network=self._network.config)
         (folder / "config.json").write_text(config.model_dump_json() + "\n", encoding="utf-8")
-        weights: dict[str, NDArray[Any]] = {
-            "mean": self._mean,
-            "projection": np.ascontiguousarray(self._projection),
-            "prototypes": np.ascontiguousarray(self._prototypes.astype(np.float16)),
+        weights = self._network.state_dict() | {_PROTOTYPES: torch.from_numpy(self._prototypes)}
+        halves = {
+            name: (weight.half() if weight.is_floating_point() else weight).contiguous()
+            for name, weight in weights.items()
         }
-        save_file(weights, folder / "model.safetensors")
+        save_file(halves, folder / "model.safetensors")
+
+    def with_class(self, name: str, images: Images) -> Judge:
+        """Returns a judge that also knows a new class: its prototype is the mean of the artwork.
+
+        Args:
+            name: Name of the class; the prototype of a known one is replaced.
+            images: Artwork of the class, uint8 `[n, 64, 64, 3]`; at least one.
+        """
+        mean = self.embed(images).mean(0)
+        known = {**dict(zip(self.classes, self._prototypes, strict=True)), name: _unit(mean)}
+        return Judge(list(known), self._network, np.stack(list(known.values())))
 
     def codes(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Returns the positions of names in `classes`; -1 for an unknown name."""
@@ -114,11 +105,7 @@ class Judge:
 
     def embed(self, images: Images) -> Vectors:
         """uint8 `[n, 64, 64, 3]` -> unit vectors float32 `[n, e]`."""
-        vectors = np.zeros((len(images), self._projection.shape[1]), dtype=np.float32)
-        for start in range(0, len(images), _BATCH):
-            part = slice(start, start + _BATCH)
-            vectors[part] = (FEATURES[self.kind](images[part]) - self._mean) @ self._projection
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
+        return embed(self._network, images).numpy()
 
     def scores(self, embeddings: Vectors) -> Vectors:
         """Unit vectors `[n, e]` -> cosine with each class, float32 `[n, classes]`."""
@@ -126,8 +113,8 @@ class Judge:
 
 
 class _JudgeConfig(Settings):
-    kind: Literal["style", "concept"]
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    network: NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -178,35 +165,5 @@ def _others(right: int, count: int, key: str) -> NDArray[np.int64]:
     return drawn + (drawn >= right)  # skips the right one
 
 
-@dataclass(frozen=True)
-class JudgeAccuracy:
-    """Accuracy of the judges on real held-out artwork.
-
-    Attributes:
-        pictures: Number of artworks.
-        style: Accuracy of the style judge.
-        concept: Accuracy of the concept judge among 100 concepts.
-        style_by_style: Accuracy of the style judge for each style.
-    """
-
-    pictures: int
-    style: float
-    concept: float
-    style_by_style: dict[str, float]
-
-
-def held_out_accuracy(judges: Judges) -> JudgeAccuracy:
-    """Measures the judges on every real held-out artwork."""
-    rows = load_world("bundled").artwork().filter("held_out")
-    item_ids = rows["item_id"].to_list()
-    images, _ = load_catalogue("bundled").images(item_ids, size=64)
-    styles = rows["style"].to_numpy().astype(str)
-    right = np.array(judges.styles(judges.style.embed(images))) == styles
-    embeddings = judges.concept.embed(images)
-    concepts = judges.concept_hits(embeddings, rows["concept"].to_list(), item_ids)
-    return JudgeAccuracy(
-        pictures=rows.height,
-        style=float(right.mean()),
-        concept=float(concepts.mean()),
-        style_by_style={name: float(right[styles == name].mean()) for name in np.unique(styles)},
-    )
+def _unit(vector: Vectors) -> Vectors:
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)

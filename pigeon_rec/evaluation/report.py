@@ -15,7 +15,7 @@ from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.evaluation.measure import METRICS
 from pigeon_rec.evaluation.methods import CURVES, METHODS
 from pigeon_rec.evaluation.plots import curve_plot, method_plot
-from pigeon_rec.evaluation.tables import table_rows
+from pigeon_rec.evaluation.tables import ARTWORK, JUDGES, table_rows
 from pigeon_rec.runtime.files import write_text
 from pigeon_rec.runtime.html import data_uri, encode_picture, render_template
 
@@ -73,6 +73,8 @@ def render_page(
         grid_heads=grid_heads,
         grid=grid,
         metrics=METRICS,
+        judges=JUDGES,
+        artwork=ARTWORK,
     )
 
 

@@ -23,7 +23,8 @@ from pigeon_rec.evaluation.candidates import CandidateStore
 from pigeon_rec.evaluation.cases import cases_with_histories
 from pigeon_rec.evaluation.choose import Chooser
 from pigeon_rec.evaluation.encoders import Encoder, JudgeEncoder
-from pigeon_rec.evaluation.judges import Judges, held_out_accuracy
+from pigeon_rec.evaluation.judge_accuracy import autoencoder_of, held_out_accuracy
+from pigeon_rec.evaluation.judges import Judges
 from pigeon_rec.evaluation.measure import MetricSuite
 from pigeon_rec.evaluation.methods import METHODS, Candidate, Method, curve_methods
 from pigeon_rec.evaluation.pretrained import Pretrained, load_pretrained
@@ -98,7 +99,8 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
         progress=progress,
     )
     pretrained = load_pretrained()
-    items = ItemTable(catalogue, _item_ids(cases), store.drawer("full").pipeline, scorer)
+    pipeline = store.drawer("full").pipeline
+    items = ItemTable(catalogue, _item_ids(cases), pipeline, scorer)
     metrics = _metrics(items, cases, judges, scorer, pretrained)
     chooser = Chooser(store, items, settings)
     jobs = [_Job(method, some, chooser.shortlist(method, some)) for method, some in methods]
@@ -112,7 +114,7 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
     summary = {
         "settings": settings.model_dump(mode="json"),
         "model_version": model_version(settings.model),
-        "judges": asdict(held_out_accuracy(judges)),
+        "judges": asdict(held_out_accuracy(judges, autoencoder_of(pipeline))),
         "missing": {**_missing_methods(settings), **pretrained.missing},
         **summarise(per_case, pictures, judges, settings),
     }

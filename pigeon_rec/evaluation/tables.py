@@ -12,9 +12,11 @@ from typing import Any, Final
 from pigeon_rec.errors import ConfigError
 
 __all__ = [
+    "ARTWORK",
     "BEGIN",
     "COLUMNS",
     "END",
+    "JUDGES",
     "Row",
     "markdown_table",
     "table_rows",
@@ -43,6 +45,22 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Metric -> column head; other metrics are in `evaluation.json` only."""
+
+JUDGES: Final[Mapping[str, str]] = MappingProxyType(
+    {"style": "style (1 of 8)", "concept": "concept (1 of 100)"}
+)
+"""Judge -> its row in the table of the judges' accuracy."""
+
+ARTWORK: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "real": "as it is",
+        "jpeg_75": "JPEG 75",
+        "jpeg_60": "JPEG 60",
+        "blur": "blur of half a pixel",
+        "autoencoder": "the model's autoencoder",
+    }
+)
+"""Version of the artwork -> its head in the table of the judges' accuracy."""
 
 _UNSCALED = frozenset({"fid_judge"})
 
@@ -81,14 +99,12 @@ def table_rows(methods: Mapping[str, Any]) -> tuple[list[str], list[Row]]:
 
 
 def markdown_table(summary: Mapping[str, Any]) -> str:
-    """Returns the table in Markdown, after a line on model, units and judges."""
+    """Returns the table in Markdown, after a line on model and units, and that of the judges."""
     heads, rows = table_rows(summary["methods"])
-    judges = summary["judges"]
     confidence = summary["settings"]["confidence"]
     lines = [
         f"Model `{summary['model_version']}`. Shares, cosines and distances times 100, with "
-        f"{confidence:.0%} bootstrap intervals. The judges on {judges['pictures']:,} real held-out "
-        f"artworks: style {judges['style']:.1%}, concept (1 of 100) {judges['concept']:.1%}.",
+        f"{confidence:.0%} bootstrap intervals.",
         "",
         "| method | cases | " + " | ".join(heads) + " |",
         "|---|---:|" + "---:|" * len(heads),
@@ -97,6 +113,7 @@ def markdown_table(summary: Mapping[str, Any]) -> str:
     if summary["missing"]:
         missing = "; ".join(f"`{name}`: {why}" for name, why in summary["missing"].items())
         lines += ["", f"Not measured: {missing}."]
+    lines += ["", *_judge_lines(summary["judges"])]
     return "\n".join(lines) + "\n"
 
 
@@ -119,6 +136,22 @@ def write_between(table: str, path: Path, begin: str = BEGIN, end: str = END) ->
             remedy=f"Put `{begin}` and `{end}` on lines of their own, or give a new file",
         )
     path.write_text(text[: found.start(1)] + table + text[found.end(1) :], encoding="utf-8")
+
+
+def _judge_lines(judges: Mapping[str, Any]) -> list[str]:
+    """The accuracy of the judges in Markdown: a row per judge, a column per version of artwork."""
+    versions = judges["accuracy"]
+    heads = [ARTWORK[version["artwork"]] for version in versions]
+    return [
+        f"Accuracy of the judges on {judges['pictures']:,} real held-out artworks:",
+        "",
+        "| judge | " + " | ".join(heads) + " |",
+        "|---|" + "---:|" * len(heads),
+        *(
+            f"| {label} | " + " | ".join(f"{version[judge]:.1%}" for version in versions) + " |"
+            for judge, label in JUDGES.items()
+        ),
+    ]
 
 
 def _cell(metric: str, interval: Mapping[str, Any] | None) -> str:

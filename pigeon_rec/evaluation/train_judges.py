@@ -1,23 +1,26 @@
-"""Fits the judges: `pigeon-rec evaluate train-judges`.
+"""Trains the judges: `pigeon-rec evaluate train-judges`.
 
-Linear discriminant analysis of hand-crafted features, in closed form: about two minutes on one
-core; only the augmentation is random, with a fixed seed. Each artwork counts twice, unchanged and
-distorted, since drawn pictures are softer and noisier than artwork. Held-out artwork is never read,
-and a part of the rest is kept for validation.
+Each picture is classified by the cosine to the mean embedding of every class, without itself in the
+mean of its own class (as in prototypical networks, Snell et al., NeurIPS 2017, with the embeddings
+kept from step to step as in Wu et al., CVPR 2018). So a concept is learned from its other styles
+and not by heart. The artwork is moved, degraded and, for a part, decoded by a model's autoencoder.
+Held-out artwork is never read, and a part of the rest is kept for validation.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 import polars as pl
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pigeon_rec.data.world import load_world
 from pigeon_rec.evaluation.augmentation import (
@@ -25,60 +28,104 @@ from pigeon_rec.evaluation.augmentation import (
     STYLE_DISTORTION,
     Distortion,
     distort,
+    moved,
 )
-from pigeon_rec.evaluation.features import FEATURES
-from pigeon_rec.evaluation.judges import Judge
+from pigeon_rec.evaluation.degradations import degraded, round_trip
+from pigeon_rec.evaluation.judge_accuracy import JudgeAccuracy, judge_accuracy
+from pigeon_rec.evaluation.judges import Judge, Judges
+from pigeon_rec.evaluation.network import JudgeNetwork, NetworkConfig, embed
 from pigeon_rec.model.arrays import to_levels, to_pixels
+from pigeon_rec.model.image_generator import LatentCodec
+from pigeon_rec.model.placing import set_threads
+from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork
 
-__all__ = ["JudgeKind", "fit_judge", "judge_stickers", "train_judges", "validation_rows"]
+__all__ = [
+    "CONCEPT_RECIPE",
+    "STYLE_RECIPE",
+    "JudgeRecipe",
+    "fit_judge",
+    "judge_stickers",
+    "train_judges",
+    "validation_rows",
+]
 
-JudgeKind = Literal["style", "concept"]
-Matrix = NDArray[np.float64]
+Images = NDArray[np.uint8]
 
-_BLOCK: Final = 500
 _SEED: Final = 9201
 """Not used by the model's own training."""
+_DECODED: Final = 0.5
+"""Share of the artwork of which a copy decoded by the autoencoder is made."""
+_SMOOTHING: Final = 0.05
+"""Label smoothing."""
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    """How one judge is fitted.
+class JudgeRecipe:
+    """How a judge is trained.
 
     Attributes:
-        dimensions: Dimension of the embedding.
-        shrinkage: Share of the identity in the within-class covariance.
-        distortion: Augmentation of the second copy of each artwork.
+        network: Sizes of the network.
+        epochs: Passes over the artwork.
+        learning_rate: Highest learning rate of the one-cycle schedule.
+        scale: Factor of the cosines in the softmax.
+        reach: Largest shift in pixels.
+        distortion: Change of geometry and colour.
+        distorted: Probability of the distortion; other artwork is only moved and mirrored.
+        batch_size: Pictures of one step.
     """
 
-    dimensions: int
-    shrinkage: float
+    network: NetworkConfig
+    epochs: int
+    learning_rate: float
+    scale: float
+    reach: int
     distortion: Distortion
+    distorted: float
+    batch_size: int = 48
 
 
-_RECIPES: Final[dict[JudgeKind, _Recipe]] = {
-    "style": _Recipe(7, 0.01, STYLE_DISTORTION),
-    "concept": _Recipe(100, 0.1, CONCEPT_DISTORTION),
-}
+STYLE_RECIPE: Final = JudgeRecipe(
+    NetworkConfig(kind="style", widths=(24, 48, 96, 128), dimensions=32),
+    epochs=20, learning_rate=3e-3, scale=10.0, reach=3,
+    distortion=STYLE_DISTORTION, distorted=0.3,
+)  # fmt: skip
+
+CONCEPT_RECIPE: Final = JudgeRecipe(
+    NetworkConfig(kind="concept", widths=(64, 96, 128), dimensions=128),
+    epochs=10, learning_rate=2e-3, scale=14.0, reach=2,
+    distortion=CONCEPT_DISTORTION, distorted=0.5,
+)  # fmt: skip
 
 
-def train_judges(destination: Path) -> dict[str, float]:
-    """Fits both judges and writes them to `<destination>/<kind>`.
+def train_judges(
+    destination: Path, autoencoder: LatentCodec | None, *, progress: Progress = silent
+) -> JudgeAccuracy:
+    """Trains both judges of the bundled world and writes `<destination>/{style,concept}`.
+
+    Args:
+        destination: Folder to write to.
+        autoencoder: Decodes a part of the artwork; None for no such copies.
+        progress: Receives epochs, mean loss and training accuracy.
 
     Returns:
-        Accuracy of each on the validation artwork; of concepts, among all of them.
+        Their accuracy on the validation artwork.
     """
-    stickers = judge_stickers()
-    validation = validation_rows(stickers.rows)
-    accuracy = {}
-    for kind in get_args(JudgeKind):
-        judge = fit_judge(kind, stickers, ~validation)
-        judge.save(destination / kind)
-        classes, labels = _labels(kind, stickers)
-        best = judge.scores(judge.embed(stickers.images[validation])).argmax(1)
-        right = best == judge.codes([classes[label] for label in labels[validation]])
-        accuracy[kind] = float(right.mean())
-    return accuracy
+    set_threads(1)  # with more threads, sums are rounded in another order
+    artwork = judge_stickers()
+    validation = validation_rows(artwork.rows)
+    images, rows = artwork.images[~validation], artwork.rows.filter(~validation)
+    decoded = _partly_decoded(images, autoencoder)
+    judges = Judges(
+        *(
+            fit_judge(images, rows[kind].to_list(), recipe, decoded, progress=progress)
+            for kind, recipe in (("style", STYLE_RECIPE), ("concept", CONCEPT_RECIPE))
+        )
+    )
+    judges.style.save(destination / "style")
+    judges.concept.save(destination / "concept")
+    kept = artwork.rows.filter(validation)
+    return judge_accuracy(judges, kept, artwork.images[validation], autoencoder)
 
 
 def judge_stickers() -> TrainingArtwork:
@@ -87,27 +134,50 @@ def judge_stickers() -> TrainingArtwork:
 
 
 def validation_rows(rows: pl.DataFrame) -> NDArray[np.bool_]:
-    """Mask of the 4 % of the rows (`item_id`) that are kept for validation."""
-    return np.array([_draw(item) < 0.04 for item in rows["item_id"]])
+    """Mask of the 4 % of the rows (`item_id`, `concept`) that are kept for validation.
+
+    A concept of which no other picture would be left stays in training.
+    """
+    drawn = np.array([_draw(item) < 0.04 for item in rows["item_id"]])
+    known = set(rows["concept"].to_numpy()[~drawn])
+    return drawn & np.array([concept in known for concept in rows["concept"]])
 
 
-def fit_judge(kind: JudgeKind, stickers: TrainingArtwork, mask: NDArray[np.bool_]) -> Judge:
-    """Fits one judge on the rows of a mask, bool `[stickers]`; it has the classes of these rows."""
-    recipe = _RECIPES[kind]
-    names, labels = _labels(kind, stickers)
-    known, codes = np.unique(labels[mask], return_inverse=True)
-    features = _features(kind, stickers.images[mask], recipe.distortion)
-    codes = np.concatenate([codes, codes])
-    mean, projection = _discriminants(features, codes, recipe)
-    embedded = _unit((features - mean) @ projection)
-    prototypes = _class_means(embedded, codes)
-    return Judge(kind, [names[code] for code in known], mean, projection, _unit(prototypes))
+def fit_judge(
+    images: Images,
+    labels: Sequence[str],
+    recipe: JudgeRecipe,
+    decoded: Images | None = None,
+    *,
+    progress: Progress = silent,
+) -> Judge:
+    """Trains a judge from random weights; its prototypes are the mean embeddings of the classes.
+
+    Args:
+        images: Artwork on white, uint8 `[n, 64, 64, 3]`.
+        labels: The class of each.
+        recipe: Sizes and schedule.
+        decoded: The same artwork, decoded by an autoencoder for any part of it; shown half of the
+            time.
+        progress: Receives epochs, mean loss and training accuracy.
+    """
+    classes, codes = np.unique(np.array(labels), return_inverse=True)
+    batches = _Batches(images, images if decoded is None else decoded, recipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        network = JudgeNetwork(recipe.network)
+        _train(network, batches, torch.from_numpy(codes), recipe, progress)
+    names = [str(name) for name in classes]
+    return Judge(names, network, _Memory(network, images, torch.from_numpy(codes)).means().numpy())
 
 
-def _labels(kind: JudgeKind, stickers: TrainingArtwork) -> tuple[Sequence[str], NDArray[np.int64]]:
-    if kind == "style":
-        return stickers.styles, stickers.style
-    return stickers.concepts, stickers.concept
+def _partly_decoded(images: Images, autoencoder: LatentCodec | None) -> Images:
+    decoded = images.copy()
+    if autoencoder is None:
+        return decoded
+    part = np.random.default_rng(_SEED).random(len(images)) < _DECODED
+    decoded[part] = round_trip(images[part], autoencoder)
+    return decoded
 
 
 def _draw(item_id: str) -> float:
@@ -115,41 +185,97 @@ def _draw(item_id: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _features(kind: JudgeKind, images: NDArray[np.uint8], how: Distortion) -> Matrix:
-    """Features of the artwork, then of distorted copies, `[2 n, d]`."""
-    generator = torch.Generator().manual_seed(_SEED)
-    plain, changed = [], []
-    for start in range(0, len(images), _BLOCK):
-        part = images[start : start + _BLOCK]
-        plain.append(FEATURES[kind](part))
-        distorted = to_levels(distort(to_pixels(part), how, generator)).contiguous()
-        changed.append(FEATURES[kind](distorted.numpy()))
-    return np.concatenate([*plain, *changed]).astype(np.float64)
+class _Batches:
+    """Random batches of changed artwork, the same in every run."""
+
+    def __init__(self, images: Images, decoded: Images, recipe: JudgeRecipe) -> None:
+        self.images = images
+        self._decoded, self._recipe = decoded, recipe
+        self._random = np.random.default_rng(_SEED)
+        self._generator = torch.Generator().manual_seed(_SEED)
+        self.count = max(1, len(images) // recipe.batch_size)
+
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields `count` batches: pixels `[B, 3, H, W]` and the rows of their artwork `[B]`."""
+        order = self._random.permutation(len(self.images))
+        for number in range(self.count):
+            rows = order[number * self._recipe.batch_size :][: self._recipe.batch_size]
+            yield to_pixels(self._changed(rows)), torch.from_numpy(rows)
+
+    def _changed(self, rows: NDArray[np.int64]) -> Images:
+        random, recipe = self._random, self._recipe
+        show = random.random(len(rows)) < 0.5
+        chosen = np.where(show[:, None, None, None], self._decoded[rows], self.images[rows])
+        changed = moved(chosen, random, recipe.reach, recipe.distortion.mirror)
+        mask = random.random(len(rows)) < recipe.distorted
+        distorted = distort(to_pixels(changed[mask]), recipe.distortion, self._generator)
+        changed[mask] = to_levels(distorted).numpy()
+        return degraded(changed, random)
 
 
-def _discriminants(
-    features: Matrix, codes: NDArray[np.int64], recipe: _Recipe
-) -> tuple[Matrix, Matrix]:
-    """Mean `[d]` and discriminant directions `[d, dimensions]`, best first."""
-    mean = features.mean(0)
-    centres = _class_means(features - mean, codes)
-    inner = features - mean - centres[codes]
-    within = inner.T @ inner / len(inner)
-    ridge = recipe.shrinkage * np.trace(within) / len(within)
-    within = (1.0 - recipe.shrinkage) * within + ridge * np.eye(len(within))
-    weights = np.bincount(codes)[:, None] / len(codes)
-    between = (centres * weights).T @ centres
-    # Whitening with the Cholesky factor gives an ordinary eigenvalue problem.
-    factor = np.linalg.inv(np.linalg.cholesky(within))
-    _, vectors = np.linalg.eigh(factor @ between @ factor.T)  # ascending
-    return mean, factor.T @ vectors[:, ::-1][:, : recipe.dimensions]
+class _Memory:
+    """The latest embedding of each artwork, and their sums by class."""
+
+    def __init__(self, network: JudgeNetwork, images: Images, codes: Tensor) -> None:
+        self._codes = codes
+        self._vectors = embed(network, images)
+        sums = torch.zeros(int(codes.max()) + 1, self._vectors.shape[1])
+        self._sums = sums.index_add_(0, codes, self._vectors)
+
+    def means(self) -> Tensor:
+        """Unit mean embedding of each class, `[classes, e]`."""
+        return F.normalize(self._sums, dim=1)
+
+    def cosines(self, embedded: Tensor, rows: Tensor) -> Tensor:
+        """Cosine to the mean of each class, `[B, classes]`; the own class without the artwork."""
+        codes = self._codes[rows]
+        others = F.normalize(self._sums[codes] - self._vectors[rows], dim=1)
+        own = (embedded * others).sum(1, keepdim=True)
+        return (embedded @ self.means().T).scatter(1, codes[:, None], own)
+
+    def keep(self, embedded: Tensor, rows: Tensor) -> None:
+        """Replaces the embeddings of artwork."""
+        self._sums.index_add_(0, self._codes[rows], embedded - self._vectors[rows])
+        self._vectors[rows] = embedded
 
 
-def _class_means(rows: Matrix, codes: NDArray[np.int64]) -> Matrix:
-    sums = np.zeros((int(codes.max()) + 1, rows.shape[1]))
-    np.add.at(sums, codes, rows)
-    return sums / np.bincount(codes)[:, None]
+def _train(
+    network: JudgeNetwork,
+    batches: _Batches,
+    codes: Tensor,
+    recipe: JudgeRecipe,
+    progress: Progress,
+) -> None:
+    optimiser = _optimiser(network, recipe)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.learning_rate, total_steps=recipe.epochs * batches.count, pct_start=0.1
+    )
+    several = torch.bincount(codes)[codes] > 1  # else there is no other artwork of the class
+    for epoch in range(recipe.epochs):
+        memory = _Memory(network.eval(), batches.images, codes)
+        network.train()
+        losses, right = [], []
+        for pixels, rows in batches.epoch():
+            embedded = network(pixels)
+            known = several[rows]
+            cosines, labels = memory.cosines(embedded, rows)[known], codes[rows][known]
+            loss = F.cross_entropy(recipe.scale * cosines, labels, label_smoothing=_SMOOTHING)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            memory.keep(embedded.detach(), rows)
+            losses.append(loss.item())
+            right.append((cosines.argmax(1) == labels).float().mean().item())
+        facts = {"loss": float(np.mean(losses)), "accuracy": float(np.mean(right))}
+        progress(f"{recipe.network.kind} judge, epochs", epoch + 1, recipe.epochs, **facts)
+    network.eval()
 
 
-def _unit(rows: Matrix) -> Matrix:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-9)
+def _optimiser(network: JudgeNetwork, recipe: JudgeRecipe) -> torch.optim.AdamW:
+    """AdamW; only matrices decay."""
+    groups = [
+        {"params": [w for w in network.parameters() if w.ndim > 1], "weight_decay": 0.05},
+        {"params": [w for w in network.parameters() if w.ndim == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)

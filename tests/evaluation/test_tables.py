@@ -14,7 +14,13 @@ def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
     summary = {
         "model_version": "m-1",
         "settings": {"confidence": 0.95},
-        "judges": {"pictures": 1178, "style": 0.9, "concept": 0.8},
+        "judges": {
+            "pictures": 1178,
+            "accuracy": [
+                {"artwork": "real", "style": 0.95, "concept": 0.9},
+                {"artwork": "autoencoder", "style": 0.925, "concept": 0.875},
+            ],
+        },
         "missing": {},
         "methods": {
             "full": {
@@ -30,6 +36,8 @@ def test_a_table_goes_between_the_marks(tmp_path: Path) -> None:
     text = readme.read_text()
     assert "| full model | 4 | 50.0 (25.0–75.0) |" in text
     assert "old" not in text
+    assert "| judge | as it is | the model's autoencoder |" in text
+    assert "| style (1 of 8) | 95.0% | 92.5% |" in text
     assert text.startswith(f"between `{BEGIN}` and\n`{END}`\n{BEGIN}\nModel")
     assert text.endswith("\nafter\n")
     write_between(markdown_table(summary), readme)
