@@ -32,7 +32,7 @@ def stickers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pigeon: Pigeon) ->
     )
     assert outcome.code == 0, outcome.err
     facts = json.loads(outcome.out)
-    assert facts["dimensions"] == 128
+    assert facts["dimensions"] == 192
     assert facts["without_image"] == 0
     for name in ("stickers.yaml", "train.py"):
         shutil.copy(EXAMPLES / name, tmp_path / name)

@@ -58,8 +58,8 @@ def test_wrong_texts_are_of_other_concepts() -> None:
 def test_the_bundled_scorer_is_accurate() -> None:
     accuracy = scorer_accuracy(load_scorer("sticker-64"))
     assert accuracy.style_by_text > 0.8
-    assert accuracy.style_by_neighbour > 0.7
-    assert accuracy.concept_by_text > 0.5
+    assert accuracy.style_by_neighbour > 0.75
+    assert accuracy.concept_by_text > 0.8
     # Stated in the docstring of QualityGateConfig.
-    assert accuracy.own_text_passes == pytest.approx(0.98, abs=0.01)
-    assert accuracy.wrong_text_passes < 0.25
+    assert accuracy.own_text_passes == pytest.approx(0.95, abs=0.01)
+    assert accuracy.wrong_text_passes == pytest.approx(0.05, abs=0.01)
