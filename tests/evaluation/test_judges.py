@@ -71,7 +71,7 @@ def test_the_judges_are_accurate_on_all_held_out_artwork(judges: Judges) -> None
     assert real.concept >= 0.88
     assert min(version.style for version in degraded) >= 0.90
     assert min(version.concept for version in degraded) >= 0.85
-    assert min(accuracy.style_by_style.values()) >= 0.80
+    assert min(accuracy.style_by_style.values()) >= 0.75
 
 
 @pytest.fixture(scope="module")
@@ -187,16 +187,15 @@ def test_training_is_repeatable(stickers: TrainingArtwork) -> None:
 
 
 def test_a_new_class_is_known_by_its_artwork(judges: Judges, stickers: TrainingArtwork) -> None:
-    upside_down = stickers.images[:64, ::-1]  # 64 pictures of several styles
-    negative = np.invert(upside_down)
-    judge = judges.style.with_class("negative", negative[:32])
+    known = stickers.images[stickers.style == stickers.styles.index("openmoji")][:96]
+    negative = np.invert(known)
+    judge = judges.style.with_class("negative", negative[:48])
     assert judge.classes == (*judges.style.classes, "negative")
-    codes = judge.scores(judge.embed(negative[32:])).argmax(1)
-    assert (codes == judge.codes(["negative"])).mean() > 0.7
-    np.testing.assert_array_equal(
-        judge.scores(judge.embed(upside_down))[:, :-1],
-        judges.style.scores(judges.style.embed(upside_down)),
-    )
+    found = judge.scores(judge.embed(negative[48:])).argmax(1)
+    assert (found == judge.codes(["negative"])).mean() > 0.8
+    before, after = judges.style.scores(judges.style.embed(known)), judge.scores(judge.embed(known))
+    np.testing.assert_allclose(after[:, :-1], before, atol=1e-6)
+    assert (after.argmax(1) == judge.codes(["openmoji"])).mean() > 0.9
 
 
 def test_a_damaged_judge_is_refused(tmp_path: Path, small_judge: Judge) -> None:
