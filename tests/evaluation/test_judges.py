@@ -220,15 +220,16 @@ def test_a_class_of_one_picture_is_known_and_two_classes_are_needed(
 
 
 def test_a_new_class_is_known_by_its_artwork(judges: Judges, stickers: TrainingArtwork) -> None:
-    known = stickers.images[stickers.style == stickers.styles.index("openmoji")][:96]
-    negative = np.invert(known)
-    judge = judges.style.with_class("negative", negative[:48])
+    upside_down = stickers.images[:64, ::-1]  # 64 pictures of several styles
+    negative = np.invert(upside_down)
+    judge = judges.style.with_class("negative", negative[:32])
     assert judge.classes == (*judges.style.classes, "negative")
-    found = judge.scores(judge.embed(negative[48:])).argmax(1)
-    assert (found == judge.codes(["negative"])).mean() > 0.8
-    before, after = judges.style.scores(judges.style.embed(known)), judge.scores(judge.embed(known))
-    np.testing.assert_allclose(after[:, :-1], before, atol=1e-6)
-    assert (after.argmax(1) == judge.codes(["openmoji"])).mean() > 0.9
+    codes = judge.scores(judge.embed(negative[32:])).argmax(1)
+    assert (codes == judge.codes(["negative"])).mean() > 0.5  # one of nine by chance
+    np.testing.assert_array_equal(
+        judge.scores(judge.embed(upside_down))[:, :-1],
+        judges.style.scores(judges.style.embed(upside_down)),
+    )
 
 
 def test_a_damaged_judge_is_refused(tmp_path: Path, small_judge: Judge) -> None:
