@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pigeon_rec.data.world import load_world
+from pigeon_rec.errors import TrainingError
 from pigeon_rec.evaluation.augmentation import (
     CONCEPT_DISTORTION,
     STYLE_DISTORTION,
@@ -153,6 +154,8 @@ def fit_judge(
 ) -> Judge:
     """Trains a judge from random weights; its prototypes are the mean embeddings of the classes.
 
+    A class of one artwork gets a prototype, but is not trained on: it has no other artwork.
+
     Args:
         images: Artwork on white, uint8 `[n, 64, 64, 3]`.
         labels: The class of each.
@@ -160,9 +163,19 @@ def fit_judge(
         decoded: The same artwork, decoded by an autoencoder for any part of it; shown half of the
             time.
         progress: Receives epochs, mean loss and training accuracy.
+
+    Raises:
+        TrainingError: There are not two classes of two artworks each.
     """
     classes, codes = np.unique(np.array(labels), return_inverse=True)
-    batches = _Batches(images, images if decoded is None else decoded, recipe)
+    learned = np.flatnonzero(np.bincount(codes)[codes] > 1)
+    if len(np.unique(codes[learned])) < 2:
+        raise TrainingError(
+            "a judge cannot be trained on this artwork",
+            location=f"{len(images)} pictures of {len(classes)} classes",
+            remedy="Give at least two classes with two pictures each",
+        )
+    batches = _Batches(images, images if decoded is None else decoded, learned, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         network = JudgeNetwork(recipe.network)
@@ -188,16 +201,18 @@ def _draw(item_id: str) -> float:
 class _Batches:
     """Random batches of changed artwork, the same in every run."""
 
-    def __init__(self, images: Images, decoded: Images, recipe: JudgeRecipe) -> None:
+    def __init__(
+        self, images: Images, decoded: Images, learned: NDArray[np.int64], recipe: JudgeRecipe
+    ) -> None:
         self.images = images
-        self._decoded, self._recipe = decoded, recipe
+        self._decoded, self._learned, self._recipe = decoded, learned, recipe
         self._random = np.random.default_rng(_SEED)
         self._generator = torch.Generator().manual_seed(_SEED)
-        self.count = max(1, len(images) // recipe.batch_size)
+        self.count = max(1, len(learned) // recipe.batch_size)
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields `count` batches: pixels `[B, 3, H, W]` and the rows of their artwork `[B]`."""
-        order = self._random.permutation(len(self.images))
+        order = self._learned[self._random.permutation(len(self._learned))]
         for number in range(self.count):
             rows = order[number * self._recipe.batch_size :][: self._recipe.batch_size]
             yield to_pixels(self._changed(rows)), torch.from_numpy(rows)
@@ -208,8 +223,9 @@ class _Batches:
         chosen = np.where(show[:, None, None, None], self._decoded[rows], self.images[rows])
         changed = moved(chosen, random, recipe.reach, recipe.distortion.mirror)
         mask = random.random(len(rows)) < recipe.distorted
-        distorted = distort(to_pixels(changed[mask]), recipe.distortion, self._generator)
-        changed[mask] = to_levels(distorted).numpy()
+        if mask.any():
+            distorted = distort(to_pixels(changed[mask]), recipe.distortion, self._generator)
+            changed[mask] = to_levels(distorted).numpy()
         return degraded(changed, random)
 
 
@@ -250,15 +266,13 @@ def _train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, total_steps=recipe.epochs * batches.count, pct_start=0.1
     )
-    several = torch.bincount(codes)[codes] > 1  # else there is no other artwork of the class
     for epoch in range(recipe.epochs):
         memory = _Memory(network.eval(), batches.images, codes)
         network.train()
         losses, right = [], []
         for pixels, rows in batches.epoch():
             embedded = network(pixels)
-            known = several[rows]
-            cosines, labels = memory.cosines(embedded, rows)[known], codes[rows][known]
+            cosines, labels = memory.cosines(embedded, rows), codes[rows]
             loss = F.cross_entropy(recipe.scale * cosines, labels, label_smoothing=_SMOOTHING)
             optimiser.zero_grad()
             loss.backward()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.world import load_world
-from pigeon_rec.errors import ModelError
+from pigeon_rec.errors import ModelError, TrainingError
+from pigeon_rec.evaluation import train_judges
 from pigeon_rec.evaluation.degradations import compressed
 from pigeon_rec.evaluation.judge_accuracy import (
     ArtworkAccuracy,
@@ -29,8 +30,10 @@ from pigeon_rec.evaluation.train_judges import (
     judge_stickers,
     validation_rows,
 )
+from pigeon_rec.model.configuration import AutoencoderConfig
+from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.loading import load_pipeline
-from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork
 
 WORLD = load_world("bundled")
 
@@ -181,9 +184,39 @@ def test_a_judge_survives_saving(
 def test_training_is_repeatable(stickers: TrainingArtwork) -> None:
     sizes = NetworkConfig(kind="concept", widths=(8, 16), dimensions=8)
     recipe = replace(STYLE_RECIPE, network=sizes, epochs=1, batch_size=8)
-    images, labels = stickers.images[:16], stickers.rows["concept"][:16].to_list()
+    images, labels = stickers.images[::400], stickers.rows["style"][::400].to_list()
     one, other = (fit_judge(images, labels, recipe) for _ in range(2))
     np.testing.assert_array_equal(one.embed(images), other.embed(images))
+
+
+def test_both_judges_are_trained_written_and_validated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = WORLD.training_artwork()
+    few = rows.filter(pl.col("concept").is_in(rows["concept"].unique().sort().head(20).to_list()))
+    monkeypatch.setattr(train_judges, "judge_stickers", lambda: decode_artwork(few))
+    for name in ("STYLE_RECIPE", "CONCEPT_RECIPE"):
+        recipe = getattr(train_judges, name)
+        sizes = recipe.network.model_copy(update={"widths": (8, 16), "dimensions": 8})
+        monkeypatch.setattr(train_judges, name, replace(recipe, network=sizes, epochs=1))
+    codec = LatentCodec(AutoencoderConfig(latent_channels=4, channels=(16,))).eval()
+    accuracy = train_judges.train_judges(tmp_path, codec)
+    judges = Judges.load(tmp_path)
+    assert set(judges.concept.classes) == set(few["concept"])
+    assert 0 < accuracy.pictures < 0.1 * few.height
+    assert [version.artwork for version in accuracy.accuracy] == list(ARTWORK)
+
+
+def test_a_class_of_one_picture_is_known_and_two_classes_are_needed(
+    stickers: TrainingArtwork,
+) -> None:
+    sizes = NetworkConfig(kind="style", widths=(8, 16), dimensions=8)
+    recipe = replace(STYLE_RECIPE, network=sizes, epochs=1)
+    judge = fit_judge(stickers.images[:5], ["a", "a", "b", "b", "c"], recipe)
+    assert judge.classes == ("a", "b", "c")
+    assert np.isfinite(judge.embed(stickers.images[:5])).all()
+    with pytest.raises(TrainingError, match="cannot be trained"):
+        fit_judge(stickers.images[:3], ["a", "a", "b"], recipe)
 
 
 def test_a_new_class_is_known_by_its_artwork(judges: Judges, stickers: TrainingArtwork) -> None:

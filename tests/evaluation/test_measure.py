@@ -44,9 +44,9 @@ def test_real_pictures_hit_copy_or_miss_as_expected() -> None:
     case = pl.DataFrame([APPLE] * 3)
     items = [*APPLE["history_ids"], *APPLE["random_ids"], APPLE["reference_id"], APPLE["truth_id"]]
     encoders = {"jis": JudgeEncoder(judges)}
-    text = np.ones(107, np.float32)
     known = Known([str(item) for item in items], catalogue)
     own = encoders["jis"](known.images)
+    text = np.ones(own.shape[1], np.float32)
     texts = {"twemoji/red-apple": text}
     suite = MetricSuite(judges, encoders, {"ms_ssim": ms_ssim}, known, {"jis": own}, "jis", texts)
     shown = ["noto/red-apple", "twemoji/red-apple", "noto/dog-face"]

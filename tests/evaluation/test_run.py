@@ -106,7 +106,7 @@ def test_the_page_is_self_contained(result: Evaluation) -> None:
 
 @pytest.mark.slow
 def test_the_table_says_what_was_measured(result: Evaluation) -> None:
-    table = markdown_table(result.summary)
+    table, _, judges = markdown_table(result.summary).partition("Accuracy of the judges")
     rows = [line for line in table.splitlines() if line.startswith("| ")]
     assert len(rows) == 1 + 5
     assert len({row.count("|") for row in rows}) == 1
@@ -115,6 +115,8 @@ def test_the_table_says_what_was_measured(result: Evaluation) -> None:
         "full model",
     ]
     assert "`stage1`" in table
+    assert "| judge | as it is | JPEG 75 | JPEG 60 |" in judges
+    assert result.summary["judges"]["accuracy"][0]["artwork"] == "real"
 
 
 @pytest.mark.slow
