@@ -59,13 +59,13 @@ def film_users(
     used = config or FilmUserConfig()
     liked = _liked(ratings, pairs, used)
     themes = {pair.film: telling_genres(pair.genres)[0] for pair in pairs}
-    shelf = _Shelf.of(pairs)
+    offered = _ItemsByStyle.of(pairs)
     truths: list[dict[str, object]] = []
     chosen: list[str] = []
     for (user_id,), rows in liked.group_by("user_id", maintain_order=True):
         films = rows["item_id"].to_list()
         rng = np.random.default_rng([used.seed, *str(user_id).encode()])
-        truth, items = _choices(films, shelf, rng)
+        truth, items = _choices(films, offered, rng)
         favourites = _favourites(themes[film] for film in films)
         truths.append({"user_id": user_id, **truth, "favourite_topics": favourites})
         chosen += items
@@ -76,7 +76,7 @@ def film_users(
 
 
 @dataclass(frozen=True)
-class _Shelf:
+class _ItemsByStyle:
     """The items to choose from.
 
     Attributes:
@@ -88,7 +88,7 @@ class _Shelf:
     items: dict[str, dict[int, str]]
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> _Shelf:
+    def of(cls, pairs: Sequence[Pair]) -> _ItemsByStyle:
         styles = tuple(sorted({pair.style for pair in pairs}))
         items: dict[str, dict[int, str]] = {}
         for pair in pairs:
@@ -109,20 +109,20 @@ def _liked(ratings: pl.DataFrame, pairs: Sequence[Pair], config: FilmUserConfig)
 
 
 def _choices(
-    films: Sequence[str], shelf: _Shelf, rng: np.random.Generator
+    films: Sequence[str], offered: _ItemsByStyle, rng: np.random.Generator
 ) -> tuple[dict[str, object], list[str]]:
     """A user's preferences, and an item for each film."""
-    preferred, shares = style_preference(len(shelf.styles), rng)
+    preferred, shares = style_preference(len(offered.styles), rng)
     noise = noise_rate(rng)
     wanted = rng.choice(preferred, size=len(films), p=shares)
     noisy = rng.random(len(films)) < noise
-    wanted = np.where(noisy, rng.integers(len(shelf.styles), size=len(films)), wanted)
+    wanted = np.where(noisy, rng.integers(len(offered.styles), size=len(films)), wanted)
     items = []
     for film, style in zip(films, wanted.tolist(), strict=True):
-        of_film = shelf.items[film]
+        of_film = offered.items[film]
         item = of_film.get(style)
         items.append(item if item else of_film[int(rng.choice(sorted(of_film)))])
-    names = [catalogue_style(shelf.styles[style]) for style in preferred]
+    names = [catalogue_style(offered.styles[style]) for style in preferred]
     truth: dict[str, object] = {
         "preferred_style": names[0],
         "second_style": names[1] if len(names) == 2 else None,

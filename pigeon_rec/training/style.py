@@ -2,7 +2,7 @@
 
 Supervised contrastive loss (Khosla et al., arXiv 2004.11362, eq. 2). A batch has pictures of every
 style of the artwork, and of made styles: one look applied to several pictures of one style. Made
-styles are classes of their own, so that styles no training has seen are told apart as well.
+styles are classes of their own, so that the head separates styles no training has seen, too.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ class StyleLoss:
         rows = _rows_of_styles(images, of_style.repeat_interleave(sizes), random)
         styles = torch.arange(len(of_style), device=device).repeat_interleave(sizes)
         pixels = apply_shapes(images.pixels(rows), draw_shapes(len(rows), random, bent=0.0))
+        from_artwork = torch.arange(len(of_style), device=device) < known
         for share in (1.0, _SECOND_LOOK):
             looks = draw_looks(len(of_style), random, natural=1.0 - share)
-            known_ones = torch.arange(len(of_style), device=device) < known
-            pixels = apply_looks(pixels, looks.natural_where(known_ones)[styles])
+            pixels = apply_looks(pixels, looks.natural_where(from_artwork)[styles])
         return degraded(pixels, settings.degraded, random), styles
 
 
