@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pigeon_rec.training.draws import uniform
+
 __all__ = ["degraded"]
 
 _GREY = (0.299, 0.587, 0.114)
@@ -73,7 +75,7 @@ def _jpeg(pixels: Tensor, random: torch.Generator) -> Tensor:
 
 def _uniform(pixels: Tensor, random: torch.Generator) -> Tensor:
     """A number in [0, 1) for each image, `[B, 1, 1, 1]`."""
-    return torch.rand(len(pixels), 1, 1, 1, generator=random, device=random.device)
+    return uniform(random, len(pixels), 1, 1, 1)
 
 
 def _chance(pixels: Tensor, chance: float, random: torch.Generator) -> Tensor:

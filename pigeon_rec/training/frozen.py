@@ -16,6 +16,7 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VisualTokenizer
+from pigeon_rec.training.draws import uniform
 
 __all__ = ["load_codec", "load_part", "load_tokenizer", "near_codes", "swap_codes"]
 
@@ -78,12 +79,8 @@ def swap_codes(codes: Tensor, near: Tensor, largest: float, random: torch.Genera
         largest: Largest share of a row, in [0, 1].
         random: On the device of the codes.
     """
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=random, device=random.device)
-
     count = len(codes)
-    share = uniform(count, 1) * largest * (uniform(count, 1) < _SWAPPED)
+    share = uniform(random, count, 1) * largest * (uniform(random, count, 1) < _SWAPPED)
     pick = torch.randint(near.shape[1], codes.shape, generator=random, device=random.device)
-    swapped = (uniform(*codes.shape) < share) & (codes != NO_CODE)
+    swapped = (uniform(random, *codes.shape) < share) & (codes != NO_CODE)
     return torch.where(swapped, near[codes.clamp(min=0), pick], codes)

@@ -22,6 +22,7 @@ from pigeon_rec.model.personalisation import Instruction, Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.code_recipe import CodeRecipe
+from pigeon_rec.training.draws import uniform
 from pigeon_rec.training.frozen import near_codes, swap_codes
 from pigeon_rec.training.recipe import Losses
 from pigeon_rec.training.restyle import RestyleBatch, RestyleSamples
@@ -172,14 +173,11 @@ class LanguageModelRecipe(CodeRecipe):
         """Draws masks, and swaps codes already written."""
         history, reference, target = codes
 
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(shape, generator=random, device=random.device)
-
-        keep_history = uniform(*history.shape) >= self.history_ratio
-        keep_history &= uniform(len(history), 1, 1) >= self.no_history
-        ratio = uniform(len(reference), 1) * self.reference_ratio
-        ratio = ratio.masked_fill(uniform(len(reference), 1) < self.no_reference, 1.0)
-        keep_reference = uniform(*reference.shape) >= ratio
+        keep_history = uniform(random, *history.shape) >= self.history_ratio
+        keep_history &= uniform(random, len(history), 1, 1) >= self.no_history
+        ratio = uniform(random, len(reference), 1) * self.reference_ratio
+        ratio = ratio.masked_fill(uniform(random, len(reference), 1) < self.no_reference, 1.0)
+        keep_reference = uniform(random, *reference.shape) >= ratio
         return CodedSamples(
             rows.flatten(),
             history,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pigeon_rec.training.artwork import ArtworkTensors
+from pigeon_rec.training.draws import uniform
 
 __all__ = ["RestyleBatch", "RestyleSamples", "other_style"]
 
@@ -36,11 +37,11 @@ def other_style(
         int64 `[n]` artwork rows to train on, or the target's.
     """
     alternatives = images.at[images.concept[target]]  # [n, styles]
-    order = torch.rand(alternatives.shape, generator=random, device=random.device)
+    order = uniform(random, *alternatives.shape)
     order = order.masked_fill(alternatives < 0, _FAR)
     order = order.scatter(1, images.style[target][:, None], _FAR)
     key, best = order.min(1)
-    itself = torch.rand(target.shape, generator=random, device=random.device) < same_reference
+    itself = uniform(random, *target.shape) < same_reference
     return torch.where(itself | (key >= _FAR), target, alternatives.gather(1, best[:, None])[:, 0])
 
 
@@ -140,7 +141,7 @@ class RestyleSamples:
     def _from_pools(self, pools: Tensor, count: int, random: torch.Generator) -> Tensor:
         """`count` different rows of each pool, int64 `[users, count]`; repeated if it has fewer."""
         sizes = self._sizes[pools][:, None]
-        keys = torch.rand(len(pools), self._pools.shape[1], generator=random, device=random.device)
+        keys = uniform(random, len(pools), self._pools.shape[1])
         keys = keys.masked_fill(torch.arange(keys.shape[1], device=keys.device) >= sizes, _FAR)
         order = keys.argsort(1)
         places = order.gather(
@@ -151,9 +152,9 @@ class RestyleSamples:
     def _noisy(self, history: Tensor, random: torch.Generator) -> Tensor:
         """Replaces some images of each history by any."""
         users = len(history)
-        rate = torch.rand(2, users, 1, generator=random, device=random.device)
+        rate = uniform(random, 2, users, 1)
         share = rate[0] * self.noise * (rate[1] >= 0.4)
-        replaced = torch.rand(history.shape, generator=random, device=random.device) < share
+        replaced = uniform(random, *history.shape) < share
         other = self.images.draw(history.numel(), random).view_as(history)
         return torch.where(replaced, other, history)
 

@@ -17,6 +17,7 @@ from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.tokenizer_decoder import TokenizerDecoder
 from pigeon_rec.model.visual_tokenizer import NO_CODE, VectorQuantizer, VisualTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
+from pigeon_rec.training.draws import uniform
 from pigeon_rec.training.image_losses import edge_loss, psnr
 from pigeon_rec.training.recipe import ImageRecipe, Losses
 from pigeon_rec.training.views import random_views
@@ -193,12 +194,8 @@ def _pixel_losses(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
 
 def _shown(filled: Tensor, random: torch.Generator) -> Tensor:
     """Mask of codes that the decoder sees: all for two thirds of the images, else 40-100 %."""
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=random, device=random.device)
-
     count = len(filled)
-    hidden = uniform(count, 1) * 0.6 * (uniform(count, 1) < 0.35)
-    shown = uniform(*filled.shape) >= hidden
+    hidden = uniform(random, count, 1) * 0.6 * (uniform(random, count, 1) < 0.35)
+    shown = uniform(random, *filled.shape) >= hidden
     shown[:, 0] = True
     return shown

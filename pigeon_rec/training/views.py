@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pigeon_rec.training.draws import uniform
+
 __all__ = [
     "MADE_STYLES",
     "Looks",
@@ -96,7 +98,7 @@ def draw_shapes(
 def draw_looks(count: int, random: torch.Generator, *, natural: float = 0.7) -> Looks:
     """Draws looks; `natural` is the share of natural ones, the others have a made style."""
     style = torch.randint(1, MADE_STYLES + 1, (count,), generator=random, device=random.device)
-    looks = Looks(style, _uniform(count, _NUMBERS, random=random))
+    looks = Looks(style, uniform(random, count, _NUMBERS))
     return looks.natural_where(_chance(count, natural, random))
 
 
@@ -205,7 +207,7 @@ def _shifted(pixels: Tensor, shift: Tensor) -> Tensor:
 
 def _affine(count: int, random: torch.Generator) -> Tensor:
     """Small turns, scalings, slants and moves, `[n, 2, 3]`."""
-    numbers = _uniform(count, 6, random=random) * 2 - 1
+    numbers = uniform(random, count, 6) * 2 - 1
     angle = numbers[:, 0] * _TURN
     wide, high = (1 + numbers[:, 1:3] * _SCALE).unbind(1)
     slant = numbers[:, 3] * _SLANT
@@ -220,10 +222,6 @@ def _wide(values: Tensor) -> Tensor:
     return values.reshape(len(values), -1, 1, 1)
 
 
-def _uniform(*shape: int, random: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=random, device=random.device)
-
-
 def _chance(count: int, share: float, random: torch.Generator) -> Tensor:
     """Bool `[count]`, True with probability `share`."""
-    return _uniform(count, random=random) < share
+    return uniform(random, count) < share
