@@ -1,4 +1,7 @@
-"""Settings of a nightly run: one YAML file, checked whole before any work starts."""
+"""Settings of a nightly run: one YAML file, checked whole before any work starts.
+
+Relative paths in the file are seen from its folder.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from pigeon_rec.columns import ColumnsConfig, ImagesConfig
 from pigeon_rec.placement import Placement
 from pigeon_rec.runtime.settings import (
     Count,
     Fraction,
+    LocalPath,
     NotNegative,
     Positive,
     Settings,
     location_or,
+    path_or,
     read_settings,
 )
 
@@ -200,14 +206,20 @@ class WarehouseConfig(Settings):
     images: Annotated[str, location_or("table")] = "table"
 
 
+_WORLDS: Final = ("bundled", "posters")
+
+
 class NightlyConfig(Settings):
     """All settings of a night; every field has a working default.
 
     Attributes:
-        catalogue: `bundled`, or the path of an `items.parquet`.
-        interactions: `bundled`, or a RecBole `.inter` or a parquet file.
-        recommendations: `recbole` to train `recommender`, a parquet of `user_id, item_id, score`,
-            or the `.pth` of a saved `PigeonRecommender`.
+        catalogue: `bundled` or `posters` for a world of this package, a table of items in any usual
+            format, or a folder of pictures.
+        interactions: `bundled` or `posters`, or a table of interactions.
+        recommendations: `recbole` to train `recommender`, a table of recommendations, or the `.pth`
+            of a saved `PigeonRecommender`.
+        columns: Names of the columns of these tables, where they are not found by themselves.
+        images: Where the pictures of the items are.
         work_dir: Folder of runs, caches and the warehouse.
         exchange: `disk` if all steps share the work directory, else an fsspec location
             (`s3://bucket/nights`) through which plan and shards are exchanged.
@@ -225,13 +237,15 @@ class NightlyConfig(Settings):
 
     renamed: ClassVar[Mapping[str, str]] = {"candidates": "recommendations"}
 
-    catalogue: str = "bundled"
-    interactions: str = "bundled"
-    recommendations: str = "recbole"
-    work_dir: Path = Path("var")
+    catalogue: Annotated[str, path_or(*_WORLDS)] = "bundled"
+    interactions: Annotated[str, path_or(*_WORLDS)] = "bundled"
+    recommendations: Annotated[str, path_or("recbole")] = "recbole"
+    columns: ColumnsConfig = ColumnsConfig()
+    images: ImagesConfig = ImagesConfig()
+    work_dir: LocalPath = Path("var")
     exchange: Annotated[str, location_or("disk")] = "disk"
-    model: str = "sticker-64"
-    scenario: str = "sticker"
+    model: Annotated[str, path_or(bare_names=True)] = "sticker-64"
+    scenario: Annotated[str, path_or(bare_names=True)] = "sticker"
     seed: int = 0
     batch_size: Positive = 32
     processes: Positive = 1
