@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from pigeon_rec.errors import ImageError
+from pigeon_rec.errors import ImageError, error_text
 
 __all__ = ["BrokenImage", "decode", "read_file", "read_image"]
 
@@ -86,7 +85,8 @@ def decode(
     except Image.DecompressionBombError as error:
         raise BrokenImage("image_too_large", f"the image is too large: {error}") from error
     except Exception as error:  # Pillow raises errors of any kind for a broken file
-        raise BrokenImage("image_corrupt", f"the image cannot be decoded: {_why(error)}") from error
+        why = error_text(error)
+        raise BrokenImage("image_corrupt", f"the image cannot be decoded: {why}") from error
 
 
 def read_file(uri: str, root: Path | None) -> bytes:
@@ -107,18 +107,14 @@ def read_file(uri: str, root: Path | None) -> bytes:
         with path.open("rb") as file:
             return _within_limit(file.read(MAX_BYTES + 1))
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a loop
-        raise BrokenImage("image_missing", f"the image cannot be read: {_why(error)}") from error
+        why = error_text(error)
+        raise BrokenImage("image_missing", f"the image cannot be read: {why}") from error
 
 
 def _within_limit(data: bytes) -> bytes:
     if len(data) > MAX_BYTES:
         raise BrokenImage("image_too_large", f"the image has more than {MAX_BYTES} bytes")
     return data
-
-
-def _why(error: Exception) -> str:
-    """Returns the message of an error without memory addresses, which differ between two runs."""
-    return re.sub(r" ?<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error)) or type(error).__name__
 
 
 def _rgba(image: Image.Image, data: bytes) -> Image.Image:

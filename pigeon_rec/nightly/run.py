@@ -59,6 +59,7 @@ class NightSummary:
             "snapshot": self.snapshot,
             "report": self.reported.report,
             "gallery": self.reported.gallery,
+            "warnings": self.reported.warnings,
             "seconds": self.seconds,
         }
 
