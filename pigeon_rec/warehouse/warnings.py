@@ -1,9 +1,11 @@
-"""What a team should know about a night: failures, and many refusals with their reasons."""
+"""What a team should know about a night: failures, many refusals, placeholders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.runtime.reasons import FAILURES
@@ -39,7 +41,7 @@ def night_warnings(
     night: ServedNight, plan: Mapping[str, Any], config: NightlyConfig
 ) -> tuple[str, ...]:
     """Returns the warnings of a night, each a sentence."""
-    return (*_failed(night, plan, config), *_refused(night, plan, config))
+    return (*_failed(night, plan, config), *_refused(night, plan, config), *_placeholders(night))
 
 
 def _failed(night: ServedNight, plan: Mapping[str, Any], config: NightlyConfig) -> Iterator[str]:
@@ -71,6 +73,12 @@ def _refused(night: ServedNight, plan: Mapping[str, Any], config: NightlyConfig)
         f"The quality gate refuses {found['rate']:.0%} of {found['requests']} requests: "
         f"{_listed(causes)}. {'; '.join(limits)}."
     )
+
+
+def _placeholders(night: ServedNight) -> Iterator[str]:
+    found = night.problems.filter(pl.col("kind") == "placeholder_image").sort("subject")
+    for item, location, message in found.select("subject", "location", "message").iter_rows():
+        yield f"Item {item} [{location}]: {message}."
 
 
 def _verdicts(counts: Mapping[str, int]) -> dict[str, int]:

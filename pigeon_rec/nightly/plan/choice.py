@@ -77,7 +77,7 @@ def screen(
     recommendations: pl.DataFrame,
     catalogue_ids: pl.Series,
     counts: pl.DataFrame,
-    broken: Mapping[str, str],
+    unusable: Mapping[str, Mapping[str, str]],
     min_interactions: int,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Separates recommendations that can be personalised from those that cannot.
@@ -86,7 +86,7 @@ def screen(
         recommendations: At least `user_id, item_id`.
         catalogue_ids: All known item ids.
         counts: From `usable_counts`; a user without a row has none.
-        broken: Items whose image cannot be used, with the reason.
+        unusable: Reason -> item whose image cannot be redrawn -> detail.
         min_interactions: Different usable items a user must have.
 
     Returns:
@@ -96,10 +96,10 @@ def screen(
     needed = pl.format("{} of {} items with a usable image", usable, pl.lit(min_interactions))
     reserved = pl.lit(f"names that begin with {COHORT_PREFIX} belong to cohorts")
     unknown = pl.lit("the item is not in the catalogue")
+    faults = [(*fault, why) for why, items in unusable.items() for fault in items.items()]
     fault = pl.DataFrame(
-        {"item_id": list(broken), "fault": list(broken.values())},
-        schema={"item_id": pl.String(), "fault": pl.String()},
-    )
+        faults, schema=dict.fromkeys(("item_id", "fault", "why"), pl.String()), orient="row"
+    ).unique("item_id", keep="first")
     screened = (
         recommendations.join(counts, on="user_id", how="left", maintain_order="left")
         .join(fault, on="item_id", how="left", maintain_order="left")
@@ -108,7 +108,7 @@ def screen(
                 ("reserved_user", IS_COHORT, reserved),
                 ("unknown_item", ~pl.col("item_id").is_in(catalogue_ids.implode()), unknown),
                 ("short_history", usable < min_interactions, needed),
-                ("broken_image", pl.col("fault").is_not_null(), pl.col("fault")),
+                *((why, pl.col("why") == why, pl.col("fault")) for why in unusable),
             )
         )
     )

@@ -155,7 +155,7 @@ def plan_night(
         encoder = encoder or _load_encoder(model.source)
         model_version = model_version or model.version
     context = KeyContext(model_version, settings_hash(config, inputs.prompt), config.seed)
-    embeddings = embed_items(inputs, encoder, paths, progress)
+    embeddings = embed_items(inputs, encoder, paths, config.plan.placeholder_share, progress)
 
     # 1. Which pairs can be drawn, and from which history.
     pairs, skipped, problems = _drawable(config, inputs, embeddings)
@@ -207,12 +207,12 @@ def _drawable(
     config: NightlyConfig, inputs: PlanInputs, embeddings: ItemEmbeddings
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Returns pairs with history and priority, the skipped ones, and all problems."""
-    usable = embeddings.usable(inputs.interactions)
+    usable = embeddings.histories(inputs.interactions)
     fit, skipped = screen(
         inputs.recommendations,
         inputs.catalogue.items["item_id"],
         usable_counts(usable),
-        embeddings.broken,
+        {"broken_image": embeddings.broken, "placeholder_image": embeddings.shared.placeholders},
         config.plan.min_interactions,
     )
     of_fit = usable.join(

@@ -48,6 +48,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "image_path": "Image outside the catalogue's folder",
     "image_too_large": "Image too large",
     "broken_image": "Reference image unusable",
+    "placeholder_image": "Placeholder image",
     "reserved_user": "User named like a cohort",
     "bad_recommendation": "Invalid recommendation",
     "duplicate_recommendation": "Repeated recommendation",

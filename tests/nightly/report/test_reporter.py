@@ -208,6 +208,16 @@ def test_failures_are_a_warning_and_no_refusals(config: NightlyConfig) -> None:
     assert _numbers(summary)["refusals"]["rate"] == 0.2  # one of five
 
 
+def test_a_placeholder_is_named_in_the_report(config: NightlyConfig) -> None:
+    night = small_night()
+    said = "the picture is that of 9 items"
+    night.problems.append(("placeholder_image", "flat/cat", "image_uri 'none.png'", said))
+    summary = _report(config, night)
+    warning = f"Item flat/cat [image_uri 'none.png']: {said}."
+    assert summary.warnings == (warning,)
+    assert warning in " ".join(_gallery(summary).text.split())
+
+
 def test_few_refusals_are_no_warning(reported: Reported) -> None:
     assert reported[1].warnings == ()
     assert "warnings" not in " ".join(_gallery(reported[1]).tags)
