@@ -104,6 +104,12 @@ class PlanConfig(Settings):
             request is measured in earlier nights. The stricter of both limits counts.
         max_assets_per_user: Largest number of requests of one user.
         min_interactions: Different items with a usable image that a user must have.
+        placeholder_share: A picture that more than this share of the catalogue's items have, and at
+            least 5, is taken for a placeholder ("no image yet"): left out of histories and not
+            redrawn. 1 switches this off.
+        max_attempts: Nights of the last 30 days in which drawing a request may fail (a picture that
+            cannot be read, too little memory) before it is left out and the next one takes its
+            place.
         shards: Number of parts that are drawn independently.
         cohorts: Groups of users that are drawn for besides single users.
     """
@@ -112,6 +118,8 @@ class PlanConfig(Settings):
     max_minutes: Annotated[float, Field(gt=0.0)] | None = None
     max_assets_per_user: Positive = 2
     min_interactions: Positive = 5
+    placeholder_share: Fraction = 0.02
+    max_attempts: Positive = 3
     shards: Positive = 4
     cohorts: CohortConfig = CohortConfig()
 

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "recbole_plugin": _BELOW_DRAWING,
     "drawing": _BELOW_DRAWING,
     "training": {"drawing", *_BELOW_DRAWING} - {"warehouse"},
-    "inputs": {"data", "model", "runtime"},
+    "inputs": {"data", "model", "runtime", "warehouse"},
     "nightly": {"drawing", "inputs", "recbole_plugin", *_BELOW_DRAWING},
     "evaluation": {"drawing", "training", *_BELOW_DRAWING} - {"warehouse"},
     "weekly": {"drawing", "evaluation", "training", *_BELOW_DRAWING},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,14 +80,16 @@ def _check(
     file: Path, date: str | None, work_dir: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     from pigeon_rec._cli.bars import choose_progress
-    from pigeon_rec.nightly.check import check_tables
+    from pigeon_rec.inputs.check import check_inputs
+    from pigeon_rec.nightly.paths import end_of_day
     from pigeon_rec.nightly.steps import night_settings
     from pigeon_rec.runtime.airflow_step import parse_date
 
     settings = night_settings(file, work_dir)
     night = dt.datetime.now(dt.UTC).date() if date is None else parse_date(date)
-    found = check_tables(settings, night, progress=choose_progress(quiet=quiet or as_json))
-    facts = dataclasses.asdict(found)
+    progress = choose_progress(quiet=quiet or as_json)
+    found = check_inputs(settings, end_of_day(night), progress=progress)
+    facts = found.as_json()
     if as_json:
         print_result(f"checked {file}", facts, as_json=True)
     elif not quiet:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from pigeon_rec.errors import ImageError
+from pigeon_rec.errors import ImageError, error_text
 from pigeon_rec.runtime.storage import filesystem
 
 __all__ = [
@@ -125,7 +124,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise BrokenImage("image_too_large", f"the image is too large: {error}") from error
     except Exception as error:  # Pillow raises errors of any kind for a broken file
-        raise BrokenImage("image_corrupt", f"the image cannot be decoded: {_why(error)}") from error
+        why = error_text(error)
+        raise BrokenImage("image_corrupt", f"the image cannot be decoded: {why}") from error
 
 
 def read_file(uri: str, root: Path | None, *, remote: bool = False) -> bytes:
@@ -150,7 +150,8 @@ def read_file(uri: str, root: Path | None, *, remote: bool = False) -> bytes:
         with path.open("rb") as file:
             return within_limit(file.read(MAX_BYTES + 1))
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a loop
-        raise BrokenImage("image_missing", f"the image cannot be read: {_why(error)}") from error
+        why = error_text(error)
+        raise BrokenImage("image_missing", f"the image cannot be read: {why}") from error
 
 
 def _read_address(uri: str, *, remote: bool) -> bytes:
@@ -166,18 +167,14 @@ def _read_address(uri: str, *, remote: bool) -> bytes:
     except BrokenImage:
         raise
     except Exception as error:  # a protocol's package raises errors of its own
-        raise BrokenImage("image_missing", f"the image cannot be read: {_why(error)}") from error
+        why = error_text(error)
+        raise BrokenImage("image_missing", f"the image cannot be read: {why}") from error
 
 
 def within_limit(data: bytes) -> bytes:
     if len(data) > MAX_BYTES:
         raise BrokenImage("image_too_large", f"the image has more than {MAX_BYTES} bytes")
     return data
-
-
-def _why(error: Exception) -> str:
-    """Returns the message of an error without memory addresses, which differ between two runs."""
-    return re.sub(r" ?<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error)) or type(error).__name__
 
 
 def _rgba(image: Image.Image, data: bytes) -> Image.Image:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +19,12 @@ from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import load_recommendations
 from pigeon_rec.data.world import WORLDS
 from pigeon_rec.errors import PlanError
-from pigeon_rec.inputs.prepare import Prepared
+from pigeon_rec.inputs.prepare import prepare_inputs
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.runtime.work_dir import warehouse_file
+from pigeon_rec.warehouse.budget import night_budget
 
 __all__ = ["Finding", "InputCheck", "check_inputs"]
 
@@ -89,6 +93,11 @@ class InputCheck:
     imports: Mapping[str, Mapping[str, Any]]
     findings: Sequence[Finding]
 
+    def as_json(self) -> dict[str, Any]:
+        """Returns the numbers and findings as plain JSON values."""
+        facts: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
+        return facts
+
     def raise_errors(self) -> None:
         """Raises if the night could not draw anything.
 
@@ -101,24 +110,21 @@ class InputCheck:
 
 
 def check_inputs(
-    prepared: Prepared,
-    *,
-    until: dt.datetime | None,
-    seconds_per_asset: float,
-    progress: Progress = silent,
+    config: NightlyConfig, until: dt.datetime, *, progress: Progress = silent
 ) -> InputCheck:
-    """Reads all inputs of a night and reports on them.
+    """Prepares all inputs of a night, reads them, and reports on them.
 
     Args:
-        prepared: The settings, with tables in our own form (`prepare_inputs`).
-        until: Reads interactions before this time only.
-        seconds_per_asset: Expected time of drawing one picture.
-        progress: Receives the number of pictures read.
+        config: Settings of the night; its tables may be in any form.
+        until: End of the night's date: interactions before this time are read.
+        progress: Receives the number of items and pictures read.
 
     Raises:
         ConfigError: There is no such scenario or model.
         CatalogueError, InteractionError, PlanError: A table is unusable as a whole.
     """
+    prepared = prepare_inputs(config, refresh=True, progress=progress)
+    budget = night_budget(config.plan, warehouse_file(config.work_dir), until.date(), "", "")
     config = prepared.config
     prompt, size = load_prompt(config.scenario), _image_size(config.model)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
@@ -135,9 +141,7 @@ def check_inputs(
         else with_history.join(recommendations, on="user_id", how="semi")
     )
     every = [*catalogue.problems, *problems, *broken, *refused]
-    planned = min(config.plan.max_assets, reachable.height * config.plan.max_assets_per_user)
-    if config.plan.max_minutes is not None:
-        planned = min(planned, int(config.plan.max_minutes * 60 / seconds_per_asset))
+    planned = min(budget.assets, reachable.height * config.plan.max_assets_per_user)
     facts = _Facts(config, prompt, catalogue, rows, recommendations, unknown, reachable.height)
     return InputCheck(
         items=len(catalogue),
@@ -152,7 +156,7 @@ def check_inputs(
         reachable_users=reachable.height,
         problems=_by_kind(every),
         planned=planned,
-        minutes=round(planned * seconds_per_asset / 60 / config.processes, 1),
+        minutes=round(planned * budget.seconds_per_asset / 60 / config.processes, 1),
         megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 1),
         imports=prepared.imports,
         findings=list(_findings(facts, broken, read)),

@@ -18,19 +18,20 @@ from typing import Any
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
+from pigeon_rec.inputs.check import check_inputs
 from pigeon_rec.inputs.prepare import prepare_inputs
-from pigeon_rec.nightly.check import check_night
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.generate import generate_shard
-from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan import plan_night, recommend
 from pigeon_rec.nightly.publish import PublishSummary, promote_night, publish_night
 from pigeon_rec.nightly.report import ReportSummary, report_night
 from pigeon_rec.runtime.airflow_step import check_date
+from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.runtime.progress import Progress, silent
 
-__all__ = ["NightSummary", "run_night"]
+__all__ = ["NightSummary", "check_night", "run_night"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class NightSummary:
             "snapshot": self.snapshot,
             "report": self.reported.report,
             "gallery": self.reported.gallery,
+            "warnings": self.reported.warnings,
             "seconds": self.seconds,
         }
 
@@ -83,7 +85,7 @@ def run_night(
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     with hold(paths, "run"):
-        check = partial(check_night, config, date, progress=progress)
+        check = partial(check_night, config, date, progress)
         results["check"], seconds["check"] = _timed(check)
         prepared = prepare_inputs(config, refresh=False).config
         for name, step in _steps(prepared, date, progress).items():
@@ -96,6 +98,19 @@ def run_night(
         snapshot=results["promote"],
         seconds=seconds,
     )
+
+
+def check_night(config: NightlyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
+    """Checks the inputs of a night and writes the result as its `check.json`.
+
+    Raises:
+        PlanError: The night would have nothing to draw.
+        PigeonError: A table is unusable as a whole.
+    """
+    check = check_inputs(config, end_of_day(date), progress=progress)
+    write_json(check.as_json(), NightPaths.of(config, date).check)
+    check.raise_errors()
+    return check.as_json()
 
 
 def _steps(

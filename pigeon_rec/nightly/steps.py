@@ -105,9 +105,9 @@ def _plain(summary: object) -> dict[str, Any]:
 
 
 def _check(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
-    from pigeon_rec.nightly.check import check_night
+    from pigeon_rec.nightly.run import check_night
 
-    return check_night(config, date, progress=progress)
+    return check_night(config, date, progress)
 
 
 def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:

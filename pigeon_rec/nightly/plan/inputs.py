@@ -21,7 +21,12 @@ from pigeon_rec.inputs.prepare import import_problems
 from pigeon_rec.nightly.files import read_table
 from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan.choice import expected_views
-from pigeon_rec.retrieval import EmbeddingCache, embed_catalogue
+from pigeon_rec.retrieval import (
+    EmbeddingCache,
+    SharedPictures,
+    embed_catalogue,
+    shared_pictures,
+)
 from pigeon_rec.runtime.progress import Progress
 from pigeon_rec.warehouse import NIGHT_SCHEMAS
 
@@ -72,17 +77,24 @@ class ItemEmbeddings:
         item_ids: Items, sorted.
         vectors: Unit float32 `[n, dim]`; zero rows for broken images.
         broken: Items whose image cannot be used, with the reason.
-        problems: The broken images as rows of the table `problems`.
+        shared: Images of several items, and placeholders among them.
+        problems: The broken images and placeholders as rows of the table `problems`.
     """
 
     item_ids: list[str]
     vectors: npt.NDArray[np.float32]
     broken: Mapping[str, str]
+    shared: SharedPictures
     problems: pl.DataFrame
 
     def usable(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Returns the rows whose `item_id` has no broken image."""
-        return rows.filter(~pl.col("item_id").is_in(list(self.broken)))
+        """Returns the rows whose `item_id` has an image of its own that is not broken."""
+        unusable = [*self.broken, *self.shared.placeholders]
+        return rows.filter(~pl.col("item_id").is_in(unusable))
+
+    def histories(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Returns the usable interactions, of each user's equal images only the latest."""
+        return self.shared.once(self.usable(interactions))
 
 
 def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
@@ -110,7 +122,11 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
 
 
 def embed_items(
-    inputs: PlanInputs, encoder: ImageEncoder, paths: NightPaths, progress: Progress
+    inputs: PlanInputs,
+    encoder: ImageEncoder,
+    paths: NightPaths,
+    placeholder_share: float,
+    progress: Progress,
 ) -> ItemEmbeddings:
     """Embeds every recommended and interacted item; vectors are cached by image hash."""
     wanted = pl.concat([inputs.recommendations["item_id"], inputs.interactions["item_id"]]).unique()
@@ -126,7 +142,9 @@ def embed_items(
         on_batch=lambda done, total: progress("item images", done, total),
     )
     broken = {problem.subject: f"{problem.message} [{problem.location}]" for problem in problems}
-    return ItemEmbeddings(item_ids, vectors, broken, problem_rows(problems))
+    shared = shared_pictures(inputs.catalogue, placeholder_share)
+    problems = [*problems, *shared.problems]
+    return ItemEmbeddings(item_ids, vectors, broken, shared, problem_rows(problems))
 
 
 def recommendation_source(config: NightlyConfig) -> str:

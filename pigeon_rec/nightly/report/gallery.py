@@ -72,6 +72,7 @@ class Page:
         examples: Code, subject and detail of rejections, skipped recommendations and problems.
         picture: The scenario's word for a picture, such as `sticker`.
         aspect: Proportions of all pictures.
+        warnings: What should be looked into, each a sentence.
     """
 
     date: str
@@ -89,6 +90,7 @@ class Page:
     example_user: str
     picture: str = "picture"
     aspect: Aspect = SQUARE
+    warnings: tuple[str, ...] = ()
 
 
 def render_gallery(page: Page) -> str:

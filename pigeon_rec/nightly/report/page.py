@@ -30,6 +30,9 @@ _METRICS: Final[Mapping[str, str]] = {
 _ROW_METRICS: Final = ("text_score", "history_score", "reference_score")
 _WORDS: Final[Mapping[str, str]] = {
     "undecodable": "Image does not decode",
+    "unreadable_input": "Input image cannot be read",
+    "drawing_failed": "Drawing failed",
+    "scoring_failed": "Scoring failed",
     "blank": "Nearly one colour",
     "unsafe": "Unsafe content",
     "off_target": "Too far from the target",
@@ -45,6 +48,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "image_path": "Image outside the catalogue's folder",
     "image_too_large": "Image too large",
     "broken_image": "Reference image unusable",
+    "placeholder_image": "Placeholder image",
     "reserved_user": "User named like a cohort",
     "bad_recommendation": "Invalid recommendation",
     "duplicate_recommendation": "Repeated recommendation",
@@ -63,6 +67,7 @@ def build_page(
     catalogue: Catalogue,
     config: NightlyConfig,
     prompt: PromptTemplate,
+    warnings: tuple[str, ...] = (),
 ) -> Page:
     """Gathers the page of one night.
 
@@ -106,6 +111,7 @@ def build_page(
         example_user=next(iter(users), "a user"),
         picture=prompt.picture,
         aspect=prompt.aspect,
+        warnings=warnings,
     )
 
 
