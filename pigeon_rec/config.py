@@ -11,6 +11,7 @@ from pydantic import Field
 from pigeon_rec.placement import Placement
 from pigeon_rec.runtime.settings import (
     Count,
+    FileOrName,
     Fraction,
     NotNegative,
     Positive,
@@ -42,7 +43,7 @@ class RecommenderConfig(Settings):
         top_k: Recommendations per user.
         group_by: Catalogue column whose equal values mark items that show the same thing (a
             concept in many styles). Each group is recommended as one item, its most popular one.
-            A catalogue without that column has no groups.
+            A catalogue without that column has no groups; null for none.
     """
 
     model: str = "BPR"
@@ -51,7 +52,7 @@ class RecommenderConfig(Settings):
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.005
     weight_decay: NotNegative = 1e-5
     top_k: Positive = 20
-    group_by: str = "concept"
+    group_by: str | None = "concept"
 
 
 class RetrievalConfig(Settings):
@@ -213,7 +214,9 @@ class NightlyConfig(Settings):
             (`s3://bucket/nights`) through which plan and shards are exchanged.
         model: Name of a bundled model, the folder of a saved one, or `serving`: the model promoted
             last, and the bundled `sticker-64` before any promotion.
-        scenario: Instruction template (`pigeon_rec/data/prompts/<scenario>.yaml`).
+        scenario: Instruction, aspect ratio, words and taste column of the pictures: the name of a
+            bundled scenario (`sticker`, `movie`, `book-cover`), or the path of a YAML file of your
+            own, relative to the folder of this file.
         seed: Seed of all randomness; the same seed gives the same bytes.
         batch_size: Requests drawn together; changes the speed, never the result.
         processes: Processes that draw one shard side by side, each with a copy of the model.
@@ -231,7 +234,7 @@ class NightlyConfig(Settings):
     work_dir: Path = Path("var")
     exchange: Annotated[str, location_or("disk")] = "disk"
     model: str = "sticker-64"
-    scenario: str = "sticker"
+    scenario: FileOrName = "sticker"
     seed: int = 0
     batch_size: Positive = 32
     processes: Positive = 1

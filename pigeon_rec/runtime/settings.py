@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pigeon_rec.errors import ConfigError
@@ -15,12 +24,14 @@ from pigeon_rec.runtime.storage import check_location
 
 __all__ = [
     "Count",
+    "FileOrName",
     "Fraction",
     "NotNegative",
     "Positive",
     "Settings",
     "check_settings",
     "location_or",
+    "names_a_file",
     "read_settings",
 ]
 
@@ -30,6 +41,20 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 
 _RENAMED = "renamed_setting"
+
+
+def names_a_file(text: str) -> bool:
+    """Whether a setting is the path of a YAML file, and not the name of something bundled."""
+    return text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text
+
+
+def _beside_the_settings(text: str, info: ValidationInfo) -> str:
+    folder = (info.context or {}).get("folder")
+    return str(Path(folder, text)) if folder is not None and names_a_file(text) else text
+
+
+FileOrName = Annotated[str, AfterValidator(_beside_the_settings)]
+"""A bundled name, or the path of a YAML file: in a settings file, relative to the file's folder."""
 
 
 class Settings(BaseModel):
@@ -73,7 +98,8 @@ def location_or(word: str) -> AfterValidator:
 def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
     """Reads a YAML file as settings of one kind; an empty file gives the defaults.
 
-    `advice` is the remedy in the message about a missing file.
+    Paths of type `FileOrName` are relative to the folder of the file. `advice` is the remedy in
+    the message about a missing file.
 
     Raises:
         ConfigError: The file is missing or not a YAML mapping, or as `check_settings`.
@@ -90,18 +116,22 @@ def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
         ) from error
     if not isinstance(raw, dict | None):
         raise ConfigError("the configuration must be a mapping of settings", location=str(path))
-    return check_settings(kind, raw or {}, str(path))
+    return check_settings(kind, raw or {}, str(path), folder=path.parent)
 
 
-def check_settings(kind: type[_Kind], values: Mapping[str, Any], location: str) -> _Kind:
+def check_settings(
+    kind: type[_Kind], values: Mapping[str, Any], location: str, *, folder: Path | None = None
+) -> _Kind:
     """Checks values, which come from `location`, as settings of one kind.
+
+    Relative paths of type `FileOrName` start from `folder`; None is the current one.
 
     Raises:
         ConfigError: A setting is unknown, renamed or out of range; the message names each
             setting, the value received and what is allowed.
     """
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(values, context={"folder": folder})
     except ValidationError as error:
         raise ConfigError(
             "; ".join(_problem(e) for e in error.errors()),
