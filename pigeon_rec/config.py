@@ -11,12 +11,12 @@ from pydantic import Field
 from pigeon_rec.placement import Placement
 from pigeon_rec.runtime.settings import (
     Count,
-    FileOrName,
     Fraction,
     NotNegative,
     Positive,
     Settings,
     location_or,
+    path_or,
     read_settings,
 )
 
@@ -234,7 +234,7 @@ class NightlyConfig(Settings):
     work_dir: Path = Path("var")
     exchange: Annotated[str, location_or("disk")] = "disk"
     model: str = "sticker-64"
-    scenario: FileOrName = "sticker"
+    scenario: Annotated[str, path_or(bare_names=True)] = "sticker"
     seed: int = 0
     batch_size: Positive = 32
     processes: Positive = 1

@@ -30,7 +30,6 @@ from pydantic import (
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime.digests import digest
-from pigeon_rec.runtime.settings import names_a_file
 
 __all__ = ["PromptTemplate", "load_prompt", "scenario_name"]
 
@@ -181,7 +180,7 @@ class _Template(BaseModel):
 
 def scenario_name(scenario: str) -> str:
     """Returns the name of a scenario given by its name or by the path of its file."""
-    return Path(scenario).stem if names_a_file(scenario) else scenario
+    return Path(scenario).stem if _is_path(scenario) else scenario
 
 
 def load_prompt(scenario: str | PromptTemplate, folder: Path = _FOLDER) -> PromptTemplate:
@@ -226,7 +225,7 @@ def load_prompt(scenario: str | PromptTemplate, folder: Path = _FOLDER) -> Promp
 
 
 def _file_of(scenario: str, folder: Path) -> Path:
-    is_file = names_a_file(scenario)
+    is_file = _is_path(scenario)
     path = Path(scenario) if is_file else folder / f"{scenario}.yaml"
     if (is_file or re.fullmatch(r"[a-z0-9_-]+", scenario)) and path.is_file():
         return path
@@ -236,6 +235,11 @@ def _file_of(scenario: str, folder: Path) -> Path:
         remedy=f"Choose one of: {', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}; "
         "or give the path of a YAML file of your own",
     )
+
+
+def _is_path(scenario: str) -> bool:
+    """As `pigeon_rec.runtime.settings.path_or` tells a path from a name."""
+    return "/" in scenario or scenario.endswith((".yaml", ".yml"))
 
 
 def _is_plain(text: str) -> bool:

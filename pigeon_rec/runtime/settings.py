@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -24,14 +24,14 @@ from pigeon_rec.runtime.storage import check_location
 
 __all__ = [
     "Count",
-    "FileOrName",
     "Fraction",
+    "LocalPath",
     "NotNegative",
     "Positive",
     "Settings",
     "check_settings",
     "location_or",
-    "names_a_file",
+    "path_or",
     "read_settings",
 ]
 
@@ -41,20 +41,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 
 _RENAMED = "renamed_setting"
-
-
-def names_a_file(text: str) -> bool:
-    """Whether a setting is the path of a YAML file, and not the name of something bundled."""
-    return text.endswith((".yaml", ".yml")) or "/" in text or os.sep in text
-
-
-def _beside_the_settings(text: str, info: ValidationInfo) -> str:
-    folder = (info.context or {}).get("folder")
-    return str(Path(folder, text)) if folder is not None and names_a_file(text) else text
-
-
-FileOrName = Annotated[str, AfterValidator(_beside_the_settings)]
-"""A bundled name, or the path of a YAML file: in a settings file, relative to the file's folder."""
+_QUERY = re.compile(r"\s*(select|from|with)\s", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -83,6 +70,35 @@ class Settings(BaseModel):
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 
+_FOLDER = "folder"
+
+
+def _from_file(path: Path, info: ValidationInfo) -> Path:
+    """Expands `~`, and takes a relative path as seen from the file that it is written in."""
+    expanded = path.expanduser()
+    return Path(info.context[_FOLDER], expanded) if info.context else expanded
+
+
+LocalPath = Annotated[Path, AfterValidator(_from_file)]
+"""A path; written in a YAML file, it is relative to that file."""
+
+
+def path_or(*words: str, bare_names: bool = False) -> AfterValidator:
+    """Makes the validator of a setting that is one of `words`, a path, or a query (`SELECT ...`).
+
+    Paths are treated as `LocalPath`. With `bare_names`, a text without a slash, and without a
+    suffix `.yaml`, is a name and not a path.
+    """
+
+    def check(value: str, info: ValidationInfo) -> str:
+        is_name = bare_names and "/" not in value and not value.endswith((".yaml", ".yml"))
+        if value in words or is_name or _QUERY.match(value):
+            return value
+        return str(_from_file(Path(value), info))
+
+    return AfterValidator(check)
+
+
 def location_or(word: str) -> AfterValidator:
     """Makes the validator of a setting that is either `word` or an fsspec location."""
 
@@ -98,8 +114,8 @@ def location_or(word: str) -> AfterValidator:
 def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
     """Reads a YAML file as settings of one kind; an empty file gives the defaults.
 
-    Paths of type `FileOrName` are relative to the folder of the file. `advice` is the remedy in
-    the message about a missing file.
+    Relative paths in it are seen from its folder. `advice` is the remedy in the message about a
+    missing file.
 
     Raises:
         ConfigError: The file is missing or not a YAML mapping, or as `check_settings`.
@@ -116,7 +132,7 @@ def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
         ) from error
     if not isinstance(raw, dict | None):
         raise ConfigError("the configuration must be a mapping of settings", location=str(path))
-    return check_settings(kind, raw or {}, str(path), folder=path.parent)
+    return check_settings(kind, raw or {}, str(path), folder=path.absolute().parent)
 
 
 def check_settings(
@@ -124,14 +140,14 @@ def check_settings(
 ) -> _Kind:
     """Checks values, which come from `location`, as settings of one kind.
 
-    Relative paths of type `FileOrName` start from `folder`; None is the current one.
+    Relative paths are seen from `folder`, if it is given.
 
     Raises:
         ConfigError: A setting is unknown, renamed or out of range; the message names each
             setting, the value received and what is allowed.
     """
     try:
-        return kind.model_validate(values, context={"folder": folder})
+        return kind.model_validate(values, context=folder and {_FOLDER: folder})
     except ValidationError as error:
         raise ConfigError(
             "; ".join(_problem(e) for e in error.errors()),

@@ -13,10 +13,10 @@ from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.runtime.settings import (
-    FileOrName,
     Settings,
     check_settings,
     location_or,
+    path_or,
     read_settings,
 )
 from pigeon_rec.training.configuration import TrainingConfig
@@ -85,10 +85,10 @@ def test_the_old_name_of_a_setting_is_refused_with_the_new_one(
     assert refused.value.location == str(path)
 
 
-class Sized(Settings):
-    """Settings with names that may be files."""
+class Drawn(Settings):
+    """Settings with a name that may be a file."""
 
-    scenario: FileOrName = "sticker"
+    scenario: Annotated[str, path_or(bare_names=True)] = "sticker"
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_files_are_relative_to_the_settings_that_name_them(
     tmp_path: Path, given: str, read: str
 ) -> None:
     (tmp_path / "own.yaml").write_text(f"scenario: {given}\n")
-    own = read_settings(Sized, tmp_path / "own.yaml", "")
+    own = read_settings(Drawn, tmp_path / "own.yaml", "")
     assert own.scenario == read.format(folder=tmp_path)
     # Given in code or on the command line, they are relative to the current folder.
-    assert check_settings(Sized, own.model_dump(), "options") == own
-    assert Sized(scenario=given).scenario == given
+    assert check_settings(Drawn, own.model_dump(), "options") == own
+    assert Drawn(scenario=given).scenario == given

@@ -6,7 +6,8 @@ This module holds the page's content as data and renders its template, which esc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.runtime.charts import CHART_HEIGHT, CHART_WIDTH, Bar, Histogram
@@ -72,7 +73,8 @@ class Page:
         cards: Label, value and note of each number of the summary.
         examples: Code, subject and detail of rejections, skipped recommendations and problems.
         users: In the order they are shown in, by taste.
-        taste: Catalogue column of the tastes; None if nobody has one.
+        taste: Catalogue column of the tastes; None for none.
+        tastes: Number of users of each taste, shown or not; empty if nobody has one.
         picture: The scenario's word for one picture, such as `sticker`.
         pictures: Its word for several.
         aspect: Proportions of all pictures.
@@ -92,6 +94,7 @@ class Page:
     users_left_out: int
     example_user: str
     taste: str | None = None
+    tastes: Mapping[str, int] = field(default_factory=dict)
     picture: str = "picture"
     pictures: str = "pictures"
     aspect: Aspect = SQUARE

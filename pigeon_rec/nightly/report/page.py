@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.data.shown_items import ShownItems
+from pigeon_rec.data.tastes import tastes_of
 from pigeon_rec.drawing.models import SERVING
 from pigeon_rec.nightly.report.gallery import AssetView, Comparison, Page, Picture, UserRow
 from pigeon_rec.runtime.charts import Bar, Histogram, bars, histogram
@@ -62,20 +64,14 @@ def build_page(
     catalogue: Catalogue,
     config: NightlyConfig,
     prompt: PromptTemplate,
-    tastes: Mapping[str, str],
 ) -> Page:
     """Gathers the page of one night.
 
-    Args:
-        night: The night.
-        skipped: `user_id, item_id, reason, detail` of the recommendations that were not planned.
-        catalogue: Source of titles, labels and original pictures.
-        config: Settings of the night.
-        prompt: Its scenario.
-        tastes: User -> taste, of the users that have one.
+    `skipped` holds `user_id, item_id, reason, detail` of the recommendations that were not planned.
     """
     # Assets of cohorts are counted, but not shown as a user's.
     own = night.own
+    tastes = tastes_of(own, catalogue, prompt.taste, prompt.separator)
     users = _sample(own["user_id"].unique().sort().to_list(), config.report.max_users)
     # By taste; users without one come last.
     users.sort(key=lambda user: (user not in tastes, tastes.get(user, ""), user))
@@ -111,7 +107,8 @@ def build_page(
         ),
         users_left_out=night.users - len(users),
         example_user=next(iter(users), "a user"),
-        taste=prompt.taste if tastes else None,
+        taste=prompt.taste,
+        tastes=Counter(tastes.values()),
         picture=prompt.picture,
         pictures=prompt.pictures,
         aspect=prompt.aspect,

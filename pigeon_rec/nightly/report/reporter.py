@@ -6,7 +6,6 @@ Both are read from the serving snapshot, so they show exactly what readers get.
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,6 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.data.tastes import tastes_of
 from pigeon_rec.nightly.files import read_table
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.report.gallery import render_gallery
@@ -63,16 +61,11 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
     skipped = read_table(paths.skipped, "plan")
     prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
-    tastes = tastes_of(night.own, catalogue, prompt.taste, prompt.separator)
-    page = build_page(night, skipped, catalogue, config, prompt, tastes)
+    page = build_page(night, skipped, catalogue, config, prompt)
     write_text(render_gallery(page), paths.gallery)
-    words = {"pictures": prompt.pictures, "taste": prompt.taste}
-    numbers = {
-        **_numbers(night, skipped, len(page.users)),
-        "scenario": {"name": prompt.scenario, **words},
-        "users_by_taste": Counter(tastes.values()),
-    }
-    write_json(numbers, paths.report)
+    words = {"name": prompt.scenario, "pictures": prompt.pictures, "taste": prompt.taste}
+    numbers = {"scenario": words, "users_by_taste": page.tastes}
+    write_json(_numbers(night, skipped, len(page.users)) | numbers, paths.report)
     return ReportSummary(
         run_id=paths.run_id,
         users=night.users,
