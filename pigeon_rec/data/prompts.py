@@ -114,6 +114,12 @@ class PromptTemplate:
         """Catalogue columns in the text before a history picture besides `title`."""
         return tuple(name for name in _placeholders(self.history_template) if name != "title")
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All further catalogue columns that it names: in texts, as taste and as label."""
+        facts = [name for name in (self.taste, self.label) if name is not None]
+        return tuple(dict.fromkeys((*self.target_columns, *self.history_columns, *facts)))
+
     def check_columns(self, columns: Collection[str], location: str) -> None:
         """Checks that a catalogue with these columns has all that the texts name.
 

@@ -164,6 +164,7 @@ def test_texts_may_name_any_column(tmp_path: Path) -> None:
     prompt = load_prompt("own", tmp_path)
     assert prompt.target_columns == ("author", "Main genre")
     assert prompt.history_columns == ("author", "semantics")
+    assert prompt.columns == ("author", "Main genre", "semantics", "style")
     words = {"author": "{title} & sons", "Main genre": "Crime|Drama"}
     assert prompt.target("t", "", "", columns=words) == "t by {title} & sons (Crime, Drama)"
     assert prompt.history("t", {"author": "a", "semantics": "s"}) == "a, s:"
