@@ -161,6 +161,14 @@ class _Template(BaseModel):
     separator: Annotated[str, StringConstraints(strip_whitespace=False)] | None = None
     label: str | None = Field(default=None, min_length=1)
 
+    @field_validator("aspect", mode="before")
+    @classmethod
+    def _without_quotes(cls, value: object) -> object:
+        # YAML reads 2:3 without quotes as minutes and seconds: 123.
+        if isinstance(value, int) and not isinstance(value, bool):
+            return f"{value // 60}:{value % 60}"
+        return value
+
     @field_validator("aspect")
     @classmethod
     def _is_aspect(cls, text: str) -> str:

@@ -120,6 +120,8 @@ def test_stickers_are_square_and_have_no_text_before_them() -> None:
         ({"history": "{title"}, "history: .*expected '}'"),
         ({"aspect": "2 by 3"}, "aspect.*is not width:height"),
         ({"aspect": "1:9"}, "aspect.*none over four times"),
+        ({"aspect": 1}, "aspect.*0:1 needs sides from 1"),
+        ({"aspect": True}, "aspect"),
         ({"target_tokens": 0}, "target_tokens"),
         ({"history_tokens": 513}, "history_tokens"),
         ({"picture": "<b>"}, "picture: .*'<b>' is not a word or a few"),
@@ -214,3 +216,11 @@ def test_the_book_cover_scenario_is_of_two_to_three() -> None:
         Aspect(2, 3), "book cover", "book covers",
     )  # fmt: skip
     assert (prompt.taste, prompt.target_columns, prompt.history_columns) == ("category", (), ())
+
+
+@pytest.mark.parametrize("aspect", ["2:3", "3:2", "16:9", "1:1", "3:10", "40:59"])
+def test_an_aspect_needs_no_quotes(tmp_path: Path, aspect: str) -> None:
+    path = write(tmp_path) / "own.yaml"
+    for text in (aspect, f'"{aspect}"'):
+        path.write_text(yaml.safe_dump(WHOLE) + f"aspect: {text}\n", encoding="utf-8")
+        assert str(load_prompt(str(path)).aspect) == aspect
