@@ -48,7 +48,7 @@ class RecommenderConfig(Settings):
         top_k: Recommendations per user.
         group_by: Catalogue column whose equal values mark items that show the same thing (a
             concept in many styles). Each group is recommended as one item, its most popular one.
-            A catalogue without that column has no groups.
+            A catalogue without that column has no groups; null for none.
     """
 
     model: str = "BPR"
@@ -57,7 +57,7 @@ class RecommenderConfig(Settings):
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.005
     weight_decay: NotNegative = 1e-5
     top_k: Positive = 20
-    group_by: str = "concept"
+    group_by: str | None = "concept"
 
 
 class RetrievalConfig(Settings):
@@ -233,7 +233,9 @@ class NightlyConfig(Settings):
             (`s3://bucket/nights`) through which plan and shards are exchanged.
         model: Name of a bundled model, the folder of a saved one, or `serving`: the model promoted
             last, and the bundled `sticker-64` before any promotion.
-        scenario: Instruction template (`pigeon_rec/data/prompts/<scenario>.yaml`).
+        scenario: Instruction, aspect ratio, words and taste column of the pictures: the name of a
+            bundled scenario (`sticker`, `movie`, `book-cover`), or the path of a YAML file of your
+            own, relative to the folder of this file.
         seed: Seed of all randomness; the same seed gives the same bytes.
         batch_size: Requests drawn together; changes the speed, never the result.
         processes: Processes that draw one shard side by side, each with a copy of the model.

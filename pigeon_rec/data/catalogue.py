@@ -27,7 +27,6 @@ from pigeon_rec.runtime.digests import digest
 
 __all__ = [
     "IMAGES_NOTE",
-    "OPTIONAL_COLUMNS",
     "REQUIRED_COLUMNS",
     "Catalogue",
     "Problem",
@@ -38,7 +37,11 @@ IMAGES_NOTE = "pigeon_rec.images"
 """Name of the note in an imported `items.parquet` that says where its pictures are."""
 
 REQUIRED_COLUMNS = ("item_id", "title", "semantics", "category", "image_uri", "image_sha256")
-OPTIONAL_COLUMNS = ("theme", "style", "emotion", "genres", "concept")
+_TYPED = {
+    **dict.fromkeys(REQUIRED_COLUMNS, pl.String()),
+    "image": pl.Binary(),
+    "held_out": pl.Boolean(),
+}
 _SHOWN = 5
 _CONNECTIONS = 16
 
@@ -64,8 +67,9 @@ class Catalogue:
     """Items with unique ids in a stable order.
 
     Attributes:
-        items: Columns `REQUIRED_COLUMNS`, those of `OPTIONAL_COLUMNS` that the file has, and
-            `image` (encoded bytes) and `held_out` where the file carries them.
+        items: `REQUIRED_COLUMNS`; `image` (encoded bytes) and `held_out` where the file has them;
+            and its further columns of texts, categories, whole numbers and lists of texts, all as
+            strings, a list with bars between its texts.
         root: Folder that relative `image_uri` start from; `None` if all bytes are in `items`.
         aspect: Aspect ratio that its pictures are shown in.
         remote: Whether `image_uri` may be an fsspec address.
@@ -96,6 +100,11 @@ class Catalogue:
     def item_ids(self) -> list[str]:
         """Ids in the order of `items`."""
         return list(self._codes)
+
+    @property
+    def text_columns(self) -> list[str]:
+        """Columns of `items` that hold strings."""
+        return [name for name, kind in self.items.schema.items() if kind == pl.String]
 
     def code_of(self, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Returns row positions in `items`, int64 `[n]`; -1 for an unknown id."""
@@ -236,20 +245,27 @@ def _typed(items: pl.DataFrame, path: Path) -> pl.DataFrame:
             location=str(path),
             remedy=f"A catalogue has {', '.join(REQUIRED_COLUMNS)}",
         )
-    types = dict.fromkeys(REQUIRED_COLUMNS, pl.String()) | {
-        name: kind
-        for name, kind in (("image", pl.Binary()), ("held_out", pl.Boolean()))
-        if name in items.columns
-    }
+    types = {name: kind for name, kind in _TYPED.items() if name in items.columns}
     for name, kind in types.items():
         if items.schema[name] != kind:
             raise CatalogueError(
                 f"column {name} holds {items.schema[name]}, not {kind}", location=str(path)
             )
-    optional = [name for name in OPTIONAL_COLUMNS if name in items.columns]
-    kept = list(dict.fromkeys([*types, *optional]))
+    further = [text for name in items.columns if (text := _as_text(items[name])) is not None]
     texts = pl.col("title", "semantics", "category").fill_null("")
-    return items.select(kept).with_columns(texts, pl.col("image_sha256").str.to_lowercase())
+    known = items.select(*types).with_columns(texts, pl.col("image_sha256").str.to_lowercase())
+    return known.hstack(further)
+
+
+def _as_text(column: pl.Series) -> pl.Series | None:
+    """Returns a column of the user's own as strings; None if it is of no use as such."""
+    kind = column.dtype
+    if column.name in _TYPED:
+        return None
+    if kind == pl.List(pl.String):
+        return column.list.join("|", ignore_nulls=True)
+    is_text = kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum)
+    return column.cast(pl.String) if is_text else None
 
 
 def _usable(items: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[Problem]]:
@@ -263,7 +279,8 @@ def _usable(items: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[Problem
             "image_uri is null": pl.col("image_uri").is_null(),
         }
     )
-    rows = items.with_row_index("row", offset=1).with_columns(fault)
+    # Without the other columns, whose names may be anything.
+    rows = items.select(REQUIRED_COLUMNS).with_row_index("row", offset=1).with_columns(fault)
     usable = rows.filter(pl.col("fault").is_null())
     again = first_fault({"an earlier row has this item_id": ~pl.col("item_id").is_first_distinct()})
     usable = usable.with_columns(again)
@@ -276,7 +293,7 @@ def _usable(items: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[Problem
     if usable.is_empty():
         first = f"; the first: {problems[0].message}" if problems else ""
         raise CatalogueError(f"none of the {len(rows)} rows is usable{first}", location=str(path))
-    return usable.filter(pl.col("fault").is_null()).select(items.columns), problems
+    return items[usable.filter(pl.col("fault").is_null())["row"] - 1], problems
 
 
 def _few(names: Sequence[str]) -> str:

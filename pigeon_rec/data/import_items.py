@@ -17,7 +17,7 @@ import polars as pl
 
 from pigeon_rec.columns import ImagesConfig, ItemColumns
 from pigeon_rec.data._picture_files import CheckedPicture, PictureFiles, list_pictures
-from pigeon_rec.data.catalogue import IMAGES_NOTE, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, Problem
+from pigeon_rec.data.catalogue import IMAGES_NOTE, REQUIRED_COLUMNS, Problem
 from pigeon_rec.data.tables import Table, find_columns, open_table, values
 from pigeon_rec.errors import CatalogueError
 from pigeon_rec.runtime.files import replacing, write_parquet
@@ -26,6 +26,7 @@ from pigeon_rec.runtime.progress import Progress, silent
 __all__ = ["ItemImport", "import_items"]
 
 _BATCH: Final = 2048
+_USUAL_FURTHER: Final = ("theme", "style", "emotion", "genres", "concept")
 _TEXTS: Final = ("title", "text", "category")
 _SCHEMA: Final = pl.Schema(dict.fromkeys(REQUIRED_COLUMNS, pl.String()))
 _PROBLEM_SCHEMA: Final = pl.Schema(
@@ -191,7 +192,7 @@ def _kept(table: Table, columns: ItemColumns, found: Mapping[str, str]) -> list[
             f"there is no column {missing[0]!r} to keep; the table has {', '.join(table.columns)}",
             location=table.location,
         )
-    optional = [name for name in OPTIONAL_COLUMNS if name in table.columns]
+    optional = [name for name in _USUAL_FURTHER if name in table.columns]
     return [name for name in dict.fromkeys((*columns.keep, *optional)) if name != found["id"]]
 
 

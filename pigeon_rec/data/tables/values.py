@@ -32,9 +32,9 @@ def holds_ids(kind: str) -> bool:
 
 
 def text(name: str, kind: str) -> str:
-    """The value without spaces around it, as VARCHAR; lists are joined by ", "."""
+    """The value without spaces around it, as VARCHAR; lists are joined by bars."""
     if kind.endswith(_LISTS):
-        return f"nullif(array_to_string({name}, ', '), '')"
+        return f"nullif(array_to_string({name}, '|'), '')"
     trimmed = rf"trim(CAST({name} AS VARCHAR), E' \t\r\n')"
     return f"CASE WHEN {trimmed} NOT IN ({_MISSING}) THEN {trimmed} END"
 

@@ -101,13 +101,14 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
     """Reads and checks all inputs of the night's plan.
 
     Raises:
-        ConfigError: There is no such scenario.
+        ConfigError: There is no such scenario, or the catalogue lacks a column that it names.
         CatalogueError: The catalogue is unusable.
         InteractionError: The interactions are unusable.
         PlanError: The recommendations are missing, damaged or empty.
     """
     prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
+    prompt.check_columns(catalogue.text_columns, config.catalogue)
     recommendations = _read_recommendations(config, paths)
     until = end_of_day(paths.date)
     interactions, unknown = load_interactions(config.interactions, catalogue, until=until)
