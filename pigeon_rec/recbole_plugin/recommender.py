@@ -21,7 +21,9 @@ from torch import Tensor
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.affinity import VisualAffinity
 from pigeon_rec.recbole_plugin.base_models import base_model_class
+from pigeon_rec.recbole_plugin.feature_file import ItemVectors
 from pigeon_rec.recbole_plugin.histories import Histories, recency_weights
+from pigeon_rec.recbole_plugin.item_vectors import load_item_vectors
 from pigeon_rec.recbole_plugin.registration import register
 from pigeon_rec.recbole_plugin.retrieval import TrainingHistoryRetriever
 from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
@@ -68,7 +70,8 @@ class PigeonRecommender(AbstractRecommender):
         self.ITEM_SEQ = self.ITEM_ID + config["LIST_SUFFIX"]
         self.ITEM_SEQ_LEN = config["ITEM_LIST_LENGTH_FIELD"]
         self.settings = settings
-        self.affinity = _affinity(settings, dataset)
+        found = load_item_vectors(config, dataset)
+        self.affinity: VisualAffinity | None = _affinity(settings, found, self.device)
         learned = settings.visual_weight is None
         weight = float("nan") if learned else settings.visual_weight
         self.register_buffer("visual_weight", torch.tensor(weight))
@@ -186,32 +189,11 @@ class PigeonRecommender(AbstractRecommender):
         self.base.load_other_parameter(para)
 
 
-def _affinity(settings: PigeonSettings, dataset: Any) -> VisualAffinity | None:
-    """The visual term from the data set's item vectors; `None` without them or with weight 0."""
-    matrix = dataset._preloaded_weight.get(settings.visual_id_field)
-    if matrix is None or settings.visual_weight == 0.0:
+def _affinity(settings: PigeonSettings, found: ItemVectors | None, device: Any) -> Any:
+    """The visual term; `None` without item vectors or with weight 0."""
+    if found is None:
         return None
-    _check_scale(dataset, settings)
-    vectors = torch.zeros(dataset.item_num, matrix.shape[1])
-    vectors[: len(matrix)] = torch.from_numpy(matrix).float()
-    return VisualAffinity(vectors, settings.neighbours).to(dataset.config["device"])
-
-
-def _check_scale(dataset: Any, settings: PigeonSettings) -> None:
-    """Checks that RecBole does not rescale the vectors, which would change their angles.
-
-    Raises:
-        ConfigError: The vectors would be normalised.
-    """
-    config = dataset.config
-    fields = config["normalize_field"] or []
-    if config["normalize_all"] or settings.visual_field in fields:
-        location = "normalize_all" if config["normalize_all"] else "normalize_field"
-        raise ConfigError(
-            f"{location} would change the angles between the vectors of [{settings.visual_field}]",
-            location=location,
-            remedy="Set normalize_all: False and name the other fields in normalize_field",
-        )
+    return VisualAffinity(torch.from_numpy(found.matrix), settings.neighbours).to(device)
 
 
 register(PigeonRecommender, sys.modules[__name__])

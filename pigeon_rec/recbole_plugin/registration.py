@@ -2,11 +2,13 @@
 
 RecBole finds a model's module and defaults by the model's name, in its own folders, and a model
 class has one fixed type. The wrapper has the type and the defaults of the model it wraps. Importing
-it therefore adds three things to RecBole, none of which affects other models:
+it therefore adds four things to RecBole, none of which affects other models:
 
 - the wrapper's module under the name that RecBole imports: `load_data_and_model`, hyper-parameter
   tuning and `run_recbole(model="PigeonRecommender")` then find it;
 - the defaults, model type and input type of the base model, in a `Config` of the wrapper;
+- no item that a data set's filters have removed, if RecBole loads the feature file (see
+  `item_vectors`);
 - checkpoints of plain values (see `checkpoints`), when a trainer saves the wrapper.
 """
 
@@ -14,24 +16,22 @@ from __future__ import annotations
 
 import functools
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-import recbole
 import torch
 from recbole.config import Config
+from recbole.data.dataset import Dataset
 from recbole.trainer import Trainer
 
-from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.checkpoints import restore_config, save_checkpoint
+from pigeon_rec.recbole_plugin.item_vectors import drop_filtered_items, find_features
 from pigeon_rec.recbole_plugin.settings import PigeonSettings, default_settings
 
 __all__ = ["register"]
 
 _MODULE: Final = "recbole.model.general_recommender.{}"
-_BUNDLED: Final = "ml-100k"  # RecBole reads this one from its own wheel, regardless of `data_path`
 
 
 def register(wrapper: type[Any], module: ModuleType) -> None:
@@ -39,6 +39,7 @@ def register(wrapper: type[Any], module: ModuleType) -> None:
     sys.modules[_MODULE.format(wrapper.__name__.lower())] = module
     torch.serialization.add_safe_globals([restore_config])
     _wrap_once(Config, "_load_internal_config_dict", _defaults_of_base(wrapper))
+    _wrap_once(Dataset, "_remap_ID_all", _without_filtered_items)
     _wrap_once(Trainer, "_save_checkpoint", _plain_checkpoint(wrapper))
 
 
@@ -64,10 +65,17 @@ def _defaults_of_base(wrapper: type[Any]) -> Any:
         original(config, base.__name__, base, dataset)
         config.internal_config_dict.update(default_settings())
         config.model_class = base  # RecBole takes the input type from it
-        _find_item_vectors(config, settings, dataset)
+        found = find_features(config, settings, dataset)
+        config.external_config_dict = {**given, "pigeon_features": found and str(found)}
         return None
 
     return load
+
+
+def _without_filtered_items(original: Any, dataset: Any) -> None:
+    if "pigeon_base_model" in dataset.config:
+        drop_filtered_items(dataset)
+    original(dataset)
 
 
 def _plain_checkpoint(wrapper: type[Any]) -> Any:
@@ -83,88 +91,3 @@ def _plain_checkpoint(wrapper: type[Any]) -> Any:
         return None
 
     return save
-
-
-def _find_item_vectors(config: Any, settings: PigeonSettings, dataset: str) -> None:
-    """Makes RecBole load `<dataset>.<suffix>` if it exists beside the other atomic files.
-
-    If `additional_feat_suffix` or `preload_weight` is set, the settings are checked instead.
-    """
-    given = config.external_config_dict
-    suffix, id_field = settings.visual_suffix, settings.visual_id_field
-    path = _dataset_folder(config, dataset) / f"{dataset}.{suffix}"
-    if given.get("additional_feat_suffix") or given.get("preload_weight"):
-        _check_conventions(given, settings, path)
-        return
-    if not path.is_file():
-        return
-    columns = {"load_col": {**_load_col(config), suffix: [id_field, settings.visual_field]}}
-    aliases = [*(given.get("alias_of_item_id") or []), id_field]
-    config.external_config_dict = {
-        **given,
-        "additional_feat_suffix": [suffix],
-        "alias_of_item_id": list(dict.fromkeys(aliases)),
-        "preload_weight": {id_field: settings.visual_field},
-        **(columns if _load_col(config) is not None else {}),
-    }
-
-
-def _load_col(config: Any) -> Any:
-    """The columns for RecBole to load; `None` for all."""
-    both = {**config.internal_config_dict, **config.external_config_dict}
-    return both.get("load_col")
-
-
-def _dataset_folder(config: Any, dataset: str) -> Path:
-    if dataset == _BUNDLED:
-        return Path(recbole.__file__).parent / "dataset_example" / dataset
-    both = {**config.internal_config_dict, **config.external_config_dict}
-    return Path(both["data_path"]) / dataset
-
-
-def _check_conventions(given: dict[str, Any], settings: PigeonSettings, path: Path) -> None:
-    """Checks RecBole's four settings of pre-trained item features against each other.
-
-    Raises:
-        ConfigError: The file of a suffix is missing, a field is not loaded, or its ids are not
-            those of the items; the location is the name of RecBole's setting.
-    """
-    suffix = settings.visual_suffix
-    id_field, field = settings.visual_id_field, settings.visual_field
-    suffixes = given.get("additional_feat_suffix") or []
-    suffixes = [suffixes] if isinstance(suffixes, str) else suffixes
-    if suffix not in suffixes:
-        if id_field in (given.get("preload_weight") or {}):
-            raise ConfigError(
-                f"preload_weight names [{id_field}], but additional_feat_suffix {suffixes} does "
-                f"not load [{suffix}]",
-                location="additional_feat_suffix",
-                remedy=f"Add {suffix}, or set pigeon_visual_suffix to the suffix of your file",
-            )
-        return  # other features than item vectors
-    if not path.is_file():
-        raise ConfigError(
-            f"additional feature file [{path}] not found",
-            location="additional_feat_suffix",
-            remedy="Write it with `pigeon-rec recbole features`, or correct the suffix",
-        )
-    if (given.get("preload_weight") or {}).get(id_field) != field:
-        raise ConfigError(
-            f"preload_weight has no [{id_field}: {field}]",
-            location="preload_weight",
-            remedy=f"Set preload_weight: {{{id_field}: {field}}}",
-        )
-    if id_field not in (given.get("alias_of_item_id") or []):
-        raise ConfigError(
-            f"alias_of_item_id has no [{id_field}], so its ids are not item ids",
-            location="alias_of_item_id",
-            remedy=f"Set alias_of_item_id: [{id_field}]",
-        )
-    loaded = (given.get("load_col") or {suffix: "*"}).get(suffix, [])
-    missing = [] if loaded == "*" else [name for name in (id_field, field) if name not in loaded]
-    if missing:
-        raise ConfigError(
-            f"load_col does not load [{', '.join(missing)}] of [{suffix}]",
-            location="load_col",
-            remedy=f"Add {suffix}: [{id_field}, {field}] to load_col",
-        )
