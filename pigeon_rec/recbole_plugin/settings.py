@@ -24,7 +24,7 @@ class PigeonSettings:
     """The settings of `properties.yaml` as typed values.
 
     Attributes:
-        base_model: Name of the wrapped model.
+        base_model: The wrapped model: a name of RecBole's, `module:Class`, or a class.
         visual_weight: Fixed weight of the affinity, at least 0; `None` if it is learned.
         features: File of item vectors; `None` for `<dataset>.<suffix>` beside the data set.
         min_coverage: Least share of the data set's items that must have a vector.
@@ -39,7 +39,7 @@ class PigeonSettings:
         encoder: Model whose scorer encodes the served assets.
     """
 
-    base_model: str
+    base_model: str | type[Any]
     visual_weight: float | None
     features: Path | None
     min_coverage: float
@@ -87,7 +87,7 @@ def default_settings() -> dict[str, Any]:
 
 
 def _weight(key: str, value: Any) -> float | None:
-    if value == _LEARNED:
+    if isinstance(value, str) and value == _LEARNED:
         return None
     return _number(key, value, f"a number of at least 0, or {_LEARNED!r}", least=0.0)
 
@@ -127,6 +127,10 @@ def _path(key: str, value: Any) -> Path | None:
     return None if value is None else Path(_text(key, value))
 
 
+def _model(key: str, value: Any) -> str | type[Any]:
+    return value if isinstance(value, type) else _text(key, value)
+
+
 def _text(key: str, value: Any) -> str:
     if isinstance(value, Path):
         value = str(value)
@@ -140,6 +144,7 @@ def _invalid(key: str, value: Any, allowed: str) -> ConfigError:
 
 
 _READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "pigeon_base_model": _model,
     "pigeon_features": _path,
     "pigeon_half_life": _half_life,
     "pigeon_max_history": _count,

@@ -95,28 +95,6 @@ def test_visuals_rank_items_of_the_users_look_first(build: Build) -> None:
     assert sum(own) == len(own)
 
 
-def test_a_learned_weight_is_large_if_users_choose_by_looks(build: Build) -> None:
-    built = trained(build, "BPR")
-    full_scores(built)
-    assert float(built.model.visual_weight) > 0.5
-    first = float(built.model.visual_weight)
-    full_scores(built)
-    assert float(built.model.visual_weight) == first
-
-
-def test_a_learned_weight_is_small_for_random_vectors(build: Build, looks: Path) -> None:
-    path = looks / "looks" / "looks.visual"
-    generator = torch.Generator().manual_seed(1)
-    rows = [
-        f"i{item:02d}\t" + " ".join(f"{x:.4f}" for x in torch.randn(8, generator=generator))
-        for item in range(N_ITEMS)
-    ]
-    path.write_text("\n".join([path.read_text().splitlines()[0], *rows]) + "\n")
-    built = trained(build, "BPR")
-    full_scores(built)
-    assert float(built.model.visual_weight) < 0.3
-
-
 def test_newer_interactions_count_more(build: Build) -> None:
     built = build("SASRec", pigeon_visual_weight=1.0, pigeon_half_life=1.0)
     tokens = built.dataset.field2token_id["item_id"]
@@ -154,10 +132,3 @@ def test_the_history_of_an_unknown_user_or_item_is_an_error(
 ) -> None:
     with pytest.raises(RetrievalError, match="the data set has no"):
         build("BPR").model.retrieve_history(user, item)
-
-
-def test_a_base_without_full_sort_is_scored_pair_by_pair(build: Build) -> None:
-    built = trained(build, "NeuMF")
-    result = built.trainer.evaluate(built.test, load_best_model=False)
-    assert 0.0 <= result["ndcg@10"] <= 1.0
-    assert not torch.isnan(built.model.visual_weight)

@@ -54,6 +54,7 @@ def test_recboles_quick_start_runs_it(base: str, looks: Path) -> None:
         "valid_score_bigger",
         "best_valid_result",
         "test_result",
+        "visuals",
     }
     theirs = run_recbole(model="PigeonRecommender", dataset="looks", config_dict=given)
     assert mine["test_result"] == theirs["test_result"]
