@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import dataclasses
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,11 +78,13 @@ def open_table(source: str, columns: TableColumns, error: type[PigeonError]) -> 
     import duckdb
 
     location = f"{columns.database}: {source}" if columns.database else source
+    scratch = tempfile.TemporaryDirectory(prefix="pigeon-table-")
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "memory_limit": _MEMORY_LIMIT,
+            "temp_directory": scratch.name,
         }
     )
     try:
@@ -87,7 +92,7 @@ def open_table(source: str, columns: TableColumns, error: type[PigeonError]) -> 
         if columns.database is not None:
             yield _query(connection, source, columns.database, error)
         else:
-            yield _file(connection, Path(source), columns, error)
+            yield _file(connection, Path(source), Path(scratch.name), columns, error)
     except duckdb.Error as cause:
         first = str(cause).strip().split("\n")[0]
         raise error(f"cannot read the table: {first}", location=location) from cause
@@ -97,6 +102,7 @@ def open_table(source: str, columns: TableColumns, error: type[PigeonError]) -> 
         )
     finally:
         connection.close()
+        scratch.cleanup()
 
 
 def _query(
@@ -115,7 +121,11 @@ def _query(
 
 
 def _file(
-    connection: DuckDBPyConnection, path: Path, columns: TableColumns, error: type[PigeonError]
+    connection: DuckDBPyConnection,
+    path: Path,
+    scratch: Path,
+    columns: TableColumns,
+    error: type[PigeonError],
 ) -> Table:
     if not path.is_file():
         raise error("there is no such file", location=str(path.absolute()))
@@ -133,14 +143,22 @@ def _file(
         return Table(connection, relation, str(path), _named(relation))
     if suffix in (".json", ".jsonl", ".ndjson"):
         return _json(connection, path)
-    return _text(connection, path, columns, error)
+    encoding = _encoding(path)
+    if encoding == "utf-8":
+        return _text(connection, path, columns, error)
+    copy = scratch / path.name
+    _write_utf_8(path, encoding, copy)
+    table = _text(connection, copy, columns, error)
+    return dataclasses.replace(table, location=str(path), notes=(f"read as {encoding}",))
 
 
 def _json(connection: DuckDBPyConnection, path: Path) -> Table:
     """Opens JSON lines or a JSON array; values keep the form that they are written in."""
     from duckdb import ColumnExpression, ConstantExpression, FunctionExpression
 
-    query = "SELECT json FROM read_json_objects($file, format = 'auto', ignore_errors = true)"
+    lines = _suffix(path) != ".json"
+    form = "format = 'newline_delimited', ignore_errors = true" if lines else "format = 'auto'"
+    query = f"SELECT json FROM read_json_objects($file, {form})"
     relation = connection.sql(query, params={"file": str(path)})
     sample = relation.limit(_SAMPLED_OBJECTS).filter("json_type(json) = 'OBJECT'")
     names = sample.select("unnest(json_keys(json)) AS name").distinct().order("name").fetchall()
@@ -157,8 +175,7 @@ def _json(connection: DuckDBPyConnection, path: Path) -> Table:
 def _text(
     connection: DuckDBPyConnection, path: Path, columns: TableColumns, error: type[PigeonError]
 ) -> Table:
-    encoding = _encoding(path)
-    first = _first_line(path, encoding)
+    first = _first_line(path)
     atomic = _suffix(path) in _ATOMIC
     separator = columns.separator or ("\t" if atomic else _separator(first))
     quote = "" if atomic or len(separator) > 1 else '"'
@@ -171,7 +188,6 @@ def _text(
         delimiter=separator,
         quotechar=quote,
         escapechar=quote,
-        encoding=encoding,
         auto_detect=False,
         strict_mode=True,
         store_rejects=True,
@@ -180,8 +196,7 @@ def _text(
     fields = {
         name.split(":")[0] if atomic else name: value for name, value in _named(relation).items()
     }
-    notes = () if encoding == "utf-8" else (f"read as {encoding}",)
-    return Table(connection, relation, str(path), fields, stores_rejects=True, notes=notes)
+    return Table(connection, relation, str(path), fields, stores_rejects=True)
 
 
 def _check_names(names: list[str], path: Path, first: str, error: type[PigeonError]) -> None:
@@ -242,12 +257,20 @@ def _encoding(path: Path) -> str:
     return "latin-1" if found else "utf-8"
 
 
-def _first_line(path: Path, encoding: str) -> str:
+def _write_utf_8(path: Path, encoding: str, copy: Path) -> None:
+    with (
+        path.open(encoding=encoding, newline="") as file,
+        copy.open("w", encoding="utf-8", newline="") as out,
+    ):
+        shutil.copyfileobj(file, out, _BLOCK)
+
+
+def _first_line(path: Path) -> str:
     import fsspec
 
     with fsspec.open(str(path), "rb", compression="infer") as file:
         head: bytes = file.read(_BLOCK)
-    lines = head.decode(encoding, errors="replace").removeprefix("\ufeff").splitlines()
+    lines = head.decode(errors="replace").removeprefix("\ufeff").splitlines()
     return lines[0] if lines else ""
 
 
