@@ -91,9 +91,7 @@ def test_every_form_of_a_time_is_the_same_moment(tmp_path: Path, written: str, z
         ("1780099200", {"time_unit": "s"}),
     ],
 )
-def test_a_date_is_its_first_moment(
-    tmp_path: Path, written: str, columns: dict[str, Any]
-) -> None:
+def test_a_date_is_its_first_moment(tmp_path: Path, written: str, columns: dict[str, Any]) -> None:
     source = write(tmp_path, f"user,item,time\nu,i,{written}\n")
     midnight = dt.datetime(2026, 5, 30, tzinfo=dt.UTC)
     assert imported(source, **columns)["timestamp"].to_list() == [midnight]
@@ -268,9 +266,7 @@ def test_a_night_reads_what_was_imported(tmp_path: Path) -> None:
 
 def test_recommendations_are_imported_in_the_same_way(tmp_path: Path) -> None:
     source = write(tmp_path, "uid,asin,Score\n1,7.0,0.5\n1,8,nan\n1,7,0.5\n1,9,1e3\n")
-    result = import_recommendations(
-        str(source), tmp_path / "top.parquet", RecommendationColumns()
-    )
+    result = import_recommendations(str(source), tmp_path / "top.parquet", RecommendationColumns())
     assert pl.read_parquet(result.path).rows() == [("1", "9", 1000.0), ("1", "7", 0.5)]
     assert (result.duplicates, result.faults[0].rows) == (1, 1)
     source.write_text("uid,asin\n1,7\n", encoding="utf-8")
