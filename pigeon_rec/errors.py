@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
 
 __all__ = [
     "CatalogueError",
@@ -15,7 +16,10 @@ __all__ = [
     "RetrievalError",
     "TrainingError",
     "WarehouseError",
+    "error_text",
 ]
+
+_LONGEST: Final = 300
 
 
 class PigeonError(Exception):
@@ -108,3 +112,13 @@ class WarehouseError(PigeonError):
     """The DuckDB warehouse is missing, locked, inconsistent or of another version."""
 
     exit_code = 5
+
+
+def error_text(error: BaseException) -> str:
+    """Returns the message of an error for a table, without what differs between two equal runs.
+
+    Memory addresses are left out, lines are joined and long texts cut; an error without a message
+    gives the name of its class.
+    """
+    text = " ".join(re.sub(r" ?<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error)).split())
+    return text[:_LONGEST] or type(error).__name__

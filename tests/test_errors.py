@@ -7,9 +7,9 @@ import pickle  # noqa: TID251 - our own objects, as a process pool sends them
 import pytest
 
 from pigeon_rec import errors
-from pigeon_rec.errors import ConfigError, PigeonError
+from pigeon_rec.errors import ConfigError, PigeonError, error_text
 
-KINDS = [getattr(errors, name) for name in errors.__all__]
+KINDS = [getattr(errors, name) for name in errors.__all__ if name != "error_text"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -30,3 +30,16 @@ def test_facts_survive_a_process_border(kind: type[PigeonError]) -> None:
     copy = pickle.loads(pickle.dumps(kind("what", location="location", remedy="remedy")))  # noqa: S301
     assert type(copy) is kind
     assert (copy.what, copy.location, copy.remedy) == ("what", "location", "remedy")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError("in <_io.BytesIO object at 0x7f00deadbeef>, line 2"), "in, line 2"),
+        (ValueError("two\n  lines"), "two lines"),
+        (IndexError(), "IndexError"),
+        (ValueError("x" * 1000), "x" * 300),
+    ],
+)
+def test_error_texts_are_short_and_equal_in_two_runs(error: Exception, text: str) -> None:
+    assert error_text(error) == text

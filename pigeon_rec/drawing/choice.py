@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pigeon_rec.config import QualityGateConfig
+from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.scoring import Rejection, SafetyChecker, check_quality, picture_scores
 
 __all__ = ["Choice", "Conditions", "choose"]
@@ -66,7 +67,8 @@ def choose(
 ) -> Choice:
     """Chooses the best selection score among the candidates that pass the quality gate.
 
-    If none passes, the best one is returned with its rejection. Ties go to the first candidate.
+    If none passes, the best one is returned with its rejection; one whose scoring failed goes
+    first, because the request may then succeed later. Ties go to the first candidate.
 
     Args:
         images: Renderings uint8 `[candidates, side, side, 3]`.
@@ -82,7 +84,12 @@ def choose(
         choice = Choice(place, own, rejection)
         if rejection is None:
             return choice
-        best = best or choice
+        if best is None or (rejection.reason in FAILURES and not _failed(best)):
+            best = choice
     if best is None:
         raise ValueError("there is no candidate to choose from")
     return best
+
+
+def _failed(choice: Choice) -> bool:
+    return choice.rejection is not None and choice.rejection.reason in FAILURES

@@ -1,7 +1,7 @@
 """Drawing one shard of the night's plan into one parquet file.
 
 An asset's bytes depend on its `asset_key`, the seed and the model only: not on the shard it is in,
-its neighbours or their order. A finished shard file of the same plan is kept.
+its neighbours or their order. What an earlier run of the same plan has finished is kept.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.drawing import Request
+from pigeon_rec.drawing.attempt import attempt, check_failures
 from pigeon_rec.drawing.drawer import Drawer, DrawnAsset
-from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import PlanError
 from pigeon_rec.model.placing import set_threads
@@ -30,6 +30,7 @@ from pigeon_rec.runtime.files import write_json, write_parquet
 from pigeon_rec.runtime.images import encode_image
 from pigeon_rec.runtime.parallel import Report, map_processes
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.scoring import Rejection
 
 __all__ = ["SHARD_SCHEMA", "ShardSummary", "generate_shard"]
@@ -42,9 +43,9 @@ class ShardSummary:
     """Counts of one shard.
 
     Attributes:
-        generated: Assets drawn by this call; 0 if a finished file was kept.
-        kept: Assets of a finished file.
-        rejected: Assets that the quality gate refused.
+        generated: Requests drawn by this call, failed ones included; 0 if all were finished.
+        kept: Requests that an earlier call had finished.
+        rejected: Requests without an asset: refused by the quality gate, or failed.
     """
 
     shard: int
@@ -62,21 +63,25 @@ def generate_shard(
     Raises:
         PlanError: The night has not been planned, or has no such shard.
         ModelError: The model cannot be loaded.
+        DrawingError: Drawing failed for every request.
     """
     paths = NightPaths.of(config, date)
     plan = _shard_plan(paths, shard)
     kept = _finished(paths, shard, plan)
-    if kept is not None:
+    missing = plan.join(kept, on="asset_key", how="anti", maintain_order="left")
+    if missing.is_empty():
         return _summary(paths, shard, kept, generated=0)
-    version = next(iter(plan["model_version"]), None)
+    version = plan["model_version"][0]
     model = chosen_model(config.model, config.work_dir, version)
     began = monotonic()
-    drawn = _draw(plan, config, model.source, shard, progress)
+    new = _draw(missing, config, model.source, shard, progress)
+    check_failures(new["rejected_reason"].to_list(), f"shard {shard} of {paths.run_id}")
+    drawn = pl.concat([kept, new]).sort("asset_key")
     write_parquet(drawn, paths.shard(shard))
-    if drawn.height:  # loading included: budgets in minutes are based on it
+    if kept.is_empty():  # loading included: budgets in minutes are based on it
         taken = {"assets": drawn.height, "seconds": round(monotonic() - began, 3)}
         write_json(taken, paths.drawing_time(shard))
-    return _summary(paths, shard, drawn, generated=drawn.height)
+    return _summary(paths, shard, drawn, generated=new.height)
 
 
 def _shard_plan(paths: NightPaths, shard: int) -> pl.DataFrame:
@@ -89,14 +94,27 @@ def _shard_plan(paths: NightPaths, shard: int) -> pl.DataFrame:
     return plan.filter(wanted).unique("asset_key", keep="first").sort("asset_key")
 
 
-def _finished(paths: NightPaths, shard: int, plan: pl.DataFrame) -> pl.DataFrame | None:
-    """Reads the shard's file if it holds exactly the planned assets; None if it must be drawn."""
+def _finished(paths: NightPaths, shard: int, plan: pl.DataFrame) -> pl.DataFrame:
+    """Reads the planned assets of the shard's file that need not be drawn again.
+
+    Left out are damaged pictures, and requests whose drawing failed.
+    """
+    none = pl.DataFrame(schema=SHARD_SCHEMA)
     try:
         drawn = pl.read_parquet(paths.shard(shard))
     except (OSError, pl.exceptions.PolarsError):
-        return None
-    same = drawn.schema == SHARD_SCHEMA and drawn["asset_key"].equals(plan["asset_key"])
-    return drawn if same else None
+        return none
+    if drawn.schema != SHARD_SCHEMA:
+        return none
+    sound = [
+        (image is None or hashlib.sha256(image).hexdigest() == sha256) and reason not in FAILURES
+        for image, sha256, reason in drawn.select(
+            "image", "image_sha256", "rejected_reason"
+        ).iter_rows()
+    ]
+    return drawn.filter(pl.Series(sound, dtype=pl.Boolean)).join(
+        plan, on="asset_key", how="semi", maintain_order="left"
+    )
 
 
 def _summary(paths: NightPaths, shard: int, drawn: pl.DataFrame, generated: int) -> ShardSummary:
@@ -143,8 +161,12 @@ def _draw_part(
     rows: list[_Row] = []
     for start in range(0, plan.height, config.batch_size):
         batch = slice(start, start + config.batch_size)
-        rows += _draw_batch(plan[batch].to_dicts(), requests[batch], drawer, items)
-        report(len(plan[batch]))
+        drawn = attempt(drawer, requests[batch], items)
+        rows += [
+            _row(asset, one) if isinstance(one, Rejection) else _drawn_row(asset, one, drawer)
+            for asset, one in zip(plan[batch].to_dicts(), drawn, strict=True)
+        ]
+        report(len(drawn))
     seed = pl.lit(config.seed, pl.Int64).alias("seed")
     return pl.DataFrame(rows, schema=SHARD_SCHEMA).with_columns(seed)
 
@@ -152,20 +174,6 @@ def _draw_part(
 def _request(row: Mapping[str, Any], seed: int) -> Request:
     key = f"{row['asset_key']}/{seed}"
     return Request(key, history=tuple(row["history_ids"]), reference=row["item_id"])
-
-
-def _draw_batch(
-    assets: list[_Row], requests: list[Request], drawer: Drawer, items: ItemTable
-) -> list[_Row]:
-    faults = [items.fault(request) for request in requests]
-    usable = [request for request, fault in zip(requests, faults, strict=True) if fault is None]
-    drawn = iter(drawer.draw(usable, items))
-    return [
-        _drawn_row(asset, next(drawn), drawer)
-        if fault is None
-        else _row(asset, Rejection("undecodable", f"input picture: {fault}"))
-        for asset, fault in zip(assets, faults, strict=True)
-    ]
 
 
 def _drawn_row(asset: _Row, drawn: DrawnAsset, drawer: Drawer) -> _Row:

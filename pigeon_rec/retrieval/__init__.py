@@ -5,6 +5,7 @@ from __future__ import annotations
 from pigeon_rec.retrieval.cohorts import COHORT_PREFIX, Cohorts, find_cohorts, refit_moment
 from pigeon_rec.retrieval.embeddings import EmbeddingCache, Encode, embed_catalogue
 from pigeon_rec.retrieval.history import HistoryRetriever
+from pigeon_rec.retrieval.pictures import SharedPictures, shared_pictures
 
 __all__ = [
     "COHORT_PREFIX",
@@ -12,7 +13,9 @@ __all__ = [
     "EmbeddingCache",
     "Encode",
     "HistoryRetriever",
+    "SharedPictures",
     "embed_catalogue",
     "find_cohorts",
     "refit_moment",
+    "shared_pictures",
 ]

@@ -3,11 +3,15 @@
 Rules, in the order they are applied; the first one broken is the reason of the rejection:
 
 - `undecodable`: there is no picture, or it is no `uint8 [height, width, 3]` array;
+- `scoring_failed`: a score is no finite number;
 - `blank`: nearly one colour all over;
 - `unsafe`: above the limit of the safety checker, if there is one;
 - `off_target`: too far from the target's text;
 - `copy_of_reference`: too near to the reference, in embeddings or pixels: the copying kind of
   guidance collapse (arXiv 2504.17349).
+
+The first two are failures (`pigeon_rec.runtime.reasons`), as are `drawing_failed` and
+`unreadable_input`, which come from drawing: such requests are tried again.
 """
 
 from __future__ import annotations
@@ -26,7 +30,16 @@ from pigeon_rec.scoring.safety import SafetyChecker
 
 __all__ = ["Reason", "Rejection", "check_quality"]
 
-Reason = Literal["undecodable", "blank", "unsafe", "off_target", "copy_of_reference"]
+Reason = Literal[
+    "undecodable",
+    "scoring_failed",
+    "blank",
+    "unsafe",
+    "off_target",
+    "copy_of_reference",
+    "drawing_failed",
+    "unreadable_input",
+]
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ def check_quality(
     Args:
         image: `uint8 [height, width, 3]`; None if it could not be decoded.
         scores: `text_score`, `reference_score` and any others, cosines. A score that is not a
-            finite number makes the picture `off_target`.
+            finite number makes the picture `scoring_failed`.
         config: The limits.
         reference: Reference picture, `uint8 [height, width, 3]`; compared in pixels if it has the
             size of `image`.
@@ -103,14 +116,16 @@ def _broken_rules(
 
     Conditions are written so that NaN is rejected.
     """
+    for name in (name for name, score in scores.items() if not np.isfinite(score)):
+        yield Rejection("scoring_failed", f"{name} is {scores[name]}, not a finite number")
     spread, limit = float(pixel_std(image)), config.min_pixel_std
     if not spread >= limit:
         yield Rejection("blank", f"pixel deviation {spread:.2f} is below the limit {limit:.2f}")
     risk, limit = 0.0 if unsafe is None else float(unsafe(image)), config.max_unsafe_score
+    if not np.isfinite(risk):
+        yield Rejection("scoring_failed", f"unsafe score is {risk}, not a finite number")
     if not risk <= limit:
         yield Rejection("unsafe", f"unsafe score {risk:.3f} is above the limit {limit:.3f}")
-    for name in (name for name, score in scores.items() if not np.isfinite(score)):
-        yield Rejection("off_target", f"{name} is {scores[name]}, the limit is a finite number")
     text, limit = scores["text_score"], config.min_text_score
     if not text >= limit:
         yield Rejection("off_target", f"text score {text:.3f} is below the limit {limit:.3f}")

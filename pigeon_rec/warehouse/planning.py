@@ -1,4 +1,4 @@
-"""What planning reads of earlier nights: known keys and drawing times."""
+"""What planning reads of earlier nights: known keys, refusals and drawing times."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from typing import Final
 import polars as pl
 from duckdb import DuckDBPyConnection
 
+from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.warehouse._frames import fetch, registered, select
 from pigeon_rec.warehouse.connection import driver_errors, open_reader
 from pigeon_rec.warehouse.sql_files import sql_text
 
-__all__ = ["drawing_times", "known_before"]
+__all__ = ["ATTEMPT_DAYS", "drawing_times", "known_before", "refused_before"]
 
+ATTEMPT_DAYS: Final = 30
+"""Days in which failed attempts to draw a request are counted."""
+
+_REFUSED: Final = dict.fromkeys(("asset_key", "reason", "detail", "cause"), pl.String())
 _TIMES: Final = pl.Schema(
     {
         "logical_date": pl.Date(),
@@ -50,11 +55,43 @@ def drawing_times(path: Path, *, before: dt.date) -> pl.DataFrame:
 def known_before(
     connection: DuckDBPyConnection, asset_keys: Sequence[str], before: dt.date
 ) -> pl.Series:
-    """Returns the keys that a night before a date has published or rejected.
+    """Returns the keys that a night before a date has published, or rejected for good.
 
     Raises:
         WarehouseError: The warehouse cannot be read.
     """
     wanted = pl.DataFrame({"asset_key": asset_keys}, schema={"asset_key": pl.String}).unique()
+    facts = {"before": before, "failures": sorted(FAILURES)}
     with driver_errors("known keys"), registered(connection, wanted_keys=wanted):
-        return select(connection, sql_text("plan/known_before"), {"before": before})["asset_key"]
+        return select(connection, sql_text("plan/known_before"), facts)["asset_key"]
+
+
+def refused_before(
+    path: Path, asset_keys: Sequence[str], *, before: dt.date, max_attempts: int
+) -> pl.DataFrame:
+    """Looks up the keys that earlier nights could not serve and that need not be drawn again.
+
+    Returns:
+        `asset_key, reason, detail, cause`, one row per such key. The reason is `known_refusal` if
+        the quality gate refused it, or `repeated_failure` if drawing it failed in `max_attempts`
+        nights of the last `ATTEMPT_DAYS` days; `cause` is the reason of the newest such night. A
+        missing warehouse gives no rows.
+
+    Raises:
+        WarehouseError: The file cannot be read.
+    """
+    if not path.exists():
+        return pl.DataFrame(schema=_REFUSED)
+    wanted = pl.DataFrame({"asset_key": asset_keys}, schema={"asset_key": pl.String}).unique()
+    facts = {
+        "before": before,
+        "failures": sorted(FAILURES),
+        "days": ATTEMPT_DAYS,
+        "attempts": max_attempts,
+    }
+    with (
+        open_reader(path) as connection,
+        driver_errors(path),
+        registered(connection, wanted_keys=wanted),
+    ):
+        return select(connection, sql_text("plan/refused_before"), facts)

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 from duckdb import DuckDBPyConnection
 
+from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.warehouse._checks import check_night
 from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
 from pigeon_rec.warehouse._owners import claim
@@ -105,6 +106,8 @@ def publish(
 def known_assets(source: DuckDBPyConnection | Path, asset_keys: Sequence[str]) -> pl.DataFrame:
     """Looks up which keys were published or rejected already, so that they are not drawn again.
 
+    A rejection for one of `FAILURES` is not known: the request is tried again.
+
     Returns:
         One row `asset_key, verdict, reason, detail` per known key; the verdict is `asset`, or
         `rejection` with its reason. If nights disagree, the newest one counts. A missing file
@@ -120,7 +123,7 @@ def known_assets(source: DuckDBPyConnection | Path, asset_keys: Sequence[str]) -
             return known_assets(connection, asset_keys)
     wanted = pl.DataFrame({"asset_key": asset_keys}, schema={"asset_key": pl.String}).unique()
     with driver_errors("known assets"), registered(source, wanted_keys=wanted):
-        return select(source, sql_text("internal/known_assets"))
+        return select(source, sql_text("internal/known_assets"), {"failures": sorted(FAILURES)})
 
 
 def _published_content(connection: DuckDBPyConnection, run_id: str) -> str | None:

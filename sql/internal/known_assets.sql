@@ -1,5 +1,5 @@
--- The newest verdict on each key: an asset, or a rejection with its reason. The caller registers
--- `wanted_keys`.
+-- The newest verdict on each key: an asset, or a rejection with its reason. Rejections with a reason in
+-- $failures are no verdicts: the request is tried again. The caller registers `wanted_keys`.
 WITH verdicts AS (
     SELECT r.asset_key, r.run_id, 'asset' AS verdict, NULL::VARCHAR AS reason, NULL::VARCHAR AS detail
     FROM run_assets AS r
@@ -8,6 +8,7 @@ WITH verdicts AS (
     SELECT j.asset_key, j.run_id, 'rejection', j.reason, j.detail
     FROM rejections AS j
     JOIN wanted_keys AS w USING (asset_key)
+    WHERE NOT list_contains($failures::VARCHAR[], j.reason)
 )
 SELECT asset_key, verdict, reason, detail
 FROM verdicts

@@ -1,8 +1,9 @@
--- Keys that a night before a date has published or rejected. The caller registers `wanted_keys`.
+-- Keys that a night before a date has published or rejected, failures aside. The caller registers
+-- `wanted_keys`.
 WITH known AS (
     SELECT asset_key, run_id FROM run_assets
     UNION ALL
-    SELECT asset_key, run_id FROM rejections
+    SELECT asset_key, run_id FROM rejections WHERE NOT list_contains($failures::VARCHAR[], reason)
 )
 SELECT DISTINCT known.asset_key
 FROM known

@@ -38,6 +38,15 @@ def test_if_none_passes_the_best_is_returned_with_its_rejection() -> None:
     assert "0.100" in choice.rejection.detail
 
 
+@pytest.mark.parametrize("order", [[0.3, 0.9], [0.9, 0.3]])
+def test_a_candidate_without_a_score_makes_the_rejection_a_failure(order: list[float]) -> None:
+    found = scores(order, [0.1, 0.1]) | {"history_score": np.array([0.2, np.nan])}
+    choice = choose(images(2), found, images(3)[2], GATE)
+    assert choice.place == 1
+    assert choice.rejection is not None
+    assert choice.rejection.reason == "scoring_failed"
+
+
 def test_a_tie_goes_to_the_first_candidate() -> None:
     assert choose(images(2), scores([0.5, 0.5], [0.9, 0.9]), images(3)[2], GATE).place == 0
 

@@ -211,6 +211,18 @@ def test_a_finished_shard_is_kept_and_a_damaged_one_drawn_again(
     assert pl.read_parquet(path).equals(drawn)
 
 
+def test_a_damaged_picture_of_a_finished_shard_is_drawn_again(
+    one_shard: tuple[NightlyConfig, pl.DataFrame],
+) -> None:
+    config, drawn = one_shard
+    path = NightPaths.of(config, NIGHT).shard(0)
+    damaged = [b"no picture" if place == 2 else image for place, image in enumerate(drawn["image"])]
+    drawn.with_columns(image=pl.Series(damaged, dtype=pl.Binary)).write_parquet(path)
+    summary = generate_shard(config, NIGHT, 0)
+    assert (summary.generated, summary.kept) == (1, drawn.height - 1)
+    assert pl.read_parquet(path).equals(drawn)
+
+
 def test_what_drawing_took_is_noted_once(one_shard: tuple[NightlyConfig, pl.DataFrame]) -> None:
     config, drawn = one_shard
     note = NightPaths.of(config, NIGHT).drawing_time(0)
@@ -252,6 +264,7 @@ def test_a_picture_broken_or_withdrawn_after_planning_is_a_rejection_that_names_
         (tmp_path / f"{number}.png").write_bytes(data)
         rows.append((f"i{number}", f"{number}.png", hashlib.sha256(data).hexdigest()))
     catalogue = write_items(tmp_path / "items.parquet", rows)
+    readable = (tmp_path / "3.png").read_bytes()
     (tmp_path / "3.png").write_bytes(b"no picture")
     config = settings(tmp_path / "var", shards=1, catalogue=str(catalogue))
     whole, broken = (
@@ -264,9 +277,19 @@ def test_a_picture_broken_or_withdrawn_after_planning_is_a_rejection_that_names_
     withdrawn = whole | {"asset_key": "c" * 64, "item_id": "i7"}
     write_plan(config, [whole, broken, withdrawn])
     drawn = draw_all(config)
-    assert drawn["rejected_reason"].to_list() == [None, "undecodable", "undecodable"]
+    assert drawn["rejected_reason"].to_list() == [None, "unreadable_input", "unreadable_input"]
     assert "i3" in drawn["rejected_detail"][1]
     assert "i7: the item is not in the catalogue" in drawn["rejected_detail"][2]
+    note = NightPaths.of(config, NIGHT).drawing_time(0).read_bytes()
+    # Once it can be read, running the step again draws what has failed, and nothing else.
+    (tmp_path / "3.png").write_bytes(readable)
+    summary = generate_shard(config, NIGHT, 0)
+    assert (summary.generated, summary.kept, summary.rejected) == (2, 1, 1)
+    again = pl.read_parquet(summary.path)
+    assert again["rejected_reason"].to_list() == [None, None, "unreadable_input"]
+    assert again.head(1).equals(drawn.head(1))
+    # Two of three pictures say little of the time that one takes.
+    assert NightPaths.of(config, NIGHT).drawing_time(0).read_bytes() == note
 
 
 def test_a_night_without_a_plan_says_what_to_run(tmp_path: Path) -> None:

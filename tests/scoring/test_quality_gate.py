@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import get_args
 
 import numpy as np
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 
 from pigeon_rec.config import QualityGateConfig
 from pigeon_rec.errors import ModelError
+from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.scoring import Reason, check_quality
 
 Picture = NDArray[np.uint8]
 
 GATE = QualityGateConfig(min_text_score=0.2, max_reference_similarity=0.9)
+FROM_DRAWING = {"drawing_failed", "unreadable_input"}
 GOOD = {"text_score": 0.5, "reference_score": 0.6, "history_score": 0.4}
 
 
@@ -57,12 +60,17 @@ def test_blank(level: int) -> None:
     )
 
 
-@pytest.mark.parametrize("score", [0.75, float("nan")])
-def test_unsafe(score: float) -> None:
+@pytest.mark.parametrize(
+    ("score", "reason", "detail"),
+    [
+        (0.75, "unsafe", "unsafe score 0.750 is above the limit 0.500"),
+        (float("nan"), "scoring_failed", "unsafe score is nan, not a finite number"),
+    ],
+)
+def test_unsafe(score: float, reason: str, detail: str) -> None:
     rejection = check_quality(_picture(), GOOD, GATE, unsafe=lambda _: score)
     assert rejection is not None
-    assert rejection.reason == "unsafe"
-    assert rejection.detail == f"unsafe score {score:.3f} is above the limit 0.500"
+    assert (rejection.reason, rejection.detail) == (reason, detail)
 
 
 @given(st.floats(-1, 1, width=32))
@@ -102,8 +110,8 @@ def test_copy_in_pixels() -> None:
 def test_a_score_that_is_no_number_does_not_pass(score: str, value: float) -> None:
     rejection = check_quality(_picture(), GOOD | {score: value}, GATE)
     assert rejection is not None
-    assert rejection.reason == "off_target"
-    assert rejection.detail == f"{score} is {value}, the limit is a finite number"
+    assert rejection.reason == "scoring_failed"
+    assert rejection.detail == f"{score} is {value}, not a finite number"
 
 
 def test_the_first_rule_broken_is_the_reason() -> None:
@@ -111,12 +119,20 @@ def test_the_first_rule_broken_is_the_reason() -> None:
     blank = np.zeros((16, 16, 3), np.uint8)
     rejections = [
         check_quality(None, bad, GATE),
+        check_quality(blank, bad | {"history_score": math.nan}, GATE, unsafe=lambda _: 1.0),
         check_quality(blank, bad, GATE, unsafe=lambda _: 1.0),
         check_quality(_picture(), bad, GATE, unsafe=lambda _: 1.0),
         check_quality(_picture(), bad, GATE),
         check_quality(_picture(), GOOD | {"reference_score": 1.0}, GATE),
     ]
-    assert [rejection.reason for rejection in rejections if rejection] == list(get_args(Reason))
+    rules = [reason for reason in get_args(Reason) if reason not in FROM_DRAWING]
+    assert [rejection.reason for rejection in rejections if rejection] == rules
+
+
+def test_failures_are_reasons_that_say_nothing_of_the_picture() -> None:
+    verdicts = {"blank", "unsafe", "off_target", "copy_of_reference"}
+    assert set(get_args(Reason)) - FAILURES == verdicts
+    assert set(get_args(Reason)) >= FAILURES
 
 
 def test_a_missing_score_is_an_error() -> None:

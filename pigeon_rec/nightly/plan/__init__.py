@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pigeon_rec.nightly.plan.budget import DEFAULT_SECONDS, Budget, night_budget
 from pigeon_rec.nightly.plan.planner import PLAN_SCHEMA, PlanSummary, plan_night
 from pigeon_rec.nightly.plan.recommendations import recommend
+from pigeon_rec.warehouse.budget import DEFAULT_SECONDS, Budget, night_budget
 
 __all__ = [
     "DEFAULT_SECONDS",

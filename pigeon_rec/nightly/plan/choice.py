@@ -1,13 +1,14 @@
 """Choice of requests: which recommendations can have a picture, and which of those get one.
 
-Each recommendation ends as exactly one of: skipped (cannot be drawn), `over_user_limit`,
-`over_budget` (could be drawn, but not within the limits), or `planned`. Requests of cohorts compete
-with those of users for the same budget, by the same priority.
+Each recommendation ends as exactly one of: skipped (cannot be drawn), `known_refusal` or
+`repeated_failure` (earlier nights could not serve it), `over_user_limit`, `over_budget` (could be
+drawn, but not within the limits), or `planned`. Requests of cohorts compete with those of users for
+the same budget, by the same priority.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,8 +33,14 @@ _OVER_USER_LIMIT: Final = "over_user_limit"
 _PLANNED: Final = "planned"
 
 PAIR: Final = ["user_id", "item_id"]
+_REFUSED: Final = dict.fromkeys((*PAIR, "reason", "detail", "cause"), pl.String())
+_PLACE: Final = pl.int_range(1, pl.len() + 1).over("user_id").alias("place")
 IS_COHORT: Final = pl.col("user_id").str.starts_with(COHORT_PREFIX)
 _DECIMALS: Final = 6  # further digits differ between machines
+
+LookUp = Callable[[pl.DataFrame], pl.DataFrame]
+"""Takes requests; returns `user_id, item_id, reason, detail, cause` of those that earlier nights
+could not serve and that are not to be drawn again."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,14 @@ class Choice:
     Attributes:
         requests: The chosen rows of users and cohorts, by falling priority, then user and item.
         decisions: `user_id, item_id, reason, detail`, one row per drawable pair of a user:
-            `planned`, or the limit that it exceeds.
+            `planned`, the limit that it exceeds, or why it is not drawn again.
+        refused_before: Number of requests of users and cohorts that are not drawn again, by the
+            reason that they were refused for.
     """
 
     requests: pl.DataFrame
     decisions: pl.DataFrame
+    refused_before: Mapping[str, int]
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -67,7 +77,7 @@ def screen(
     recommendations: pl.DataFrame,
     catalogue_ids: pl.Series,
     counts: pl.DataFrame,
-    broken: Mapping[str, str],
+    unusable: Mapping[str, Mapping[str, str]],
     min_interactions: int,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Separates recommendations that can be personalised from those that cannot.
@@ -76,7 +86,7 @@ def screen(
         recommendations: At least `user_id, item_id`.
         catalogue_ids: All known item ids.
         counts: From `usable_counts`; a user without a row has none.
-        broken: Items whose image cannot be used, with the reason.
+        unusable: Reason -> item whose image cannot be redrawn -> detail.
         min_interactions: Different usable items a user must have.
 
     Returns:
@@ -86,10 +96,10 @@ def screen(
     needed = pl.format("{} of {} items with a usable image", usable, pl.lit(min_interactions))
     reserved = pl.lit(f"names that begin with {COHORT_PREFIX} belong to cohorts")
     unknown = pl.lit("the item is not in the catalogue")
+    faults = [(*fault, why) for why, items in unusable.items() for fault in items.items()]
     fault = pl.DataFrame(
-        {"item_id": list(broken), "fault": list(broken.values())},
-        schema={"item_id": pl.String(), "fault": pl.String()},
-    )
+        faults, schema=dict.fromkeys(("item_id", "fault", "why"), pl.String()), orient="row"
+    ).unique("item_id", keep="first")
     screened = (
         recommendations.join(counts, on="user_id", how="left", maintain_order="left")
         .join(fault, on="item_id", how="left", maintain_order="left")
@@ -98,7 +108,7 @@ def screen(
                 ("reserved_user", IS_COHORT, reserved),
                 ("unknown_item", ~pl.col("item_id").is_in(catalogue_ids.implode()), unknown),
                 ("short_history", usable < min_interactions, needed),
-                ("broken_image", pl.col("fault").is_not_null(), pl.col("fault")),
+                *((why, pl.col("why") == why, pl.col("fault")) for why in unusable),
             )
         )
     )
@@ -133,22 +143,48 @@ def prioritise(recommendations: pl.DataFrame, histories: pl.DataFrame) -> pl.Dat
     )
 
 
-def choose(ranked: pl.DataFrame, shared: pl.DataFrame, config: PlanConfig, budget: int) -> Choice:
+def choose(
+    ranked: pl.DataFrame,
+    shared: pl.DataFrame,
+    config: PlanConfig,
+    budget: int,
+    refused: LookUp | None = None,
+) -> Choice:
     """Takes the best pairs within the limits per user, per night and for cohorts.
 
-    The choice does not depend on what the warehouse holds: reuse makes a night cheaper, never
-    different, so a date planned again has the same requests.
+    A request that `refused` returns takes no place: the next pair gets it. Which pictures the
+    warehouse holds does not matter: reuse makes a night cheaper, never different.
 
     `ranked` and `shared` hold the pairs of users and of cohorts, as `prioritise` returns them;
     `budget` is the number of pictures that the night may plan in total.
     """
-    place = pl.int_range(1, pl.len() + 1).over("user_id")
-    ordered = _best_first(ranked).with_columns(place.alias("place"))
-    within = ordered.filter(pl.col("place") <= config.max_assets_per_user)
-    for_cohorts = _best_first(shared).head(int(config.cohorts.max_share * budget))
-    contenders = pl.concat([within, for_cohorts], how="diagonal")
-    requests = _best_first(contenders).head(budget).drop("place")
-    return Choice(requests, _decisions(ordered, requests, config.max_assets_per_user))
+    ordered, for_cohorts = _best_first(ranked), _best_first(shared)
+    checked = left_out = pl.DataFrame(schema=_REFUSED)
+    while True:
+        requests = _within_limits(ordered, for_cohorts, config, budget)
+        new = requests.join(checked, on=PAIR, how="anti", maintain_order="left")
+        found = left_out.clear() if refused is None or new.is_empty() else refused(new)
+        if found.is_empty():
+            break
+        checked = pl.concat([checked.select(PAIR), new.select(PAIR)])
+        left_out = pl.concat([left_out, found])
+        ordered, for_cohorts = (
+            pairs.join(found, on=PAIR, how="anti", maintain_order="left")
+            for pairs in (ordered, for_cohorts)
+        )
+    causes = dict(sorted(left_out["cause"].value_counts().iter_rows()))
+    known = left_out.filter(~IS_COHORT).select(*PAIR, "reason", "detail")
+    decisions = _decisions(ordered, requests, config.max_assets_per_user)
+    return Choice(requests, pl.concat([decisions, known]), causes)
+
+
+def _within_limits(
+    ordered: pl.DataFrame, for_cohorts: pl.DataFrame, config: PlanConfig, budget: int
+) -> pl.DataFrame:
+    within = ordered.with_columns(_PLACE).filter(pl.col("place") <= config.max_assets_per_user)
+    shared = for_cohorts.head(int(config.cohorts.max_share * budget))
+    contenders = pl.concat([within, shared], how="diagonal")
+    return _best_first(contenders).head(budget).drop("place")
 
 
 def _decisions(ordered: pl.DataFrame, requests: pl.DataFrame, limit: int) -> pl.DataFrame:
@@ -158,7 +194,8 @@ def _decisions(ordered: pl.DataFrame, requests: pl.DataFrame, limit: int) -> pl.
     below = pl.format("priority {}; the last pair within the budget has {}", "priority", lowest)
     over = pl.format("number {} of the user's pairs; {} are planned", "place", pl.lit(limit))
     return (
-        ordered.join(chosen, on=PAIR, how="left", maintain_order="left")
+        ordered.with_columns(_PLACE)
+        .join(chosen, on=PAIR, how="left", maintain_order="left")
         .with_columns(
             _first_match(
                 (_PLANNED, pl.col("chosen"), pl.lit(None, pl.String())),

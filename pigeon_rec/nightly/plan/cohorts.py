@@ -29,7 +29,7 @@ def plan_cohorts(
     settings = config.plan.cohorts
     cohorts = find_cohorts(
         embeddings.vectors,
-        embeddings.usable(inputs.interactions),
+        embeddings.histories(inputs.interactions),
         embeddings.item_ids,
         settings,
         refit_at=refit_moment(date, settings.refit_days),
@@ -40,7 +40,7 @@ def plan_cohorts(
     popular = _most_viewed(recommendations, cohorts.members, settings.references)
     retriever = HistoryRetriever(
         embeddings.vectors,
-        cohorts.interactions,
+        embeddings.histories(cohorts.interactions),
         embeddings.item_ids,
         config.retrieval,
         inputs.as_of,

@@ -17,10 +17,16 @@ from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.errors import PlanError
+from pigeon_rec.inputs.prepare import import_problems
 from pigeon_rec.nightly.files import read_table
 from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan.choice import expected_views
-from pigeon_rec.retrieval import EmbeddingCache, embed_catalogue
+from pigeon_rec.retrieval import (
+    EmbeddingCache,
+    SharedPictures,
+    embed_catalogue,
+    shared_pictures,
+)
 from pigeon_rec.runtime.progress import Progress
 from pigeon_rec.warehouse import NIGHT_SCHEMAS
 
@@ -71,37 +77,45 @@ class ItemEmbeddings:
         item_ids: Items, sorted.
         vectors: Unit float32 `[n, dim]`; zero rows for broken images.
         broken: Items whose image cannot be used, with the reason.
-        problems: The broken images as rows of the table `problems`.
+        shared: Images of several items, and placeholders among them.
+        problems: The broken images and placeholders as rows of the table `problems`.
     """
 
     item_ids: list[str]
     vectors: npt.NDArray[np.float32]
     broken: Mapping[str, str]
+    shared: SharedPictures
     problems: pl.DataFrame
 
     def usable(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Returns the rows whose `item_id` has no broken image."""
-        return rows.filter(~pl.col("item_id").is_in(list(self.broken)))
+        """Returns the rows whose `item_id` has an image of its own that is not broken."""
+        unusable = [*self.broken, *self.shared.placeholders]
+        return rows.filter(~pl.col("item_id").is_in(unusable))
+
+    def histories(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Returns the usable interactions, of each user's equal images only the latest."""
+        return self.shared.once(self.usable(interactions))
 
 
 def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
     """Reads and checks all inputs of the night's plan.
 
     Raises:
-        ConfigError: There is no such scenario.
+        ConfigError: There is no such scenario, or the catalogue lacks a column that it names.
         CatalogueError: The catalogue is unusable.
         InteractionError: The interactions are unusable.
         PlanError: The recommendations are missing, damaged or empty.
     """
     prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
+    prompt.check_columns(catalogue.text_columns, config.catalogue)
     recommendations = _read_recommendations(config, paths)
     until = end_of_day(paths.date)
     interactions, unknown = load_interactions(config.interactions, catalogue, until=until)
     of_recommendations = interactions.join(
         recommendations.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
     )
-    problems = problem_rows([*catalogue.problems, *unknown])
+    problems = problem_rows([*catalogue.problems, *unknown, *import_problems(config)])
     if paths.recommendation_problems.is_file():
         left_out = read_table(paths.recommendation_problems, "recommend")
         problems = pl.concat([problems, left_out.select(list(NIGHT_SCHEMAS["problems"]))])
@@ -109,7 +123,11 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
 
 
 def embed_items(
-    inputs: PlanInputs, encoder: ImageEncoder, paths: NightPaths, progress: Progress
+    inputs: PlanInputs,
+    encoder: ImageEncoder,
+    paths: NightPaths,
+    placeholder_share: float,
+    progress: Progress,
 ) -> ItemEmbeddings:
     """Embeds every recommended and interacted item; vectors are cached by image hash."""
     wanted = pl.concat([inputs.recommendations["item_id"], inputs.interactions["item_id"]]).unique()
@@ -125,7 +143,9 @@ def embed_items(
         on_batch=lambda done, total: progress("item images", done, total),
     )
     broken = {problem.subject: f"{problem.message} [{problem.location}]" for problem in problems}
-    return ItemEmbeddings(item_ids, vectors, broken, problem_rows(problems))
+    shared = shared_pictures(inputs.catalogue, placeholder_share)
+    problems = [*problems, *shared.problems]
+    return ItemEmbeddings(item_ids, vectors, broken, shared, problem_rows(problems))
 
 
 def recommendation_source(config: NightlyConfig) -> str:

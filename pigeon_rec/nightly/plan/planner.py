@@ -13,6 +13,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -22,7 +23,6 @@ from pigeon_rec.drawing.keys import KeyContext, asset_keys, settings_hash
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.budget import night_budget
 from pigeon_rec.nightly.plan.choice import (
     IS_COHORT,
     PAIR,
@@ -47,6 +47,8 @@ from pigeon_rec.runtime.files import write_json, write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.scoring import load_safety_checker
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, known_assets
+from pigeon_rec.warehouse.budget import night_budget
+from pigeon_rec.warehouse.planning import refused_before
 
 __all__ = ["PLAN_SCHEMA", "PlanSummary", "plan_night"]
 
@@ -82,6 +84,8 @@ class PlanSummary:
         reuse: Planned requests whose picture (or its rejection) is in the warehouse.
         reasons: Recommendations that cannot be personalised, by reason.
         left_out: Recommendations beyond the night's limits, by limit.
+        refused_before: Requests that are not drawn again, by the reason that an earlier night
+            refused them for.
         problems: Bad items, images, users and rows.
         shard_sizes: Pictures to draw in each shard.
         encoder_id: Encoder that found the histories.
@@ -105,6 +109,7 @@ class PlanSummary:
     skipped: int
     reasons: Mapping[str, int]
     left_out: Mapping[str, int]
+    refused_before: Mapping[str, int]
     problems: int
     shard_sizes: Sequence[int]
     model_version: str
@@ -127,8 +132,9 @@ def plan_night(
     """Writes the plan of the night: requests, cohorts, the decision on every pair, and a summary.
 
     The same inputs give the same requests and keys, whatever pictures the warehouse holds; those
-    only decide between `generate` and `reuse`. With a budget in minutes, the drawing times of
-    earlier nights are an input too. Interactions after the end of `date` (UTC) are not read.
+    only decide between `generate` and `reuse`. Rejections of earlier nights are an input too, and
+    with a budget in minutes their drawing times. Interactions after the end of `date` (UTC) are not
+    read.
 
     Histories are found by `encoder` and keys contain `model_version`; by default they are the
     scorer and the version of `config.model`.
@@ -149,7 +155,7 @@ def plan_night(
         encoder = encoder or _load_encoder(model.source)
         model_version = model_version or model.version
     context = KeyContext(model_version, settings_hash(config, inputs.prompt), config.seed)
-    embeddings = embed_items(inputs, encoder, paths, progress)
+    embeddings = embed_items(inputs, encoder, paths, config.plan.placeholder_share, progress)
 
     # 1. Which pairs can be drawn, and from which history.
     pairs, skipped, problems = _drawable(config, inputs, embeddings)
@@ -161,7 +167,13 @@ def plan_night(
 
     # 2. The best of them within the budget, and which of their pictures exist already.
     budget = night_budget(config.plan, paths.warehouse, date, model_version, context.settings)
-    choice = choose(pairs, of_cohorts, config.plan, budget.assets)
+    choice = choose(
+        pairs,
+        of_cohorts,
+        config.plan,
+        budget.assets,
+        partial(_refused_before, inputs, context, paths, config.plan.max_attempts),
+    )
     plan = _plan(choice.requests, inputs, context, paths, config.plan.shards)
     write_parquet(members, paths.cohorts)
     write_parquet(_explained(inputs, pairs, skipped, choice), paths.explained)
@@ -177,6 +189,7 @@ def plan_night(
         skipped=skipped.height,
         reasons=_by_reason(skipped),
         left_out=choice.left_out,
+        refused_before=choice.refused_before,
         problems=problems.height,
         model_version=model_version,
         encoder_id=encoder.encoder_id,
@@ -194,12 +207,12 @@ def _drawable(
     config: NightlyConfig, inputs: PlanInputs, embeddings: ItemEmbeddings
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Returns pairs with history and priority, the skipped ones, and all problems."""
-    usable = embeddings.usable(inputs.interactions)
+    usable = embeddings.histories(inputs.interactions)
     fit, skipped = screen(
         inputs.recommendations,
         inputs.catalogue.items["item_id"],
         usable_counts(usable),
-        embeddings.broken,
+        {"broken_image": embeddings.broken, "placeholder_image": embeddings.shared.placeholders},
         config.plan.min_interactions,
     )
     of_fit = usable.join(
@@ -252,6 +265,20 @@ def _explained(
         .join(gains, on=PAIR, how="left", maintain_order="left")
         .select(pl.col(name).cast(kind) for name, kind in NIGHT_SCHEMAS["plan_pairs"].items())
     )
+
+
+def _refused_before(
+    inputs: PlanInputs,
+    context: KeyContext,
+    paths: NightPaths,
+    max_attempts: int,
+    requests: pl.DataFrame,
+) -> pl.DataFrame:
+    """Returns `user_id, item_id, reason, detail, cause` of requests not to be drawn again."""
+    keys = asset_keys(requests, inputs.catalogue, inputs.prompt, context)
+    known = refused_before(paths.warehouse, keys, before=paths.date, max_attempts=max_attempts)
+    keyed = requests.select(*PAIR, pl.Series("asset_key", keys, dtype=pl.String()))
+    return keyed.join(known, on="asset_key", maintain_order="left").drop("asset_key")
 
 
 def _plan(

@@ -6,6 +6,8 @@ Both are read from the serving snapshot, so they show exactly what readers get.
 from __future__ import annotations
 
 import datetime as dt
+import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +23,11 @@ from pigeon_rec.nightly.report.gallery import render_gallery
 from pigeon_rec.nightly.report.page import build_page
 from pigeon_rec.runtime.files import write_json, write_text
 from pigeon_rec.warehouse.served_night import ServedNight, read_served_night
+from pigeon_rec.warehouse.warnings import night_warnings, refusals
 
 __all__ = ["ReportSummary", "report_night"]
+
+logger = logging.getLogger(__name__)
 
 _COUNTS: Final = ("planned", "generated", "reused", "served", "rejected", "skipped")
 _FACTS: Final = ("run_id", "model_version", "settings_hash", "seed", "content_sha256")
@@ -37,6 +42,7 @@ class ReportSummary:
         users_shown: Users on the gallery page.
         report: The numbers, `report.json`.
         gallery: The page, `gallery.html`.
+        warnings: What should be looked into, each a sentence; also in both files and in the log.
     """
 
     run_id: str
@@ -46,6 +52,7 @@ class ReportSummary:
     rejected: int
     report: Path
     gallery: Path
+    warnings: tuple[str, ...]
 
 
 def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
@@ -61,9 +68,20 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
     skipped = read_table(paths.skipped, "plan")
     prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
-    page = build_page(night, skipped, catalogue, config, prompt)
+    plan = json.loads(paths.plan_info.read_text(encoding="utf-8"))
+    warnings = night_warnings(night, plan, config)
+    for warning in warnings:
+        logger.warning("%s: %s", paths.run_id, warning)
+    page = build_page(night, skipped, catalogue, config, prompt, warnings)
     write_text(render_gallery(page), paths.gallery)
-    write_json(_numbers(night, skipped, len(page.users)), paths.report)
+    words = {"name": prompt.scenario, "pictures": prompt.pictures, "taste": prompt.taste}
+    numbers = {
+        "refusals": refusals(night, plan),
+        "warnings": list(warnings),
+        "scenario": words,
+        "users_by_taste": page.tastes,
+    }
+    write_json(_numbers(night, skipped, len(page.users)) | numbers, paths.report)
     return ReportSummary(
         run_id=paths.run_id,
         users=night.users,
@@ -72,6 +90,7 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
         rejected=night.facts["rejected"],
         report=paths.report,
         gallery=paths.gallery,
+        warnings=warnings,
     )
 
 

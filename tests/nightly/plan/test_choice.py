@@ -122,6 +122,66 @@ def test_reasons_name_the_limits() -> None:
     ]
 
 
+CAUSES = {"known_refusal": "off_target", "repeated_failure": "drawing_failed"}
+refused_pairs = st.dictionaries(
+    st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcdef"))
+    | st.tuples(st.sampled_from(["cohort:0", "cohort:1"]), st.sampled_from("abcdef")),
+    st.sampled_from(sorted(CAUSES)),
+    max_size=30,
+)
+
+
+@settings(max_examples=150)
+@given(
+    own=own_pairs,
+    shared=shared_pairs,
+    config=limits,
+    budget=st.integers(0, 20),
+    refused=refused_pairs,
+)
+def test_refused_requests_give_their_place_to_the_next(
+    own: dict[tuple[str, str], float],
+    shared: dict[tuple[str, str], float],
+    config: PlanConfig,
+    budget: int,
+    refused: dict[tuple[str, str], str],
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def look_up(requests: pl.DataFrame) -> pl.DataFrame:
+        pairs = requests.select("user_id", "item_id").rows()
+        asked.extend(pairs)
+        rows = [
+            (*pair, refused[pair], "why", CAUSES[refused[pair]])
+            for pair in pairs
+            if pair in refused
+        ]
+        names = ["user_id", "item_id", "reason", "detail", "cause"]
+        return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String()), orient="row")
+
+    choice = choose(table(own), table(shared), config, budget, look_up)
+    own_left, shared_left = (
+        table({pair: priority for pair, priority in pairs.items() if pair not in refused})
+        for pairs in (own, shared)
+    )
+    assert choice.requests.equals(choose(own_left, shared_left, config, budget).requests)
+    assert len(asked) == len(set(asked))
+    found = [refused[pair] for pair in asked if pair in refused]
+    assert choice.refused_before == {
+        cause: found.count(reason) for reason, cause in CAUSES.items() if reason in found
+    }
+    reasons = {
+        (user, item): reason
+        for user, item, reason in choice.decisions.select(
+            "user_id", "item_id", "reason"
+        ).iter_rows()
+    }
+    assert set(reasons) == set(own)
+    assert choice.decisions.height == len(own)
+    for pair in set(asked) & set(refused) & set(own):
+        assert reasons[pair] == refused[pair]
+
+
 def test_cohorts_compete_for_the_budget_within_their_share() -> None:
     own = {(user, "a"): 1.0 for user in "uvwxyz"}
     shared = {("cohort:0", item): 9.0 for item in "abc"} | {("cohort:1", "a"): 0.5}

@@ -204,3 +204,45 @@ def test_future_interactions_do_not_exist_yet(config: NightlyConfig, tmp_path: P
     pl.concat([frame, later]).write_parquet(config.interactions)
     run(config, NIGHT)
     assert planned(config).equals(before)
+
+
+def with_pictures_of(config: NightlyConfig, copies: dict[str, str]) -> None:
+    """Gives items the picture of another one."""
+    items = pl.read_parquet(config.catalogue)
+    facts = {row["item_id"]: row for row in items.to_dicts()}
+    for item, other in copies.items():
+        facts[item] |= {name: facts[other][name] for name in ("image_uri", "image_sha256")}
+    pl.DataFrame(list(facts.values()), schema=items.schema).write_parquet(config.catalogue)
+
+
+def test_equal_pictures_are_once_in_a_history(config: NightlyConfig) -> None:
+    with_pictures_of(config, {"i04": "i03", "i05": "i03"})
+    run(config)
+    histories = planned(config)["history_ids"].to_list()
+    assert histories
+    assert all(len({"i03", "i04", "i05"} & set(items)) <= 1 for items in histories)
+    # Of the three the user interacted with last.
+    assert {item for items in histories for item in items} & {"i03", "i04", "i05"} == {"i05"}
+
+
+def test_a_placeholder_is_in_no_history_and_not_redrawn(config: NightlyConfig) -> None:
+    none_yet = ["i02", "i04", "i06", "i13", "i14"]
+    with_pictures_of(config, dict.fromkeys(none_yet[1:], none_yet[0]))
+    summary = run(config)
+    assert summary.reasons == {"placeholder_image": 8}
+    detail = "its picture is that of 5 items"
+    assert ("ann", "i13", "placeholder_image", detail) in skipped(config)
+    plan = planned(config)
+    shown = {*plan["item_id"], *plan["history_ids"].explode()}
+    assert plan.height
+    assert not shown & set(none_yet)
+    assert [row[:2] for row in problems(config)] == [("placeholder_image", "i02")]
+
+
+def test_copies_and_placeholders_do_not_make_a_history_long_enough(config: NightlyConfig) -> None:
+    histories = {**HISTORIES, "ann": ["i00", "i01", "i02", "i03", "i04", "i05"]}
+    write_interactions(Path(config.interactions), histories)
+    with_pictures_of(config, {"i05": "i04", "i03": "i04"})
+    run(config)
+    why = ("short_history", "4 of 5 items with a usable image")
+    assert {row[2:] for row in skipped(config) if row[0] == "ann"} == {why}

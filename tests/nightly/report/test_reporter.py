@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,52 +21,12 @@ from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.nightly.report import ReportSummary, report_night
 from pigeon_rec.warehouse import ask, served_assets
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night, write_catalogue
+from tests.nightly.report.gallery_page import Gallery
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&amp;"
 
 
 Reported = tuple[NightlyConfig, ReportSummary]
-CHART_TAGS = ("g", "line", "rect", "text", "title")
-
-
-class Gallery(HTMLParser):
-    """The parts of a gallery page that tests look at.
-
-    Attributes:
-        images: Class list of the figure, and attributes, of every picture.
-        tags: Every element with its class, but for what charts are drawn with.
-        users: Headings of the users' rows.
-        text: All text of the body.
-    """
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.images: list[tuple[list[str], dict[str, str]]] = []
-        self.tags: list[str] = []
-        self.users: list[str] = []
-        self.text = ""
-        self._figure: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag not in CHART_TAGS:
-            self.tags.append(f"{tag}.{values.get('class', '')}")
-        if tag == "figure":
-            self._figure = values["class"].split()
-        if tag == "img":
-            self.images.append((self._figure, values))
-
-    def handle_data(self, data: str) -> None:
-        self.text += f" {data.strip()} "
-        if self.tags[-3:] == ["article.panel user", "header.", "h3."]:
-            self.users.append(data)
-
-    def bytes_of(self, kind: str) -> list[bytes]:
-        """Encoded pictures of all figures of a class."""
-        uris = [values["src"] for figure, values in self.images if kind in figure]
-        return [base64.b64decode(uri.split(",")[1], validate=True) for uri in uris]
 
 
 @pytest.fixture
@@ -165,11 +124,73 @@ def test_the_page_has_cards_and_reasons(reported: Reported) -> None:
     assert "has too little history" not in text
 
 
+def test_many_refusals_are_a_warning_that_says_why(config: NightlyConfig) -> None:
+    night = small_night()
+    for pair in night.pairs[:2]:
+        pair.reason = "copy_of_reference"
+    paths = night.write(config)
+    info = json.loads(paths.plan_info.read_text(encoding="utf-8"))
+    info["refused_before"] = {"off_target": 4, "drawing_failed": 2}
+    paths.plan_info.write_text(json.dumps(info), encoding="utf-8")
+    publish_night(config, NIGHT)
+    promote_night(config)
+    summary = report_night(config, NIGHT)
+    refused, given_up = sorted(summary.warnings, reverse=True)
+    assert refused == (
+        "The quality gate refuses 70% of 10 requests: copy_of_reference 2, off_target 5. "
+        "gate.max_reference_similarity is 0.99; gate.min_reference_difference is 4.0; "
+        "gate.min_text_score is 0.02."
+    )
+    assert given_up.startswith(
+        "Requests left out because they failed in 3 nights: drawing_failed 2. "
+    )
+    numbers = _numbers(summary)
+    assert numbers["warnings"] == list(summary.warnings)
+    assert numbers["refusals"] == {
+        "rate": 0.7,
+        "requests": 10,
+        "tonight": {"copy_of_reference": 2, "off_target": 1},
+        "before": {"off_target": 4},
+    }
+    text = " ".join(_gallery(summary).text.split())
+    assert refused in text
+    assert given_up in text
+
+
+def test_failures_are_a_warning_and_no_refusals(config: NightlyConfig) -> None:
+    night = small_night()
+    night.pairs[0].reason = "unreadable_input"
+    summary = _report(config, night)
+    assert summary.warnings == (
+        "Requests that failed and will be tried again: unreadable_input 1.",
+    )
+    assert _numbers(summary)["refusals"]["rate"] == 0.2  # one of five
+
+
+def test_a_placeholder_is_named_in_the_report(config: NightlyConfig) -> None:
+    night = small_night()
+    said = "the picture is that of 9 items"
+    night.problems.append(("placeholder_image", "flat/cat", "image_uri 'none.png'", said))
+    summary = _report(config, night)
+    warning = f"Item flat/cat [image_uri 'none.png']: {said}."
+    assert summary.warnings == (warning,)
+    assert warning in " ".join(_gallery(summary).text.split())
+
+
+def test_few_refusals_are_no_warning(reported: Reported) -> None:
+    assert reported[1].warnings == ()
+    assert "warnings" not in " ".join(_gallery(reported[1]).tags)
+
+
 def test_styles_and_tastes_are_labelled(reported: Reported) -> None:
     page = _gallery(reported[1])
     text = " ".join(page.text.split())
-    assert "ada flat" in text
-    assert "bob line" in text
+    # A heading per taste, then its users.
+    grouped = text.partition("in their histories.")[2]
+    places = [grouped.index(word) for word in ("flat", "ada", "line", "bob", "cyd")]
+    assert places == sorted(places)
+    assert page.tags.count("h3.group") == 2
+    assert _numbers(reported[1])["users_by_taste"] == {"flat": 1, "line": 2}
     references = [values["alt"] for figure, values in page.images if "reference" in figure]
     assert set(references) == {"Apple (flat)", "Boat (line)"}
 
@@ -232,9 +253,70 @@ def test_a_missing_item_and_a_broken_original_leave_a_gap(config: NightlyConfig)
 def test_a_catalogue_without_styles_is_shown_without_labels(config: NightlyConfig) -> None:
     items = pl.read_parquet(config.catalogue)
     items.drop("style").write_parquet(config.catalogue)
-    page = _gallery(_report(config))
-    assert not [tag for tag in page.tags if "chip" in tag]
+    summary = _report(config)
+    page = _gallery(summary)
+    assert not [tag for tag in page.tags if "chip" in tag or "group" in tag]
     assert {values["alt"] for f, values in page.images if "reference" in f} == {"Apple", "Boat"}
+    assert "One sticker, several users" in page.text
+    text = " ".join(page.text.split())
+    assert "not grouped by taste: no item in their histories has a value of style in the" in text
+    assert _numbers(summary)["users_by_taste"] == {}
+
+
+SCENARIO = """
+task: Draw one for this person.
+input: "Input:"
+target: "{semantics}"
+response: "Response:"
+picture: icône
+pictures: icônes
+"""
+LONG = "x" * 500
+
+
+def _own_words(config: NightlyConfig, tmp_path: Path, facts: str) -> tuple[ReportSummary, Gallery]:
+    """The page of the small night in a scenario of the user's own, with a column `mood`."""
+    (tmp_path / "mood.yaml").write_text(SCENARIO + facts, encoding="utf-8")
+    moods = pl.col("style").replace({"flat": "calm|<b>wild</b>", "line": LONG})
+    items = pl.read_parquet(config.catalogue).with_columns(mood=moods)
+    items.write_parquet(config.catalogue)
+    summary = _report(config.model_copy(update={"scenario": str(tmp_path / "mood.yaml")}))
+    return summary, _gallery(summary)
+
+
+def test_page_and_report_have_the_words_of_the_scenario(
+    config: NightlyConfig, tmp_path: Path
+) -> None:
+    summary, page = _own_words(config, tmp_path, "taste: mood\nlabel: category\n")
+    text = " ".join(page.text.split())
+    for said in ("icônes served", "One icône, several tastes", "Each icône shows", "of mood in"):
+        assert said in text, said
+    assert "sticker" not in re.sub("sticker-64", "", summary.gallery.read_text(encoding="utf-8"))
+    references = {values["alt"] for figure, values in page.images if "reference" in figure}
+    assert references == {"Apple (things)", "Boat (things)"}
+    numbers = _numbers(summary)
+    assert numbers["scenario"] == {"name": "mood", "pictures": "icônes", "taste": "mood"}
+    assert numbers["users_by_taste"] == {"<b>wild</b>": 1, LONG: 2}
+
+
+def test_users_of_a_scenario_without_taste_are_not_grouped(
+    config: NightlyConfig, tmp_path: Path
+) -> None:
+    summary, page = _own_words(config, tmp_path, "taste: null\n")
+    assert "h3.group" not in page.tags
+    assert "One icône, several users" in page.text
+    assert "grouped" not in page.text
+    assert {values["alt"] for f, values in page.images if "reference" in f} == {"Apple", "Boat"}
+    assert _numbers(summary)["scenario"]["taste"] is None
+
+
+def test_a_cut_text_is_whole_in_its_tooltip(config: NightlyConfig, tmp_path: Path) -> None:
+    items = write_catalogue(Path(config.catalogue).parent, {"flat/apple": LONG})
+    assert str(items) == config.catalogue
+    user = "שלום " * 100
+    page = _report(config, MadeNight([Pair(user, "flat/apple")])).gallery
+    tooltips = re.findall(r'class="own [^"]*" dir="auto" title="([^"]*)"', page.read_text("utf-8"))
+    assert {LONG, user} <= set(tooltips)
 
 
 def test_assets_of_cohorts_are_counted_but_not_shown(config: NightlyConfig) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon_rec.config import PlanConfig
-from pigeon_rec.nightly.plan import DEFAULT_SECONDS, Budget, night_budget
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, open_warehouse, publish
+from pigeon_rec.warehouse.budget import DEFAULT_SECONDS, Budget, night_budget
 from tests.warehouse.nights import FIRST, night_of
 
 MODEL, SETTINGS = "sticker-64@1", "5e77"
