@@ -24,6 +24,7 @@ from pigeon_rec.nightly.plan import plan_night, recommend
 from pigeon_rec.nightly.publish import PublishSummary, promote_night, publish_night
 from pigeon_rec.nightly.report import ReportSummary, report_night
 from pigeon_rec.runtime.airflow_step import check_date
+from pigeon_rec.runtime.leftovers import sweep
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.runtime.progress import Progress, silent
 
@@ -89,6 +90,7 @@ def run_night(
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     with hold(paths, "run"):
+        sweep(paths.work_dir)
         for name, step in steps.items():
             began = monotonic()
             results[name] = step()
