@@ -46,7 +46,7 @@ SETTINGS = {
 DOC = """
 ### One night of personalised visuals
 
-`recommend -> plan -> generate (one task per shard) -> publish -> promote -> report`
+`check -> recommend -> plan -> generate (one task per shard) -> publish -> promote -> report`
 
 The run at 02:00 UTC is for the day that has just ended, its *logical date*. Steps exchange files in
 the night's folder `<work dir>/runs/<date>/`, so a failed task can be cleared and run again;
@@ -110,6 +110,12 @@ def pigeon_nightly() -> None:
     """Connects the steps; task bodies run in another interpreter and cannot use this file."""
 
     @task.external_python(**IN_PRODUCT)
+    def check(date: str, config: str, work_dir: str) -> dict[str, Any]:
+        from pigeon_rec.nightly.steps import run_in_airflow
+
+        return run_in_airflow("check", date, config, work_dir)
+
+    @task.external_python(**IN_PRODUCT)
     def recommend(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
@@ -154,7 +160,7 @@ def pigeon_nightly() -> None:
     recommendations = recommend(**SETTINGS)
     shards = plan(**SETTINGS)
     pictures = generate.partial(**SETTINGS).expand(shard=shards)
-    recommendations >> shards
+    check(**SETTINGS) >> recommendations >> shards
     pictures >> publish(**SETTINGS) >> promote(**SETTINGS) >> report(**SETTINGS)
 
 

@@ -22,9 +22,11 @@ from pigeon_rec._cli import (
     movies,
     nightly,
     recbole,
+    tables,
     train,
     warehouse,
 )
+from pigeon_rec._cli.inputs import check, init
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
@@ -39,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Personalised visuals for recommender systems, made nightly and served with SQL.",
 )
+tables.register(importers.app)
 movies.register(importers.app)
 app.add_typer(nightly.app, name="nightly")
 app.add_typer(align.app, name="align")
@@ -49,6 +52,8 @@ app.add_typer(models.app, name="models")
 app.add_typer(recbole.app, name="recbole")
 app.add_typer(train.app, name="train")
 app.add_typer(warehouse.app, name="warehouse")
+app.command()(init)
+app.command()(check)
 app.command()(posters)
 app.command()(sql)
 app.command()(stickers)

@@ -1,4 +1,7 @@
-"""Settings of a nightly run: one YAML file, checked whole before any work starts."""
+"""Settings of a nightly run: one YAML file, checked whole before any work starts.
+
+Relative paths in the file are seen from its folder.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from pigeon_rec.columns import ColumnsConfig, ImagesConfig
 from pigeon_rec.placement import Placement
 from pigeon_rec.runtime.settings import (
     Count,
     Fraction,
+    LocalPath,
     NotNegative,
     Positive,
     Settings,
     location_or,
+    path_or,
     read_settings,
 )
 
@@ -42,7 +48,7 @@ class RecommenderConfig(Settings):
         top_k: Recommendations per user.
         group_by: Catalogue column whose equal values mark items that show the same thing (a
             concept in many styles). Each group is recommended as one item, its most popular one.
-            A catalogue without that column has no groups.
+            A catalogue without that column has no groups; null for none.
     """
 
     model: str = "BPR"
@@ -51,7 +57,7 @@ class RecommenderConfig(Settings):
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.005
     weight_decay: NotNegative = 1e-5
     top_k: Positive = 20
-    group_by: str = "concept"
+    group_by: str | None = "concept"
 
 
 class RetrievalConfig(Settings):
@@ -208,20 +214,28 @@ class WarehouseConfig(Settings):
     images: Annotated[str, location_or("table")] = "table"
 
 
+_WORLDS: Final = ("bundled", "posters")
+
+
 class NightlyConfig(Settings):
     """All settings of a night; every field has a working default.
 
     Attributes:
-        catalogue: `bundled`, or the path of an `items.parquet`.
-        interactions: `bundled`, or a RecBole `.inter` or a parquet file.
-        recommendations: `recbole` to train `recommender`, a parquet of `user_id, item_id, score`,
-            or the `.pth` of a saved `PigeonRecommender`.
+        catalogue: `bundled` or `posters` for a world of this package, a table of items in any usual
+            format, or a folder of pictures.
+        interactions: `bundled` or `posters`, or a table of interactions.
+        recommendations: `recbole` to train `recommender`, a table of recommendations, or the `.pth`
+            of a saved `PigeonRecommender`.
+        columns: Names of the columns of these tables, where they are not found by themselves.
+        images: Where the pictures of the items are.
         work_dir: Folder of runs, caches and the warehouse.
         exchange: `disk` if all steps share the work directory, else an fsspec location
             (`s3://bucket/nights`) through which plan and shards are exchanged.
         model: Name of a bundled model, the folder of a saved one, or `serving`: the model promoted
             last, and the bundled `sticker-64` before any promotion.
-        scenario: Instruction template (`pigeon_rec/data/prompts/<scenario>.yaml`).
+        scenario: Instruction, aspect ratio, words and taste column of the pictures: the name of a
+            bundled scenario (`sticker`, `movie`, `book-cover`), or the path of a YAML file of your
+            own, relative to the folder of this file.
         seed: Seed of all randomness; the same seed gives the same bytes.
         batch_size: Requests drawn together; changes the speed, never the result.
         processes: Processes that draw one shard side by side, each with a copy of the model.
@@ -233,13 +247,15 @@ class NightlyConfig(Settings):
 
     renamed: ClassVar[Mapping[str, str]] = {"candidates": "recommendations"}
 
-    catalogue: str = "bundled"
-    interactions: str = "bundled"
-    recommendations: str = "recbole"
-    work_dir: Path = Path("var")
+    catalogue: Annotated[str, path_or(*_WORLDS)] = "bundled"
+    interactions: Annotated[str, path_or(*_WORLDS)] = "bundled"
+    recommendations: Annotated[str, path_or("recbole")] = "recbole"
+    columns: ColumnsConfig = ColumnsConfig()
+    images: ImagesConfig = ImagesConfig()
+    work_dir: LocalPath = Path("var")
     exchange: Annotated[str, location_or("disk")] = "disk"
-    model: str = "sticker-64"
-    scenario: str = "sticker"
+    model: Annotated[str, path_or(bare_names=True)] = "sticker-64"
+    scenario: Annotated[str, path_or(bare_names=True)] = "sticker"
     seed: int = 0
     batch_size: Positive = 32
     processes: Positive = 1

@@ -38,11 +38,13 @@ MAY_IMPORT = {
     "recbole_plugin": _BELOW_DRAWING,
     "drawing": _BELOW_DRAWING,
     "training": {"drawing", *_BELOW_DRAWING} - {"warehouse"},
-    "nightly": {"drawing", "recbole_plugin", *_BELOW_DRAWING},
+    "inputs": {"data", "model", "runtime", "warehouse"},
+    "nightly": {"drawing", "inputs", "recbole_plugin", *_BELOW_DRAWING},
     "evaluation": {"drawing", "training", *_BELOW_DRAWING} - {"warehouse"},
     "weekly": {"drawing", "evaluation", "training", *_BELOW_DRAWING},
     "_cli": {
-        *("demo", "drawing", "evaluation", "nightly", "recbole_plugin", "training", "weekly"),
+        *("demo", "drawing", "evaluation", "inputs", "nightly", "recbole_plugin", "training"),
+        "weekly",
         *_BELOW_DRAWING,
     },
 }
@@ -51,6 +53,7 @@ MAY_IMPORT = {
 TOP_MAY_IMPORT: Mapping[str, set[str]] = {
     "__init__": set(PACKAGES) - {"_cli", "demo"},  # the public names, imported lazily
     "cli": {"_cli"},
+    "columns": {"runtime"},
     "config": {"runtime"},
     "errors": set(),
     "_version": set(),

@@ -80,6 +80,7 @@ def _run(
 
 
 for _step, _help in {
+    "check": "Prepare and check the tables; a night with nothing to draw ends here.",
     "recommend": "Make recommendations: train the recommender, or validate the given file.",
     "plan": "Choose the requests to draw and split them into shards.",
     "generate": None,

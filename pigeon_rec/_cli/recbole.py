@@ -105,7 +105,11 @@ def run(
     with no_command_line():
         result = run_pigeon_recbole(base, dataset, config, silent)
     name = f"{base or merged.get('pigeon_base_model', 'BPR')} with visuals"
-    summary = {"best_valid_score": result["best_valid_score"], **dict(result["test_result"])}
+    summary = {"best_valid_score": result["best_valid_score"]}
+    if result["visuals"] is not None:
+        summary["visual_weight"] = result["visuals"].weight
+        summary["valid_score_at_weight_0"] = result["visuals"].value_at_0
+    summary |= dict(result["test_result"])
     print_result(name, summary, as_json=as_json, quiet=quiet)
 
 

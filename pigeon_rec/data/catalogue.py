@@ -9,6 +9,7 @@ a run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +17,33 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pigeon_rec.columns import WHITE, ImagesConfig
 from pigeon_rec.data._images import BrokenImage, decode, read_image
 from pigeon_rec.data._rows import first_fault
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import CatalogueError
+from pigeon_rec.runtime.digests import digest
 
-__all__ = ["OPTIONAL_COLUMNS", "REQUIRED_COLUMNS", "Catalogue", "Problem", "load_catalogue"]
+__all__ = [
+    "IMAGES_NOTE",
+    "REQUIRED_COLUMNS",
+    "Catalogue",
+    "Problem",
+    "load_catalogue",
+]
+
+IMAGES_NOTE = "pigeon_rec.images"
+"""Name of the note in an imported `items.parquet` that says where its pictures are."""
 
 REQUIRED_COLUMNS = ("item_id", "title", "semantics", "category", "image_uri", "image_sha256")
-OPTIONAL_COLUMNS = ("theme", "style", "emotion", "genres", "concept")
+_TYPED = {
+    **dict.fromkeys(REQUIRED_COLUMNS, pl.String()),
+    "image": pl.Binary(),
+    "held_out": pl.Boolean(),
+}
 _SHOWN = 5
+_CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -50,10 +67,13 @@ class Catalogue:
     """Items with unique ids in a stable order.
 
     Attributes:
-        items: Columns `REQUIRED_COLUMNS`, those of `OPTIONAL_COLUMNS` that the file has, and
-            `image` (encoded bytes) and `held_out` where the file carries them.
+        items: `REQUIRED_COLUMNS`; `image` (encoded bytes) and `held_out` where the file has them;
+            and its further columns of texts, categories, whole numbers and lists of texts, all as
+            strings, a list with bars between its texts.
         root: Folder that relative `image_uri` start from; `None` if all bytes are in `items`.
         aspect: Aspect ratio that its pictures are shown in.
+        remote: Whether `image_uri` may be an fsspec address.
+        background: Colour behind transparent pixels, as `#rrggbb`.
         problems: Rows of the file that were left out: `bad_item` or `duplicate_item`.
     """
 
@@ -63,10 +83,13 @@ class Catalogue:
         root: Path | None,
         aspect: Aspect = SQUARE,
         problems: Sequence[Problem] = (),
+        images: ImagesConfig | None = None,
     ) -> None:
         self.items = items
         self.root = root
         self.aspect = aspect
+        self.remote = images is not None and images.remote
+        self.background = WHITE if images is None else images.background
         self.problems = tuple(problems)
         self._codes = {item_id: code for code, item_id in enumerate(items["item_id"])}
 
@@ -77,6 +100,11 @@ class Catalogue:
     def item_ids(self) -> list[str]:
         """Ids in the order of `items`."""
         return list(self._codes)
+
+    @property
+    def text_columns(self) -> list[str]:
+        """Columns of `items` that hold strings."""
+        return [name for name, kind in self.items.schema.items() if kind == pl.String]
 
     def code_of(self, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Returns row positions in `items`, int64 `[n]`; -1 for an unknown id."""
@@ -110,8 +138,8 @@ class Catalogue:
             size: Height and width in pixels; one number for a square, as models read them.
 
         Returns:
-            RGB on white, uint8 `[n, height, width, 3]`, all white for an unusable picture, and one
-            `Problem` for each id with an unusable picture.
+            RGB on `background`, uint8 `[n, height, width, 3]`, all white for an unusable picture;
+            and one `Problem` for each id with an unusable picture.
 
         Raises:
             CatalogueError: An id is unknown.
@@ -122,24 +150,41 @@ class Catalogue:
         stretch = not self.aspect.is_square
         pixels = np.full((len(rows), height, width, 3), 255, dtype=np.uint8)
         problems: dict[str, Problem] = {}
-        facts = rows.select("item_id", "image_uri", "image_sha256").iter_rows()
-        for row, (content, (item_id, uri, sha256)) in enumerate(zip(data, facts, strict=True)):
+
+        def read(row: int, content: bytes | None, item_id: str, uri: str, sha256: str) -> None:
             try:
-                encoded = read_image(content, uri, sha256, self.root)
-                pixels[row] = decode(encoded, (height, width), stretch=stretch)
+                encoded = read_image(content, uri, sha256, self.root, remote=self.remote)
+                pixels[row] = decode(
+                    encoded, (height, width), stretch=stretch, background=self.background
+                )
             except BrokenImage as broken:
                 location = f"image_uri {uri!r}" + (f" in {self.root}" if self.root else "")
                 problems[item_id] = Problem(broken.kind, item_id, location, str(broken))
-        return pixels, list(problems.values())
+
+        facts = rows.select("item_id", "image_uri", "image_sha256")
+        columns = (range(len(rows)), data, *facts.iter_columns())
+        if self.remote:  # most of the time is spent waiting for answers
+            with ThreadPoolExecutor(_CONNECTIONS) as pool:
+                list(pool.map(read, *columns))
+        else:
+            for each in zip(*columns, strict=True):
+                read(*each)
+        in_order = dict.fromkeys(item_ids)
+        return pixels, [problems[item_id] for item_id in in_order if item_id in problems]
 
     def image_hashes(self, item_ids: Sequence[str]) -> list[str]:
-        """Returns the SHA-256 of each encoded picture, in hexadecimal.
+        """Returns what identifies the pixels of each picture, in hexadecimal.
+
+        It is the SHA-256 of the encoded picture, or, on a background other than white, of that and
+        the background.
 
         Raises:
             CatalogueError: An id is unknown.
         """
         hashes: list[str] = self.rows(item_ids)["image_sha256"].to_list()
-        return hashes
+        if self.background == WHITE:
+            return hashes
+        return [digest([sha256, self.background]) for sha256 in hashes]
 
 
 def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
@@ -168,8 +213,28 @@ def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
             remedy="Give the path of an items.parquet, or `bundled`",
         ) from error
     root = None if bundled else path.resolve().parent
+    images = _images_note(path)
+    if root is not None and images is not None and images.folder is not None:
+        root = root / images.folder
     rows, problems = _usable(_typed(items, path), path)
-    return Catalogue(rows, root, aspect, problems)
+    return Catalogue(rows, root, aspect, problems, images)
+
+
+def _images_note(path: Path) -> ImagesConfig | None:
+    """Returns where the pictures of an imported catalogue are; `None` if the file does not say.
+
+    Raises:
+        CatalogueError: The note in the file is damaged.
+    """
+    note = pl.read_parquet_metadata(path).get(IMAGES_NOTE)
+    if note is None:
+        return None
+    try:
+        return ImagesConfig.model_validate_json(note)
+    except ValueError as error:
+        raise CatalogueError(
+            f"the note {IMAGES_NOTE} in the file is damaged", location=str(path)
+        ) from error
 
 
 def _typed(items: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -180,20 +245,27 @@ def _typed(items: pl.DataFrame, path: Path) -> pl.DataFrame:
             location=str(path),
             remedy=f"A catalogue has {', '.join(REQUIRED_COLUMNS)}",
         )
-    types = dict.fromkeys(REQUIRED_COLUMNS, pl.String()) | {
-        name: kind
-        for name, kind in (("image", pl.Binary()), ("held_out", pl.Boolean()))
-        if name in items.columns
-    }
+    types = {name: kind for name, kind in _TYPED.items() if name in items.columns}
     for name, kind in types.items():
         if items.schema[name] != kind:
             raise CatalogueError(
                 f"column {name} holds {items.schema[name]}, not {kind}", location=str(path)
             )
-    optional = [name for name in OPTIONAL_COLUMNS if name in items.columns]
-    kept = list(dict.fromkeys([*types, *optional]))
+    further = [text for name in items.columns if (text := _as_text(items[name])) is not None]
     texts = pl.col("title", "semantics", "category").fill_null("")
-    return items.select(kept).with_columns(texts, pl.col("image_sha256").str.to_lowercase())
+    known = items.select(*types).with_columns(texts, pl.col("image_sha256").str.to_lowercase())
+    return known.hstack(further)
+
+
+def _as_text(column: pl.Series) -> pl.Series | None:
+    """Returns a column of the user's own as strings; None if it is of no use as such."""
+    kind = column.dtype
+    if column.name in _TYPED:
+        return None
+    if kind == pl.List(pl.String):
+        return column.list.join("|", ignore_nulls=True)
+    is_text = kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum)
+    return column.cast(pl.String) if is_text else None
 
 
 def _usable(items: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[Problem]]:
@@ -207,7 +279,8 @@ def _usable(items: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[Problem
             "image_uri is null": pl.col("image_uri").is_null(),
         }
     )
-    rows = items.with_row_index("row", offset=1).with_columns(fault)
+    # Without the other columns, whose names may be anything.
+    rows = items.select(REQUIRED_COLUMNS).with_row_index("row", offset=1).with_columns(fault)
     usable = rows.filter(pl.col("fault").is_null())
     again = first_fault({"an earlier row has this item_id": ~pl.col("item_id").is_first_distinct()})
     usable = usable.with_columns(again)
@@ -220,7 +293,7 @@ def _usable(items: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[Problem
     if usable.is_empty():
         first = f"; the first: {problems[0].message}" if problems else ""
         raise CatalogueError(f"none of the {len(rows)} rows is usable{first}", location=str(path))
-    return usable.filter(pl.col("fault").is_null()).select(items.columns), problems
+    return items[usable.filter(pl.col("fault").is_null())["row"] - 1], problems
 
 
 def _few(names: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import InteractionError
 
-__all__ = ["INTERACTION_SCHEMA", "load_interactions"]
+__all__ = ["INTERACTION_SCHEMA", "LAST_SECOND", "load_interactions"]
 
 INTERACTION_SCHEMA = pl.Schema(
     {"user_id": pl.String(), "item_id": pl.String(), "timestamp": pl.Datetime("us", "UTC")}

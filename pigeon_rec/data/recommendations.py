@@ -94,17 +94,18 @@ def rank_recommendations(frame: pl.DataFrame, source: str) -> tuple[pl.DataFrame
 
 
 def group_by_front_item(
-    interactions: pl.DataFrame, catalogue: Catalogue, column: str
+    interactions: pl.DataFrame, catalogue: Catalogue, column: str | None
 ) -> pl.DataFrame:
     """Replaces every item by the item of its group with the most interactions (ties by id).
 
-    The catalogue's `column` names the group of an item; without it nothing is replaced.
+    The catalogue's `column` names the group of an item; without it nothing is replaced. Items
+    without a name there are in no group.
     """
-    if column not in catalogue.items.columns:
+    if column is None or column not in catalogue.items.columns:
         return interactions
-    groups = catalogue.items.select("item_id", pl.col(column).alias("group"))
+    groups = catalogue.items.select("item_id", catalogue.items[column].alias("group"))
     grouped = interactions.join(groups, on="item_id", how="left", maintain_order="left")
-    counts = grouped.drop_nulls("group").group_by("group", "item_id").len()
+    counts = grouped.filter(pl.col("group") != "").group_by("group", "item_id").len()
     fronts = counts.sort(["len", "item_id"], descending=[True, False]).unique(
         "group", keep="first", maintain_order=True
     )

@@ -59,7 +59,7 @@ class Drawer:
         pipeline: Writes, previews and renders.
         scorer: Scores, shortlists and feeds the quality gate.
         catalogue: Source of pictures and texts.
-        prompt: Instruction template of the scenario.
+        prompt: The scenario.
         generation: Mask ratios, sampling and rendering.
         gate: Limits of the quality gate.
         unsafe: Checker of unsafe content, if any.
@@ -89,7 +89,7 @@ class Drawer:
         Args:
             model: Name of a bundled model, or folder of a saved one.
             catalogue: `bundled`, or the path of an `items.parquet`.
-            scenario: Name of the instruction template.
+            scenario: Name of a bundled scenario, or path of a scenario's file.
             generation: How to draw; a night's defaults if left out.
             gate: Limits of the quality gate; a night's defaults if left out.
             placement: Device and numeric type.
@@ -158,7 +158,7 @@ class Drawer:
             reference=items.codes[items.rows([request.reference for request in requests])],
             targets=target_texts(self.prompt, described),
             keys=[request.key for request in requests],
-            scenario=self.prompt.scenario,
+            scenario=self.prompt,
             history_texts=history_texts(self.prompt, self.catalogue, histories),
         )
         return self.pipeline.write(coded, self.generation)

@@ -13,10 +13,15 @@ __all__ = ["described_texts", "history_texts", "target_texts"]
 
 
 def target_texts(prompt: PromptTemplate, items: pl.DataFrame) -> list[str]:
-    """Returns the target text of each catalogue row; missing genres are empty."""
-    genres = pl.col("genres").fill_null("") if "genres" in items.columns else pl.lit("")
-    words = items.select("title", "semantics", "category", genres.alias("genres"))
-    return [prompt.target(*row) for row in words.iter_rows()]
+    """Returns the target text of each catalogue row; what is missing in a row is empty.
+
+    Raises:
+        ConfigError: The scenario names a column that the rows do not have.
+    """
+    genres = items["genres"].fill_null("") if "genres" in items.columns else [""] * len(items)
+    words = zip(items["title"], items["semantics"], items["category"], genres, strict=True)
+    further = _columns(prompt, items, prompt.target_columns)
+    return [prompt.target(*row, columns) for row, columns in zip(words, further, strict=True)]
 
 
 def history_texts(
@@ -26,13 +31,27 @@ def history_texts(
 
     Raises:
         CatalogueError: A history holds an item that is not in the catalogue.
+        ConfigError: The scenario names a column that the catalogue does not have.
     """
     if not prompt.history_template:
         return None
     wanted = sorted({item for history in histories for item in history})
-    titles = catalogue.rows(wanted)["title"]
-    text = {item: prompt.history(title) for item, title in zip(wanted, titles, strict=True)}
+    rows = catalogue.rows(wanted)
+    columns = _columns(prompt, rows, prompt.history_columns)
+    texts = (prompt.history(*words) for words in zip(rows["title"], columns, strict=True))
+    text = dict(zip(wanted, texts, strict=True))
     return [[text[item] for item in history] for history in histories]
+
+
+def _columns(
+    prompt: PromptTemplate, items: pl.DataFrame, names: Sequence[str]
+) -> list[dict[str, str]]:
+    """Returns the texts of each row by the names of their columns."""
+    texts = [name for name, kind in items.schema.items() if kind == pl.String]
+    prompt.check_columns(texts, "the catalogue")
+    if not names:
+        return [{}] * len(items)
+    return items.select(items[name].fill_null("") for name in names).to_dicts()
 
 
 def described_texts(items: pl.DataFrame) -> list[str]:

@@ -152,7 +152,7 @@ class BasePipeline(ABC, Generic[Generator]):
         *,
         keys: Sequence[str],
         settings: GenerationConfig | None = None,
-        scenario: str = "sticker",
+        scenario: str | PromptTemplate = "sticker",
         history_texts: Sequence[Sequence[str]] | None = None,
     ) -> PigeonOutput:
         """Draws all candidates of each request, given as pixels.

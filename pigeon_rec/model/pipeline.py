@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pigeon_rec.config import GenerationConfig
+from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.base import BATCH_SIZE, BasePipeline
 from pigeon_rec.model.configuration import PigeonConfig
@@ -71,7 +72,7 @@ class Pipeline(Protocol):
         *,
         keys: Sequence[str],
         settings: GenerationConfig | None = None,
-        scenario: str = "sticker",
+        scenario: str | PromptTemplate = "sticker",
         history_texts: Sequence[Sequence[str]] | None = None,
     ) -> PigeonOutput: ...
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.errors import ModelError
 
 __all__ = ["CodedRequests", "candidate_key"]
@@ -28,7 +29,7 @@ class CodedRequests:
         reference: int64 code rows `[B, P]`.
         targets: Text of each reference (see `PromptTemplate.target`).
         keys: One string per request; all its randomness is derived from it.
-        scenario: Name of the instruction template.
+        scenario: Name of a bundled scenario, path of a scenario's file, or a template read before.
         history_texts: Text before each history image, `[B][images]` (see
             `PromptTemplate.history`); None for scenarios without such texts.
 
@@ -40,7 +41,7 @@ class CodedRequests:
     reference: NDArray[np.int64]
     targets: Sequence[str]
     keys: Sequence[str]
-    scenario: str = "sticker"
+    scenario: str | PromptTemplate = "sticker"
     history_texts: Sequence[Sequence[str]] | None = None
 
     def __post_init__(self) -> None:

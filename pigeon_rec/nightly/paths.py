@@ -26,6 +26,8 @@ class NightPaths:
         """Name of the night in the warehouse: its date, as in `2026-08-01`."""
         self.night = night = work_dir / "runs" / self.run_id
         """Folder of the files that belong to this night only."""
+        self.check = night / "check.json"
+        """What was found in the inputs."""
         self.recommendations = night / "recommendations.parquet"
         """The recommender's top-K: `user_id, item_id, score, rank`."""
         self.recommendation_problems = night / "recommendation_problems.parquet"

@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,18 +18,21 @@ from typing import Any
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
+from pigeon_rec.inputs.check import check_inputs
+from pigeon_rec.inputs.prepare import prepare_inputs
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.generate import generate_shard
-from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan import plan_night, recommend
 from pigeon_rec.nightly.publish import PublishSummary, promote_night, publish_night
 from pigeon_rec.nightly.report import ReportSummary, report_night
 from pigeon_rec.runtime.airflow_step import check_date
+from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.leftovers import sweep
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.runtime.progress import Progress, silent
 
-__all__ = ["NightSummary", "run_night"]
+__all__ = ["NightSummary", "check_night", "run_night"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class NightSummary:
 def run_night(
     config: NightlyConfig, date: dt.date, *, progress: Progress = silent, future: bool = False
 ) -> NightSummary:
-    """Recommends, plans, draws, publishes, promotes and reports one night.
+    """Checks, recommends, plans, draws, publishes, promotes and reports one night.
 
     Raises:
         ConfigError: The date is after tomorrow (UTC), and `future` is false.
@@ -79,22 +83,15 @@ def run_night(
     if not future:
         check_date(date)
     paths = NightPaths.of(config, date)
-    steps: Mapping[str, Callable[[], Any]] = {
-        "recommend": lambda: recommend(config, date, progress=progress),
-        "plan": lambda: plan_night(config, date, progress=progress),
-        "generate": lambda: _draw(config, date, progress),
-        "publish": lambda: publish_night(config, date),
-        "promote": lambda: promote_night(config),
-        "report": lambda: report_night(config, date),
-    }
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     with hold(paths, "run"):
         sweep(paths.work_dir)
-        for name, step in steps.items():
-            began = monotonic()
-            results[name] = step()
-            seconds[name] = round(monotonic() - began, 2)
+        check = partial(check_night, config, date, progress)
+        results["check"], seconds["check"] = _timed(check)
+        prepared = prepare_inputs(config, refresh=False).config
+        for name, step in _steps(prepared, date, progress).items():
+            results[name], seconds[name] = _timed(step)
         plan = pl.read_parquet(paths.plan).filter(pl.col("status") == "generate")
     return NightSummary(
         drawn=plan["asset_key"].n_unique(),
@@ -103,6 +100,37 @@ def run_night(
         snapshot=results["promote"],
         seconds=seconds,
     )
+
+
+def check_night(config: NightlyConfig, date: dt.date, progress: Progress) -> dict[str, Any]:
+    """Checks the inputs of a night and writes the result as its `check.json`.
+
+    Raises:
+        PlanError: The night would have nothing to draw.
+        PigeonError: A table is unusable as a whole.
+    """
+    check = check_inputs(config, end_of_day(date), progress=progress)
+    write_json(check.as_json(), NightPaths.of(config, date).check)
+    check.raise_errors()
+    return check.as_json()
+
+
+def _steps(
+    config: NightlyConfig, date: dt.date, progress: Progress
+) -> Mapping[str, Callable[[], Any]]:
+    return {
+        "recommend": lambda: recommend(config, date, progress=progress),
+        "plan": lambda: plan_night(config, date, progress=progress),
+        "generate": lambda: _draw(config, date, progress),
+        "publish": lambda: publish_night(config, date),
+        "promote": lambda: promote_night(config),
+        "report": lambda: report_night(config, date),
+    }
+
+
+def _timed(step: Callable[[], Any]) -> tuple[Any, float]:
+    began = monotonic()
+    return step(), round(monotonic() - began, 2)
 
 
 def _draw(config: NightlyConfig, date: dt.date, progress: Progress) -> None:

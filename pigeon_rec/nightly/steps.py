@@ -48,6 +48,7 @@ def run_step(
         PigeonError: The step failed, or another run works in the same folder; the error says
             whether a retry may help.
     """
+    from pigeon_rec.inputs.prepare import prepare_inputs
     from pigeon_rec.nightly.exchange import fetch
     from pigeon_rec.nightly.files import shards_to_draw
     from pigeon_rec.nightly.paths import NightPaths
@@ -56,6 +57,8 @@ def run_step(
 
     if not future:
         check_date(date)
+    if step not in ("check", "run"):  # these two look for changes of the tables themselves
+        config = prepare_inputs(config, refresh=False).config
     paths = NightPaths.of(config, date)
     if step == "generate" and shard is None:
         fetch(config, paths, [paths.plan])
@@ -65,7 +68,7 @@ def run_step(
     # Shards may be drawn in parallel; a whole night takes the lock itself.
     alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
     with alone:
-        if step == "recommend":  # the first of a night
+        if step in ("check", "recommend"):  # either may be the first of a night
             sweep(paths.work_dir)
         summary = _plain(STEPS[step](config, date, shard, progress))
     if step == "plan":
@@ -102,6 +105,12 @@ def _plain(summary: object) -> dict[str, Any]:
 
 
 # Each step imports its own module when called: publishing needs no torch, drawing no recbole.
+
+
+def _check(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
+    from pigeon_rec.nightly.run import check_night
+
+    return check_night(config, date, progress)
 
 
 def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
@@ -168,6 +177,7 @@ def _run(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress
 
 
 STEPS: Final[Mapping[str, Callable[[NightlyConfig, dt.date, int | None, Progress], object]]] = {
+    "check": _check,
     "recommend": _recommend,
     "plan": _plan,
     "generate": _generate,

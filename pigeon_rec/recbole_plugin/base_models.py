@@ -1,24 +1,35 @@
-"""RecBole's own models: finding one by name, which can be wrapped, and scoring all items."""
+"""Base models: finding RecBole's own or the user's, which can be wrapped, scoring all items."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import operator
 import pkgutil
 import re
+import sys
 from typing import Any, Final
 
 import torch
 from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType, get_model
 from torch import Tensor
 
 from pigeon_rec.errors import ConfigError
 
-__all__ = ["base_model_class", "recbole_model_class", "score_all_items"]
+__all__ = [
+    "base_label",
+    "base_model_class",
+    "is_importable",
+    "recbole_model_class",
+    "score_all_items",
+    "score_all_pairs",
+]
 
 _LOCATION: Final = "pigeon_base_model"
 _PAIRS: Final = 1 << 18  # pairs scored at once by models without a full sort
+_REMEDY: Final = "Choose a general or sequential model such as BPR, LightGCN, SASRec or GRU4Rec"
 _PACKAGES = ("general_recommender", "sequential_recommender")
 _USABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.SEQUENTIAL)
 
@@ -31,29 +42,83 @@ _NAMED_TRAINER = {"NCL", "S3Rec"}
 _NAMED_DATASET = {"DIEN", "GRU4RecKG", "KSR"}
 
 
-def base_model_class(name: Any) -> type[Any]:
-    """Returns RecBole's general or sequential model of that name, if it can be wrapped.
+def base_model_class(base: Any) -> type[Any]:
+    """Returns the model class to wrap.
+
+    Args:
+        base: Name of one of RecBole's general or sequential models, a model class of RecBole's
+            kind, or `module:Class` for a class that is imported from that module.
 
     Raises:
-        ConfigError: RecBole has no such model, it is of another type (context-aware,
+        ConfigError: There is no such model or class, it is of another type (context-aware,
             knowledge-based), or RecBole trains it with parts looked up by its name.
     """
-    model = recbole_model_class(name, location=_LOCATION, packages=_PACKAGES)
-    remedy = "Choose a general or sequential model such as BPR, LightGCN, SASRec or GRU4Rec"
-    if model.type not in _USABLE:
+    if isinstance(base, type):
+        return _usable(base, base_label(base))
+    if isinstance(base, str) and ":" in base:
+        return _usable(_imported(base), base)
+    model = recbole_model_class(base, location=_LOCATION, packages=_PACKAGES)
+    if base in _NAMED_LOADER | _NAMED_TRAINER | _NAMED_DATASET:
         raise ConfigError(
-            f"{name} is a {model.type.name.lower()} model and cannot be wrapped",
-            location=_LOCATION,
-            remedy=remedy,
-        )
-    if name in _NAMED_LOADER | _NAMED_TRAINER | _NAMED_DATASET:
-        raise ConfigError(
-            f"RecBole trains {name} with a data set, data loader or trainer of its own, found by "
+            f"RecBole trains {base} with a data set, data loader or trainer of its own, found by "
             "the model's name, so it cannot be wrapped",
             location=_LOCATION,
-            remedy=remedy,
+            remedy=_REMEDY,
+        )
+    return _usable(model, base)
+
+
+def base_label(model: type[Any]) -> str:
+    """Returns the text that names a class in `pigeon_base_model`."""
+    own = not model.__module__.startswith("recbole.model.")
+    return f"{model.__module__}:{model.__qualname__}" if own else model.__name__
+
+
+def is_importable(base: Any) -> bool:
+    """Whether a base can be found without importing a module that is not RecBole's."""
+    return not isinstance(base, str) or ":" not in base or base.partition(":")[0] in sys.modules
+
+
+def _usable(model: type[Any], label: str) -> type[Any]:
+    """Checks the kind and the type of a model class.
+
+    Raises:
+        ConfigError: It is no model of RecBole's kind, or of a type that cannot be wrapped.
+    """
+    if not issubclass(model, AbstractRecommender):
+        raise ConfigError(
+            f"{label} is no model of RecBole's kind: it must inherit GeneralRecommender or "
+            "SequentialRecommender",
+            location=_LOCATION,
+            remedy=_REMEDY,
+        )
+    kind = getattr(model, "type", None)
+    if kind not in _USABLE:
+        name = kind.name.lower() if isinstance(kind, ModelType) else repr(kind)
+        raise ConfigError(
+            f"{label} is a {name} model and cannot be wrapped", location=_LOCATION, remedy=_REMEDY
         )
     return model
+
+
+def _imported(base: str) -> type[Any]:
+    """The class that `module:Class` names.
+
+    Raises:
+        ConfigError: There is no such module or class.
+    """
+    module, _, name = base.partition(":")
+    try:
+        found = operator.attrgetter(name)(importlib.import_module(module))
+        if not isinstance(found, type):
+            raise TypeError(f"{name} is no class")
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"cannot import the base model {base!r}: {error}",
+            location=_LOCATION,
+            remedy="Give module:Class of a module on Python's path, such as my_models:VBPR",
+        ) from error
+    return found
 
 
 def recbole_model_class(
@@ -84,28 +149,40 @@ def recbole_model_class(
     return model
 
 
-def score_all_items(model: Any, rows: Interaction, item_field: str, n_items: int) -> Tensor:
-    """Scores every item for each row, float32 `[rows, n_items]`, by RecBole's internal item ids.
+def score_all_items(
+    model: Any, rows: Interaction, items: Interaction, *, pairs: int = _PAIRS
+) -> Tensor:
+    """Scores every item for each row, `[rows, n_items]`, by RecBole's internal item ids.
 
     Args:
         model: A model of RecBole.
         rows: What the model's `full_sort_predict` takes.
-        item_field: Name of the item id field.
-        n_items: Number of items, padding included.
+        items: All items with their features, as `dataset.get_item_feature()` returns them.
+        pairs: Pairs that a model without a full sort (NeuMF, for example) scores at once.
     """
     try:
         scores = model.full_sort_predict(rows)
-    except NotImplementedError:  # NeuMF, for example: score pair by pair
-        items = torch.arange(n_items, device=model.device)
-        row_of = torch.arange(len(rows), device=model.device).repeat_interleave(n_items)
-        item_of = items.repeat(len(rows))
-        parts = []
-        for start in range(0, len(row_of), _PAIRS):
-            pairs = rows[row_of[start : start + _PAIRS]]
-            pairs.update(Interaction({item_field: item_of[start : start + _PAIRS]}))
-            parts.append(model.predict(pairs))
-        scores = torch.cat(parts)
-    return torch.as_tensor(scores).view(len(rows), n_items)
+    except NotImplementedError:
+        scores = score_all_pairs(model, rows, items, pairs=pairs)
+    return torch.as_tensor(scores).view(len(rows), len(items))
+
+
+def score_all_pairs(model: Any, rows: Interaction, items: Interaction, *, pairs: int) -> Tensor:
+    """The same with the model's `predict`, holding at most `pairs` pairs of row and item.
+
+    RecBole's trainer scores `eval_batch_size` pairs at once, but holds all of them; with the same
+    number, the scores are the same to the bit.
+    """
+    n_items = len(items)
+    total = len(rows) * n_items
+    features = items.to(model.device)
+    parts = []
+    for first in range(0, total, pairs):
+        place = torch.arange(first, min(first + pairs, total), device=model.device)
+        batch = rows[place // n_items]
+        batch.update(features[place % n_items])
+        parts.append(model.predict(batch).view(-1))  # a single score has no dimension
+    return torch.cat(parts).view(len(rows), n_items)
 
 
 def _hint(name: str, packages: tuple[str, ...]) -> str:

@@ -21,8 +21,16 @@ from recbole.config import Config
 from recbole.utils import EvaluatorType, InputType, ModelType
 
 from pigeon_rec.errors import ModelError
+from pigeon_rec.recbole_plugin.base_models import base_label, is_importable
+from pigeon_rec.recbole_plugin.plain_values import plain_setting
 
-__all__ = ["SavedConfig", "read_checkpoint", "restore_config", "save_checkpoint"]
+__all__ = [
+    "SavedConfig",
+    "read_checkpoint",
+    "restore_config",
+    "save_checkpoint",
+    "write_weight",
+]
 
 _ENUMS: Final[Mapping[str, type[Any]]] = {
     "MODEL_TYPE": ModelType,
@@ -31,6 +39,7 @@ _ENUMS: Final[Mapping[str, type[Any]]] = {
 }
 # RecBole unpickles the files that these settings name: a checkpoint must not choose them.
 _PICKLE_SETTINGS: Final = ("dataset_save_path", "dataloaders_save_path")
+_BASE: Final = "pigeon_base_model"
 _PROTOCOL: Final = 2  # the one that torch's restricted unpickler supports
 
 
@@ -51,11 +60,19 @@ def restore_config(values: Mapping[str, Any]) -> Config:
         values: The saved `final_config_dict`; enumerations are given by name, the device as text.
 
     Raises:
-        ModelError: `values` is not a mapping, or names an enumeration member that does not exist.
+        ModelError: `values` is not a mapping, names an enumeration member that does not exist, or
+            names a base model of a module that has not been imported.
     """
     if not isinstance(values, Mapping):
         raise ModelError(
             f"a saved configuration must be a mapping, received {type(values).__name__}"
+        )
+    if not is_importable(values.get(_BASE)):
+        raise ModelError(
+            f"the base model of the checkpoint is {values[_BASE]!r}, of a module that is not "
+            "imported, and reading a checkpoint runs no code",
+            location=_BASE,
+            remedy="Import that module first, if you trust it",
         )
     config = Config.__new__(Config)  # never its constructor, which evaluates text
     config.compatibility_settings()
@@ -85,6 +102,13 @@ def save_checkpoint(trainer: Any, epoch: int, path: str | Path) -> None:
     torch.save(state, path, pickle_protocol=_PROTOCOL)
 
 
+def write_weight(path: str | Path, weight: float) -> None:
+    """Replaces the weight of the visuals in a checkpoint that `save_checkpoint` wrote."""
+    state = read_checkpoint(path)
+    state["state_dict"]["visual_weight"] = torch.tensor(weight)
+    torch.save({**state, "config": SavedConfig(state["config"])}, path, pickle_protocol=_PROTOCOL)
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint that `save_checkpoint` wrote, on the CPU.
 
@@ -108,30 +132,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _plain(key: str, value: Any) -> Any:
-    """Converts a value to numbers, strings, lists and mappings.
-
-    Raises:
-        ModelError: The value cannot be converted.
-    """
-    if isinstance(value, torch.device):
-        return str(value)
     if key in _ENUMS and isinstance(value, _ENUMS[key]):
         return value.name
-    if isinstance(value, float):
-        return float(value)
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {_plain(key, name): _plain(key, part) for name, part in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(key, part) for part in value]
-    raise ModelError(
-        f"the setting {key} is of type {type(value).__name__}, which a checkpoint cannot hold",
-        location=key,
-        remedy="Use numbers, strings, lists and mappings in RecBole's configuration",
-    )
+    if key == _BASE and isinstance(value, type):
+        return base_label(value)
+    return plain_setting(key, value)
 
 
 def _restored(key: str, value: Any) -> Any:

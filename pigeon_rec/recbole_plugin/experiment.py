@@ -4,8 +4,7 @@ Leave-one-out split: each user's newest interaction is the test, the one before 
 base model is trained once per seed by RecBole alone, with early stopping on its own validation
 NDCG, and evaluated three times with the same parameters: alone, with the item images, and with the
 assets that a night made from interactions older than the test. All differences therefore come from
-the visuals. Their weight is the smallest of `WEIGHTS` whose validation NDCG@10 is within one
-standard error of the best.
+the visuals. Their weight is chosen as in any run of the wrapper, see `validation`.
 
 Each result is a file with one rank per user; existing files are not recomputed.
 """
@@ -20,7 +19,6 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from recbole.config import Config
 from recbole.trainer import Trainer
 from recbole.utils import get_trainer
@@ -32,15 +30,14 @@ from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
 from pigeon_rec.recbole_plugin.run import load_data
 from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update, sandbox
 from pigeon_rec.recbole_plugin.top_k import tokens_of, top_k_rows
+from pigeon_rec.recbole_plugin.validation import choose_weight
 from pigeon_rec.runtime.files import write_parquet
 
 __all__ = [
     "BASES",
     "RANK_SCHEMA",
-    "WEIGHTS",
     "Experiment",
     "largest_difference",
-    "one_standard_error_rule",
     "rank_base",
     "rank_visual",
     "recommended",
@@ -68,9 +65,6 @@ BASES: Final[Mapping[str, Mapping[str, Any]]] = {
     "GRU4Rec": {**_SMALL_SEQUENCES, "embedding_size": 32},
 }
 """RecBole settings of each base: small enough for one CPU core, with negative sampling."""
-
-WEIGHTS: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0)
-"""Weights of the affinity to choose from on the validation items."""
 
 _SHARED: Final[Mapping[str, Any]] = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
@@ -168,7 +162,7 @@ def rank_visual(
     with sandbox(experiment.folder / "work"):
         model, trainer, dataset, valid, test = _trained(experiment, base, seed, pigeon)
         if "pigeon_visual_weight" not in pigeon:
-            _choose_weight(model, trainer, dataset, valid)
+            choose_weight(trainer, valid)
         ranks = _ranks(trainer, model, dataset, test)
         trainer.tensorboard.close()
     ranks = ranks.with_columns(weight=pl.lit(model.weight()))
@@ -186,7 +180,8 @@ def recommended(
         test interactions, `user_id, item_id`.
     """
     with sandbox(experiment.folder / "work"):
-        model, trainer, dataset, _, test = _trained(experiment, base, seed, {})
+        model, trainer, dataset, valid, test = _trained(experiment, base, seed, {})
+        choose_weight(trainer, valid)
         parts = list(_scored(trainer, model, test))
         trainer.tensorboard.close()
     item_ids = tokens_of(dataset, dataset.iid_field, np.arange(dataset.item_num))
@@ -247,36 +242,11 @@ def _trained(
     )
     model = PigeonRecommender(config, train.dataset)
     state = read_checkpoint(experiment.checkpoint(base, seed))
-    own = {k: v for k, v in state["state_dict"].items() if k != "visual_weight"}
-    model.load_state_dict(own, strict=False)
+    of_base = {k: v for k, v in state["state_dict"].items() if k.startswith("base.")}
+    model.load_state_dict(of_base, strict=False)
     model.load_other_parameter(state["other_parameter"])
     trainer = _trainer(config, model, experiment.checkpoint(base, seed))
     return model, trainer, dataset, valid, test
-
-
-def _choose_weight(model: PigeonRecommender, trainer: Any, dataset: Any, valid: Any) -> None:
-    """Sets the weight by the NDCG@10 of the validation items."""
-    ndcg = []
-    for weight in WEIGHTS:
-        model.visual_weight.fill_(weight)
-        rank = _ranks(trainer, model, dataset, valid)["rank"].to_numpy()
-        ndcg.append(np.where(rank <= 10, 1.0 / np.log2(rank + 1.0), 0.0))
-    model.visual_weight.fill_(WEIGHTS[one_standard_error_rule(np.stack(ndcg))])
-
-
-def one_standard_error_rule(values: NDArray[np.float64]) -> int:
-    """Returns the first row whose mean is within one standard error of the best mean.
-
-    Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, with the standard
-    error of the paired difference. Rows are weights in ascending order, so the result is the
-    smallest weight that the validation does not distinguish from the best.
-
-    Args:
-        values: `[weights, users]`.
-    """
-    shortfall = values[values.mean(axis=1).argmax()] - values
-    error = shortfall.std(axis=1) / np.sqrt(values.shape[1])
-    return int(np.argmax(shortfall.mean(axis=1) <= error))
 
 
 @torch.no_grad()

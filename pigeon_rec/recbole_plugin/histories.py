@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import torch
@@ -12,6 +12,8 @@ from recbole.utils import ModelType
 from torch import Tensor
 
 __all__ = ["Histories", "interactions_of", "recency_weights", "timestamps_of"]
+
+_SCHEMA: Final = {"seconds": pl.Float64()}
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,13 @@ def interactions_of(dataset: Any) -> pl.DataFrame:
         "item": feat[dataset.iid_field].numpy(),
         "seconds": feat[time].double().numpy() if time else [None] * len(feat),
     }
-    rows = pl.DataFrame(columns, schema_overrides={"seconds": pl.Float64()})
+    rows = pl.DataFrame(columns, schema_overrides=_SCHEMA)
     if dataset.config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
-        rows = pl.concat([_first_items(dataset, time), rows])
+        # Each user's first item is stored only inside sequences, and of benchmark files, whose
+        # sequences RecBole takes as they are, any item may be.
+        whole = dataset.config["benchmark_filename"] is not None
+        rows = pl.concat([_listed_items(dataset, time, whole=whole), rows])
+        rows = rows.unique(["user", "item"], keep="last", maintain_order=True) if whole else rows
     return rows.sort("user", "seconds", maintain_order=True)
 
 
@@ -65,19 +71,25 @@ def timestamps_of(rows: pl.DataFrame) -> pl.Expr:
     return (seconds * 1e6).round().cast(pl.Int64()).cast(pl.Datetime("us", "UTC"))
 
 
-def _first_items(dataset: Any, time: str | None) -> pl.DataFrame:
-    """Each user's first item, which sequential data sets store only inside sequences."""
+def _listed_items(dataset: Any, time: str | None, *, whole: bool) -> pl.DataFrame:
+    """Rows of `interactions_of` that are only in sequences: of length 1, or (`whole`) all."""
     feat = dataset.inter_feat
     suffix = dataset.config["LIST_SUFFIX"]
-    first = feat[dataset.item_list_length_field] == 1
-    times = feat[time + suffix][first][:, 0].double().numpy() if time else None
+    lengths = feat[dataset.item_list_length_field]
+    chosen = slice(None) if whole else lengths == 1
+    items = feat[dataset.iid_field + suffix][chosen]
+    inside = torch.arange(items.shape[1]) < lengths[chosen].unsqueeze(-1)
+    users = feat[dataset.uid_field][chosen].unsqueeze(-1).expand_as(items)
+    dated = time is not None and time + suffix in feat  # benchmark files may lack it
+    times = feat[time + suffix][chosen][inside].double().numpy() if dated and time else None
+    count = int(inside.sum())
     return pl.DataFrame(
         {
-            "user": feat[dataset.uid_field][first].numpy(),
-            "item": feat[dataset.iid_field + suffix][first][:, 0].numpy(),
-            "seconds": times if times is not None else [None] * int(first.sum()),
+            "user": users[inside].numpy(),
+            "item": items[inside].numpy(),
+            "seconds": times if times is not None else [None] * count,
         },
-        schema_overrides={"seconds": pl.Float64()},
+        schema_overrides=_SCHEMA,
     )
 
 

@@ -2,14 +2,16 @@
 
     score(u, i) = base(u, i) + weight * affinity(u, image of i for u)
 
-The base model is trained by its own loss, without the visuals: with the same seed it is bit for bit
-the model that RecBole trains alone. The weight is fixed, or learned on training interactions (see
-`weights`).
+The base model is trained and stopped by its own loss and metric, without the visuals: with the same
+seed it is bit for bit the model that RecBole trains alone. The weight is fixed, or chosen on the
+validation data when the training is over (see `validation`).
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import polars as pl
@@ -18,16 +20,20 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import InputType, ModelType
 from torch import Tensor
 
-from pigeon_rec.errors import ConfigError
+from pigeon_rec.errors import ConfigError, ModelError
 from pigeon_rec.recbole_plugin.affinity import VisualAffinity
-from pigeon_rec.recbole_plugin.base_models import base_model_class
+from pigeon_rec.recbole_plugin.base_models import base_label, base_model_class, score_all_pairs
+from pigeon_rec.recbole_plugin.feature_file import ItemVectors
 from pigeon_rec.recbole_plugin.histories import Histories, recency_weights
+from pigeon_rec.recbole_plugin.item_vectors import load_item_vectors
+from pigeon_rec.recbole_plugin.plain_values import plain_parameters, restored_parameters
+from pigeon_rec.recbole_plugin.pretrained import pretrained_parts
 from pigeon_rec.recbole_plugin.registration import register
 from pigeon_rec.recbole_plugin.retrieval import TrainingHistoryRetriever
 from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
 from pigeon_rec.recbole_plugin.served import ServedAssets
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
-from pigeon_rec.recbole_plugin.weights import TrainingSample
+from pigeon_rec.recbole_plugin.validation import ScoreTape, weighted_sum
 
 __all__ = ["PigeonRecommender"]
 
@@ -38,13 +44,16 @@ _USERS: Final = 256  # users computed at once
 class PigeonRecommender(AbstractRecommender):
     """Wraps `pigeon_base_model`; all settings are in `properties.yaml`.
 
-    Without item vectors in the data set, or with weight 0, its scores are exactly the base's.
+    Without item vectors, or with weight 0, its scores are exactly the base's.
 
     Attributes:
         base: The wrapped model.
-        affinity: The visual term; `None` if the data set has no item vectors.
-        visual_weight: Buffer, float32 scalar; NaN until a learned weight has been learned.
+        affinity: The visual term; `None` if there are no item vectors.
+        visual_weight: Buffer, float32 scalar; NaN until a learned weight has been chosen.
+        learns_weight: Whether the weight is to be chosen on validation data.
         served: Assets that replace the item's image for their user.
+        items: All items with RecBole's features of them.
+        pairs: Pairs that a base without a full sort scores at once.
         type: Model type of the base.
         input_type: Input type of the base, if it has one.
     """
@@ -58,7 +67,7 @@ class PigeonRecommender(AbstractRecommender):
         super().__init__()
         settings = PigeonSettings.of(config.final_config_dict)
         base_class = base_model_class(settings.base_model)
-        with dok_matrix_update():
+        with dok_matrix_update(), pretrained_parts():
             self.base = base_class(config, dataset)  # first: it uses the seeded generator
         self.type = self.base.type
         self.input_type = config["MODEL_INPUT_TYPE"]
@@ -68,87 +77,123 @@ class PigeonRecommender(AbstractRecommender):
         self.ITEM_SEQ = self.ITEM_ID + config["LIST_SUFFIX"]
         self.ITEM_SEQ_LEN = config["ITEM_LIST_LENGTH_FIELD"]
         self.settings = settings
-        self.affinity = _affinity(settings, dataset)
-        learned = settings.visual_weight is None
-        weight = float("nan") if learned else settings.visual_weight
-        self.register_buffer("visual_weight", torch.tensor(weight))
+        self.items, self.pairs = dataset.get_item_feature(), config["eval_batch_size"]
+        found = load_item_vectors(config, dataset)
+        self._features_sha256 = None if found is None else found.sha256
+        self.affinity: VisualAffinity | None = _affinity(settings, found, self.device)
         if self.affinity is None:
-            self.logger.info("The data set has no item vectors: the scores are the base model's.")
-            self.visual_weight.zero_()
-            learned = False
-        self._learned = learned
-        self._history = Histories.of(dataset, settings.max_history)
-        self._sample = TrainingSample.of(dataset, config["seed"]) if learned else None
+            self.logger.info("No item vectors, or weight 0: the scores are the base model's.")
+        self.learns_weight = settings.visual_weight is None and self.affinity is not None
+        weight = float("nan") if self.learns_weight else settings.visual_weight or 0.0
+        self.register_buffer("visual_weight", torch.tensor(weight if self.affinity else 0.0))
+        # The histories of a general base are those of the training set; a sequential one gets them.
+        fixed = self.affinity is not None and not self.sequential
+        self._history = Histories.of(dataset, settings.max_history) if fixed else None
         self._retriever = TrainingHistoryRetriever(dataset, self.affinity)
         item_vectors = None if self.affinity is None else self.affinity.vectors
         self.served = ServedAssets.read(settings, dataset, item_vectors)
         self._of_all_users: Tensor | None = None
+        self._tape: ScoreTape | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.base(*args, **kwargs)
 
     def calculate_loss(self, interaction: Any) -> Any:
-        if self._learned:
+        if self.learns_weight:
             self.visual_weight.fill_(float("nan"))  # outdated: the base is being trained
         return self.base.calculate_loss(interaction)
 
     def predict(self, interaction: Any) -> Tensor:
-        scores: Tensor = self.base.predict(interaction)
-        weight = self.weight()
-        if self.affinity is None or weight == 0.0:
-            return scores
-        items, weights = self.weighted_history(interaction)
-        item_ids = interaction[self.ITEM_ID]
-        vectors, served = self.served.replace(
-            interaction[self.USER_ID], item_ids, self.affinity.vectors[item_ids]
-        )
-        affinity = self.affinity.to_images(items, weights, item_ids, vectors)
-        affinity = affinity * (served | self.affinity.has_image[item_ids])
-        return scores + (weight * affinity).view_as(scores)
+        return self._scores(interaction, self.base.predict, self._affinity_to_pairs)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
-        scores: Tensor = self.base.full_sort_predict(interaction)
+        return self._scores(interaction, self._base_to_all, self.affinity_to_all)
+
+    def _scores(
+        self,
+        interaction: Any,
+        base_of: Callable[[Any], Tensor],
+        affinity_of: Callable[[Any], Tensor],
+    ) -> Tensor:
         weight = self.weight()
+        if self._tape is not None:
+            return self._tape.scores(
+                lambda: (base_of(interaction), affinity_of(interaction)), weight
+            )
+        scores = base_of(interaction)
         if self.affinity is None or weight == 0.0:
             return scores
-        affinity = self.affinity_to_all(interaction)
-        return torch.add(scores, affinity.view_as(scores), alpha=weight)
+        return weighted_sum(scores, affinity_of(interaction), weight)
+
+    def _base_to_all(self, interaction: Any) -> Tensor:
+        try:
+            scores: Tensor = self.base.full_sort_predict(interaction)
+        except NotImplementedError:
+            scores = score_all_pairs(self.base, interaction, self.items, pairs=self.pairs)
+        return scores
 
     def affinity_to_all(self, interaction: Any) -> Tensor:
         """Affinity of the interaction's users to every item, float32 `[batch, n_items]`.
 
         Raises:
-            ConfigError: The data set has no item vectors.
+            ConfigError: There are no item vectors.
         """
-        if self.affinity is None:
-            raise ConfigError(
-                "the data set has no item vectors",
-                location="additional_feat_suffix",
-                remedy="Write them with `pigeon-rec recbole features`",
-            )
-        if self.sequential or self._history.items.shape[0] * self.affinity.n_items > _CELLS:
+        affinity = self._known_affinity()
+        if self._history is None or len(self._history.items) * affinity.n_items > _CELLS:
             return self._affinity_of(interaction)
-        # The histories of a general base are fixed, so one computation serves all evaluations.
+        # One computation serves all evaluations.
         if self._of_all_users is None:
-            every = torch.arange(self._history.items.shape[0], device=self.device)
+            every = torch.arange(len(self._history.items), device=self.device)
             parts = [self._affinity_of({self.USER_ID: part}) for part in every.split(_USERS)]
             self._of_all_users = torch.cat(parts)
         return self._of_all_users[interaction[self.USER_ID]]
 
     def _affinity_of(self, interaction: Any) -> Tensor:
-        affinity_of: Any = self.affinity
+        affinity = self._known_affinity()
         items, weights = self.weighted_history(interaction)
-        affinity: Tensor = affinity_of.to_all(items, weights)
-        rows, item_ids, vectors = self.served.of_users(interaction[self.USER_ID])
-        if len(rows):
-            affinity[rows, item_ids] = affinity_of.to_images(
-                items[rows], weights[rows], item_ids, vectors
+        to_all: Tensor = affinity.to_all(items, weights)
+        if len(self.served):
+            rows, item_ids, vectors = self.served.of_users(self._users(interaction))
+            if len(rows):
+                to_all[rows, item_ids] = affinity.to_images(
+                    items[rows], weights[rows], item_ids, vectors
+                )
+        return to_all
+
+    def _affinity_to_pairs(self, interaction: Any) -> Tensor:
+        affinity = self._known_affinity()
+        items, weights = self.weighted_history(interaction)
+        item_ids = interaction[self.ITEM_ID]
+        vectors, shown = affinity.vectors[item_ids], affinity.has_image[item_ids]
+        if len(self.served):
+            users = self._users(interaction)
+            vectors, served = self.served.replace(users, item_ids, vectors)
+            shown = served | shown
+        return affinity.to_images(items, weights, item_ids, vectors) * shown
+
+    def _known_affinity(self) -> VisualAffinity:
+        if self.affinity is None:
+            raise ConfigError(
+                "there are no item vectors",
+                location="pigeon_features",
+                remedy="Write them with `pigeon-rec recbole features`",
             )
-        return affinity
+        return self.affinity
+
+    def _users(self, interaction: Any) -> Tensor:
+        if self.USER_ID not in interaction:
+            raise ConfigError(
+                f"prediction needs the field {self.USER_ID}, since pigeon_served replaces images "
+                "for their user",
+                location="pigeon_served",
+                remedy=f"Add {self.USER_ID} to the interaction, or unset pigeon_served",
+            )
+        users: Tensor = interaction[self.USER_ID]
+        return users
 
     def weighted_history(self, interaction: Any) -> tuple[Tensor, Tensor]:
         """Items and recency weights of each row: its sequence, or the user's training items."""
-        if self.sequential:
+        if self._history is None:
             items, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
         else:
             users = interaction[self.USER_ID].cpu()
@@ -157,12 +202,18 @@ class PigeonRecommender(AbstractRecommender):
         return items, recency_weights(items, lengths, self.settings.half_life)
 
     def weight(self) -> float:
-        """Returns the weight of the affinity; relearns it if the base has changed."""
+        """Returns the weight of the affinity; 0 as long as none has been chosen."""
         weight = float(self.visual_weight)
-        if weight != weight and self._sample is not None and not self.training:
-            weight = self._sample.learn(self)
-            self.visual_weight.fill_(weight)
         return 0.0 if weight != weight else weight
+
+    @contextmanager
+    def recorded(self) -> Iterator[ScoreTape]:
+        """Scores of its block are taken from a tape, for `validation.choose_weight`."""
+        self._tape = ScoreTape()
+        try:
+            yield self._tape
+        finally:
+            self._tape = None
 
     def retrieve_history(self, user: str, reference: str, k: int = 5) -> pl.DataFrame:
         """Returns the user's `k` training items that best match a reference item.
@@ -179,39 +230,46 @@ class PigeonRecommender(AbstractRecommender):
         return self._retriever.retrieve(user, reference, k)
 
     def other_parameter(self) -> dict[str, Any]:
-        parameters: dict[str, Any] = self.base.other_parameter()
-        return parameters
+        return plain_parameters(self.base)
 
     def load_other_parameter(self, para: Any) -> None:
-        self.base.load_other_parameter(para)
+        if para:
+            self.base.load_other_parameter(restored_parameters(para))
+
+    def get_extra_state(self) -> dict[str, str]:
+        """What a checkpoint must agree with: the base model and the feature file, if any."""
+        state = {"base": base_label(type(self.base))}
+        return state | ({"features": self._features_sha256} if self._features_sha256 else {})
+
+    def set_extra_state(self, state: Any) -> None:
+        """Compares a checkpoint with this model.
+
+        Raises:
+            ModelError: It is of another base model, or was made with another feature file.
+        """
+        own = self.get_extra_state()
+        for key, kind, remedy in (
+            ("base", "base model", "Set pigeon_base_model to the one of the checkpoint"),
+            ("features", "feature file", "Restore that file, or train again with this one"),
+        ):
+            saved = (state or {}).get(key)
+            if saved is not None and key in own and saved != own[key]:
+                raise ModelError(
+                    f"the checkpoint is of another {kind}: {saved}, and this run has {own[key]}",
+                    location="checkpoint",
+                    remedy=remedy,
+                )
+
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        # Checkpoints from before there was an extra state have none.
+        return super().load_state_dict({"_extra_state": {}, **state_dict}, *args, **kwargs)
 
 
-def _affinity(settings: PigeonSettings, dataset: Any) -> VisualAffinity | None:
-    """The visual term from the data set's item vectors; `None` without them or with weight 0."""
-    matrix = dataset._preloaded_weight.get(settings.visual_id_field)
-    if matrix is None or settings.visual_weight == 0.0:
+def _affinity(settings: PigeonSettings, found: ItemVectors | None, device: Any) -> Any:
+    """The visual term; `None` without item vectors or with weight 0."""
+    if found is None:
         return None
-    _check_scale(dataset, settings)
-    vectors = torch.zeros(dataset.item_num, matrix.shape[1])
-    vectors[: len(matrix)] = torch.from_numpy(matrix).float()
-    return VisualAffinity(vectors, settings.neighbours).to(dataset.config["device"])
-
-
-def _check_scale(dataset: Any, settings: PigeonSettings) -> None:
-    """Checks that RecBole does not rescale the vectors, which would change their angles.
-
-    Raises:
-        ConfigError: The vectors would be normalised.
-    """
-    config = dataset.config
-    fields = config["normalize_field"] or []
-    if config["normalize_all"] or settings.visual_field in fields:
-        location = "normalize_all" if config["normalize_all"] else "normalize_field"
-        raise ConfigError(
-            f"{location} would change the angles between the vectors of [{settings.visual_field}]",
-            location=location,
-            remedy="Set normalize_all: False and name the other fields in normalize_field",
-        )
+    return VisualAffinity(torch.from_numpy(found.matrix), settings.neighbours).to(device)
 
 
 register(PigeonRecommender, sys.modules[__name__])

@@ -31,11 +31,11 @@ class TrainingHistoryRetriever:
         self._items = dataset.field2token_id[dataset.iid_field]
         self._tokens = dataset.field2id_token[dataset.iid_field]
         self._user_tokens = dataset.field2id_token[dataset.uid_field]
-        self._rows = interactions_of(dataset)
+        self._dataset = dataset
         self._retriever: tuple[int, HistoryRetriever] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # RecBole copies a model to count its operations; the retriever is rebuilt on demand.
+        # A copy of the model rebuilds the retriever on demand.
         return {**self.__dict__, "_retriever": None}
 
     def retrieve(self, user: str, reference: str, k: int) -> pl.DataFrame:
@@ -71,14 +71,15 @@ class TrainingHistoryRetriever:
     def _build(self, k: int) -> HistoryRetriever:
         if self._vectors is None:
             raise RetrievalError(
-                "the data set has no item vectors",
-                location="additional_feat_suffix",
+                "there are no item vectors",
+                location="pigeon_features",
                 remedy="Write them with `pigeon-rec recbole features`",
             )
-        interactions = self._rows.select(
-            pl.Series("user_id", np.asarray(self._user_tokens)[self._rows["user"]], pl.String()),
-            pl.Series("item_id", np.asarray(self._tokens)[self._rows["item"]], pl.String()),
-            timestamps_of(self._rows).alias("timestamp"),
+        rows = interactions_of(self._dataset)
+        interactions = rows.select(
+            pl.Series("user_id", np.asarray(self._user_tokens)[rows["user"]], pl.String()),
+            pl.Series("item_id", np.asarray(self._tokens)[rows["item"]], pl.String()),
+            timestamps_of(rows).alias("timestamp"),
         )
         never = dt.datetime.max.replace(tzinfo=dt.UTC)
         config = RetrievalConfig(history_length=k)

@@ -15,6 +15,7 @@ from recbole.utils import init_seed
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
+from pigeon_rec.recbole_plugin.validation import choices
 
 __all__ = ["load_data", "load_pigeon", "read_settings", "run_pigeon_recbole"]
 
@@ -38,7 +39,8 @@ def run_pigeon_recbole(
         queue: Receives the result if the process was started by `torch.multiprocessing`.
 
     Returns:
-        RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`.
+        RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result`, `test_result`; and
+        `visuals`, the `WeightChoice` of a learned weight, else `None`.
 
     Raises:
         ConfigError: A setting is wrong; the message has RecBole's name for it.
@@ -46,7 +48,7 @@ def run_pigeon_recbole(
     settings = dict(config_dict or {})
     if model is not None:
         settings["pigeon_base_model"] = model
-    with torch.autograd.set_detect_anomaly(False):
+    with torch.autograd.set_detect_anomaly(False), choices() as made:
         result: dict[str, Any] = run_recbole(
             model=PigeonRecommender,
             dataset=dataset,
@@ -55,7 +57,7 @@ def run_pigeon_recbole(
             saved=saved,
             queue=queue,
         )
-    return result
+    return {**result, "visuals": made[-1] if made else None}
 
 
 def load_pigeon(path: str | Path) -> tuple[PigeonRecommender, Any, tuple[Any, Any, Any]]:

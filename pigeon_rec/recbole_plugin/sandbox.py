@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy.sparse import dok_matrix  # type: ignore[import-untyped]
 
-__all__ = ["dok_matrix_update", "no_command_line", "sandbox"]
+__all__ = ["dok_matrix_update", "no_command_line", "random_state", "sandbox"]
 
 _NUMPY_ALIASES = ("bool", "int", "float", "complex", "object", "str", "long", "unicode")
 
@@ -44,7 +44,7 @@ def sandbox(work_dir: Path) -> Iterator[Path]:
         prefix = f"run-{os.getpid()}-"
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=work_dir))
         stack.enter_context(contextlib.chdir(folder))
-        stack.enter_context(_random_state())
+        stack.enter_context(random_state())
         stack.enter_context(no_command_line())
         stack.enter_context(_process_settings())
         stack.enter_context(torch.autograd.set_detect_anomaly(False))
@@ -66,7 +66,8 @@ def no_command_line() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _random_state() -> Iterator[None]:
+def random_state() -> Iterator[None]:
+    """Restores Python's, NumPy's and torch's global random generators after its block."""
     python, numpy, generator = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
         yield

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import yaml
 
 from pigeon_rec.errors import ConfigError
@@ -23,8 +24,10 @@ class PigeonSettings:
     """The settings of `properties.yaml` as typed values.
 
     Attributes:
-        base_model: Name of the wrapped model.
+        base_model: The wrapped model: a name of RecBole's, `module:Class`, or a class.
         visual_weight: Fixed weight of the affinity, at least 0; `None` if it is learned.
+        features: File of item vectors; `None` for `<dataset>.<suffix>` beside the data set.
+        min_coverage: Least share of the data set's items that must have a vector.
         visual_suffix: Suffix of the file of item vectors.
         visual_id_field: Its item id field.
         visual_field: Its vector field.
@@ -36,8 +39,10 @@ class PigeonSettings:
         encoder: Model whose scorer encodes the served assets.
     """
 
-    base_model: str
+    base_model: str | type[Any]
     visual_weight: float | None
+    features: Path | None
+    min_coverage: float
     visual_suffix: str
     visual_id_field: str
     visual_field: str
@@ -82,7 +87,7 @@ def default_settings() -> dict[str, Any]:
 
 
 def _weight(key: str, value: Any) -> float | None:
-    if value == _LEARNED:
+    if isinstance(value, str) and value == _LEARNED:
         return None
     return _number(key, value, f"a number of at least 0, or {_LEARNED!r}", least=0.0)
 
@@ -104,14 +109,26 @@ def _count(key: str, value: Any) -> int:
 
 
 def _number(key: str, value: Any, allowed: str, *, least: float) -> float:
+    value = value.item() if isinstance(value, np.generic) else value  # of a tuner, for example
     usable = isinstance(value, int | float) and not isinstance(value, bool)
     if not usable or not math.isfinite(value) or value < least:
         raise _invalid(key, value, allowed)
     return float(value)
 
 
-def _served(key: str, value: Any) -> Path | None:
+def _share(key: str, value: Any) -> float:
+    number = _number(key, value, "a share from 0 to 1", least=0.0)
+    if number > 1.0:
+        raise _invalid(key, value, "a share from 0 to 1")
+    return number
+
+
+def _path(key: str, value: Any) -> Path | None:
     return None if value is None else Path(_text(key, value))
+
+
+def _model(key: str, value: Any) -> str | type[Any]:
+    return value if isinstance(value, type) else _text(key, value)
 
 
 def _text(key: str, value: Any) -> str:
@@ -127,9 +144,12 @@ def _invalid(key: str, value: Any, allowed: str) -> ConfigError:
 
 
 _READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "pigeon_base_model": _model,
+    "pigeon_features": _path,
     "pigeon_half_life": _half_life,
     "pigeon_max_history": _count,
+    "pigeon_min_coverage": _share,
     "pigeon_neighbours": _count,
-    "pigeon_served": _served,
+    "pigeon_served": _path,
     "pigeon_visual_weight": _weight,
 }

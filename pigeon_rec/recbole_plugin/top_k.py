@@ -195,7 +195,7 @@ def _score_batches(
     for first in range(0, len(users), step):
         rows = Interaction({dataset.uid_field: users[first : first + step]})
         with torch.inference_mode():
-            scores = score_all_items(model, rows, dataset.iid_field, dataset.item_num)
+            scores = score_all_items(model, rows, dataset.get_item_feature())
         by_code = scores[:, items].numpy().astype(np.float32)
         if np.isnan(by_code).any():
             raise FloatingPointError("scores are NaN")

@@ -58,7 +58,7 @@ def sweep(work_dir: Path) -> int:
         *_of_dead(work_dir / "recbole", "run-*", _SANDBOX),
         *(path for path in work_dir.glob("runs/*/*.new") if path.is_dir()),
     ]
-    for folder in ("cache", "runs"):
+    for folder in ("cache", "inputs", "runs"):
         doomed += _of_dead(work_dir / folder, "**/.*.tmp*", _UNFINISHED)
     removed = sum(map(_removed, doomed)) + sweep_spills(work_dir / "warehouse")
     if removed:

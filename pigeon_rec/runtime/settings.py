@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pigeon_rec.errors import ConfigError
@@ -16,11 +25,13 @@ from pigeon_rec.runtime.storage import check_location
 __all__ = [
     "Count",
     "Fraction",
+    "LocalPath",
     "NotNegative",
     "Positive",
     "Settings",
     "check_settings",
     "location_or",
+    "path_or",
     "read_settings",
 ]
 
@@ -30,6 +41,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 
 _RENAMED = "renamed_setting"
+_QUERY = re.compile(r"\s*(select|from|with)\s", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -58,6 +70,35 @@ class Settings(BaseModel):
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 
+_FOLDER = "folder"
+
+
+def _from_file(path: Path, info: ValidationInfo) -> Path:
+    """Expands `~`, and takes a relative path as seen from the file that it is written in."""
+    expanded = path.expanduser()
+    return Path(info.context[_FOLDER], expanded) if info.context else expanded
+
+
+LocalPath = Annotated[Path, AfterValidator(_from_file)]
+"""A path; written in a YAML file, it is relative to that file."""
+
+
+def path_or(*words: str, bare_names: bool = False) -> AfterValidator:
+    """Makes the validator of a setting that is one of `words`, a path, or a query (`SELECT ...`).
+
+    Paths are treated as `LocalPath`. With `bare_names`, a text without a slash, and without a
+    suffix `.yaml`, is a name and not a path.
+    """
+
+    def check(value: str, info: ValidationInfo) -> str:
+        is_name = bare_names and "/" not in value and not value.endswith((".yaml", ".yml"))
+        if value in words or is_name or _QUERY.match(value):
+            return value
+        return str(_from_file(Path(value), info))
+
+    return AfterValidator(check)
+
+
 def location_or(word: str) -> AfterValidator:
     """Makes the validator of a setting that is either `word` or an fsspec location."""
 
@@ -73,7 +114,8 @@ def location_or(word: str) -> AfterValidator:
 def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
     """Reads a YAML file as settings of one kind; an empty file gives the defaults.
 
-    `advice` is the remedy in the message about a missing file.
+    Relative paths in it are seen from its folder. `advice` is the remedy in the message about a
+    missing file.
 
     Raises:
         ConfigError: The file is missing or not a YAML mapping, or as `check_settings`.
@@ -90,18 +132,22 @@ def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
         ) from error
     if not isinstance(raw, dict | None):
         raise ConfigError("the configuration must be a mapping of settings", location=str(path))
-    return check_settings(kind, raw or {}, str(path))
+    return check_settings(kind, raw or {}, str(path), folder=path.absolute().parent)
 
 
-def check_settings(kind: type[_Kind], values: Mapping[str, Any], location: str) -> _Kind:
+def check_settings(
+    kind: type[_Kind], values: Mapping[str, Any], location: str, *, folder: Path | None = None
+) -> _Kind:
     """Checks values, which come from `location`, as settings of one kind.
+
+    Relative paths are seen from `folder`, if it is given.
 
     Raises:
         ConfigError: A setting is unknown, renamed or out of range; the message names each
             setting, the value received and what is allowed.
     """
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(values, context=folder and {_FOLDER: folder})
     except ValidationError as error:
         raise ConfigError(
             "; ".join(_problem(e) for e in error.errors()),

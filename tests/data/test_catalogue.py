@@ -335,3 +335,42 @@ def test_a_catalogue_of_posters_fills_any_size_with_the_whole_picture(shop: Shop
         assert pixels.shape == (1, height, width, 3)
         assert (pixels[0, : height // 2 - 1] < 60).all()
         assert (pixels[0, height // 2 + 1 :, :, 0] > 195).all()
+
+
+def test_further_columns_are_kept_as_texts(shop: Shop) -> None:
+    shop.write()
+    further = pl.DataFrame(
+        {
+            "Main genre": pl.Series(["Crime", None, "Drama"], dtype=pl.Categorical),
+            "size": pl.Series(["L", "S", "L"], dtype=pl.Enum(["S", "L"])),
+            "year": pl.Series([1999, None, 2001], dtype=pl.UInt16),
+            "authors": [["Ann", "Bea"], [], None],
+            "fault": ["x", "y", None],  # a name that the checks use inside
+            "row": ["3", "2", "1"],
+            "^.*$": ["all", "columns", None],
+            "rating": [1.5, 2.5, 3.5],
+            "facts": [{"pages": 3}, None, None],
+        }
+    )
+    pl.read_parquet(shop.path).hstack(further).write_parquet(shop.path)
+    catalogue = load_catalogue(shop.path)
+    assert catalogue.problems == ()
+    assert {"title", "Main genre", "authors"} <= set(catalogue.text_columns)
+    kept = catalogue.items.select(pl.exclude(shop.rows[0].keys())).to_dict(as_series=False)
+    assert kept == {
+        "Main genre": ["Crime", None, "Drama"],
+        "size": ["L", "S", "L"],
+        "year": ["1999", None, "2001"],
+        "authors": ["Ann|Bea", "", None],
+        "fault": ["x", "y", None],
+        "row": ["3", "2", "1"],
+        "^.*$": ["all", "columns", None],
+    }
+
+
+def test_further_columns_stay_with_their_rows(shop: Shop) -> None:
+    for number, row in enumerate(shop.rows):
+        row["author"] = f"author {number}"
+    shop.rows[1]["image_sha256"] = None
+    catalogue = load_catalogue(shop.write())
+    assert catalogue.items["author"].to_list() == ["author 0", "author 2"]

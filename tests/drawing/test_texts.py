@@ -10,6 +10,7 @@ import pytest
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.drawing.texts import described_texts, history_texts, target_texts
+from pigeon_rec.errors import ConfigError
 from tests.small_world import write_catalogue
 
 
@@ -41,3 +42,22 @@ def test_an_item_without_semantics_is_scored_against_its_title(films: Catalogue)
     rows = films.rows(["i01", "i00"])
     silent = rows.with_columns(semantics=pl.Series(["", "a picture of i00"]))
     assert described_texts(silent) == ["Title i01", "a picture of i00"]
+
+
+def test_texts_may_name_any_text_column(films: Catalogue, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "{task: Draw., input: 'Input:', response: 'Response:', history: '{title} by {director}:',"
+        " target: '{title} by {director}: {genres}'}"
+    )
+    prompt = load_prompt(str(tmp_path / "own.yaml"))
+    with pytest.raises(ConfigError, match=r"names \{director\}"):
+        target_texts(prompt, films.items)
+    with pytest.raises(ConfigError, match=r"names \{director\}"):
+        history_texts(prompt, films, [["i00"]])
+    directors = pl.Series("director", ["A|B", None, "C", "D", "E"])
+    directed = Catalogue(films.items.with_columns(directors), films.root)
+    assert target_texts(prompt, directed.rows(["i01", "i00"])) == [
+        "Title i01 by : Comedy",
+        "Title i00 by A, B: Drama, War",
+    ]
+    assert history_texts(prompt, directed, [["i02"], []]) == [["Title i02 by C:"], []]

@@ -99,6 +99,8 @@ def test_scenarios_have_settings_of_their_own(config: NightlyConfig) -> None:
 
 def test_a_night_of_posters_has_a_page_of_posters(tmp_path: Path) -> None:
     catalogue = write_made_catalogue(tmp_path / "catalogue")
+    genres = pl.col("style").replace({"flat": "Drama, War", "line": "Comedy"})
+    pl.read_parquet(catalogue).with_columns(genres=genres).write_parquet(catalogue)
     config = NightlyConfig(work_dir=tmp_path / "var", catalogue=str(catalogue), scenario="movie")
     small_night().write(config)
     publish_night(config, MADE_NIGHT)
@@ -107,6 +109,9 @@ def test_a_night_of_posters_has_a_page_of_posters(tmp_path: Path) -> None:
     assert "--frame: 2 / 3;" in page
     assert "One poster, several tastes" in page
     assert "posters served" in page
+    # Tastes are genres, and what tells two posters of one film apart is their style.
+    assert re.search(r'<h3 class="group">\s*<span [^>]*>Comedy</span>', page)
+    assert 'alt="Apple (flat)"' in page
     words = re.sub(r"<style>.*?</style>|class=\"[^\"]*\"|sticker-64", "", page, flags=re.S)
     assert "sticker" not in words
     originals = re.findall(r'big reference">\s*<img src="data:image/webp;base64,([^"]+)"', page)

@@ -75,7 +75,7 @@ def test_work_dir_from_outside_replaces_the_configured_one(tmp_path: Path) -> No
     assert (settings.work_dir, settings.seed) == (tmp_path, 7)
 
 
-@pytest.mark.parametrize(("step", "swept"), [("recommend", True), ("plan", False)])
+@pytest.mark.parametrize(("step", "swept"), [("check", True), ("recommend", True), ("plan", False)])
 def test_the_first_step_of_a_night_sweeps(
     config: NightlyConfig, monkeypatch: pytest.MonkeyPatch, step: str, swept: bool
 ) -> None:

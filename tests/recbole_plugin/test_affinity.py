@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pigeon_rec.recbole_plugin.affinity import BACKGROUND, VisualAffinity
 from pigeon_rec.recbole_plugin.histories import recency_weights
-from pigeon_rec.recbole_plugin.weights import conditional_logit
 
 
 def world(seed: int, n_items: int = 30) -> torch.Tensor:
@@ -85,19 +84,3 @@ def test_recency_weights_halve_and_are_0_at_padding() -> None:
     expected = torch.tensor([[0.25, 0.5, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     assert torch.equal(recency_weights(items, lengths, 1.0), expected)
     assert torch.equal(recency_weights(items, lengths, float("inf")), (items > 0).float())
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 999), shift=st.floats(-2.0, 2.0))
-def test_the_learned_weight_maximises_the_likelihood_within_its_bounds(
-    seed: int, shift: float
-) -> None:
-    gap = torch.from_numpy(np.random.default_rng(seed).normal(shift, 1.0, (40, 6)))
-
-    def likelihood(weight: float) -> float:
-        return -float(torch.log1p(torch.exp(weight * gap).sum(1)).mean())
-
-    weight = conditional_logit(gap)
-    assert 0.0 <= weight <= 5.0
-    for other in (0.0, max(0.0, weight - 0.1), min(5.0, weight + 0.1), 5.0):
-        assert likelihood(weight) >= likelihood(other) - 1e-9

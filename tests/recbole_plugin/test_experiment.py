@@ -11,7 +11,6 @@ import pytest
 from pigeon_rec.recbole_plugin.experiment import (
     Experiment,
     largest_difference,
-    one_standard_error_rule,
     rank_base,
     rank_visual,
     recommended,
@@ -77,17 +76,6 @@ def test_without_item_vectors_wrapper_and_base_score_alike(experiment: Experimen
 def ranks(values: list[int], seed: int = 0) -> pl.DataFrame:
     users = [f"u{number}" for number in range(len(values))]
     return pl.DataFrame({"user_id": users, "rank": values, "seed": [seed] * len(values)})
-
-
-def test_the_smallest_weight_within_one_standard_error_is_chosen() -> None:
-    users = np.random.default_rng(0).normal(size=400)
-    noise = np.random.default_rng(1).normal(size=(4, 400))
-    # Clearly worse, then two that are nearly equal, of which the second is best by chance.
-    alike = np.stack([users - 1.0, users, users + 1e-3 * np.sign(noise[2]) + 1e-5, users - 0.5])
-    assert one_standard_error_rule(alike) == 1
-    # A small gain, but for every user.
-    assert one_standard_error_rule(np.stack([users, users, users + 1e-3])) == 2
-    assert one_standard_error_rule(np.stack([users])) == 0
 
 
 def test_a_gain_for_every_user_is_significant() -> None:

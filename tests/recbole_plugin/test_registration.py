@@ -39,11 +39,10 @@ def test_a_config_of_another_model_is_unchanged(looks: Path) -> None:
 
 
 def test_item_vectors_beside_the_data_are_found(looks: Path) -> None:
-    config = configure(looks)
-    for key, value in CONVENTIONS.items():
-        assert config[key] == value
-    (looks / "looks" / "looks.visual").unlink()
-    assert configure(looks)["additional_feat_suffix"] is None
+    path = looks / "looks" / "looks.visual"
+    assert configure(looks)["pigeon_features"] == str(path)
+    path.unlink()
+    assert configure(looks)["pigeon_features"] is None
 
 
 @pytest.mark.parametrize("base", ["BPR", "SASRec"])
@@ -55,6 +54,7 @@ def test_recboles_quick_start_runs_it(base: str, looks: Path) -> None:
         "valid_score_bigger",
         "best_valid_result",
         "test_result",
+        "visuals",
     }
     theirs = run_recbole(model="PigeonRecommender", dataset="looks", config_dict=given)
     assert mine["test_result"] == theirs["test_result"]

@@ -12,7 +12,13 @@ from pydantic import ValidationError
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.settings import EvaluationSettings
-from pigeon_rec.runtime.settings import Settings, check_settings, location_or, read_settings
+from pigeon_rec.runtime.settings import (
+    Settings,
+    check_settings,
+    location_or,
+    path_or,
+    read_settings,
+)
 from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.weekly.config import WeeklyConfig
 
@@ -77,3 +83,31 @@ def test_the_old_name_of_a_setting_is_refused_with_the_new_one(
         read_settings(kind, path, "Give another file")
     assert refused.value.what == message
     assert refused.value.location == str(path)
+
+
+class Drawn(Settings):
+    """Settings with a name that may be a file."""
+
+    scenario: Annotated[str, path_or(bare_names=True)] = "sticker"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("sticker", "sticker"),
+        ("mine.yaml", "{folder}/mine.yaml"),
+        ("mine.yml", "{folder}/mine.yml"),
+        ("scenarios/mine", "{folder}/scenarios/mine"),
+        ("../mine.yaml", "{folder}/../mine.yaml"),
+        ("/srv/mine.yaml", "/srv/mine.yaml"),
+    ],
+)
+def test_files_are_relative_to_the_settings_that_name_them(
+    tmp_path: Path, given: str, read: str
+) -> None:
+    (tmp_path / "own.yaml").write_text(f"scenario: {given}\n")
+    own = read_settings(Drawn, tmp_path / "own.yaml", "")
+    assert own.scenario == read.format(folder=tmp_path)
+    # Given in code or on the command line, they are relative to the current folder.
+    assert check_settings(Drawn, own.model_dump(), "options") == own
+    assert Drawn(scenario=given).scenario == given

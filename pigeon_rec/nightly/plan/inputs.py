@@ -17,6 +17,7 @@ from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
 from pigeon_rec.errors import PlanError
+from pigeon_rec.inputs.prepare import import_problems
 from pigeon_rec.nightly.files import read_table
 from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan.choice import expected_views
@@ -100,20 +101,21 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
     """Reads and checks all inputs of the night's plan.
 
     Raises:
-        ConfigError: There is no such scenario.
+        ConfigError: There is no such scenario, or the catalogue lacks a column that it names.
         CatalogueError: The catalogue is unusable.
         InteractionError: The interactions are unusable.
         PlanError: The recommendations are missing, damaged or empty.
     """
     prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
+    prompt.check_columns(catalogue.text_columns, config.catalogue)
     recommendations = _read_recommendations(config, paths)
     until = end_of_day(paths.date)
     interactions, unknown = load_interactions(config.interactions, catalogue, until=until)
     of_recommendations = interactions.join(
         recommendations.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
     )
-    problems = problem_rows([*catalogue.problems, *unknown])
+    problems = problem_rows([*catalogue.problems, *unknown, *import_problems(config)])
     if paths.recommendation_problems.is_file():
         left_out = read_table(paths.recommendation_problems, "recommend")
         problems = pl.concat([problems, left_out.select(list(NIGHT_SCHEMAS["problems"]))])

@@ -19,6 +19,7 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.prompts import scenario_name
 from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.files import read_drawing_times, read_shards, read_table
 from pigeon_rec.nightly.paths import NightPaths
@@ -115,7 +116,11 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         records = NightRecords(
             logical_date=date,
             seed=config.seed,
-            config=config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
+            config={
+                **config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
+                # Whatever folder its file is in; what it says is part of the settings' hash.
+                "scenario": scenario_name(config.scenario),
+            },
             **facts,
             **_columns({**tables, **asset_tables(plan, drawn, known)}),
         )

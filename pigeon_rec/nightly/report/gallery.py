@@ -6,7 +6,8 @@ This module holds the page's content as data and renders its template, which esc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.runtime.charts import CHART_HEIGHT, CHART_WIDTH, Bar, Histogram
@@ -15,6 +16,7 @@ from pigeon_rec.runtime.html import render_template
 __all__ = ["AssetView", "Comparison", "Page", "Picture", "UserRow", "render_gallery"]
 
 _SHOWN_SIDE = 64
+_WIDTH, _WIDEST, _TALLEST = 112, 152, 168  # of a large frame, in CSS pixels
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Picture:
     Attributes:
         uri: Data URI; `None` if there is no picture that decodes: `alt` is shown instead.
         alt: Alternative text.
-        label: Short label under the picture, such as the style; empty for none.
+        label: Label under the picture; empty for none.
     """
 
     uri: str | None
@@ -45,7 +47,7 @@ class AssetView:
 
 @dataclass(frozen=True)
 class UserRow:
-    """One user; `taste` is the most frequent style of the history, empty if unknown."""
+    """One user; `taste` is the most frequent one of the history, empty if unknown."""
 
     user_id: str
     taste: str
@@ -70,7 +72,11 @@ class Page:
         facts: Name and value of each line of the footer.
         cards: Label, value and note of each number of the summary.
         examples: Code, subject and detail of rejections, skipped recommendations and problems.
-        picture: The scenario's word for a picture, such as `sticker`.
+        users: In the order they are shown in, by taste.
+        taste: Catalogue column of the tastes; None for none.
+        tastes: Number of users of each taste, shown or not; empty if nobody has one.
+        picture: The scenario's word for one picture, such as `sticker`.
+        pictures: Its word for several.
         aspect: Proportions of all pictures.
         warnings: What should be looked into, each a sentence.
     """
@@ -88,18 +94,25 @@ class Page:
     users: tuple[UserRow, ...]
     users_left_out: int
     example_user: str
+    taste: str | None = None
+    tastes: Mapping[str, int] = field(default_factory=dict)
     picture: str = "picture"
+    pictures: str = "pictures"
     aspect: Aspect = SQUARE
     warnings: tuple[str, ...] = ()
 
 
 def render_gallery(page: Page) -> str:
     """Renders the page as one HTML document."""
+    ratio = page.aspect.width / page.aspect.height
+    # Wide frames grow in width, and narrow ones do not grow in height.
+    width = round(min(_WIDEST, _WIDTH * ratio) if ratio > 1 else min(_WIDTH, _TALLEST * ratio))
     return render_template(
         "pigeon_rec.nightly.report",
         "gallery.html.j2",
         page=page,
         frame=page.aspect.size(_SHOWN_SIDE),
+        width=width,
         chart_width=CHART_WIDTH,
         chart_height=CHART_HEIGHT,
     )

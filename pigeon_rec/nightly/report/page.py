@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +12,9 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.data.prompts import PromptTemplate
+from pigeon_rec.data.shown_items import ShownItems
 from pigeon_rec.data.tastes import tastes_of
 from pigeon_rec.drawing.models import SERVING
-from pigeon_rec.nightly.report.catalogue_items import CatalogueItems
 from pigeon_rec.nightly.report.gallery import AssetView, Comparison, Page, Picture, UserRow
 from pigeon_rec.runtime.charts import Bar, Histogram, bars, histogram
 from pigeon_rec.runtime.html import data_uri
@@ -75,15 +76,17 @@ def build_page(
     """
     # Assets of cohorts are counted, but not shown as a user's.
     own = night.own
-    tastes = tastes_of(own, catalogue, prompt.taste)
+    tastes = tastes_of(own, catalogue, prompt.taste, prompt.separator)
     users = _sample(own["user_id"].unique().sort().to_list(), config.report.max_users)
+    # By taste; users without one come last.
+    users.sort(key=lambda user: (user not in tastes, tastes.get(user, ""), user))
     by_user = {
         user: own.filter(pl.col("user_id") == user).head(config.report.max_assets_per_user)
         for user in users
     }
     rows = {user: frame.to_dicts() for user, frame in by_user.items()}
     shared = _shared_references(own, tastes)
-    items = CatalogueItems(catalogue, _items_on([*rows.values(), *shared]))
+    items = ShownItems(catalogue, _items_on([*rows.values(), *shared]), prompt.label)
     scores = night.scores_by_key()
     skips = dict(skipped["reason"].value_counts().iter_rows())
     return Page(
@@ -91,7 +94,7 @@ def build_page(
         # `serving` names another model every few weeks; the page names its version.
         model=night.facts["model_version"] if config.model == SERVING else Path(config.model).name,
         facts=_facts(night.facts),
-        cards=_cards(night, prompt.picture),
+        cards=_cards(night, prompt.pictures),
         histograms=_histograms(night, config),
         reasons=_in_words(night.reasons()),
         # Where a code is both a problem and a reason to skip, the skipped pairs are counted.
@@ -109,7 +112,10 @@ def build_page(
         ),
         users_left_out=night.users - len(users),
         example_user=next(iter(users), "a user"),
+        taste=prompt.taste,
+        tastes=Counter(tastes.values()),
         picture=prompt.picture,
+        pictures=prompt.pictures,
         aspect=prompt.aspect,
         warnings=warnings,
     )
@@ -148,25 +154,23 @@ def _items_on(groups: list[list[_Row]]) -> set[str]:
     return history | {row["item_id"] for row in rows}
 
 
-def _asset_view(row: _Row, scores: Mapping[str, float], items: CatalogueItems) -> AssetView:
+def _asset_view(row: _Row, scores: Mapping[str, float], items: ShownItems) -> AssetView:
     item = row["item_id"]
     return AssetView(
         title=items.title(item),
-        history=tuple(items.original(item_id) for item_id in row["history_ids"]),
-        reference=items.original(item, label=items.style(item) or "reference"),
+        history=tuple(_original(item_id, items) for item_id in row["history_ids"]),
+        reference=_original(item, items, label=items.label(item) or "reference"),
         picture=_picture(row, items, label="personalised"),
         scores=tuple((_METRICS[name], scores[name]) for name in _ROW_METRICS if name in scores),
     )
 
 
-def _comparison(
-    versions: list[_Row], tastes: Mapping[str, str], items: CatalogueItems
-) -> Comparison:
+def _comparison(versions: list[_Row], tastes: Mapping[str, str], items: ShownItems) -> Comparison:
     item = versions[0]["item_id"]
     return Comparison(
         title=items.title(item),
-        note=items.style(item) or "reference",
-        reference=items.original(item),
+        note=items.label(item) or "reference",
+        reference=_original(item, items),
         versions=tuple(
             (row["user_id"], tastes.get(row["user_id"], ""), _picture(row, items))
             for row in versions
@@ -174,12 +178,16 @@ def _comparison(
     )
 
 
-def _picture(row: _Row, items: CatalogueItems, label: str = "") -> Picture:
+def _original(item_id: str, items: ShownItems, label: str = "") -> Picture:
+    return Picture(items.uri(item_id), items.name(item_id), label)
+
+
+def _picture(row: _Row, items: ShownItems, label: str = "") -> Picture:
     alt = f"{items.title(row['item_id'])}, drawn for {row['user_id']}"
     return Picture(data_uri(row["image"]), alt, label)
 
 
-def _cards(night: ServedNight, picture: str) -> tuple[tuple[str, str, str], ...]:
+def _cards(night: ServedNight, pictures: str) -> tuple[tuple[str, str, str], ...]:
     facts = night.facts
     gated = facts["served"] + facts["rejected"]
     share = f"{facts['rejected'] / gated:.1%} of all requests" if gated else ""
@@ -188,7 +196,7 @@ def _cards(night: ServedNight, picture: str) -> tuple[tuple[str, str, str], ...]
     for_cohorts = ("for taste cohorts", f"{night.shared.height:,}", count)
     return (
         ("requests planned", f"{facts['planned']:,}", f"{facts['skipped']:,} skipped"),
-        (f"{picture}s served", f"{night.own.height:,}", f"to {night.users:,} users"),
+        (f"{pictures} served", f"{night.own.height:,}", f"to {night.users:,} users"),
         *((for_cohorts,) if cohorts else ()),
         ("new", f"{facts['generated']:,}", "drawn this night"),
         ("reused", f"{facts['reused']:,}", ""),

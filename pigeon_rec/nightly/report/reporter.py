@@ -74,7 +74,13 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
         logger.warning("%s: %s", paths.run_id, warning)
     page = build_page(night, skipped, catalogue, config, prompt, warnings)
     write_text(render_gallery(page), paths.gallery)
-    numbers = {"refusals": refusals(night, plan), "warnings": list(warnings)}
+    words = {"name": prompt.scenario, "pictures": prompt.pictures, "taste": prompt.taste}
+    numbers = {
+        "refusals": refusals(night, plan),
+        "warnings": list(warnings),
+        "scenario": words,
+        "users_by_taste": page.tastes,
+    }
     write_json(_numbers(night, skipped, len(page.users)) | numbers, paths.report)
     return ReportSummary(
         run_id=paths.run_id,

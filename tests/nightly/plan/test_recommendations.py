@@ -138,20 +138,28 @@ def test_an_unknown_recommender_is_a_wrong_setting(trained: NightlyConfig) -> No
         recommend(wrong, NIGHT)
 
 
-def test_items_of_a_group_are_recommended_as_the_most_interacted_one(tmp_path: Path) -> None:
-    catalogue = Path(write_catalogue(tmp_path, 4))
-    things = ["cup", "cup", "hat", None]
-    items = pl.read_parquet(catalogue).with_columns(concept=pl.Series(things, dtype=pl.String))
+@pytest.mark.parametrize("column", ["concept", "Book series", None])
+def test_items_of_a_group_are_recommended_as_the_most_interacted_one(
+    tmp_path: Path, column: str | None
+) -> None:
+    catalogue = Path(write_catalogue(tmp_path, 6))
+    things = pl.Series(column or "concept", ["cup", "cup", "hat", None, "", ""], dtype=pl.String)
+    items = pl.read_parquet(catalogue).with_columns(things)
     items.write_parquet(catalogue)
-    histories = {"ann": ["i00", "i03"], "bea": ["i01"], "cem": ["i01", "i02"]}
+    histories = {"ann": ["i00", "i03", "i04"], "bea": ["i01", "i05"], "cem": ["i01", "i02"]}
     config = NightlyConfig(
         catalogue=str(catalogue),
         interactions=str(write_interactions(tmp_path / "interactions.parquet", histories)),
         work_dir=tmp_path / "var",
-        recommender=RecommenderConfig(epochs=1, embedding_size=4, top_k=4),
+        recommender=RecommenderConfig(epochs=1, embedding_size=4, top_k=6, group_by=column),
     )
     recommend(config, NIGHT)
     proposed = pl.read_parquet(NightPaths.of(config, NIGHT).recommendations)
-    # i00 and i01 are one cup, represented by i01; users with either of them get neither.
-    assert set(proposed["item_id"]) == {"i01", "i02", "i03"} - {"i01"}
-    assert set(proposed.filter(pl.col("user_id") == "bea")["item_id"]) == {"i02", "i03"}
+    of_bea = set(proposed.filter(pl.col("user_id") == "bea")["item_id"])
+    if column is None:
+        assert of_bea == {"i00", "i02", "i03", "i04"}
+        return
+    # i00 and i01 are one cup, represented by i01; users with either of them get neither. Items
+    # without a group stay apart.
+    assert set(proposed["item_id"]) == {"i02", "i03", "i04", "i05"}
+    assert of_bea == {"i02", "i03", "i04"}

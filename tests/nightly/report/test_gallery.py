@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pigeon_rec.data.aspect import Aspect
 from pigeon_rec.nightly.report.gallery import (
     AssetView,
     Comparison,
@@ -68,6 +69,10 @@ def _page(text: str) -> Page:
         users=(UserRow(text, text, (asset,)),),
         users_left_out=7,
         example_user=text,
+        taste=text,
+        tastes={text: 3, "t": 1},
+        picture=text,
+        pictures=text,
     )
 
 
@@ -135,3 +140,32 @@ def test_an_empty_night_says_so() -> None:
     for said in ("Nothing was served this night.", "Nothing was rejected.", "Nothing was drawn."):
         assert said in html
     assert not [tag for tag, _ in _parse(html).tags if tag == "img"]
+
+
+@pytest.mark.parametrize(
+    ("aspect", "width"),
+    [
+        ("1:1", 112),
+        ("2:3", 112),
+        ("1:2", 84),
+        ("1:4", 42),
+        ("5:4", 140),
+        ("16:9", 152),
+        ("4:1", 152),
+    ],
+)
+def test_frames_have_the_shape_of_the_pictures_and_fit_the_page(aspect: str, width: int) -> None:
+    html = render_gallery(dataclasses.replace(_page("calm"), aspect=Aspect.parse(aspect)))
+    assert f"--frame: {aspect.replace(':', ' / ')};" in html
+    assert f"--big: {width}px;" in html
+    # What is wider than high leaves no room beside it.
+    assert ("Wide frames" in html) == (width > 112)
+
+
+def test_tastes_have_a_heading_with_all_their_users() -> None:
+    page = _page("calm")
+    other, lost = (dataclasses.replace(page.users[0], taste=taste) for taste in ("t", ""))
+    page = dataclasses.replace(page, users=(*page.users, other, other, lost))
+    text = " ".join(" ".join(_parse(render_gallery(page)).text).split())
+    for heading in ("calm 3 users", "t 1 user ", "no known taste"):
+        assert text.count(f" {heading}") == 1, heading

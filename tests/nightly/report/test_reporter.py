@@ -61,7 +61,8 @@ class Gallery(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += f" {data.strip()} "
-        if self.tags[-3:] == ["article.panel user", "header.", "h3."]:
+        in_heading = self.tags[-3:] == ["article.panel user", "header.", "h3.own few"]
+        if in_heading and data.strip():
             self.users.append(data)
 
     def bytes_of(self, kind: str) -> list[bytes]:
@@ -226,8 +227,12 @@ def test_few_refusals_are_no_warning(reported: Reported) -> None:
 def test_styles_and_tastes_are_labelled(reported: Reported) -> None:
     page = _gallery(reported[1])
     text = " ".join(page.text.split())
-    assert "ada flat" in text
-    assert "bob line" in text
+    # A heading per taste, then its users.
+    grouped = text.partition("in their histories.")[2]
+    places = [grouped.index(word) for word in ("flat", "ada", "line", "bob", "cyd")]
+    assert places == sorted(places)
+    assert page.tags.count("h3.group") == 2
+    assert _numbers(reported[1])["users_by_taste"] == {"flat": 1, "line": 2}
     references = [values["alt"] for figure, values in page.images if "reference" in figure]
     assert set(references) == {"Apple (flat)", "Boat (line)"}
 
@@ -290,9 +295,70 @@ def test_a_missing_item_and_a_broken_original_leave_a_gap(config: NightlyConfig)
 def test_a_catalogue_without_styles_is_shown_without_labels(config: NightlyConfig) -> None:
     items = pl.read_parquet(config.catalogue)
     items.drop("style").write_parquet(config.catalogue)
-    page = _gallery(_report(config))
-    assert not [tag for tag in page.tags if "chip" in tag]
+    summary = _report(config)
+    page = _gallery(summary)
+    assert not [tag for tag in page.tags if "chip" in tag or "group" in tag]
     assert {values["alt"] for f, values in page.images if "reference" in f} == {"Apple", "Boat"}
+    assert "One sticker, several users" in page.text
+    text = " ".join(page.text.split())
+    assert "not grouped by taste: no item in their histories has a value of style in the" in text
+    assert _numbers(summary)["users_by_taste"] == {}
+
+
+SCENARIO = """
+task: Draw one for this person.
+input: "Input:"
+target: "{semantics}"
+response: "Response:"
+picture: icône
+pictures: icônes
+"""
+LONG = "x" * 500
+
+
+def _own_words(config: NightlyConfig, tmp_path: Path, facts: str) -> tuple[ReportSummary, Gallery]:
+    """The page of the small night in a scenario of the user's own, with a column `mood`."""
+    (tmp_path / "mood.yaml").write_text(SCENARIO + facts, encoding="utf-8")
+    moods = pl.col("style").replace({"flat": "calm|<b>wild</b>", "line": LONG})
+    items = pl.read_parquet(config.catalogue).with_columns(mood=moods)
+    items.write_parquet(config.catalogue)
+    summary = _report(config.model_copy(update={"scenario": str(tmp_path / "mood.yaml")}))
+    return summary, _gallery(summary)
+
+
+def test_page_and_report_have_the_words_of_the_scenario(
+    config: NightlyConfig, tmp_path: Path
+) -> None:
+    summary, page = _own_words(config, tmp_path, "taste: mood\nlabel: category\n")
+    text = " ".join(page.text.split())
+    for said in ("icônes served", "One icône, several tastes", "Each icône shows", "of mood in"):
+        assert said in text, said
+    assert "sticker" not in re.sub("sticker-64", "", summary.gallery.read_text(encoding="utf-8"))
+    references = {values["alt"] for figure, values in page.images if "reference" in figure}
+    assert references == {"Apple (things)", "Boat (things)"}
+    numbers = _numbers(summary)
+    assert numbers["scenario"] == {"name": "mood", "pictures": "icônes", "taste": "mood"}
+    assert numbers["users_by_taste"] == {"<b>wild</b>": 1, LONG: 2}
+
+
+def test_users_of_a_scenario_without_taste_are_not_grouped(
+    config: NightlyConfig, tmp_path: Path
+) -> None:
+    summary, page = _own_words(config, tmp_path, "taste: null\n")
+    assert "h3.group" not in page.tags
+    assert "One icône, several users" in page.text
+    assert "grouped" not in page.text
+    assert {values["alt"] for f, values in page.images if "reference" in f} == {"Apple", "Boat"}
+    assert _numbers(summary)["scenario"]["taste"] is None
+
+
+def test_a_cut_text_is_whole_in_its_tooltip(config: NightlyConfig, tmp_path: Path) -> None:
+    items = write_catalogue(Path(config.catalogue).parent, {"flat/apple": LONG})
+    assert str(items) == config.catalogue
+    user = "שלום " * 100
+    page = _report(config, MadeNight([Pair(user, "flat/apple")])).gallery
+    tooltips = re.findall(r'class="own [^"]*" dir="auto" title="([^"]*)"', page.read_text("utf-8"))
+    assert {LONG, user} <= set(tooltips)
 
 
 def test_assets_of_cohorts_are_counted_but_not_shown(config: NightlyConfig) -> None:

@@ -1,0 +1,284 @@
+"""Imports items from a table of any usual format, or from a folder of pictures, as a catalogue.
+
+Local pictures stay where they are, and the catalogue holds their paths. Every picture is read once
+to hash and check it. Items without a usable picture are left out and listed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from pigeon_rec.columns import ImagesConfig, ItemColumns
+from pigeon_rec.data._picture_files import CheckedPicture, PictureFiles, list_pictures
+from pigeon_rec.data.catalogue import IMAGES_NOTE, REQUIRED_COLUMNS, Problem
+from pigeon_rec.data.tables import Table, find_columns, open_table, values
+from pigeon_rec.errors import CatalogueError
+from pigeon_rec.runtime.files import replacing, write_parquet
+from pigeon_rec.runtime.progress import Progress, silent
+
+__all__ = ["ItemImport", "import_items"]
+
+_BATCH: Final = 2048
+_USUAL_FURTHER: Final = ("theme", "style", "emotion", "genres", "concept")
+_TEXTS: Final = ("title", "text", "category")
+_SCHEMA: Final = pl.Schema(dict.fromkeys(REQUIRED_COLUMNS, pl.String()))
+_PROBLEM_SCHEMA: Final = pl.Schema(
+    dict.fromkeys(("kind", "subject", "location", "message"), pl.String())
+)
+
+
+@dataclass(frozen=True)
+class ItemImport:
+    """Result of an import of items.
+
+    Attributes:
+        path: The `items.parquet` that was written.
+        refused: Parquet file of the rows that were left out, as problems.
+        columns: What -> the column of the table that was read for it.
+        notes: How the table was read.
+        rows: Rows of the table, or pictures of the folder.
+        items: Items written.
+        problems: Rows left out, by kind of problem.
+        first_problems: The first few of them.
+    """
+
+    path: Path
+    refused: Path
+    columns: Mapping[str, str]
+    notes: tuple[str, ...]
+    rows: int
+    items: int
+    problems: Mapping[str, int]
+    first_problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table with our column names, in parts, and the lines that cannot be read."""
+
+    parts: Iterator[pl.DataFrame]
+    count: int
+    location: str
+    columns: Mapping[str, str]
+    notes: tuple[str, ...]
+    lines: tuple[Problem, ...]
+
+
+def import_items(
+    source: str,
+    out: Path,
+    columns: ItemColumns | None = None,
+    images: ImagesConfig | None = None,
+    *,
+    progress: Progress = silent,
+) -> ItemImport:
+    """Writes the catalogue `out/items.parquet`, and what was left out as `out/refused.parquet`.
+
+    Args:
+        source: A table (path, or query of `columns.database`) or a folder of pictures. In a folder,
+            the id is the file's name without suffix, and the category its first subfolder.
+        out: Folder to write to.
+        columns: Columns of the table.
+        images: Where the pictures are. By default paths start from the folder of the table.
+        progress: Receives the number of items read.
+
+    Raises:
+        CatalogueError: The table cannot be read, a column is missing, or no item is usable.
+    """
+    columns, images = columns or ItemColumns(), images or ImagesConfig()
+    path = Path(source)
+    is_folder = columns.database is None and path.is_dir()
+    folder = images.folder or _folder_of(path, columns, is_folder=is_folder)
+    if not folder.is_dir():
+        raise CatalogueError("there is no such folder of images", location=str(folder.absolute()))
+    pictures = PictureFiles(folder, out, images, out / "picture_hashes.parquet")
+    with tempfile.TemporaryDirectory(prefix="pigeon-import-") as scratch:
+        rows = (
+            _of_folder(path)
+            if is_folder
+            else _of_table(source, columns, images, Path(scratch) / "rows.parquet")
+        )
+        items, problems = _checked(rows, pictures, progress)
+    if items.is_empty():
+        first = f"; the first: {problems[0].message} [{problems[0].location}]" if problems else ""
+        raise CatalogueError(f"none of {rows.count} items is usable{first}", location=rows.location)
+    note = images.model_copy(update={"folder": _relative(pictures.root(items), out)})
+    target, refused = out / "items.parquet", out / "refused.parquet"
+    pictures.save_memory()
+    listed = [(p.kind, p.subject, p.location, p.message) for p in problems]
+    write_parquet(pl.DataFrame(listed, schema=_PROBLEM_SCHEMA, orient="row"), refused)
+    with replacing(target) as temporary:
+        items.write_parquet(temporary, metadata={IMAGES_NOTE: note.model_dump_json()})
+    return ItemImport(
+        path=target,
+        refused=refused,
+        columns=rows.columns,
+        notes=rows.notes,
+        rows=rows.count,
+        items=items.height,
+        problems=_counts(problems),
+        first_problems=tuple(problems[:5]),
+    )
+
+
+def _folder_of(path: Path, columns: ItemColumns, *, is_folder: bool) -> Path:
+    if columns.database is not None:
+        return columns.database.absolute().parent
+    return path if is_folder else path.absolute().parent
+
+
+def _of_folder(folder: Path) -> _Rows:
+    found = list_pictures(folder)
+    parts = [Path(uri).parts for uri in found]
+    stems = [Path(uri).stem for uri in found]
+    titles = [" ".join(stem.replace("_", " ").replace("-", " ").split()) for stem in stems]
+    frame = pl.DataFrame(
+        {
+            "row": range(1, len(found) + 1),
+            "id": stems,
+            "title": titles,
+            "text": titles,
+            "category": [part[0] if len(part) > 1 else "" for part in parts],
+            "image": found,
+        },
+        schema_overrides=dict.fromkeys(("id", "title", "text", "category", "image"), pl.String()),
+    )
+    return _Rows(frame.iter_slices(_BATCH), len(found), str(folder), {}, (), ())
+
+
+def _of_table(source: str, columns: ItemColumns, images: ImagesConfig, scratch: Path) -> _Rows:
+    """Writes the rows with our names and types to a scratch file, and reads it in parts."""
+    with open_table(source, columns, CatalogueError) as table:
+        found = find_columns(table, columns, ("id",), ("image", *_TEXTS), CatalogueError)
+        if "image" not in found and images.folder is None:
+            raise CatalogueError(
+                f"no column holds the image; the table has {', '.join(table.columns)}",
+                location=table.location,
+                remedy="Name it, or name the folder of images whose files are named by the ids",
+            )
+        kept = _kept(table, columns, found)
+        named = {**found, **{f"keep_{name}": name for name in kept}}
+        raw = table.relation.select(
+            *(table.columns[column][0].alias(what) for what, column in named.items())
+        ).select("*, row_number() OVER () AS row")
+        written = [
+            f'{_value(what, table.columns[column][1], table.location)} AS "{what}"'
+            for what, column in named.items()
+        ]
+        raw.select(", ".join(["row", *written])).write_parquet(str(scratch), row_group_size=_BATCH)
+        lines = tuple(
+            Problem("bad_item", "?", f"{table.location}, line {line}", f"{message}; left out")
+            for line, message in table.rejected_lines()
+        )
+        rows = pl.scan_parquet(scratch)
+        count = int(rows.select(pl.len()).collect().item())
+        starts = range(0, count, _BATCH)
+        parts = (rows.slice(start, _BATCH).collect() for start in starts)
+        return _Rows(parts, count, table.location, found, table.notes, lines)
+
+
+def _kept(table: Table, columns: ItemColumns, found: Mapping[str, str]) -> list[str]:
+    """The further columns: those to keep by name, and the optional ones of a catalogue."""
+    missing = [name for name in columns.keep if name not in table.columns]
+    if missing:
+        raise CatalogueError(
+            f"there is no column {missing[0]!r} to keep; the table has {', '.join(table.columns)}",
+            location=table.location,
+        )
+    optional = [name for name in _USUAL_FURTHER if name in table.columns]
+    return [name for name in dict.fromkeys((*columns.keep, *optional)) if name != found["id"]]
+
+
+def _value(what: str, kind: str, location: str) -> str:
+    if what == "id":
+        if not values.holds_ids(kind):
+            raise CatalogueError(f"the column of the ids holds {kind}", location=location)
+        return values.id_text(what, kind)
+    if what == "image" and kind.startswith("STRUCT"):  # as in Hugging Face data sets
+        return "image.bytes"
+    if what == "image" and kind == "BLOB":
+        return what
+    return values.text(f'"{what}"', kind)
+
+
+def _checked(
+    rows: _Rows, pictures: PictureFiles, progress: Progress
+) -> tuple[pl.DataFrame, list[Problem]]:
+    """Returns the usable rows as a catalogue, and a problem for each other row and line."""
+    problems = list(rows.lines)
+    usable: list[pl.DataFrame] = []
+    taken: set[str] = set()
+    done = 0
+    for part in rows.parts:
+        given = part["image"] if "image" in part.columns else part["id"]
+        if "image" not in part.columns:
+            given = pl.Series(
+                [pictures.named(i) if i else None for i in part["id"]], dtype=pl.String
+            )
+        checked = pictures.check(given.to_list())
+        keep = []
+        for (row, item_id), picture in zip(
+            part.select("row", "id").iter_rows(), checked, strict=True
+        ):
+            problem = _fault(f"{rows.location}, row {row}", item_id, picture, taken)
+            keep.append(problem is None)
+            if problem is None:
+                taken.add(item_id)
+            else:
+                problems.append(problem)
+        usable.append(_items(part, checked).filter(pl.Series(keep, dtype=pl.Boolean)))
+        done += part.height
+        progress("items", done, rows.count)
+    return pl.concat(usable) if usable else pl.DataFrame(schema=_SCHEMA), problems
+
+
+def _fault(
+    location: str, item_id: str | None, picture: CheckedPicture, taken: set[str]
+) -> Problem | None:
+    if item_id is None:
+        return Problem("bad_item", "?", location, "the id is missing; the row is left out")
+    if picture.broken is not None:
+        kind, words = picture.broken.kind, str(picture.broken)
+        named = f", image {picture.uri!r}" if picture.uri else ""
+        return Problem(kind, item_id, location + named, f"{words}; the item is left out")
+    if item_id in taken:
+        words = "an earlier row has this id; the row is left out"
+        return Problem("duplicate_item", item_id, location, words)
+    return None
+
+
+def _items(part: pl.DataFrame, checked: list[CheckedPicture]) -> pl.DataFrame:
+    """Rows of a catalogue; an item without title has its id as the title."""
+    texts = {name: pl.col(name) if name in part.columns else pl.lit(None) for name in _TEXTS}
+    title = pl.coalesce(texts["title"], pl.col("id"))
+    further = [name for name in part.columns if name.startswith("keep_")]
+    return part.select(
+        pl.col("id").alias("item_id"),
+        title.cast(pl.String).alias("title"),
+        pl.coalesce(texts["text"], title).cast(pl.String).alias("semantics"),
+        texts["category"].cast(pl.String).fill_null("").alias("category"),
+        pl.Series("image_uri", [picture.uri for picture in checked], dtype=pl.String),
+        pl.Series("image_sha256", [picture.sha256 for picture in checked], dtype=pl.String),
+        *(pl.col(name).alias(name.removeprefix("keep_")) for name in further),
+    )
+
+
+def _relative(folder: Path, out: Path) -> Path:
+    """The folder as seen from the catalogue if it lies beside it, so that both can be moved."""
+    folder, out = folder.resolve(), out.resolve()
+    near = folder.is_relative_to(out.parent)
+    return Path(os.path.relpath(folder, out)) if near else folder
+
+
+def _counts(problems: list[Problem]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for problem in problems:
+        counts[problem.kind] = counts.get(problem.kind, 0) + 1
+    return counts

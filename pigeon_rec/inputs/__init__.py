@@ -1,0 +1,1 @@
+"""What a night reads: the team's own tables and pictures, prepared and checked."""

@@ -1,0 +1,288 @@
+"""Checks what a night reads before the night: numbers, findings, and what to do about them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import polars as pl
+
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
+from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.data.prompts import PromptTemplate, load_prompt
+from pigeon_rec.data.recommendations import load_recommendations
+from pigeon_rec.data.world import WORLDS
+from pigeon_rec.errors import PlanError
+from pigeon_rec.inputs.prepare import prepare_inputs
+from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.paths import is_published, model_folder
+from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.runtime.work_dir import warehouse_file
+from pigeon_rec.warehouse.budget import night_budget
+
+__all__ = ["Finding", "InputCheck", "check_inputs"]
+
+_READ_AT_ONCE: Final = 256
+_MOST_READ: Final = 2_000
+_SHARED: Final = 0.01
+_UNKNOWN: Final = 0.2
+_PUBLISHED_SIZE: Final = 1024
+_BYTES_PER_PIXEL: Final = 1.4
+"""Pictures of the bundled model, stored losslessly: 5.7 kB for 64 x 64 pixels."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know or to mend before the night.
+
+    Attributes:
+        level: `error`: there would be no night; `warning`: it would be a poor one.
+        finding: What was found.
+        advice: What to do.
+    """
+
+    level: Literal["error", "warning"]
+    finding: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class InputCheck:
+    """Numbers of the inputs, and what was found.
+
+    Attributes:
+        items: Usable items of the catalogue.
+        pictures_read: Pictures decoded for this check; those of an imported catalogue were decoded
+            by its import.
+        interactions: Usable interactions with known items.
+        users: Their users.
+        users_with_history: Users with enough different items for pictures of their own.
+        first: Time of the first interaction.
+        last: Time of the last one.
+        unknown_share: Share of the interactions whose item is not in the catalogue.
+        recommendations: Rows of the given recommendations; None if a recommender is trained.
+        reachable_users: Users of the recommendations who have enough history.
+        problems: Rows, items and pictures that were left out, by kind.
+        planned: Pictures that a first night would draw.
+        minutes: Expected time of drawing them, in all processes of one machine.
+        megabytes: Expected size of the pictures.
+        imports: What the imports of the tables reported.
+        findings: What to know or to mend.
+    """
+
+    items: int
+    pictures_read: int
+    interactions: int
+    users: int
+    users_with_history: int
+    first: dt.datetime | None
+    last: dt.datetime | None
+    unknown_share: float
+    recommendations: int | None
+    reachable_users: int
+    problems: Mapping[str, int]
+    planned: int
+    minutes: float
+    megabytes: float
+    imports: Mapping[str, Mapping[str, Any]]
+    findings: Sequence[Finding]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the numbers and findings as plain JSON values."""
+        facts: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
+        return facts
+
+    def raise_errors(self) -> None:
+        """Raises if the night could not draw anything.
+
+        Raises:
+            PlanError: There is a finding of the level `error`.
+        """
+        for found in self.findings:
+            if found.level == "error":
+                raise PlanError(found.finding, remedy=found.advice)
+
+
+def check_inputs(
+    config: NightlyConfig, until: dt.datetime, *, progress: Progress = silent
+) -> InputCheck:
+    """Prepares all inputs of a night, reads them, and reports on them.
+
+    Args:
+        config: Settings of the night; its tables may be in any form.
+        until: End of the night's date: interactions before this time are read.
+        progress: Receives the number of items and pictures read.
+
+    Raises:
+        ConfigError: There is no such scenario or model.
+        CatalogueError, InteractionError, PlanError: A table is unusable as a whole.
+    """
+    prepared = prepare_inputs(config, refresh=True, progress=progress)
+    budget = night_budget(config.plan, warehouse_file(config.work_dir), until.date(), "", "")
+    config = prepared.config
+    prompt, size = load_prompt(config.scenario), _image_size(config.model)
+    catalogue = load_catalogue(config.catalogue, prompt.aspect)
+    rows, problems = load_interactions(config.interactions, catalogue, until=until)
+    unknown = sum(_count(p) for p in problems if p.kind == "unknown_item")
+    read, broken = _read_pictures(catalogue, config, progress)
+    usable = rows.filter(~pl.col("item_id").is_in([p.subject for p in broken]))
+    histories = usable.group_by("user_id").agg(pl.col("item_id").n_unique().alias("items"))
+    with_history = histories.filter(pl.col("items") >= config.plan.min_interactions)
+    recommendations, refused = _recommendations(config)
+    reachable = (
+        with_history
+        if recommendations is None
+        else with_history.join(recommendations, on="user_id", how="semi")
+    )
+    every = [*catalogue.problems, *problems, *broken, *refused]
+    planned = min(budget.assets, reachable.height * config.plan.max_assets_per_user)
+    facts = _Facts(config, prompt, catalogue, rows, recommendations, unknown, reachable.height)
+    return InputCheck(
+        items=len(catalogue),
+        pictures_read=read,
+        interactions=rows.height,
+        users=rows["user_id"].n_unique(),
+        users_with_history=with_history.height,
+        first=_time(rows["timestamp"].min()),
+        last=_time(rows["timestamp"].max()),
+        unknown_share=round(unknown / max(1, unknown + rows.height), 4),
+        recommendations=None if recommendations is None else recommendations.height,
+        reachable_users=reachable.height,
+        problems=_by_kind(every),
+        planned=planned,
+        minutes=round(planned * budget.seconds_per_asset / 60 / config.processes, 1),
+        megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 1),
+        imports=prepared.imports,
+        findings=list(_findings(facts, broken, read)),
+    )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    config: NightlyConfig
+    prompt: PromptTemplate
+    catalogue: Catalogue
+    interactions: pl.DataFrame
+    recommendations: pl.DataFrame | None
+    unknown: int
+    reachable: int
+
+
+def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[Finding]:
+    config, catalogue, rows = facts.config, facts.catalogue, facts.interactions
+    fewest = config.plan.min_interactions
+    if rows.is_empty():
+        yield Finding(
+            "error",
+            "no interaction names an item of the catalogue; the catalogue has ids such as "
+            f"{_examples(catalogue.items['item_id'])}",
+            "Use the same ids in both tables; see `unknown_item` for the ids of the interactions",
+        )
+    elif facts.unknown > _UNKNOWN * (facts.unknown + rows.height):
+        yield Finding(
+            "warning",
+            f"{facts.unknown} interactions name items that are not in the catalogue",
+            "Check that the ids are written alike, and that refused items are meant to be",
+        )
+    if rows.height and not facts.reachable:
+        yield Finding(
+            "error",
+            f"no user has {fewest} different items with a usable picture"
+            + ("" if facts.recommendations is None else " and recommendations"),
+            "Lower plan.min_interactions, or give more interactions",
+        )
+    if facts.recommendations is not None:
+        known = facts.recommendations["item_id"].is_in(catalogue.items["item_id"].implode()).mean()
+        if isinstance(known, float) and known < 1 - _UNKNOWN:
+            yield Finding(
+                "error" if known == 0 else "warning",
+                f"{1 - known:.0%} of the recommendations name items that are not in the "
+                f"catalogue, such as {_examples(facts.recommendations['item_id'])}",
+                "Use the ids of the catalogue in the recommendations",
+            )
+    if read and len(broken) == read:
+        yield Finding(
+            "error",
+            f"none of {read} pictures can be used; the first: {broken[0].message} "
+            f"[{broken[0].location}]",
+            "Check images.folder and the column of the images",
+        )
+    elif broken:
+        yield Finding(
+            "warning",
+            f"{len(broken)} of {read} pictures that were read cannot be used",
+            "Their items keep the original; see the problems of the night",
+        )
+    yield from _catalogue_findings(facts)
+
+
+def _catalogue_findings(facts: _Facts) -> Iterator[Finding]:
+    config, catalogue = facts.config, facts.catalogue
+    shared = catalogue.items.group_by("image_sha256").len().sort("len", descending=True).row(0)
+    if shared[1] > max(1, _SHARED * len(catalogue)):
+        example = catalogue.items.row(by_predicate=pl.col("image_sha256") == shared[0], named=True)
+        yield Finding(
+            "warning",
+            f"{shared[1]} items share one picture, {example['image_uri']!r}: a placeholder?",
+            "Leave such items out of the catalogue, or give them pictures of their own",
+        )
+    if config.catalogue not in WORLDS and config.model == "sticker-64":
+        yield Finding(
+            "warning",
+            "the bundled model has seen emoji stickers only, and draws other pictures poorly",
+            "Train a model on this catalogue: `pigeon-rec train all --help`",
+        )
+
+
+def _read_pictures(
+    catalogue: Catalogue, config: NightlyConfig, progress: Progress
+) -> tuple[int, list[Problem]]:
+    """Decodes pictures of a catalogue of the team's own, evenly chosen if there are many."""
+    if config.catalogue in WORLDS or Path(config.catalogue).parent == config.work_dir / "inputs":
+        return 0, []
+    item_ids = catalogue.item_ids[:: max(1, len(catalogue) // _MOST_READ)]
+    broken: list[Problem] = []
+    for start in range(0, len(item_ids), _READ_AT_ONCE):
+        part = item_ids[start : start + _READ_AT_ONCE]
+        broken += catalogue.images(part, size=8)[1]
+        progress("pictures", start + len(part), len(item_ids))
+    return len(item_ids), broken
+
+
+def _recommendations(config: NightlyConfig) -> tuple[pl.DataFrame | None, list[Problem]]:
+    if config.recommendations == "recbole" or config.recommendations.endswith(".pth"):
+        return None, []
+    return load_recommendations(Path(config.recommendations))
+
+
+def _image_size(model: str) -> int:
+    if model == "serving":
+        model = "sticker-64"
+    folder = model_folder(model)
+    if is_published(folder):
+        return _PUBLISHED_SIZE
+    return PigeonConfig.load(folder).tokenizer.image_size
+
+
+def _by_kind(problems: Sequence[Problem]) -> dict[str, int]:
+    kinds = [problem.kind for problem in problems]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+def _count(problem: Problem) -> int:
+    """The number of interactions in the message of an unknown item."""
+    return int(problem.message.rpartition("(")[2].rstrip(")"))
+
+
+def _examples(ids: pl.Series) -> str:
+    return ", ".join(repr(name) for name in ids.unique(maintain_order=True).head(3))
+
+
+def _time(value: object) -> dt.datetime | None:
+    return value if isinstance(value, dt.datetime) else None

@@ -1,0 +1,221 @@
+"""Prepares a night's tables: those that are not in our own form are imported first.
+
+A night may name a team's own tables (`items.csv`). They are imported into `<work dir>/inputs`, and
+the steps of the night read them there. Unchanged tables and pictures are not read again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from pigeon_rec.columns import (
+    ImagesConfig,
+    InteractionColumns,
+    ItemColumns,
+    RecommendationColumns,
+    TableColumns,
+)
+from pigeon_rec.config import NightlyConfig
+from pigeon_rec.data.catalogue import REQUIRED_COLUMNS, Problem
+from pigeon_rec.data.import_interactions import import_interactions, import_recommendations
+from pigeon_rec.data.import_items import import_items
+from pigeon_rec.data.interactions import LAST_SECOND
+from pigeon_rec.data.world import WORLDS
+from pigeon_rec.runtime.digests import digest
+from pigeon_rec.runtime.files import write_json
+from pigeon_rec.runtime.progress import Progress, silent
+
+__all__ = ["Prepared", "import_problems", "prepare_inputs"]
+
+_VERSION: Final = 1
+"""Raised when an importer changes what it writes."""
+_PAIRS: Final = ("user_id", "item_id")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The settings with the prepared tables in place of the team's own.
+
+    Attributes:
+        config: Names tables in our own form only.
+        imports: Table -> what its last import reported, as JSON values; tables in our own form
+            have none.
+    """
+
+    config: NightlyConfig
+    imports: Mapping[str, Mapping[str, Any]]
+
+
+def prepare_inputs(
+    config: NightlyConfig, *, refresh: bool, progress: Progress = silent
+) -> Prepared:
+    """Imports the tables of a night that are not in our own form.
+
+    Args:
+        config: Settings of the night.
+        refresh: Look for changes of tables and pictures. Otherwise what an earlier step has
+            prepared is taken as it is, so that all steps of a night read the same.
+        progress: Receives the number of items read.
+
+    Raises:
+        CatalogueError, InteractionError, PlanError: A table cannot be read, lacks a column, or
+            has no usable row.
+    """
+    folder = config.work_dir / "inputs"
+    imports: dict[str, Mapping[str, Any]] = {}
+    replaced: dict[str, str] = {}
+    images = config.images != ImagesConfig()
+    foreign = {
+        "catalogue": images or _is_foreign(config.catalogue, config.columns.items, _own_items),
+        "interactions": _is_foreign(config.interactions, config.columns.interactions, _own_pairs),
+        "recommendations": _is_foreign(
+            config.recommendations, config.columns.recommendations, _own_scores
+        ),
+    }
+    for name in (name for name, needed in foreign.items() if needed):
+        source, columns = getattr(config, name), _columns(config, name)
+        target = folder / ("items.parquet" if name == "catalogue" else f"{name}.parquet")
+        signature = _signature(source, columns, config.images if name == "catalogue" else None)
+        known = _known(target)
+        # The pictures of a catalogue may have changed although its table has not.
+        stale = known.get("signature") != signature or name == "catalogue"
+        if not target.is_file() or not known or (refresh and stale):
+            facts = _import(name, source, target, config, progress)
+            known = {"signature": signature, "import": facts}
+            write_json(known, _note(target))
+        imports[name] = known["import"]
+        replaced[name] = str(target)
+    # The prepared tables need neither column names nor a folder of pictures.
+    return Prepared(config.model_copy(update=replaced), imports)
+
+
+def import_problems(config: NightlyConfig) -> list[Problem]:
+    """Returns what the imports of `prepare_inputs` left out.
+
+    Args:
+        config: Settings that `prepare_inputs` has returned; other settings have no imports.
+    """
+    folder = config.work_dir / "inputs"
+    problems: list[Problem] = []
+    if Path(config.catalogue).parent == folder:
+        refused = pl.read_parquet(folder / "refused.parquet")
+        problems += [Problem(*row) for row in refused.iter_rows()]
+    for source, kind in (
+        (config.interactions, "bad_interaction"),
+        (config.recommendations, "bad_recommendation"),
+    ):
+        if Path(source).parent == folder:
+            problems += [
+                Problem(
+                    kind,
+                    "?",
+                    f"row {fault['first_row']}",
+                    f"{fault['reason']}; {fault['rows']} rows are left out, the first: "
+                    f"{fault['example']}",
+                )
+                for fault in _known(Path(source))["import"]["faults"]
+            ]
+    return problems
+
+
+def _columns(config: NightlyConfig, name: str) -> TableColumns:
+    columns: TableColumns = getattr(config.columns, "items" if name == "catalogue" else name)
+    return columns
+
+
+def _import(
+    name: str, source: str, target: Path, config: NightlyConfig, progress: Progress
+) -> Mapping[str, Any]:
+    columns = _columns(config, name)
+    result: Any
+    if isinstance(columns, ItemColumns):
+        result = import_items(source, target.parent, columns, config.images, progress=progress)
+    elif isinstance(columns, InteractionColumns):
+        result = import_interactions(source, target, columns)
+    else:
+        result = import_recommendations(source, target, RecommendationColumns(**dict(columns)))
+    facts: Mapping[str, Any] = json.loads(json.dumps(dataclasses.asdict(result), default=str))
+    return facts
+
+
+def _is_foreign(source: str, columns: TableColumns, is_own: Any) -> bool:
+    """Whether a table must be imported; a missing one is left to its reader to report."""
+    if source in WORLDS or source == "recbole" or source.endswith(".pth"):
+        return False
+    return columns != type(columns)() or Path(source).is_dir() or not is_own(Path(source))
+
+
+def _own_items(path: Path) -> bool:
+    schema = _schema(path)
+    return schema is None or all(schema.get(name) == pl.String() for name in REQUIRED_COLUMNS)
+
+
+def _own_pairs(path: Path) -> bool:
+    if path.suffix == ".inter" or (schema := _schema(path)) is None:
+        return True
+    if not all(schema.get(name) == pl.String() for name in _PAIRS):
+        return False
+    time = schema.get("timestamp")
+    return isinstance(time, pl.Datetime) or (
+        time is not None and time.is_numeric() and _in_seconds(path)
+    )
+
+
+def _in_seconds(path: Path) -> bool:
+    """Whether most numbers of the column `timestamp` can be seconds since 1970."""
+    median = pl.scan_parquet(path).select(pl.col("timestamp").median()).collect().item()
+    return median is None or float(median) <= LAST_SECOND
+
+
+def _own_scores(path: Path) -> bool:
+    schema = _schema(path)
+    if schema is None:
+        return True
+    score = schema.get("score")
+    numeric = score is not None and score.is_numeric()
+    return numeric and all(schema.get(name) == pl.String() for name in _PAIRS)
+
+
+def _schema(path: Path) -> pl.Schema | None:
+    """The columns of a parquet file; empty for other files, None if it cannot be read."""
+    if not path.is_file():
+        return None
+    if path.suffix not in (".parquet", ".pq"):
+        return pl.Schema({})
+    try:
+        return pl.Schema(pl.read_parquet_schema(path))
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+
+
+def _signature(source: str, columns: TableColumns, images: ImagesConfig | None) -> str:
+    """Changes with the table's file, and with how it is read."""
+    file = columns.database or Path(source)
+    try:
+        facts = file.stat()
+        stamp = [facts.st_size, facts.st_mtime_ns]
+    except OSError:
+        stamp = []
+    settings = [part.model_dump(mode="json") for part in (columns, images) if part is not None]
+    return digest([_VERSION, source, str(file.absolute()), stamp, settings])
+
+
+def _note(target: Path) -> Path:
+    return target.with_suffix(".json")
+
+
+def _known(target: Path) -> Mapping[str, Any]:
+    """The note of the last import; empty if there is none, or it is damaged."""
+    try:
+        known = json.loads(_note(target).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(known, dict) and isinstance(known.get("import"), dict)
+    return known if whole else {}
