@@ -32,7 +32,7 @@ from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
 from pigeon_rec._cli.stickers import posters, stickers
 from pigeon_rec._version import __version__
-from pigeon_rec.errors import PigeonError
+from pigeon_rec.errors import PigeonError, storage_error
 
 __all__ = ["app", "main"]
 
@@ -114,6 +114,9 @@ def _run(*, as_json: bool) -> int:
         # The reader has closed the pipe (`| head`): discard the output that is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        print_error(failed := storage_error(error, os.getcwd()), as_json=as_json)  # noqa: PTH109
+        return failed.exit_code
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ import datetime as dt
 import json
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.runtime.airflow_step import check_date, run_airflow_step
+from pigeon_rec.runtime.files import storage_errors
 from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = ["STEPS", "night_settings", "run_in_airflow", "run_step"]
@@ -48,23 +48,29 @@ def run_step(
         PigeonError: The step failed, or another run works in the same folder; the error says
             whether a retry may help.
     """
+    if not future:
+        check_date(date)
+    with storage_errors(config.work_dir.absolute()):
+        return _run_step(step, config, date, shard, progress)
+
+
+def _run_step(
+    step: str, config: NightlyConfig, date: dt.date, shard: int | None, progress: Progress
+) -> dict[str, Any]:
     from pigeon_rec.inputs.prepare import prepare_inputs
-    from pigeon_rec.nightly.exchange import fetch
     from pigeon_rec.nightly.files import shards_to_draw
     from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.exchange import fetch
     from pigeon_rec.runtime.leftovers import sweep
     from pigeon_rec.runtime.lock import hold
 
-    if not future:
-        check_date(date)
     if step not in ("check", "run"):  # these two look for changes of the tables themselves
         config = prepare_inputs(config, refresh=False).config
     paths = NightPaths.of(config, date)
     if step == "generate" and shard is None:
-        fetch(config, paths, [paths.plan])
+        fetch(config.exchange, paths.night, [paths.plan])
         shards = shards_to_draw(config, date)
-        draw = partial(run_step, step, config, date, progress=progress, future=future)
-        return {"shards": [draw(shard=number) for number in shards]}
+        return {"shards": [_run_step(step, config, date, n, progress) for n in shards]}
     # Shards may be drawn in parallel; a whole night takes the lock itself.
     alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
     with alone:
@@ -120,40 +126,40 @@ def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Pr
 
 
 def _plan(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
-    from pigeon_rec.nightly.exchange import send
     from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.nightly.plan import plan_night
+    from pigeon_rec.runtime.exchange import send
 
     summary, paths = plan_night(config, date, progress=progress), NightPaths.of(config, date)
-    send(config, paths, [paths.plan])
+    send(config.exchange, paths.night, [paths.plan])
     return summary
 
 
 def _generate(
     config: NightlyConfig, date: dt.date, shard: int | None, progress: Progress
 ) -> object:
-    from pigeon_rec.nightly.exchange import fetch, send
     from pigeon_rec.nightly.generate import generate_shard
     from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.exchange import fetch, send
 
     number, paths = shard or 0, NightPaths.of(config, date)
     files = paths.shard_files(number)
     # Another machine may have drawn the shard already.
-    fetch(config, paths, [paths.plan, *files])
+    fetch(config.exchange, paths.night, [paths.plan, *files])
     summary = generate_shard(config, date, number, progress=progress)
-    send(config, paths, files)
+    send(config.exchange, paths.night, files)
     return summary
 
 
 def _publish(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) -> object:
-    from pigeon_rec.nightly.exchange import fetch
     from pigeon_rec.nightly.files import shards_to_draw
     from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.nightly.publish import publish_night
+    from pigeon_rec.runtime.exchange import fetch
 
     paths = NightPaths.of(config, date)
     for shard in shards_to_draw(config, date):
-        fetch(config, paths, paths.shard_files(shard))
+        fetch(config.exchange, paths.night, paths.shard_files(shard))
     return publish_night(config, date)
 
 

@@ -101,7 +101,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"cannot read the RecBole config file: {error}",
             location=str(path),

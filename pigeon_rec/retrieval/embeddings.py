@@ -13,7 +13,7 @@ import polars as pl
 
 from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.errors import RetrievalError
-from pigeon_rec.runtime.files import write_parquet
+from pigeon_rec.runtime.files import read_parquet, write_parquet
 
 __all__ = ["EmbeddingCache", "Encode", "Vectors", "embed_catalogue"]
 
@@ -91,7 +91,7 @@ class EmbeddingCache:
         if not self.path.exists():
             return pl.DataFrame(schema=_SCHEMA)
         try:
-            return pl.read_parquet(self.path).select(
+            return read_parquet(self.path).select(
                 pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items()
             )
         except (OSError, pl.exceptions.PolarsError) as error:

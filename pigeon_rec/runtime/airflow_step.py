@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pigeon_rec.errors import ConfigError, PigeonError
+from pigeon_rec.runtime.files import storage_errors
 from pigeon_rec.runtime.progress import Progress, log_lines, log_progress
 
 __all__ = ["TEMPORARY_FAILURE", "check_date", "latest_date", "parse_date", "run_airflow_step"]
@@ -65,7 +66,8 @@ def run_airflow_step(
     """
     log_lines(sys.stdout)
     try:
-        summary = run(parse_date(date), log_progress())
+        with storage_errors(f"{step} of {date}"):
+            summary = run(parse_date(date), log_progress())
     except PigeonError as error:
         logger.error("%s: %s", type(error).__name__, error)
         raise SystemExit(TEMPORARY_FAILURE if error.retryable else error.exit_code) from None

@@ -21,7 +21,7 @@ _SPILLS: Final = ".spill-"
 # What DuckDB spills to the disk, by process; in a folder of ours or in its own `<file>.tmp`.
 _SPILLED: Final = re.compile(r"duckdb_temp_(\d+)_\d+_.*")
 # `runtime.files.replacing`, and a run of RecBole; earlier versions did not name its process.
-_UNFINISHED: Final = re.compile(r"\..+\.(\d+)\.tmp(\.[^.]+)?")
+_UNFINISHED: Final = re.compile(r"\..+\.(\d+)\.tmp(\.[^.]+)*")
 _SANDBOX: Final = re.compile(r"run-(?:(\d+)-)?[a-z0-9_]{8}")
 
 
@@ -58,7 +58,7 @@ def sweep(work_dir: Path) -> int:
         *_of_dead(work_dir / "recbole", "run-*", _SANDBOX),
         *(path for path in work_dir.glob("runs/*/*.new") if path.is_dir()),
     ]
-    for folder in ("cache", "inputs", "runs"):
+    for folder in ("cache", "inputs", "runs", "warehouse"):
         doomed += _of_dead(work_dir / folder, "**/.*.tmp*", _UNFINISHED)
     removed = sum(map(_removed, doomed)) + sweep_spills(work_dir / "warehouse")
     if removed:

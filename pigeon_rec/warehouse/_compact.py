@@ -12,9 +12,10 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.files import sync_folder
 from pigeon_rec.warehouse._frames import fetch, run_script
 from pigeon_rec.warehouse.connection import connect_memory, driver_errors
-from pigeon_rec.warehouse.snapshots import content_digest, sync_folder
+from pigeon_rec.warehouse.snapshots import content_digest
 from pigeon_rec.warehouse.sql_files import sql_text
 
 __all__ = ["compact"]

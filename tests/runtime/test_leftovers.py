@@ -33,6 +33,7 @@ def leftovers(work_dir: Path, process: int) -> list[Path]:
     """What a night of this process leaves when it is killed."""
     return [
         work_dir / "recbole" / f"run-{process}-a1b2c3d4" / "interactions" / "interactions.inter",
+        work_dir / "warehouse" / f".pigeon.{process}.tmp.duckdb",
         work_dir / "inputs" / f".items.{process}.tmp.parquet",
         work_dir / "cache" / f".embeddings.{process}.tmp.parquet",
         work_dir / "runs" / "2026-06-01" / f".plan.{process}.tmp.parquet",
@@ -70,7 +71,7 @@ def test_leftovers_of_the_dead_are_removed_and_of_the_living_kept(
 
 
 def test_emptied_folders_of_spills_go_too(tmp_path: Path, dead: int) -> None:
-    put(leftovers(tmp_path, dead)[5:])
+    put(leftovers(tmp_path, dead)[6:])
     sweep(tmp_path)
     assert [path.name for path in tmp_path.rglob("*.duckdb*")] == []
 

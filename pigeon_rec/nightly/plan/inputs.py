@@ -117,8 +117,9 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
     )
     problems = problem_rows([*catalogue.problems, *unknown, *import_problems(config)])
     if paths.recommendation_problems.is_file():
-        left_out = read_table(paths.recommendation_problems, "recommend")
-        problems = pl.concat([problems, left_out.select(list(NIGHT_SCHEMAS["problems"]))])
+        schema = NIGHT_SCHEMAS["problems"]
+        left_out = read_table(paths.recommendation_problems, "recommend", schema)
+        problems = pl.concat([problems, left_out])
     return PlanInputs(prompt, catalogue, of_recommendations, recommendations, problems, until)
 
 

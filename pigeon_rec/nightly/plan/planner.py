@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -22,6 +22,7 @@ from pigeon_rec.config import NightlyConfig
 from pigeon_rec.drawing.keys import KeyContext, asset_keys, settings_hash
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly.files import PLAN_SCHEMA
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan.choice import (
     IS_COHORT,
@@ -50,23 +51,7 @@ from pigeon_rec.warehouse import NIGHT_SCHEMAS, known_assets
 from pigeon_rec.warehouse.budget import night_budget
 from pigeon_rec.warehouse.planning import refused_before
 
-__all__ = ["PLAN_SCHEMA", "PlanSummary", "plan_night"]
-
-PLAN_SCHEMA: Final = pl.Schema(
-    {
-        "asset_key": pl.String(),
-        "user_id": pl.String(),
-        "item_id": pl.String(),
-        "status": pl.String(),
-        "priority": pl.Float64(),
-        "history_ids": pl.List(pl.String()),
-        "history_scores": pl.List(pl.Float32()),
-        "shard": pl.Int32(),
-        "model_version": pl.String(),
-        "settings_hash": pl.String(),
-    }
-)
-"""Columns of `plan.parquet`; `status` is `generate` or `reuse`."""
+__all__ = ["PlanSummary", "plan_night"]
 
 
 @dataclass(frozen=True)

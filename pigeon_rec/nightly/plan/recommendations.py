@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan.inputs import problem_rows, recommendation_source
 from pigeon_rec.runtime.digests import digest, frame_sha256
-from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.files import read_json, read_parquet, write_json, write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = ["RecommendSummary", "recommend"]
@@ -110,7 +109,7 @@ def _train(
     return export_top_k(
         interactions,
         config.recommender,
-        seed=config.seed,
+        seed=config.seed % 2**32,  # RecBole seeds numpy, which takes no more
         work_dir=paths.recbole,
         on_epoch=lambda done, total: progress("recommender epochs", done, total),
     )
@@ -142,8 +141,8 @@ def _of_checkpoint(config: NightlyConfig, source: Path) -> pl.DataFrame:
 def _kept(paths: NightPaths, made_from: dict[str, Any]) -> pl.DataFrame | None:
     """Returns the recommendations of an earlier run if its inputs and its file are unchanged."""
     try:
-        info = json.loads(paths.recommendations_info.read_text(encoding="utf-8"))
-        table = pl.read_parquet(paths.recommendations)
+        info = read_json(paths.recommendations_info)
+        table = read_parquet(paths.recommendations)
     except (OSError, ValueError, pl.exceptions.PolarsError):
         return None
     same = isinstance(info, dict) and info.get("made_from_sha256") == digest(made_from)
