@@ -28,6 +28,7 @@ from pigeon_rec.nightly.publish import PublishSummary, promote_night, publish_ni
 from pigeon_rec.nightly.report import ReportSummary, report_night
 from pigeon_rec.runtime.airflow_step import check_date
 from pigeon_rec.runtime.files import write_json
+from pigeon_rec.runtime.leftovers import sweep
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.runtime.progress import Progress, silent
 
@@ -85,6 +86,7 @@ def run_night(
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     with hold(paths, "run"):
+        sweep(paths.work_dir)
         check = partial(check_night, config, date, progress)
         results["check"], seconds["check"] = _timed(check)
         prepared = prepare_inputs(config, refresh=False).config

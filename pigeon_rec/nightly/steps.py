@@ -52,6 +52,7 @@ def run_step(
     from pigeon_rec.nightly.exchange import fetch
     from pigeon_rec.nightly.files import shards_to_draw
     from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.leftovers import sweep
     from pigeon_rec.runtime.lock import hold
 
     if not future:
@@ -67,6 +68,8 @@ def run_step(
     # Shards may be drawn in parallel; a whole night takes the lock itself.
     alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
     with alone:
+        if step in ("check", "recommend"):  # either may be the first of a night
+            sweep(paths.work_dir)
         summary = _plain(STEPS[step](config, date, shard, progress))
     if step == "plan":
         summary["shards_to_draw"] = shards_to_draw(config, date)

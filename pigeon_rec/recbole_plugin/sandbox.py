@@ -40,7 +40,9 @@ def sandbox(work_dir: Path) -> Iterator[Path]:
     work_dir = work_dir.resolve()  # the working directory is about to change
     work_dir.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=work_dir))
+        # The process in the name lets the next night remove what a killed one leaves.
+        prefix = f"run-{os.getpid()}-"
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=work_dir))
         stack.enter_context(contextlib.chdir(folder))
         stack.enter_context(random_state())
         stack.enter_context(no_command_line())

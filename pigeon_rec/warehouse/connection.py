@@ -16,6 +16,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.leftovers import spill_folder
 from pigeon_rec.warehouse._frames import fetch, run_script
 from pigeon_rec.warehouse.sql_files import sql_text
 
@@ -54,7 +55,7 @@ def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
     if not read_only:
         _make_folder(file.parent)
     with driver_errors(path):
-        return _settled(_open(file, read_only=read_only))
+        return _spilling(_settled(_open(file, read_only=read_only)), file)
 
 
 def connect_memory() -> DuckDBPyConnection:
@@ -163,6 +164,16 @@ def _open(file: Path, *, read_only: bool) -> DuckDBPyConnection:
 
 def _settled(connection: DuckDBPyConnection) -> DuckDBPyConnection:
     run_script(connection, sql_text("internal/session"), {})
+    return connection
+
+
+def _spilling(connection: DuckDBPyConnection, file: Path) -> DuckDBPyConnection:
+    """Lets only the owner read what the connection spills; by default everybody may."""
+    # Without such a folder (a read-only disk), or with one that another connection uses already,
+    # DuckDB's own choice remains.
+    with contextlib.suppress(OSError, duckdb.Error):
+        facts = {"folder": str(spill_folder(file))}
+        fetch(connection, sql_text("internal/spill_folder"), facts)
     return connection
 
 

@@ -160,9 +160,11 @@ def _prune(snapshots: Path, keep: int, *, served: Path) -> None:
 
 
 def _remove_unfinished(snapshots: Path) -> None:
-    # Left by a killed promotion; none is in progress, since this one holds the lock.
+    # Left by a killed promotion; none is in progress, since this one holds the lock. A reader that
+    # spills from a snapshot may have a folder of such a name.
     for path in snapshots.glob("*.tmp"):
-        path.unlink()
+        if not path.is_dir():
+            path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -67,6 +67,14 @@ def test_steps_run_in_order_and_end_in_one_summary(
     assert summary.reported.report.is_file()
 
 
+def test_a_night_sweeps_what_killed_ones_left(config: NightlyConfig, calls: list[str]) -> None:
+    left = config.work_dir / "recbole" / "run-a1b2c3d4"
+    left.mkdir(parents=True)
+    run.run_night(config, NIGHT)
+    assert calls
+    assert not left.exists()
+
+
 def test_a_second_run_draws_and_changes_nothing(
     config: NightlyConfig, night: MadeNight, calls: list[str]
 ) -> None:
