@@ -247,13 +247,13 @@ def _search(unit: Tensor, has_image: Tensor, items: Tensor, k: int) -> Neighbour
     for start in range(0, len(own), _QUERIES):
         queries = own[start : start + _QUERIES]
         # Two more: the item itself, and the first item outside the neighbourhood.
-        found = faiss.knn(
+        similar, found = faiss.knn(
             catalogue[queries],
             catalogue,
             min(k + 2, len(catalogue)),
             metric=faiss.METRIC_INNER_PRODUCT,
         )
-        cosine, nearest = _without_self(*found, queries)
+        cosine, nearest = _without_self(similar, found, queries)
         edge = cosine[:, k] if cosine.shape[1] > k else np.full(len(cosine), -1.0, np.float32)
         edge = np.minimum(edge, np.float32(1.0 - _SMALL))
         near = np.maximum((cosine[:, :k] - edge[:, None]) / (1.0 - edge[:, None]), 0.0)

@@ -46,14 +46,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def _models() -> list[str]:
     found = []
-    for package in PACKAGES:
-        path = importlib.import_module(f"recbole.model.{package}").__path__
-        for module in pkgutil.iter_modules(path):
-            with torch.autograd.set_detect_anomaly(False), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+    # Importing some of them turns on autograd's anomaly detection, or warns.
+    with torch.autograd.set_detect_anomaly(False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for package in PACKAGES:
+            path = importlib.import_module(f"recbole.model.{package}").__path__
+            for module in pkgutil.iter_modules(path):
                 names = vars(importlib.import_module(f"recbole.model.{package}.{module.name}"))
-            found += [name for name in names if name.lower() == module.name]
-    return sorted({name for name in found if isinstance(get_model(name), type)})
+                found += [name for name in names if name.lower() == module.name]
+        return sorted({name for name in found if isinstance(get_model(name), type)})
 
 
 MODELS = _models()
@@ -68,9 +69,10 @@ def with_classes(looks: Path) -> Path:
     return looks
 
 
-def one_epoch(build: Build, name: str, *, saved: bool = False, **more: Any) -> Built:
+def one_epoch(build: Build, name: str, **more: Any) -> Built:
     columns = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]}
     own = {"train_neg_sample_args": None} if not hasattr(get_model(name), "input_type") else {}
+    saved = bool(more.pop("saved", False))
     given = {"epochs": 1, "load_col": columns, **own, **SETTINGS.get(name, {}), **more}
     built = build(name, **given)
     trainer = get_trainer(built.config["MODEL_TYPE"], built.config["model"])

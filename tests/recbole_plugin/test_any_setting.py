@@ -15,6 +15,7 @@ from recbole.quick_start import run_recbole
 
 from pigeon_rec.errors import ConfigError, ModelError
 from pigeon_rec.recbole_plugin import PigeonRecommender, load_pigeon, run_pigeon_recbole
+from pigeon_rec.recbole_plugin.checkpoints import SavedConfig, read_checkpoint
 from pigeon_rec.recbole_plugin.histories import interactions_of
 from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
 from tests.recbole_plugin.conftest import Build, Built
@@ -234,6 +235,19 @@ def test_a_checkpoint_without_visuals_goes_with_any_feature_file(build: Build) -
     longer.trainer.resume_checkpoint(path)
     longer.trainer.fit(longer.train, longer.valid, verbose=False)
     assert 2 in longer.trainer.train_loss_dict
+
+
+def test_a_checkpoint_from_before_these_checks_is_read(build: Build) -> None:
+    built = saved(build, "BPR", pigeon_visual_weight=1.5)
+    path = built.trainer.saved_model_file
+    state = read_checkpoint(path)
+    del state["state_dict"]["_extra_state"]
+    for key in ("pigeon_features", "pigeon_min_coverage"):
+        del state["config"].final_config_dict[key]
+    torch.save({**state, "config": SavedConfig(state["config"])}, path, pickle_protocol=2)
+    again, _, _ = load_pigeon(path)
+    assert torch.equal(again.affinity.vectors, built.model.affinity.vectors)
+    assert again.weight() == 1.5
 
 
 def test_pretrained_parts_may_be_checkpoints_of_the_wrapper(build: Build) -> None:
