@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,6 +103,7 @@ def run(
     for path in config:
         merged |= read_settings(path)
     silent = {"show_progress": False, "state": "ERROR"} if quiet or as_json else {}
+    sys.path.append(str(Path.cwd()))  # for a base model `module:Class` of the current folder
     with no_command_line():
         result = run_pigeon_recbole(base, dataset, config, silent)
     name = f"{base or merged.get('pigeon_base_model', 'BPR')} with visuals"

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pigeon_rec._cli.options import AsJson, Quiet
+from pigeon_rec._cli.options import (
+    AsJson,
+    Catalogue,
+    GroupBy,
+    Interactions,
+    Quiet,
+    Scenario,
+    Taste,
+    data_settings,
+)
 from pigeon_rec._cli.output import print_json
+
+if TYPE_CHECKING:
+    from pigeon_rec.data.dataset import Dataset
+    from pigeon_rec.data.settings import DataSettings
 
 __all__ = ["app"]
 
@@ -58,33 +72,62 @@ def _add(recipe: str, line: str) -> None:
     def command(
         config: Config = "sticker-64",
         out: Out = _OUT,
+        catalogue: Catalogue = None,
+        interactions: Interactions = None,
+        scenario: Scenario = None,
+        taste: Taste = None,
+        group_by: GroupBy = None,
         start: Start = None,
         minutes: Minutes = None,
         as_json: AsJson = False,
         quiet: Quiet = False,
     ) -> None:
         from pigeon_rec.training.configuration import load_training_config
-        from pigeon_rec.training.recipes import run_recipe
+        from pigeon_rec.training.recipes import run_recipe, training_artwork
 
         settings = load_training_config(config)
         if minutes is not None:
             settings = settings.with_minutes_of(recipe, minutes)
-        path = run_recipe(recipe, settings, out, start=start, show_progress=not quiet)
+        given = data_settings(
+            catalogue=catalogue, interactions=interactions, scenario=scenario, taste=taste,
+            group_by=group_by,
+        )  # fmt: skip
+        data = _data(out, given, start, quiet=quiet or as_json)
+        path = run_recipe(
+            recipe,
+            settings,
+            out,
+            start=start,
+            artwork=training_artwork(settings, data),
+            show_progress=not quiet,
+        )
         _report(recipe, path, as_json=as_json, quiet=quiet)
 
     app.command(recipe, help=line)(command)
 
 
 def _pairs(
-    config: Config = "sticker-64", out: Out = _OUT, as_json: AsJson = False, quiet: Quiet = False
+    config: Config = "sticker-64",
+    out: Out = _OUT,
+    catalogue: Catalogue = None,
+    interactions: Interactions = None,
+    scenario: Scenario = None,
+    taste: Taste = None,
+    group_by: GroupBy = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.training.configuration import load_training_config
     from pigeon_rec.training.pairs import make_pairs
 
-    path = make_pairs(
-        load_training_config(config), out, progress=choose_progress(quiet=quiet or as_json)
-    )
+    settings = load_training_config(config)
+    given = data_settings(
+        catalogue=catalogue, interactions=interactions, scenario=scenario, taste=taste,
+        group_by=group_by,
+    )  # fmt: skip
+    _data(out, given, quiet=quiet or as_json)
+    path = make_pairs(settings, out, progress=choose_progress(quiet=quiet or as_json))
     _report("pairs", path, as_json=as_json, quiet=quiet)
 
 
@@ -98,6 +141,11 @@ for _recipe, _line in RECIPES.items():
 def everything(
     config: Config = "sticker-64",
     out: Out = _OUT,
+    catalogue: Catalogue = None,
+    interactions: Interactions = None,
+    scenario: Scenario = None,
+    taste: Taste = None,
+    group_by: GroupBy = None,
     start: Start = None,
     minutes: Minutes = None,
     as_json: AsJson = False,
@@ -105,17 +153,25 @@ def everything(
 ) -> None:
     """Train every recipe one after another, and bundle DIR/model; finished recipes are skipped.
 
-    The minutes are shared out among the recipes as the configuration says (`share`).
+    With --start, parts of that model which redraw the catalogue's pictures well are adopted as
+    they are, and the others are trained on. The minutes are shared out among the recipes that are
+    trained, as the configuration says (`share`).
     """
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.training.chain import train_all
     from pigeon_rec.training.configuration import load_training_config
 
     settings = load_training_config(config)
+    given = data_settings(
+        catalogue=catalogue, interactions=interactions, scenario=scenario, taste=taste,
+        group_by=group_by,
+    )  # fmt: skip
+    _data(out, given, start, quiet=quiet or as_json)
     path = train_all(
-        settings if minutes is None else settings.with_minutes(minutes),
+        settings,
         out,
         start=start,
+        minutes=minutes,
         progress=choose_progress(quiet=quiet or as_json),
         show_progress=not quiet,
     )
@@ -128,6 +184,11 @@ def adopt(
     recipes: Annotated[list[str], typer.Argument(help="Recipes whose weights to copy.")],
     config: Config = "sticker-64",
     out: Out = _OUT,
+    catalogue: Catalogue = None,
+    interactions: Interactions = None,
+    scenario: Scenario = None,
+    taste: Taste = None,
+    group_by: GroupBy = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -135,7 +196,13 @@ def adopt(
     from pigeon_rec.training.adopt import adopt as copy_parts
     from pigeon_rec.training.configuration import load_training_config
 
-    for path in copy_parts(model, load_training_config(config), out, recipes):
+    settings = load_training_config(config)
+    given = data_settings(
+        catalogue=catalogue, interactions=interactions, scenario=scenario, taste=taste,
+        group_by=group_by,
+    )  # fmt: skip
+    _data(out, given, model, quiet=quiet or as_json)
+    for path in copy_parts(model, settings, out, recipes):
         _report(path.parent.name, path, as_json=as_json, quiet=quiet)
 
 
@@ -153,6 +220,26 @@ def bundle(
 
     path = assemble_model(load_training_config(config), out, destination)
     _report("bundle", path, as_json=as_json, quiet=quiet)
+
+
+def _data(
+    out: Path, given: DataSettings | None, start: str | None = None, *, quiet: bool
+) -> Dataset:
+    """Loads the data of the training folder, and says what they are and what they lack."""
+    from pigeon_rec.model.paths import model_folder
+    from pigeon_rec.training.data import folder_data, substitutes
+
+    data = folder_data(out, given, started_from=None if start is None else model_folder(start))
+    if not quiet and data.world is None:
+        held_out = data.held_out_items().height
+        print(
+            f"{data.name}: {len(data.catalogue)} items, {held_out} of them held out; "
+            f"{data.interactions['user_id'].n_unique()} users",
+            file=sys.stderr,
+        )
+        for what, how in substitutes(data).items():
+            print(f"{what}: {how}", file=sys.stderr)
+    return data
 
 
 def _report(recipe: str, path: Path, *, as_json: bool, quiet: bool) -> None:

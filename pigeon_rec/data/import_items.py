@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ from pigeon_rec.runtime.progress import Progress, silent
 __all__ = ["ItemImport", "import_items"]
 
 _BATCH: Final = 2048
-_USUAL_FURTHER: Final = ("theme", "style", "emotion", "genres", "concept")
+_OFTEN: Final = ("theme", "style", "emotion", "genres", "concept")
 _TEXTS: Final = ("title", "text", "category")
 _SCHEMA: Final = pl.Schema(dict.fromkeys(REQUIRED_COLUMNS, pl.String()))
 _PROBLEM_SCHEMA: Final = pl.Schema(
@@ -77,6 +77,7 @@ def import_items(
     columns: ItemColumns | None = None,
     images: ImagesConfig | None = None,
     *,
+    also: Sequence[str] = (),
     progress: Progress = silent,
 ) -> ItemImport:
     """Writes the catalogue `out/items.parquet`, and what was left out as `out/refused.parquet`.
@@ -87,6 +88,7 @@ def import_items(
         out: Folder to write to.
         columns: Columns of the table.
         images: Where the pictures are. By default paths start from the folder of the table.
+        also: Further columns to keep where the table has them.
         progress: Receives the number of items read.
 
     Raises:
@@ -103,7 +105,7 @@ def import_items(
         rows = (
             _of_folder(path)
             if is_folder
-            else _of_table(source, columns, images, Path(scratch) / "rows.parquet")
+            else _of_table(source, columns, images, (*also, *_OFTEN), Path(scratch, "rows.parquet"))
         )
         items, problems = _checked(rows, pictures, progress)
     if items.is_empty():
@@ -153,7 +155,9 @@ def _of_folder(folder: Path) -> _Rows:
     return _Rows(frame.iter_slices(_BATCH), len(found), str(folder), {}, (), ())
 
 
-def _of_table(source: str, columns: ItemColumns, images: ImagesConfig, scratch: Path) -> _Rows:
+def _of_table(
+    source: str, columns: ItemColumns, images: ImagesConfig, also: Sequence[str], scratch: Path
+) -> _Rows:
     """Writes the rows with our names and types to a scratch file, and reads it in parts."""
     with open_table(source, columns, CatalogueError) as table:
         found = find_columns(table, columns, ("id",), ("image", *_TEXTS), CatalogueError)
@@ -163,7 +167,7 @@ def _of_table(source: str, columns: ItemColumns, images: ImagesConfig, scratch: 
                 location=table.location,
                 remedy="Name it, or name the folder of images whose files are named by the ids",
             )
-        kept = _kept(table, columns, found)
+        kept = _kept(table, columns, also)
         named = {**found, **{f"keep_{name}": name for name in kept}}
         raw = table.relation.select(
             *(table.columns[column][0].alias(what) for what, column in named.items())
@@ -184,16 +188,16 @@ def _of_table(source: str, columns: ItemColumns, images: ImagesConfig, scratch: 
         return _Rows(parts, count, table.location, found, table.notes, lines)
 
 
-def _kept(table: Table, columns: ItemColumns, found: Mapping[str, str]) -> list[str]:
-    """The further columns: those to keep by name, and the optional ones of a catalogue."""
+def _kept(table: Table, columns: ItemColumns, also: Sequence[str]) -> list[str]:
+    """The further columns: those to keep by name, and those of `also` that the table has."""
     missing = [name for name in columns.keep if name not in table.columns]
     if missing:
         raise CatalogueError(
             f"there is no column {missing[0]!r} to keep; the table has {', '.join(table.columns)}",
             location=table.location,
         )
-    optional = [name for name in _USUAL_FURTHER if name in table.columns]
-    return [name for name in dict.fromkeys((*columns.keep, *optional)) if name != found["id"]]
+    further = dict.fromkeys((*columns.keep, *(name for name in also if name in table.columns)))
+    return [name for name in further if name not in REQUIRED_COLUMNS]
 
 
 def _value(what: str, kind: str, location: str) -> str:

@@ -119,6 +119,7 @@ def load_world(name: str) -> World:
 
 
 def topics(rows: pl.DataFrame) -> pl.Series:
-    """The topic of each item: its theme, or else its emotion, with hyphens for spaces; no nulls."""
-    topic = pl.coalesce("theme", "emotion").str.replace_all(" ", "-").alias("topic")
+    """The topic of each item: its theme, emotion or category, with hyphens for spaces; no nulls."""
+    named = [name for name in ("theme", "emotion", "category") if name in rows.columns]
+    topic = pl.coalesce(*named, pl.lit("")).str.replace_all(" ", "-").alias("topic")
     return rows.select(topic)["topic"]

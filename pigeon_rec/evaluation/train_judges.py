@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pigeon_rec.data.world import load_world
+from pigeon_rec.data.dataset import load_dataset
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.evaluation.augmentation import (
     CONCEPT_DISTORTION,
@@ -39,7 +39,7 @@ from pigeon_rec.model.arrays import to_levels, to_pixels
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.placing import set_threads
 from pigeon_rec.runtime.progress import Progress, silent
-from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork
+from pigeon_rec.training.artwork import TrainingArtwork, load_artwork
 
 __all__ = [
     "CONCEPT_RECIPE",
@@ -53,6 +53,7 @@ __all__ = [
 
 Images = NDArray[np.uint8]
 
+_SIDE: Final = 64
 _SEED: Final = 9201
 """Not used by the model's own training."""
 _DECODED: Final = 0.5
@@ -131,7 +132,7 @@ def train_judges(
 
 def judge_stickers() -> TrainingArtwork:
     """Decodes the artwork that is not held out."""
-    return decode_artwork(load_world("bundled").training_artwork())
+    return load_artwork(load_dataset(), _SIDE)
 
 
 def validation_rows(rows: pl.DataFrame) -> NDArray[np.bool_]:

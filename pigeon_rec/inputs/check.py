@@ -22,6 +22,7 @@ from pigeon_rec.errors import PlanError
 from pigeon_rec.inputs.prepare import prepare_inputs
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.paths import is_published, model_folder
+from pigeon_rec.retrieval import shared_pictures
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.runtime.work_dir import warehouse_file
 from pigeon_rec.warehouse.budget import night_budget
@@ -30,7 +31,6 @@ __all__ = ["Finding", "InputCheck", "check_inputs"]
 
 _READ_AT_ONCE: Final = 256
 _MOST_READ: Final = 2_000
-_SHARED: Final = 0.01
 _UNKNOWN: Final = 0.2
 _PUBLISHED_SIZE: Final = 1024
 _BYTES_PER_PIXEL: Final = 1.4
@@ -128,6 +128,7 @@ def check_inputs(
     config = prepared.config
     prompt, size = load_prompt(config.scenario), _image_size(config.model)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
+    prompt.check_columns(catalogue.text_columns, config.catalogue)
     rows, problems = load_interactions(config.interactions, catalogue, until=until)
     unknown = sum(_count(p) for p in problems if p.kind == "unknown_item")
     read, broken = _read_pictures(catalogue, config, progress)
@@ -157,7 +158,7 @@ def check_inputs(
         problems=_by_kind(every),
         planned=planned,
         minutes=round(planned * budget.seconds_per_asset / 60 / config.processes, 1),
-        megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 1),
+        megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 2),
         imports=prepared.imports,
         findings=list(_findings(facts, broken, read)),
     )
@@ -177,6 +178,19 @@ class _Facts:
 def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[Finding]:
     config, catalogue, rows = facts.config, facts.catalogue, facts.interactions
     fewest = config.plan.min_interactions
+    if read and len(broken) == read:
+        yield Finding(
+            "error",
+            f"none of {read} pictures can be used; the first: {broken[0].message} "
+            f"[{broken[0].location}]",
+            "Check images.folder and the column of the images",
+        )
+    elif broken:
+        yield Finding(
+            "warning",
+            f"{len(broken)} of {read} pictures that were read cannot be used",
+            "Their items keep the original; see the problems of the night",
+        )
     if rows.is_empty():
         yield Finding(
             "error",
@@ -190,7 +204,7 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             f"{facts.unknown} interactions name items that are not in the catalogue",
             "Check that the ids are written alike, and that refused items are meant to be",
         )
-    if rows.height and not facts.reachable:
+    if rows.height and not facts.reachable and not (read and len(broken) == read):
         yield Finding(
             "error",
             f"no user has {fewest} different items with a usable picture"
@@ -206,31 +220,23 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
                 f"catalogue, such as {_examples(facts.recommendations['item_id'])}",
                 "Use the ids of the catalogue in the recommendations",
             )
-    if read and len(broken) == read:
-        yield Finding(
-            "error",
-            f"none of {read} pictures can be used; the first: {broken[0].message} "
-            f"[{broken[0].location}]",
-            "Check images.folder and the column of the images",
-        )
-    elif broken:
-        yield Finding(
-            "warning",
-            f"{len(broken)} of {read} pictures that were read cannot be used",
-            "Their items keep the original; see the problems of the night",
-        )
     yield from _catalogue_findings(facts)
 
 
 def _catalogue_findings(facts: _Facts) -> Iterator[Finding]:
     config, catalogue = facts.config, facts.catalogue
-    shared = catalogue.items.group_by("image_sha256").len().sort("len", descending=True).row(0)
-    if shared[1] > max(1, _SHARED * len(catalogue)):
-        example = catalogue.items.row(by_predicate=pl.col("image_sha256") == shared[0], named=True)
+    for placeholder in shared_pictures(catalogue, config.plan.placeholder_share).problems:
         yield Finding(
             "warning",
-            f"{shared[1]} items share one picture, {example['image_uri']!r}: a placeholder?",
-            "Leave such items out of the catalogue, or give them pictures of their own",
+            f"{placeholder.message} [{placeholder.location}]",
+            "Give these items pictures of their own; until then they keep the original",
+        )
+    if facts.prompt.taste is not None and facts.prompt.taste not in catalogue.text_columns:
+        yield Finding(
+            "warning",
+            f"the catalogue has no column {facts.prompt.taste!r}, the taste of the scenario "
+            f"{facts.prompt.scenario!r}; its text columns: {', '.join(catalogue.text_columns)}",
+            "Keep such a column (columns.items.keep), or use a scenario with `taste: null`",
         )
     if config.catalogue not in WORLDS and config.model == "sticker-64":
         yield Finding(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from pigeon_rec.data.catalogue import REQUIRED_COLUMNS, Problem
 from pigeon_rec.data.import_interactions import import_interactions, import_recommendations
 from pigeon_rec.data.import_items import import_items
 from pigeon_rec.data.interactions import LAST_SECOND
+from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.data.world import WORLDS
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import write_json
@@ -36,6 +37,7 @@ __all__ = ["Prepared", "import_problems", "prepare_inputs"]
 
 _VERSION: Final = 1
 """Raised when an importer changes what it writes."""
+_TABLES: Final = ("catalogue", "interactions", "recommendations")
 _PAIRS: Final = ("user_id", "item_id")
 
 
@@ -71,25 +73,15 @@ def prepare_inputs(
     folder = config.work_dir / "inputs"
     imports: dict[str, Mapping[str, Any]] = {}
     replaced: dict[str, str] = {}
-    images = config.images != ImagesConfig()
-    foreign = {
-        "catalogue": images or _is_foreign(config.catalogue, config.columns.items, _own_items),
-        "interactions": _is_foreign(config.interactions, config.columns.interactions, _own_pairs),
-        "recommendations": _is_foreign(
-            config.recommendations, config.columns.recommendations, _own_scores
-        ),
-    }
-    for name in (name for name, needed in foreign.items() if needed):
-        source, columns = getattr(config, name), _columns(config, name)
+    for name in _TABLES:
+        source = getattr(config, name)
         target = folder / ("items.parquet" if name == "catalogue" else f"{name}.parquet")
-        signature = _signature(source, columns, config.images if name == "catalogue" else None)
         known = _known(target)
-        # The pictures of a catalogue may have changed although its table has not.
-        stale = known.get("signature") != signature or name == "catalogue"
-        if not target.is_file() or not known or (refresh and stale):
-            facts = _import(name, source, target, config, progress)
-            known = {"signature": signature, "import": facts}
-            write_json(known, _note(target))
+        kept = not refresh and known.get("source") == source and target.is_file()
+        if not kept and not _is_foreign(config, name):
+            continue
+        if not kept:
+            known = _prepared(config, name, target, known, progress)
         imports[name] = known["import"]
         replaced[name] = str(target)
     # The prepared tables need neither column names nor a folder of pictures.
@@ -125,6 +117,21 @@ def import_problems(config: NightlyConfig) -> list[Problem]:
     return problems
 
 
+def _prepared(
+    config: NightlyConfig, name: str, target: Path, known: Mapping[str, Any], progress: Progress
+) -> Mapping[str, Any]:
+    """Imports a table, unless neither it nor its settings have changed, and notes the result."""
+    source = getattr(config, name)
+    signature = _signature(source, _columns(config, name))
+    # The pictures of a catalogue may have changed although its table has not.
+    if name != "catalogue" and known.get("signature") == signature and target.is_file():
+        return known
+    facts = _import(name, source, target, config, progress)
+    note = {"source": source, "signature": signature, "import": facts}
+    write_json(note, _note(target))
+    return note
+
+
 def _columns(config: NightlyConfig, name: str) -> TableColumns:
     columns: TableColumns = getattr(config.columns, "items" if name == "catalogue" else name)
     return columns
@@ -136,7 +143,11 @@ def _import(
     columns = _columns(config, name)
     result: Any
     if isinstance(columns, ItemColumns):
-        result = import_items(source, target.parent, columns, config.images, progress=progress)
+        prompt = load_prompt(config.scenario)
+        also = (*prompt.columns, config.recommender.group_by or "")
+        result = import_items(
+            source, target.parent, columns, config.images, also=also, progress=progress
+        )
     elif isinstance(columns, InteractionColumns):
         result = import_interactions(source, target, columns)
     else:
@@ -145,11 +156,15 @@ def _import(
     return facts
 
 
-def _is_foreign(source: str, columns: TableColumns, is_own: Any) -> bool:
+def _is_foreign(config: NightlyConfig, name: str) -> bool:
     """Whether a table must be imported; a missing one is left to its reader to report."""
+    source, columns = getattr(config, name), _columns(config, name)
     if source in WORLDS or source == "recbole" or source.endswith(".pth"):
         return False
-    return columns != type(columns)() or Path(source).is_dir() or not is_own(Path(source))
+    described = columns != type(columns)()
+    if name == "catalogue":
+        described = described or config.images != ImagesConfig()
+    return described or Path(source).is_dir() or not _OWN_FORM[name](Path(source))
 
 
 def _own_items(path: Path) -> bool:
@@ -184,7 +199,7 @@ def _own_scores(path: Path) -> bool:
 
 
 def _schema(path: Path) -> pl.Schema | None:
-    """The columns of a parquet file; empty for other files, None if it cannot be read."""
+    """The columns of a parquet file; empty for other files, None if there is nothing to read."""
     if not path.is_file():
         return None
     if path.suffix not in (".parquet", ".pq"):
@@ -195,7 +210,7 @@ def _schema(path: Path) -> pl.Schema | None:
         return None
 
 
-def _signature(source: str, columns: TableColumns, images: ImagesConfig | None) -> str:
+def _signature(source: str, columns: TableColumns) -> str:
     """Changes with the table's file, and with how it is read."""
     file = columns.database or Path(source)
     try:
@@ -203,8 +218,14 @@ def _signature(source: str, columns: TableColumns, images: ImagesConfig | None) 
         stamp = [facts.st_size, facts.st_mtime_ns]
     except OSError:
         stamp = []
-    settings = [part.model_dump(mode="json") for part in (columns, images) if part is not None]
-    return digest([_VERSION, source, str(file.absolute()), stamp, settings])
+    return digest([_VERSION, source, stamp, columns.model_dump(mode="json")])
+
+
+_OWN_FORM: Final[Mapping[str, Callable[[Path], bool]]] = {
+    "catalogue": _own_items,
+    "interactions": _own_pairs,
+    "recommendations": _own_scores,
+}
 
 
 def _note(target: Path) -> Path:

@@ -92,6 +92,8 @@ def _usable(model: type[Any], label: str) -> type[Any]:
             location=_LOCATION,
             remedy=_REMEDY,
         )
+    if model.__name__ == "PigeonRecommender":
+        raise ConfigError("the wrapper cannot wrap itself", location=_LOCATION, remedy=_REMEDY)
     kind = getattr(model, "type", None)
     if kind not in _USABLE:
         name = kind.name.lower() if isinstance(kind, ModelType) else repr(kind)

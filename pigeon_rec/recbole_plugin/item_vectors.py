@@ -64,7 +64,11 @@ def load_item_vectors(config: Any, dataset: Any) -> ItemVectors | None:
         InteractionError: It has vectors for too few items of the data set.
     """
     settings = PigeonSettings.of(config.final_config_dict)
-    if settings.features is None or settings.visual_weight == 0.0:
+    path = settings.features
+    if "pigeon_features" not in config:  # a checkpoint from before there was the setting
+        beside = Path(config["data_path"]) / f"{config['dataset']}.{settings.visual_suffix}"
+        path = beside if beside.is_file() else None
+    if path is None or settings.visual_weight == 0.0:
         return None
     columns = FeatureColumns(
         settings.visual_id_field,
@@ -74,7 +78,7 @@ def load_item_vectors(config: Any, dataset: Any) -> ItemVectors | None:
         config["encoding"] or "utf-8",
     )
     ids = dataset.field2token_id[dataset.iid_field]
-    return read_item_vectors(settings.features, columns, ids, min_share=settings.min_coverage)
+    return read_item_vectors(path, columns, ids, min_share=settings.min_coverage)
 
 
 def drop_filtered_items(dataset: Any) -> None:

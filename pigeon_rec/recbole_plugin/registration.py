@@ -22,6 +22,7 @@ import sys
 from types import ModuleType
 from typing import Any, Final
 
+import numpy as np
 import torch
 from recbole.config import Config
 from recbole.data.dataloader.abstract_dataloader import NegSampleDataLoader
@@ -72,7 +73,12 @@ def _defaults_of_base(wrapper: type[Any]) -> Any:
     def load(original: Any, config: Any, model: str, model_class: Any, dataset: str) -> None:
         if model_class is not wrapper:
             return original(config, model, model_class, dataset)
-        given = config.external_config_dict
+        # NumPy's scalars, which tuners draw, as Python's: `random.seed` takes no others.
+        given = {
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in config.external_config_dict.items()
+        }
+        config.external_config_dict = given
         settings = PigeonSettings.of(given)
         base = base_model_class(settings.base_model)
         original(config, base.__name__, base, dataset)

@@ -20,7 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.data.dataset import Dataset
+from pigeon_rec.drawing.texts import history_texts
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.instruction import write_texts
@@ -54,6 +55,7 @@ class AlignRecipe(Recipe):
     Args:
         config: Sizes of the model.
         settings: The loss.
+        data: Catalogue and scenario of the pairs.
         folder: Training folder with stage 1 and `pairs.parquet`; reference log-probabilities are
             cached in its `align/reference.safetensors`.
 
@@ -61,7 +63,9 @@ class AlignRecipe(Recipe):
         TrainingError: Stage 1 or the pairs are missing, or another stage 1 made the pairs.
     """
 
-    def __init__(self, config: PigeonConfig, settings: AlignConfig, folder: Path) -> None:
+    def __init__(
+        self, config: PigeonConfig, settings: AlignConfig, data: Dataset, folder: Path
+    ) -> None:
         self.settings, self.folder = settings, folder
         tokenizer, self.decoder = load_tokenizer(config, folder)
         self.rows = tokenizer.quantize.embedding.weight.detach()
@@ -74,10 +78,11 @@ class AlignRecipe(Recipe):
         _check_origin(pairs, folder)
         self.pairs = pair_tensors(pairs)
         self.texts = write_texts(
-            load_prompt("sticker"),
+            data.prompt,
             TextTokenizer.load(folder / "tokenizer.json"),
             self.pairs.texts,
             config.language_model,
+            history_texts(data.prompt, data.catalogue, pairs["history_ids"].to_list()),
         )
         split = pairs["split"].to_numpy()
         self.train_rows = torch.from_numpy(np.flatnonzero(split == "train"))

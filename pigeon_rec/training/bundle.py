@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,7 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.placement import Placement
 from pigeon_rec.training.align import belongs_to_stage_one
 from pigeon_rec.training.configuration import TrainingConfig
+from pigeon_rec.training.data import HELD_OUT
 from pigeon_rec.training.frozen import load_part
 from pigeon_rec.training.lora import add_lora, merge_lora
 
@@ -31,7 +33,8 @@ def newest_stage(folder: Path) -> str:
 def bundle(config: TrainingConfig, folder: Path, destination: Path) -> Path:
     """Writes the pipeline and its scorer to `destination` in half precision.
 
-    The LoRA adapters of the last finished stage are merged into the language model.
+    The LoRA adapters of the last finished stage are merged into the language model. The list of
+    what was held out goes with the weights, so that an evaluation knows it.
 
     Raises:
         TrainingError: A recipe has not been trained in `folder`, or stage 2 was trained from
@@ -47,6 +50,8 @@ def bundle(config: TrainingConfig, folder: Path, destination: Path) -> Path:
     pipeline = assemble(config, folder, stage)
     pipeline.save_pretrained(destination)
     _save_scorer(config, folder, destination / "scorer")
+    if (folder / HELD_OUT).is_file():
+        shutil.copyfile(folder / HELD_OUT, destination / HELD_OUT)
     return destination
 
 

@@ -27,7 +27,8 @@ class CodeRecipe(ImageRecipe):
         decoder: The frozen tokenizer decoder.
         rows: The codebook, `[codebook, code_dim]`.
         bent: Share of samples whose images are bent.
-        natural: Share of samples whose history and target look natural.
+        natural: Share of samples whose history and target look natural; in a catalogue without
+            styles, made styles are the only ones to take from a history.
         natural_reference: Least share of references that look natural.
     """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -19,6 +20,7 @@ from pigeon_rec.training.style import StyleSettings
 
 __all__ = [
     "CONFIGS",
+    "Adoptable",
     "AlignConfig",
     "CandidateConfig",
     "PairsConfig",
@@ -28,6 +30,9 @@ __all__ = [
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the bundled training configurations."""
+
+Adoptable = Literal["tokenizer", "autoencoder", "renderer"]
+"""Recipes whose parts know no items, only how pictures look."""
 
 _TENTHS = tuple(tenth / 10 for tenth in range(11))
 
@@ -96,19 +101,30 @@ class TrainingConfig(Settings):
         style: How the scorer's style part is trained, if it has one.
         users: Train only on the concepts in the first `users` histories, for quick runs; None
             trains on all.
+        items: Train on this many items at most, those chosen most often: all pictures are held in
+            memory (12 kB each at 64 pixels, 49 kB at 128).
+        adopt: Recipe -> least PSNR in dB. `train all --start MODEL` adopts the model's part
+            unchanged if it redraws the catalogue's pictures that well, and trains it otherwise;
+            parts that are not named are trained.
     """
 
     model: PigeonConfig = PigeonConfig()
     scorer: ScorerConfig = ScorerConfig()
     style: StyleSettings = StyleSettings()
     users: Positive | None = None
+    items: Positive = 50_000
+    adopt: Mapping[Adoptable, float] = {}
     loops: dict[str, LoopConfig]
     pairs: PairsConfig = PairsConfig()
     align: AlignConfig = AlignConfig()
 
-    def with_minutes(self, minutes: float) -> TrainingConfig:
-        """The same configuration, with `minutes` shared out among the loops and the pairs."""
-        whole = sum(loop.share for loop in self.loops.values()) + self.pairs.share
+    def with_minutes(self, minutes: float, done: Collection[str] = ()) -> TrainingConfig:
+        """The same configuration, with `minutes` shared out among the loops and the pairs.
+
+        Recipes that are `done` get no share.
+        """
+        open_ones = [loop for name, loop in self.loops.items() if name not in done]
+        whole = sum(loop.share for loop in open_ones) + self.pairs.share
         each = minutes / whole
         loops = {n: loop.with_minutes(each * loop.share) for n, loop in self.loops.items()}
         pairs = self.pairs.model_copy(update={"minutes": each * self.pairs.share})

@@ -56,7 +56,9 @@ def _jpeg(pixels: Tensor, random: torch.Generator) -> Tensor:
 
     Steps grow with frequency as in the standard's table, and are coarser for the two colour axes.
     """
-    count, _, height, width = pixels.shape
+    count, _, *sides = pixels.shape
+    height, width = (-(-side // _BLOCK) * _BLOCK for side in sides)
+    pixels = F.pad(pixels, (0, width - sides[1], 0, height - sides[0]), value=1.0)
     to_axes = pixels.new_tensor(
         [_GREY, (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813)]
     )  # luma and two colour differences
@@ -70,7 +72,8 @@ def _jpeg(pixels: Tensor, random: torch.Generator) -> Tensor:
     axes = torch.einsum("ij,bjhw->bihw", to_axes, pixels).reshape(shape).transpose(3, 4)
     rounded = (cosines @ axes @ cosines.T / steps).round() * steps
     axes = (cosines.T @ rounded @ cosines).transpose(3, 4).reshape(pixels.shape)
-    return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(to_axes), axes).clamp(-1.0, 1.0)
+    decoded = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(to_axes), axes).clamp(-1.0, 1.0)
+    return decoded[..., : sides[0], : sides[1]]
 
 
 def _uniform(pixels: Tensor, random: torch.Generator) -> Tensor:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pigeon_rec.model.configuration import PigeonConfig
-from pigeon_rec.model.personalisation import Instruction, Personalisation
+from pigeon_rec.model.personalisation import Instruction, InstructionTexts, Personalisation
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.code_recipe import CodeRecipe
@@ -46,7 +46,7 @@ class CodedSamples:
     """Coded samples of some users, each with `T` targets.
 
     Attributes:
-        rows: int64 `[users * T]`, artwork rows of the targets, for their texts.
+        batch: Artwork rows, for the texts.
         history: int64 `[users, images, P]`.
         history_keep: Float `[users, images, P]`, 0 where masked.
         reference: int64 `[users * T, P]`.
@@ -55,7 +55,7 @@ class CodedSamples:
         shown: int64 `[users * T, P]`, the target's codes as the model reads them.
     """
 
-    rows: Tensor
+    batch: RestyleBatch
     history: Tensor
     history_keep: Tensor
     reference: Tensor
@@ -71,6 +71,7 @@ class LanguageModelRecipe(CodeRecipe):
     on, without masks.
 
     Attributes:
+        natural_without_styles: As `natural`, for artwork whose styles have no names.
         history_ratio: Share of history codes masked at random.
         reference_ratio: Largest share of reference codes masked at random.
         no_history: Share of users without history, for guidance on the history.
@@ -82,6 +83,7 @@ class LanguageModelRecipe(CodeRecipe):
 
     history_ratio = 0.2
     reference_ratio = 0.5
+    natural_without_styles = 0.2
     no_history = 0.08
     no_reference = 0.1
     swap = 0.15
@@ -92,6 +94,8 @@ class LanguageModelRecipe(CodeRecipe):
         self, config: PigeonConfig, artwork: TrainingArtwork, text: TextTokenizer, folder: Path
     ) -> None:
         super().__init__(config, artwork, folder)
+        if not artwork.named_styles:
+            self.natural = self.natural_without_styles
         category = np.unique(artwork.rows["category"].to_numpy().astype(str), return_inverse=True)[
             1
         ]
@@ -101,12 +105,11 @@ class LanguageModelRecipe(CodeRecipe):
         self.personalisation = Personalisation(config)
         seed_code_embeddings(self.personalisation, self.rows)
         self._drop_branches()
-        texts = artwork_texts(artwork, text, config.language_model)
-        self.prefix = texts.prefix
+        self.texts = artwork_texts(artwork, text, config.language_model)
         # Target text, reference places and response of every row: what follows the history.
-        nothing = torch.zeros(len(artwork), 0, dtype=torch.long)
+        targets, nothing = self.texts.targets, torch.zeros(len(artwork), 0, dtype=torch.long)
         self.asked = self.personalisation.instruct(
-            replace(texts, prefix=texts.prefix[:0]), nothing, nothing.float()
+            replace(targets, prefix=targets.prefix[:0]), nothing, nothing.float()
         )
 
     def module(self) -> nn.Module:
@@ -117,7 +120,7 @@ class LanguageModelRecipe(CodeRecipe):
     def place(self, device: torch.device) -> None:
         super().place(device)
         self.samples = self.samples.to(device)
-        self.near, self.prefix = self.near.to(device), self.prefix.to(device)
+        self.near, self.texts = self.near.to(device), self.texts.to(device)
         self.asked = Instruction(*(values.to(device) for values in vars(self.asked).values()))
         if device.type == "cuda":
             for block in self.personalisation.language_model.model.layers:
@@ -125,7 +128,7 @@ class LanguageModelRecipe(CodeRecipe):
 
     def losses(self, batch_size: int, random: torch.Generator) -> Losses:
         batch = self.samples.draw(max(1, batch_size // self.samples.targets), random)
-        samples = self._masked(batch.target, self.codes(batch, random), random)
+        samples = self._masked(batch, self.codes(batch, random), random)
         return code_losses(self.logits(samples), samples.target, self.label_smoothing)
 
     def validation(self, batch_size: int, samples: int) -> Iterator[Losses]:
@@ -135,8 +138,7 @@ class LanguageModelRecipe(CodeRecipe):
         for some in (RestyleBatch(*part) for part in zip(*parts, strict=True)):
             history, reference, target = self.codes(some)
             kept = torch.ones_like(history).float(), torch.ones_like(reference).float()
-            rows = some.target.flatten()
-            coded = CodedSamples(rows, history, kept[0], reference, kept[1], target, target)
+            coded = CodedSamples(some, history, kept[0], reference, kept[1], target, target)
             yield code_losses(self.logits(coded), target)
 
     def logits(self, samples: CodedSamples) -> Tensor:
@@ -145,28 +147,42 @@ class LanguageModelRecipe(CodeRecipe):
         keep = samples.reference_keep
         with torch.no_grad():
             decoded = self.decoder(self.rows[samples.reference.clamp(min=0)], keep > 0)
-        asked = Instruction(*(values[samples.rows] for values in vars(self.asked).values()))
+        rows = samples.batch.target.flatten()
+        asked = Instruction(*(values[rows] for values in vars(self.asked).values()))
         instruction = with_codes(asked, samples.shown, model.vocabulary.first_code)
         embeds = model.embed(instruction, model.adapter(decoded))
         aligned = model.aligned_embeddings(decoded, samples.reference, keep)
+        prefix, present = self._prefix_embeddings(samples)
         hidden = read_sharing(
             model,
-            self._prefix_embeddings(samples),
+            prefix,
             model.add_aligned(embeds, aligned).unflatten(0, (users, -1)),
             instruction.attention.unflatten(0, (users, -1)),
+            present,
         )
         return model.code_logits(hidden.flatten(0, 1)[:, -samples.target.shape[1] - 1 :])
 
-    def _prefix_embeddings(self, samples: CodedSamples) -> Tensor:
-        """Embeddings of task text and masked history `[users, L, hidden]`."""
-        model, history = self.personalisation, samples.history.flatten(1)
-        text = model.token_embeddings(self.prefix).expand(len(history), -1, -1)
-        codes = model.token_embeddings(history + model.vocabulary.first_code)
-        return torch.cat([text, codes * samples.history_keep.flatten(1).unsqueeze(-1)], dim=1)
+    def _prefix_embeddings(self, samples: CodedSamples) -> tuple[Tensor, Tensor | None]:
+        """Embeddings of task text and masked history `[users, L, hidden]`, and where they are.
+
+        The latter is bool `[users, L]`, False at padding; None if there is none.
+        """
+        model, history, keep = self.personalisation, samples.history, samples.history_keep
+        task = self.texts.targets.prefix
+        if self.texts.titles is None:
+            text = model.token_embeddings(task).expand(len(history), -1, -1)
+            codes = model.token_embeddings(history.flatten(1) + model.vocabulary.first_code)
+            return torch.cat([text, codes * keep.flatten(1).unsqueeze(-1)], dim=1), None
+        silent = self.texts.targets.target[:0].new_zeros(len(history), 0)
+        texts = InstructionTexts(
+            task, silent, silent.bool(), task[:0], **self.texts.of_histories(samples.batch.history)
+        )
+        begun = model.instruct_beginning(texts, history, keep)
+        return model.embed(begun, begun.gate.new_zeros(0)), begun.attention
 
     def _masked(
         self,
-        rows: Tensor,
+        batch: RestyleBatch,
         codes: tuple[Tensor, Tensor, Tensor],
         random: torch.Generator,
     ) -> CodedSamples:
@@ -179,7 +195,7 @@ class LanguageModelRecipe(CodeRecipe):
         ratio = ratio.masked_fill(uniform(random, len(reference), 1) < self.no_reference, 1.0)
         keep_reference = uniform(random, *reference.shape) >= ratio
         return CodedSamples(
-            rows.flatten(),
+            batch,
             history,
             keep_history.float(),
             reference,

@@ -12,8 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from pigeon_rec.config import QualityGateConfig
-from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.choice import Conditions
 from pigeon_rec.drawing.drawer import Drawer
@@ -27,7 +25,6 @@ from pigeon_rec.training.bundle import assemble
 from pigeon_rec.training.configuration import PairsConfig, TrainingConfig
 from pigeon_rec.training.devices import new_accelerator
 from pigeon_rec.training.frozen import load_part
-from pigeon_rec.training.recipes import training_artwork
 from pigeon_rec.training.restyle import other_style
 from pigeon_rec.training.windows import load_windows
 
@@ -146,7 +143,7 @@ class PairMaker:
     drawer: Drawer
 
     @classmethod
-    def load(cls, config: TrainingConfig, folder: Path) -> PairMaker:
+    def load(cls, config: TrainingConfig, folder: Path, artwork: TrainingArtwork) -> PairMaker:
         """Loads stage 1, on the accelerator if there is one, and the scorer of a training folder.
 
         Raises:
@@ -159,12 +156,12 @@ class PairMaker:
         drawer = Drawer(
             pipeline=pipeline,
             scorer=Scorer(encoder, pipeline.text, "scorer"),
-            catalogue=load_catalogue("bundled"),
-            prompt=load_prompt("sticker"),
+            catalogue=artwork.data.catalogue,
+            prompt=artwork.data.prompt,
             generation=config.pairs.candidates,
             gate=QualityGateConfig(),
         )
-        return cls(config.pairs, training_artwork(config), drawer)
+        return cls(config.pairs, artwork, drawer)
 
     def batches(self) -> Iterator[WindowBatch]:
         """Windows of both splits, each split sampled by its own random generator."""

@@ -19,17 +19,26 @@ from pigeon_rec._version import __version__
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.model.placing import set_threads
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.configuration import TrainingConfig
+from pigeon_rec.training.data import folder_data
 from pigeon_rec.training.pair_maker import PairMaker
 from pigeon_rec.training.pair_table import PAIRS, read_pairs, write_pairs
 from pigeon_rec.training.provenance import PICTURE_RECIPES, pairs_config_hash, weights_digest
+from pigeon_rec.training.recipes import training_artwork
 
 __all__ = ["make_pairs"]
 
 _LABEL = "preference windows"
 
 
-def make_pairs(config: TrainingConfig, folder: Path, *, progress: Progress = silent) -> Path:
+def make_pairs(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    artwork: TrainingArtwork | None = None,
+    progress: Progress = silent,
+) -> Path:
     """Makes `folder/pairs.parquet` and returns its path.
 
     A table made with the same settings by the same model is kept. `pairs.minutes` are those of one
@@ -38,6 +47,7 @@ def make_pairs(config: TrainingConfig, folder: Path, *, progress: Progress = sil
     Args:
         config: Settings of the pairs, and sizes of the model.
         folder: Training folder with stage 1 and the scorer.
+        artwork: What to draw, if it has been loaded; that of the folder's data by default.
         progress: Called after every batch, with the number of pairs so far.
 
     Raises:
@@ -54,7 +64,7 @@ def make_pairs(config: TrainingConfig, folder: Path, *, progress: Progress = sil
     if _is_made(folder, made):
         return path
     set_threads(config.pairs.threads)
-    maker = PairMaker.load(config, folder)
+    maker = PairMaker.load(config, folder, artwork or training_artwork(config, folder_data(folder)))
     batches = list(maker.batches())
     total = sum(len(batch) for batch in batches)
     parts, done, kept = folder / "pairs" / f"{made['config_hash']}-{made['model_digest']}", 0, 0

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import torch
 
+from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.training.align import AlignRecipe
 from pigeon_rec.training.artwork import TrainingArtwork, load_artwork
 from pigeon_rec.training.autoencoder import AutoencoderRecipe
 from pigeon_rec.training.configuration import TrainingConfig, load_training_config
+from pigeon_rec.training.data import folder_data
 from pigeon_rec.training.devices import new_accelerator
 from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.loop import train
@@ -27,9 +29,14 @@ from pigeon_rec.training.windows import concepts_of
 __all__ = ["RECIPES", "TrainingConfig", "load_training_config", "run_recipe", "training_artwork"]
 
 
-def training_artwork(config: TrainingConfig) -> TrainingArtwork:
-    """The artwork that a configuration trains on."""
-    return load_artwork(None if config.users is None else concepts_of(config.users))
+def training_artwork(config: TrainingConfig, data: Dataset) -> TrainingArtwork:
+    """The artwork that a configuration trains on.
+
+    Raises:
+        TrainingError: No picture is usable.
+    """
+    concepts = None if config.users is None else concepts_of(data, config.users)
+    return load_artwork(data, config.model.tokenizer.image_size, concepts, most=config.items)
 
 
 RECIPES: dict[str, Callable[[TrainingConfig, TrainingArtwork, Path], Recipe]] = {
@@ -45,7 +52,9 @@ RECIPES: dict[str, Callable[[TrainingConfig, TrainingArtwork, Path], Recipe]] = 
     "reconstruct": lambda config, artwork, folder: ReconstructRecipe(
         config.model, artwork, text_tokenizer(folder, artwork, config), folder
     ),
-    "align": lambda config, _, folder: AlignRecipe(config.model, config.align, folder),
+    "align": lambda config, artwork, folder: AlignRecipe(
+        config.model, config.align, artwork.data, folder
+    ),
 }
 """In the order they run: the renderer needs tokenizer and autoencoder, reconstruct the language
 model, and align the preference pairs that `pairs.make_pairs` makes with reconstruct's model."""
@@ -69,7 +78,7 @@ def run_recipe(
         config: Its sizes and its loop.
         folder: Training folder.
         start: Name or folder of a model to initialise the weights from, instead of random ones.
-        artwork: What to train on, if it has been loaded.
+        artwork: What to train on, if it has been loaded; that of the folder's data by default.
         show_progress: Whether to show a bar.
 
     Raises:
@@ -89,7 +98,8 @@ def run_recipe(
         if start is not None:
             copy_text_tokenizer(folder, start)
         torch.manual_seed(loop.seed)  # for the initial weights
-        recipe = RECIPES[name](config, artwork or training_artwork(config), folder)
+        artwork = artwork or training_artwork(config, folder_data(folder))
+        recipe = RECIPES[name](config, artwork, folder)
         if start is not None:
             start_from(recipe, name, start)
     return train(recipe, loop, folder / name, show_progress=show_progress)

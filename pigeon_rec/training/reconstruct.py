@@ -27,7 +27,6 @@ from pigeon_rec.training.teacher_forcing import (
     Conditioning,
     code_losses,
     read_codes,
-    select_texts,
 )
 from pigeon_rec.training.text import artwork_texts
 from pigeon_rec.training.windows import Windows, load_windows
@@ -105,7 +104,7 @@ class ReconstructRecipe(CodeRecipe):
         keep_history, keep_reference = self.personalisation.masks(
             history, reference, self.history_ratio, ratio, noise
         )
-        texts = select_texts(self.texts, batch.target.flatten())
+        texts = self.texts.of(batch.target.flatten(), batch.history)
         conditioning = Conditioning(texts, history, keep_history, reference, keep_reference)
         logits = read_codes(self.personalisation, self.decoder, self.rows, conditioning, target)
         return code_losses(logits, target)

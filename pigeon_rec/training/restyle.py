@@ -1,7 +1,9 @@
 """Restyling samples: synthetic histories, references and targets for the language model.
 
 The history shows one style, and the target is a concept in that style. The reference is the same
-concept in another style, or for some samples the target itself, as in the published stage 1.
+concept in another style, or for some samples the target itself, as in the published stage 1. In a
+catalogue without styles the made styles of `pigeon_rec.training.views` take their place, and the
+target is always its own reference.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ __all__ = ["RestyleBatch", "RestyleSamples", "other_style"]
 
 _FAR = 2.0
 """A sorting key above all random ones."""
+_CATEGORIES = 64
+_SORTED = 4096
+"""Largest pool that is shuffled whole; of a larger one, repetitions are too rare to matter."""
 
 
 def other_style(
@@ -63,7 +68,7 @@ class RestyleBatch:
 class RestyleSamples:
     """Draws restyling samples of the rows to train on.
 
-    A pool is the artwork of one style, or of one style and one category.
+    A pool is the artwork of one style, or of one style and one of the 64 largest categories.
 
     Args:
         images: The artwork, on the device where samples are drawn.
@@ -89,17 +94,16 @@ class RestyleSamples:
         self.images, self.targets, self.history_length = images, targets, history_length
         self.noise, self.same_reference = noise, same_reference
         self.styles = images.at.shape[1]
-        # Validation rows of which there is a reference to train on.
-        known = (images.at[images.concept[images.validation]] >= 0).any(1)
-        self.known = images.validation[known]
         style, category = images.style[images.training], category[images.training]
         pools = [images.training[style == s] for s in range(self.styles)]
         wanted = targets + history_length
-        for key in range(int(category.max()) + 1):
+        for key in _largest(category):
             own = [images.training[(style == s) & (category == key)] for s in range(self.styles)]
             pools += [pool for pool in own if len(pool) >= wanted]
-        self._pools = torch.nn.utils.rnn.pad_sequence(pools, batch_first=True)
         self._sizes = torch.tensor([len(pool) for pool in pools], device=images.at.device)
+        self._rows, self._starts = torch.cat(pools), self._sizes.cumsum(0) - self._sizes
+        self._widest = int(self._sizes.max())
+        self.known = self._known()
         small, whole = self._sizes[self.styles :].float(), self._sizes[: self.styles].sign().float()
         share = same_category if len(small) else 0.0
         self._weights = torch.cat(
@@ -110,7 +114,8 @@ class RestyleSamples:
         """Returns the same samples on a device."""
         moved = copy(self)
         moved.images = self.images.to(device)
-        moved._pools, moved._sizes = self._pools.to(device), self._sizes.to(device)
+        moved._rows, moved._starts = self._rows.to(device), self._starts.to(device)
+        moved._sizes = self._sizes.to(device)
         moved._weights, moved.known = self._weights.to(device), self.known.to(device)
         return moved
 
@@ -138,16 +143,29 @@ class RestyleSamples:
         reference = other_style(self.images, target.flatten(), 0.0, random).view_as(target)
         return RestyleBatch(history, reference, target)
 
+    def _known(self) -> Tensor:
+        """Validation rows of which there is a history, and a reference to train on.
+
+        Where no concept comes in several styles, the target is its own reference.
+        """
+        images = self.images
+        known = (images.at[images.concept[images.validation]] >= 0).any(1)
+        if not ((images.at >= 0).sum(1) > 1).any():
+            known.fill_(value=True)
+        known &= self._sizes[images.style[images.validation]] > 0
+        return images.validation[known]
+
     def _from_pools(self, pools: Tensor, count: int, random: torch.Generator) -> Tensor:
         """`count` different rows of each pool, int64 `[users, count]`; repeated if it has fewer."""
         sizes = self._sizes[pools][:, None]
-        keys = uniform(random, len(pools), self._pools.shape[1])
-        keys = keys.masked_fill(torch.arange(keys.shape[1], device=keys.device) >= sizes, _FAR)
-        order = keys.argsort(1)
-        places = order.gather(
-            1, torch.arange(count, device=keys.device).expand(len(pools), -1) % sizes
-        )
-        return self._pools[pools].gather(1, places)
+        if self._widest > _SORTED:
+            places = (uniform(random, len(pools), count) * sizes).long().minimum(sizes - 1)
+        else:
+            keys = uniform(random, len(pools), self._widest)
+            keys = keys.masked_fill(torch.arange(self._widest, device=keys.device) >= sizes, _FAR)
+            turns = torch.arange(count, device=keys.device).expand(len(pools), -1) % sizes
+            places = keys.argsort(1).gather(1, turns)
+        return self._rows[self._starts[pools][:, None] + places]
 
     def _noisy(self, history: Tensor, random: torch.Generator) -> Tensor:
         """Replaces some images of each history by any."""
@@ -161,3 +179,10 @@ class RestyleSamples:
     def _reference(self, target: Tensor, random: torch.Generator) -> Tensor:
         rows = other_style(self.images, target.flatten(), self.same_reference, random)
         return rows.view_as(target)
+
+
+def _largest(category: Tensor) -> list[int]:
+    """The most frequent categories, in ascending order."""
+    counts = category.bincount()
+    largest = counts.argsort(descending=True, stable=True)[:_CATEGORIES]
+    return sorted(largest[counts[largest] > 0].tolist())

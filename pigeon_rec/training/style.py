@@ -2,7 +2,8 @@
 
 Supervised contrastive loss (Khosla et al., arXiv 2004.11362, eq. 2). A batch has pictures of every
 style of the artwork, and of made styles: one look applied to several pictures of one style. Made
-styles are classes of their own, so that the head separates styles no training has seen, too.
+styles are classes of their own, so that the head separates styles no training has seen, too. From a
+catalogue without styles it learns made styles alone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from pigeon_rec.training.views import apply_looks, apply_shapes, draw_looks, dra
 
 __all__ = ["StyleLoss", "StyleSettings", "supervised_contrastive"]
 
+_STYLES = 16
+"""Most styles of the artwork in a batch."""
 _SECOND_LOOK = 0.4
 """Share of made styles with two looks, one after the other."""
 
@@ -75,9 +78,15 @@ class StyleLoss:
         The styles of the artwork come first, then the made styles.
         """
         settings, device = self.settings, random.device
-        known = int(images.style.max()) + 1
-        made_of = torch.randint(known, (settings.made_styles,), generator=random, device=device)
-        of_style = torch.cat([torch.arange(known, device=device), made_of])
+        # Without any named style, the pictures of a made style are of one style by definition.
+        origin = images.named if len(images.named) else images.style[images.training].unique()
+        made_of = origin[
+            torch.randint(len(origin), (settings.made_styles,), generator=random, device=device)
+        ]
+        shown = images.named
+        if len(shown) > _STYLES:
+            shown = shown[torch.randperm(len(shown), generator=random, device=device)[:_STYLES]]
+        known, of_style = len(shown), torch.cat([shown, made_of])
         sizes = torch.full_like(of_style, settings.pictures)
         sizes[known:] = settings.made_pictures
         rows = _rows_of_styles(images, of_style.repeat_interleave(sizes), random)

@@ -50,9 +50,14 @@ class Conditioning:
 
 
 def select_texts(texts: InstructionTexts, rows: Tensor) -> InstructionTexts:
-    """Selects target texts; `rows` is int64 `[B]`."""
+    """Selects the texts of requests; `rows` is int64 `[B]`."""
     return InstructionTexts(
-        texts.prefix, texts.target[rows], texts.target_mask[rows], texts.response
+        prefix=texts.prefix,
+        target=texts.target[rows],
+        target_mask=texts.target_mask[rows],
+        response=texts.response,
+        history=None if texts.history is None else texts.history[rows],
+        history_mask=None if texts.history_mask is None else texts.history_mask[rows],
     )
 
 
@@ -105,7 +110,11 @@ def read_codes(
 
 
 def read_sharing(
-    personalisation: Personalisation, prefix: Tensor, rows: Tensor, attention: Tensor
+    personalisation: Personalisation,
+    prefix: Tensor,
+    rows: Tensor,
+    attention: Tensor,
+    prefix_attention: Tensor | None = None,
 ) -> Tensor:
     """Hidden states of rows that share a prefix; the same as if each row had it in front.
 
@@ -117,29 +126,33 @@ def read_sharing(
         prefix: Embeddings `[users, L, hidden]`.
         rows: Embeddings `[users, rows, M, hidden]`.
         attention: bool `[users, rows, M]`, False at padding.
+        prefix_attention: bool `[users, L]`, False at padding on the left; None if there is none.
 
     Returns:
         `[users, rows, M, hidden]`.
     """
     users, length = prefix.shape[:2]
-    behind = (attention.long().cumsum(2) - 1).clamp(min=0) + length
-    places = torch.arange(length, device=prefix.device).expand(users, -1)
+    if prefix_attention is None:
+        prefix_attention = torch.ones(users, length, dtype=torch.bool, device=prefix.device)
+    places = (prefix_attention.long().cumsum(1) - 1).clamp(min=0)
+    begun = prefix_attention.sum(1)[:, None, None]
+    behind = (attention.long().cumsum(2) - 1).clamp(min=0) + begun
     hidden = personalisation.language_model.model(
         inputs_embeds=torch.cat([prefix, rows.flatten(1, 2)], dim=1),
-        attention_mask=_sharing_mask(length, attention),
+        attention_mask=_sharing_mask(prefix_attention, attention),
         position_ids=torch.cat([places, behind.flatten(1)], dim=1),
         use_cache=False,
     ).last_hidden_state
     return torch.as_tensor(hidden[:, length:]).unflatten(1, attention.shape[1:])
 
 
-def _sharing_mask(prefix: int, attention: Tensor) -> Tensor:
+def _sharing_mask(prefix: Tensor, attention: Tensor) -> Tensor:
     """Which position sees which, bool `[users, 1, L, L]`; arguments as of `read_sharing`."""
     _, rows, length = attention.shape
     row = torch.arange(rows, device=attention.device).repeat_interleave(length)
-    row = F.pad(row, (prefix, 0), value=-1)  # -1: the prefix
+    row = F.pad(row, (prefix.shape[1], 0), value=-1)  # -1: the prefix
     seen = ((row == -1) | (row == row[:, None])).tril()
-    present = F.pad(attention.flatten(1), (prefix, 0), value=True)
+    present = torch.cat([prefix, attention.flatten(1)], dim=1)
     # Padding sees itself: a softmax over nothing would not be finite.
     itself = torch.eye(len(row), dtype=torch.bool, device=attention.device)
     return ((seen & present[:, None]) | itself).unsqueeze(1)

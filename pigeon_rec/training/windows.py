@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.interactions import load_interactions
-from pigeon_rec.data.sequences import make_sequences
-from pigeon_rec.training.artwork import WORLD, TrainingArtwork, for_validation
+from pigeon_rec.data.dataset import Dataset
+from pigeon_rec.data.sequences import HISTORY_LENGTH, make_sequences
+from pigeon_rec.errors import TrainingError
+from pigeon_rec.training.artwork import TrainingArtwork, for_validation
 
 __all__ = ["Windows", "concepts_of", "load_windows"]
 
@@ -45,19 +45,33 @@ class Windows:
 def load_windows(artwork: TrainingArtwork, split: str) -> Windows:
     """Loads the windows of one split (`train`, `valid` or `test`; paper section 4.1).
 
-    Windows with an item outside `artwork` (such as a held-out pair) are dropped, and so are those
-    with fewer than two history images in the target's style, which do not determine the style. No
-    target of `train` is a pair that other recipes validate on.
+    Held-out items are taken out of the users' sequences first. Windows with another item outside
+    `artwork` are dropped, and, where there are styles, those with fewer than two history images in
+    the target's style, which do not determine the style. No target of `train` is an item that other
+    recipes validate on.
+
+    Raises:
+        TrainingError: There is no window to train on.
     """
-    sequences = make_sequences(_interactions()).filter(pl.col("split") == split)
+    sequences = make_sequences(artwork.data.training_interactions())
+    sequences = sequences.filter(pl.col("split") == split)
     row_of = {item: row for row, item in enumerate(artwork.rows["item_id"])}
-    history = _rows(row_of, sequences["history_ids"].explode()).reshape(len(sequences), -1)
+    history = _rows(row_of, sequences["history_ids"].explode()).reshape(-1, HISTORY_LENGTH)
     target = _rows(row_of, sequences["target_id"])
     known = (history >= 0).all(1) & (target >= 0)
     if split == "train":
         known &= ~for_validation(sequences["target_id"])
     same = (artwork.style[history] == artwork.style[target][:, None]).sum(1)
-    chosen = known & (same >= _LEAST_IN_STYLE)
+    in_style = known & (same >= _LEAST_IN_STYLE)
+    # Users without a taste for one style are still users.
+    chosen = in_style if in_style.any() else known
+    if split == "train" and not chosen.any():
+        raise TrainingError(
+            "there is no window to train on: no user has chosen six different items with usable "
+            "pictures that are not held out",
+            location=artwork.data.settings.interactions,
+            remedy="Give more interactions",
+        )
     return Windows(
         sequences.filter(pl.Series(chosen)),
         torch.from_numpy(history[chosen]),
@@ -65,16 +79,15 @@ def load_windows(artwork: TrainingArtwork, split: str) -> Windows:
     )
 
 
-def concepts_of(users: int) -> frozenset[str]:
-    """Concepts in the sequences of the first `users` users, which stay complete with them."""
-    interactions = _interactions()
-    first = interactions["user_id"].unique().sort().head(users)
-    items = interactions.filter(pl.col("user_id").is_in(first.implode()))["item_id"]
-    return frozenset(item.split("/", 1)[1] for item in items)
+def concepts_of(data: Dataset, users: int) -> frozenset[str]:
+    """Concepts in the sequences of the first `users` users, which stay complete with them.
 
-
-def _interactions() -> pl.DataFrame:
-    return load_interactions(WORLD, load_catalogue(WORLD))[0]
+    An item without a concept stands for itself.
+    """
+    first = data.interactions["user_id"].unique().sort().head(users)
+    chosen = data.interactions.filter(pl.col("user_id").is_in(first.implode()))
+    items = data.items.join(chosen, on="item_id", how="semi")
+    return frozenset(items.select(pl.coalesce("concept", "item_id"))["concept"])
 
 
 def _rows(row_of: dict[str, int], items: pl.Series) -> NDArray[np.int64]:

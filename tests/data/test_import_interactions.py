@@ -91,9 +91,7 @@ def test_every_form_of_a_time_is_the_same_moment(tmp_path: Path, written: str, z
         ("1780099200", {"time_unit": "s"}),
     ],
 )
-def test_a_date_is_its_first_moment(
-    tmp_path: Path, written: str, columns: dict[str, Any]
-) -> None:
+def test_a_date_is_its_first_moment(tmp_path: Path, written: str, columns: dict[str, Any]) -> None:
     source = write(tmp_path, f"user,item,time\nu,i,{written}\n")
     midnight = dt.datetime(2026, 5, 30, tzinfo=dt.UTC)
     assert imported(source, **columns)["timestamp"].to_list() == [midnight]
@@ -268,9 +266,7 @@ def test_a_night_reads_what_was_imported(tmp_path: Path) -> None:
 
 def test_recommendations_are_imported_in_the_same_way(tmp_path: Path) -> None:
     source = write(tmp_path, "uid,asin,Score\n1,7.0,0.5\n1,8,nan\n1,7,0.5\n1,9,1e3\n")
-    result = import_recommendations(
-        str(source), tmp_path / "top.parquet", RecommendationColumns()
-    )
+    result = import_recommendations(str(source), tmp_path / "top.parquet", RecommendationColumns())
     assert pl.read_parquet(result.path).rows() == [("1", "9", 1000.0), ("1", "7", 0.5)]
     assert (result.duplicates, result.faults[0].rows) == (1, 1)
     source.write_text("uid,asin\n1,7\n", encoding="utf-8")
@@ -297,3 +293,43 @@ def test_any_text_id_survives_csv(tmp_path: Path, ids: list[str]) -> None:
     rows = imported(path)
     plain = {text.removesuffix(".0") if text[:-2].isdecimal() else text for text in kept}
     assert set(rows["user_id"]) == plain
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "expected"),
+    [
+        ("UUID", "6f9619ff-8b86-d011-b42d-00c04fc964ff", "6f9619ff-8b86-d011-b42d-00c04fc964ff"),
+        ("HUGEINT", "170141183460469231731687303715884105727", None),
+        ("UBIGINT", "18446744073709551615", "18446744073709551615"),
+        ("DECIMAL(38, 0)", "12345678901234567890123456789012345678", None),
+        ("TINYINT", "-7", "-7"),
+        ("BOOLEAN", "true", "true"),
+        ("DATE", "2026-05-30", "2026-05-30"),
+        ("VARCHAR", "ünï \U0001f4a1", "ünï \U0001f4a1"),
+    ],
+)
+def test_ids_of_database_types_become_texts(
+    tmp_path: Path, kind: str, written: str, expected: str | None
+) -> None:
+    database = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f'CREATE TABLE events ("user" {kind}, item {kind}, "time" TIMESTAMP)')
+        row = (written, written, NOON.replace(tzinfo=None))
+        connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
+    out = tmp_path / "out.parquet"
+    import_interactions("FROM events", out, InteractionColumns(database=database))
+    [(user, item, moment)] = pl.read_parquet(out).rows()
+    assert (user, item, moment) == (expected or written, expected or written, NOON)
+
+
+@pytest.mark.parametrize(
+    "kind", ["INTEGER[]", "STRUCT(a INTEGER)", "BLOB", "MAP(VARCHAR, INTEGER)"]
+)
+def test_a_column_that_holds_no_ids_is_refused(tmp_path: Path, kind: str) -> None:
+    database = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f'CREATE TABLE events ("user" {kind}, item INTEGER, "time" TIMESTAMP)')
+    with pytest.raises(InteractionError, match=r"'user' holds .*, not ids"):
+        import_interactions(
+            "FROM events", tmp_path / "out.parquet", InteractionColumns(database=database)
+        )

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pigeon_rec.columns import ImagesConfig, ItemColumns
+from pigeon_rec.data._images import read_file
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.import_items import ItemImport, import_items
 from pigeon_rec.errors import CatalogueError
@@ -228,15 +229,12 @@ def test_an_unchanged_picture_is_not_read_again(
         save_picture(folder / f"{name}.png")
     do_import(folder)
     read: list[str] = []
-    from pigeon_rec.data import _picture_files
-
-    real = _picture_files.read_file
 
     def counting(uri: str, *args: Any, **kwargs: Any) -> bytes:
         read.append(uri)
-        return real(uri, *args, **kwargs)
+        return read_file(uri, *args, **kwargs)
 
-    monkeypatch.setattr(_picture_files, "read_file", counting)
+    monkeypatch.setattr("pigeon_rec.data._picture_files.read_file", counting)
     save_picture(folder / "b.png", "blue", (9, 9))
     result = do_import(folder)
     assert read == ["b.png"]

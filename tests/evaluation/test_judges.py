@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.dataset import load_dataset
 from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import ModelError, TrainingError
 from pigeon_rec.evaluation import train_judges
@@ -33,7 +34,7 @@ from pigeon_rec.evaluation.train_judges import (
 from pigeon_rec.model.configuration import AutoencoderConfig
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.loading import load_pipeline
-from pigeon_rec.training.artwork import TrainingArtwork, decode_artwork
+from pigeon_rec.training.artwork import TrainingArtwork, load_artwork
 
 WORLD = load_world("bundled")
 
@@ -194,7 +195,11 @@ def test_both_judges_are_trained_written_and_validated(
 ) -> None:
     rows = WORLD.training_artwork()
     few = rows.filter(pl.col("concept").is_in(rows["concept"].unique().sort().head(20).to_list()))
-    monkeypatch.setattr(train_judges, "judge_stickers", lambda: decode_artwork(few))
+    monkeypatch.setattr(
+        train_judges,
+        "judge_stickers",
+        lambda: load_artwork(load_dataset(), 64, set(few["concept"])),
+    )
     for name in ("STYLE_RECIPE", "CONCEPT_RECIPE"):
         recipe = getattr(train_judges, name)
         sizes = recipe.network.model_copy(update={"widths": (8, 16), "dimensions": 8})

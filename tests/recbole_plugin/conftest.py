@@ -53,7 +53,7 @@ def looks(tmp_path: Path) -> Path:
 def build(looks: Path) -> Build:
     """Makes the wrapper, or RecBole's own model, as RecBole's documentation does."""
 
-    def make(base: str, *, wrapped: bool = True, dataset: str = "looks", **more: Any) -> Built:
+    def make(base: Any, *, wrapped: bool = True, dataset: str = "looks", **more: Any) -> Built:
         from recbole.config import Config
         from recbole.data import create_dataset, data_preparation
         from recbole.trainer import Trainer

@@ -21,7 +21,7 @@ from pigeon_rec.training.configuration import AlignConfig
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.pair_table import read_pairs, write_pairs
 from pigeon_rec.training.teacher_forcing import code_labels
-from tests.training.tiny import CONFIG, generator, quick_loop
+from tests.training.tiny import CONFIG, bundled, generator, quick_loop
 from tests.training.toy import rows
 
 PATCHES = 16
@@ -50,7 +50,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 
 def start(folder: Path, step: int = 0) -> AlignRecipe:
-    recipe = AlignRecipe(CONFIG.model, ALIGN, folder)
+    recipe = AlignRecipe(CONFIG.model, ALIGN, bundled(), folder)
     recipe.set_training(True)
     recipe.start(step)
     return recipe
@@ -73,7 +73,7 @@ def test_the_margin_grows_on_validation_pairs(folder: Path) -> None:
     loop = quick_loop(
         12, batch_size=8, learning_rate=0.01, average=0.0, precision="no", validate_every=4
     )
-    train(AlignRecipe(CONFIG.model, ALIGN, folder), loop, folder / "align")
+    train(AlignRecipe(CONFIG.model, ALIGN, bundled(), folder), loop, folder / "align")
     validated = [row for row in rows(folder / "align") if "validation_margin" in row]
     margins = [row["validation_margin"] for row in validated]
     assert [row["step"] for row in validated] == [3, 7, 11]
@@ -83,7 +83,7 @@ def test_the_margin_grows_on_validation_pairs(folder: Path) -> None:
 
 
 def test_only_lora_changes(folder: Path) -> None:
-    train(AlignRecipe(CONFIG.model, ALIGN, folder), quick_loop(3), folder / "align")
+    train(AlignRecipe(CONFIG.model, ALIGN, bundled(), folder), quick_loop(3), folder / "align")
     before = load_file(folder / "reconstruct" / "model.safetensors")
     after = load_file(folder / "align" / "model.safetensors")
     assert sorted(before) == sorted(after)
@@ -151,7 +151,7 @@ def test_reference_log_probabilities_are_computed_once(
 def test_the_reference_is_stage_one_even_if_the_policy_has_changed(folder: Path) -> None:
     wanted = start(folder).reference
     (folder / "align" / "reference.safetensors").unlink()
-    recipe = AlignRecipe(CONFIG.model, ALIGN, folder)
+    recipe = AlignRecipe(CONFIG.model, ALIGN, bundled(), folder)
     for name, weight in recipe.module().named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight)
@@ -172,8 +172,8 @@ def test_a_run_resumes_with_its_own_pairs_only(folder: Path) -> None:
 def test_a_killed_run_gives_the_same_curve(folder: Path, tmp_path: Path) -> None:
     loop = quick_loop(6, checkpoint_every=2, validate_every=2)
     shutil.copytree(folder, tmp_path / "again")
-    train(AlignRecipe(CONFIG.model, ALIGN, folder), loop, folder / "align")
-    recipe = AlignRecipe(CONFIG.model, ALIGN, tmp_path / "again")
+    train(AlignRecipe(CONFIG.model, ALIGN, bundled(), folder), loop, folder / "align")
+    recipe = AlignRecipe(CONFIG.model, ALIGN, bundled(), tmp_path / "again")
 
     def killed(step: int) -> None:
         if step == 4:
@@ -183,7 +183,7 @@ def test_a_killed_run_gives_the_same_curve(folder: Path, tmp_path: Path) -> None
     out = tmp_path / "again" / "align"
     with pytest.raises(KeyboardInterrupt):
         train(recipe, loop, out)
-    path = train(AlignRecipe(CONFIG.model, ALIGN, tmp_path / "again"), loop, out)
+    path = train(AlignRecipe(CONFIG.model, ALIGN, bundled(), tmp_path / "again"), loop, out)
     assert rows(out) == rows(folder / "align")
     assert path.read_bytes() == (folder / "align" / "model.safetensors").read_bytes()
 
@@ -194,16 +194,16 @@ def test_pairs_of_another_stage_one_are_refused(folder: Path) -> None:
     weights["adapter.encoder.bias"] += 1.0
     save_file(weights, path)
     with pytest.raises(TrainingError, match="made by another stage-1 model"):
-        AlignRecipe(CONFIG.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, bundled(), folder)
 
 
 def test_missing_training_pairs_are_refused(folder: Path) -> None:
     write_pairs(read_pairs(folder).filter(split="valid").to_dicts(), folder / "pairs.parquet")
     with pytest.raises(TrainingError, match="no preference pair to train on"):
-        AlignRecipe(CONFIG.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, bundled(), folder)
     (folder / "pairs.parquet").unlink()
     with pytest.raises(TrainingError, match="pigeon-rec train pairs"):
-        AlignRecipe(CONFIG.model, ALIGN, folder)
+        AlignRecipe(CONFIG.model, ALIGN, bundled(), folder)
 
 
 def test_dropout_is_off_while_stage_two_trains(folder: Path) -> None:

@@ -17,24 +17,22 @@ from pigeon_rec.data.world import load_world
 from pigeon_rec.model.arrays import to_pixels
 from pigeon_rec.training import recipes
 from pigeon_rec.training.artwork import (
-    WORLD,
     ArtworkTensors,
     TrainingArtwork,
-    decode_artwork,
     for_validation,
     load_artwork,
 )
 from pigeon_rec.training.restyle import RestyleSamples, other_style
 from pigeon_rec.training.windows import load_windows
-from tests.training.tiny import CONFIG, generator, is_held_out
+from tests.training.tiny import CONFIG, bundled, generator, is_held_out
 
-BUNDLED = load_world(WORLD)
+BUNDLED = load_world("bundled")
 
 
 @pytest.fixture(scope="module")
 def whole() -> TrainingArtwork:
     """All artwork that is not held out."""
-    return load_artwork()
+    return load_artwork(bundled(), 64)
 
 
 def test_held_out_pairs_are_a_tenth_of_the_artwork() -> None:
@@ -152,7 +150,7 @@ def test_run_recipe_uses_the_training_loader_only(
         with pytest.raises(StopIteration):
             recipes.run_recipe(name, CONFIG, tmp_path)
         assert not any(is_held_out(given[-1], range(len(given[-1]))))
-        monkeypatch.setattr(recipes, "load_artwork", lambda _: given[0])
+        monkeypatch.setattr(recipes, "load_artwork", lambda *_, **__: given[0])
 
 
 def test_arrays_are_consistent(artwork: TrainingArtwork) -> None:
@@ -164,15 +162,14 @@ def test_arrays_are_consistent(artwork: TrainingArtwork) -> None:
     assert (artwork.at >= 0).sum() == len(artwork)
 
 
-def test_images_are_the_decoded_files() -> None:
-    rows = BUNDLED.training_artwork().gather_every(997)
-    artwork = decode_artwork(rows)
-    for data, image in zip(rows["image"], artwork.images, strict=True):
+def test_images_are_the_decoded_files(whole: TrainingArtwork) -> None:
+    rows = BUNDLED.training_artwork()
+    assert whole.rows["item_id"].to_list() == rows["item_id"].to_list()
+    for data, image in zip(rows["image"][::997], whole.images[::997], strict=True):
         with Image.open(io.BytesIO(data)) as opened:
             assert np.array_equal(np.asarray(opened.convert("RGB")), image)
-    assert "image" not in artwork.rows.columns
-    assert artwork.rows["item_id"].to_list() == rows["item_id"].to_list()
-    assert isinstance(artwork.rows, pl.DataFrame)
+    assert "image" not in whole.rows.columns
+    assert isinstance(whole.rows, pl.DataFrame)
 
 
 def test_pixels_run_from_minus_one_to_one() -> None:

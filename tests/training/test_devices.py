@@ -18,10 +18,17 @@ from tests.training.tiny import CONFIG
 TABLES = {
     "tokenizer": ["averages.sums", "images.images"],
     "autoencoder": ["codec.latent_mean", "images.training"],
-    "scorer": ["images.images", "ids", "mask", "topic", "at"],
+    "scorer": ["images.images", "ids", "mask", "topic", "words", "at"],
     "renderer": ["images.images", "rows", "near", "decoder.pos_embed"],
-    "language-model": ["images.at", "rows", "decoder.pos_embed", "prefix", "asked.ids", "near"],
-    "reconstruct": ["rows", "decoder.pos_embed", "texts.target_mask", "windows.history"],
+    "language-model": [
+        "images.at",
+        "rows",
+        "decoder.pos_embed",
+        "texts.targets.prefix",
+        "asked.ids",
+        "near",
+    ],
+    "reconstruct": ["rows", "decoder.pos_embed", "texts.targets.target_mask", "windows.history"],
     "align": ["rows", "decoder.pos_embed", "texts.target", "pairs.chosen", "train_rows"],
 }
 """Tensors outside its module that each recipe computes batches from."""

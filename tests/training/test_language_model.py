@@ -14,7 +14,8 @@ from torch._dynamo.testing import CompileCounter
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.language_model import CodedSamples, LanguageModelRecipe
-from pigeon_rec.training.teacher_forcing import Conditioning, read_codes, select_texts
+from pigeon_rec.training.restyle import RestyleBatch
+from pigeon_rec.training.teacher_forcing import Conditioning, read_codes
 from pigeon_rec.training.text import artwork_texts
 from tests.model.tiny import tiny_personalisation
 from tests.training.tiny import CONFIG, generator
@@ -33,7 +34,7 @@ def recipe(artwork: TrainingArtwork, text: TextTokenizer, trained: Path) -> Lang
 def samples_of(recipe: LanguageModelRecipe, seed: int = 0) -> CodedSamples:
     batch = recipe.samples.draw(USERS, generator(seed))
     codes = recipe.codes(batch, generator(seed))
-    return recipe._masked(batch.target, codes, generator(seed))
+    return recipe._masked(batch, codes, generator(seed))
 
 
 def test_a_shared_prefix_gives_the_logits_of_separate_rows(
@@ -43,7 +44,10 @@ def test_a_shared_prefix_gives_the_logits_of_separate_rows(
     samples = samples_of(recipe)
     texts = artwork_texts(artwork, text, CONFIG.model.language_model)
     conditioning = Conditioning(
-        select_texts(texts, samples.rows),
+        texts.of(
+            samples.batch.target.flatten(),
+            samples.batch.history.repeat_interleave(TARGETS, 0),
+        ),
         samples.history.repeat_interleave(TARGETS, 0),
         samples.history_keep.repeat_interleave(TARGETS, 0),
         samples.reference,
@@ -54,7 +58,7 @@ def test_a_shared_prefix_gives_the_logits_of_separate_rows(
         apart = read_codes(
             recipe.personalisation, recipe.decoder, recipe.rows, conditioning, samples.shown
         )
-    assert len(set(samples.rows.tolist())) > TARGETS
+    assert len(set(samples.batch.target.flatten().tolist())) > TARGETS
     assert float(apart.std()) > 0.1
     assert torch.allclose(shared, apart, atol=1e-4)
 
@@ -94,7 +98,8 @@ def test_masks_hide_whole_histories_and_references_now_and_then(
 ) -> None:
     history, reference = torch.zeros(4000, 5, 16).long(), torch.zeros(4000, 16).long()
     target = torch.zeros(4000, 1).long()
-    made = recipe._masked(target, (history, reference, reference), generator())
+    batch = RestyleBatch(history[..., 0], target, target)
+    made = recipe._masked(batch, (history, reference, reference), generator())
     hidden = made.history_keep.flatten(1).sum(1) == 0
     assert float(hidden.float().mean()) == pytest.approx(0.08, abs=0.02)
     assert float(made.history_keep[~hidden].mean()) == pytest.approx(0.8, abs=0.01)

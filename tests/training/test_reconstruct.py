@@ -105,7 +105,7 @@ def test_the_loss_depends_on_all_conditioning(
     if what == "history":
         recipe.windows.history.copy_(shuffled(recipe.windows.history))
     elif what == "text":
-        recipe.texts.target.copy_(shuffled(recipe.texts.target))
+        recipe.texts.targets.target.copy_(shuffled(recipe.texts.targets.target))
     else:
         right: Callable[..., RestyleBatch] = recipe._batch
 

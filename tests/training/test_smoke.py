@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.data.world import World, load_world
+from pigeon_rec.data.catalogue import Catalogue
+from pigeon_rec.data.dataset import load_dataset
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.scoring.scorer import load_scorer
-from pigeon_rec.training import artwork
 from pigeon_rec.training.configuration import load_training_config
 from pigeon_rec.training.pair_table import read_pairs
 from pigeon_rec.training.recipes import training_artwork
@@ -30,20 +28,19 @@ Pigeon = Callable[..., Any]
 
 
 @pytest.fixture
-def poisoned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """A world whose held-out images cannot be decoded; returns the names of all loads."""
-    loads: list[str] = []
-    world = load_world(artwork.WORLD)
-    world.artwork().with_columns(
-        pl.when("held_out").then(pl.lit(b"held out")).otherwise("image").alias("image")
-    ).write_parquet(tmp_path / "items.parquet")
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A world whose held-out images cannot be read; returns the ids of all images that are."""
+    read: list[str] = []
+    held_out = set(load_dataset().held_out_items()["item_id"])
+    images = Catalogue.images
 
-    def load(name: str) -> World:
-        loads.append(name)
-        return replace(world, catalogue=tmp_path / "items.parquet")
+    def guarded(catalogue: Catalogue, item_ids: Sequence[str], *size: Any, **named: Any) -> Any:
+        assert not held_out & {*item_ids}
+        read.extend(item_ids)
+        return images(catalogue, item_ids, *size, **named)
 
-    monkeypatch.setattr(artwork, "load_world", load)
-    return loads
+    monkeypatch.setattr(Catalogue, "images", guarded)
+    return read
 
 
 @pytest.mark.slow
@@ -74,15 +71,13 @@ def test_the_whole_chain_runs_from_the_command_line(
     assert changed
     assert all("lora_" in name for name in changed)
 
-    held_out = {
-        f"{style}/{concept}" for style, concept in load_world(artwork.WORLD).held_out_pairs()
-    }
+    held_out = set(load_dataset().held_out_items()["item_id"])
     pairs = read_pairs(out)
     assert not held_out & set(pairs["history_ids"].explode())
     assert not held_out & {*pairs["target_id"], *pairs["reference_id"]}
 
     pipeline = PigeonPipeline.from_pretrained(out / "model")
-    training = training_artwork(config)
+    training = training_artwork(config, load_dataset())
     images = training.images
     drawn = pipeline(
         images[None, :5],

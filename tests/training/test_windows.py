@@ -7,6 +7,7 @@ import pytest
 
 from pigeon_rec.training.artwork import TrainingArtwork, load_artwork
 from pigeon_rec.training.windows import concepts_of, load_windows
+from tests.training.tiny import bundled
 
 
 def test_histories_contain_the_targets_style(artwork: TrainingArtwork) -> None:
@@ -35,9 +36,9 @@ def test_splits_share_no_window(artwork: TrainingArtwork) -> None:
 
 
 def test_the_concepts_of_a_few_users_give_both_splits() -> None:
-    few, more = concepts_of(2), concepts_of(4)
+    few, more = concepts_of(bundled(), 2), concepts_of(bundled(), 4)
     assert few < more
-    small = load_artwork(more)
+    small = load_artwork(bundled(), 64, more)
     assert set(small.concepts) <= more
     assert len(small) < 1500
     assert len(load_windows(small, "train")) > 20

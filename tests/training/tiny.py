@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from pigeon_rec.data.world import load_world
+from pigeon_rec.data.dataset import Dataset, load_dataset
 from pigeon_rec.scoring.scorer import ScorerConfig
-from pigeon_rec.training.artwork import WORLD, TrainingArtwork, load_artwork
+from pigeon_rec.training.artwork import TrainingArtwork, load_artwork
 from pigeon_rec.training.configuration import CandidateConfig, PairsConfig, TrainingConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.recipe import Recipe
@@ -20,7 +20,7 @@ from pigeon_rec.training.style import StyleSettings
 from pigeon_rec.training.windows import concepts_of
 from tests.model.tiny import TINY
 
-__all__ = ["CONFIG", "falls", "generator", "handful", "is_held_out", "quick_loop"]
+__all__ = ["CONFIG", "bundled", "falls", "generator", "handful", "is_held_out", "quick_loop"]
 
 
 def quick_loop(steps: int = 3, **settings: object) -> LoopConfig:
@@ -49,18 +49,28 @@ CONFIG = TrainingConfig(
 
 
 @lru_cache(maxsize=1)
-def handful(_concepts: Collection[str] | None = None) -> TrainingArtwork:
-    """The concepts of one user, some forty, in all their styles, 16x16."""
-    artwork = load_artwork(concepts_of(1))
+def bundled() -> Dataset:
+    """The bundled stickers with their users."""
+    return load_dataset()
+
+
+def handful(*_: object, **__: object) -> TrainingArtwork:
+    """The concepts of one user, some forty, in all their styles, 16x16; in place of any other."""
+    return _handful()
+
+
+@lru_cache(maxsize=1)
+def _handful() -> TrainingArtwork:
+    artwork = load_artwork(bundled(), 64, concepts_of(bundled(), 1))
     small = artwork.images.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4)).astype(np.uint8)
     return dataclasses.replace(artwork, images=small)
 
 
 def is_held_out(artwork: TrainingArtwork, rows: Sequence[int]) -> list[bool]:
     """Whether artwork rows are held-out pairs."""
-    held_out = load_world(WORLD).held_out_pairs()
-    pairs = artwork.rows.select("style", "concept").rows()
-    return [pairs[row] in held_out for row in rows]
+    held_out = set(bundled().held_out_items()["item_id"])
+    items = artwork.rows["item_id"]
+    return [items[row] in held_out for row in rows]
 
 
 def generator(seed: int = 0) -> torch.Generator:

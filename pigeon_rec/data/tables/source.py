@@ -31,6 +31,10 @@ _ATOMIC: Final = (".item", ".inter", ".user")
 _COMPRESSED: Final = (".gz", ".zst")
 _NO_TABLE: Final = (".xlsx", ".xls", ".feather", ".arrow", ".npy", ".pkl", ".db", ".duckdb", ".zip")
 _BLOCK: Final = 2**20
+_JSON_LINES: Final = (
+    "SELECT json FROM read_json_objects($file, format = 'newline_delimited', ignore_errors = true)"
+)
+_JSON_ARRAY: Final = "SELECT json FROM read_json_objects($file, format = 'auto')"
 _SAMPLED_OBJECTS: Final = 1000
 _MEMORY_LIMIT: Final = "2GB"
 
@@ -156,9 +160,7 @@ def _json(connection: DuckDBPyConnection, path: Path) -> Table:
     """Opens JSON lines or a JSON array; values keep the form that they are written in."""
     from duckdb import ColumnExpression, ConstantExpression, FunctionExpression
 
-    lines = _suffix(path) != ".json"
-    form = "format = 'newline_delimited', ignore_errors = true" if lines else "format = 'auto'"
-    query = f"SELECT json FROM read_json_objects($file, {form})"
+    query = _JSON_ARRAY if _suffix(path) == ".json" else _JSON_LINES
     relation = connection.sql(query, params={"file": str(path)})
     sample = relation.limit(_SAMPLED_OBJECTS).filter("json_type(json) = 'OBJECT'")
     names = sample.select("unnest(json_keys(json)) AS name").distinct().order("name").fetchall()

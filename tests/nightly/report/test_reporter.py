@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,53 +21,12 @@ from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.nightly.report import ReportSummary, report_night
 from pigeon_rec.warehouse import ask, served_assets
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, small_night, write_catalogue
+from tests.nightly.report.gallery_page import Gallery
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&amp;"
 
 
 Reported = tuple[NightlyConfig, ReportSummary]
-CHART_TAGS = ("g", "line", "rect", "text", "title")
-
-
-class Gallery(HTMLParser):
-    """The parts of a gallery page that tests look at.
-
-    Attributes:
-        images: Class list of the figure, and attributes, of every picture.
-        tags: Every element with its class, but for what charts are drawn with.
-        users: Headings of the users' rows.
-        text: All text of the body.
-    """
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.images: list[tuple[list[str], dict[str, str]]] = []
-        self.tags: list[str] = []
-        self.users: list[str] = []
-        self.text = ""
-        self._figure: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag not in CHART_TAGS:
-            self.tags.append(f"{tag}.{values.get('class', '')}")
-        if tag == "figure":
-            self._figure = values["class"].split()
-        if tag == "img":
-            self.images.append((self._figure, values))
-
-    def handle_data(self, data: str) -> None:
-        self.text += f" {data.strip()} "
-        in_heading = self.tags[-3:] == ["article.panel user", "header.", "h3.own few"]
-        if in_heading and data.strip():
-            self.users.append(data)
-
-    def bytes_of(self, kind: str) -> list[bytes]:
-        """Encoded pictures of all figures of a class."""
-        uris = [values["src"] for figure, values in self.images if kind in figure]
-        return [base64.b64decode(uri.split(",")[1], validate=True) for uri in uris]
 
 
 @pytest.fixture

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.pictures import save_shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    save_shop(tmp_path)
+    events = "".join(f"{u},{i}.0,2026-05-{i + 10}\n" for u in range(4) for i in range(8))
+    (tmp_path / "events.csv").write_text("customer_id,sku,created_at\n" + events, "utf-8")
+    return tmp_path
+
+
+def test_init_writes_a_night_and_says_what_is_next(shop: Path, pigeon: Callable[..., Any]) -> None:
+    ended = pigeon("init", shop)
+    assert ended.code == 0, ended.err
+    assert "users_with_history  4" in ended.out
+    assert "warning: the bundled model has seen emoji stickers only" in ended.out
+    [command] = [line for line in ended.out.splitlines() if line.startswith("Next: ")]
+    assert command.endswith(f"nightly run --config {shop / 'night.yaml'} --date 2026-05-17")
+
+
+def test_init_does_not_overwrite(shop: Path, pigeon: Callable[..., Any]) -> None:
+    assert pigeon("init", shop).code == 0
+    ended = pigeon("init", shop)
+    assert ended.code == 2
+    assert "pigeon-rec check" in ended.err
+
+
+def test_check_fails_where_a_night_would_draw_nothing(
+    shop: Path, pigeon: Callable[..., Any]
+) -> None:
+    pigeon("init", shop, "--quiet")
+    (shop / "events.csv").write_text("customer_id,sku,created_at\n1,sku-1,2026-05-10\n", "utf-8")
+    ended = pigeon("check", shop / "night.yaml")
+    assert ended.code == 3
+    assert "error: no interaction names an item of the catalogue" in ended.out
+    assert "Mend the errors" in ended.out
+    as_json = json.loads(pigeon("check", shop / "night.yaml", "--json").out)
+    assert as_json["findings"][0]["level"] == "error"
+
+
+def test_a_night_over_such_tables_ends_before_any_work(
+    shop: Path, pigeon: Callable[..., Any]
+) -> None:
+    pigeon("init", shop, "--quiet")
+    (shop / "events.csv").write_text("customer_id,sku,created_at\n1,sku-1,2026-05-10\n", "utf-8")
+    night = ("--config", shop / "night.yaml", "--date", "2026-05-30")
+    ended = pigeon("nightly", "run", *night)
+    assert ended.code == 3
+    assert "no interaction names an item" in ended.err
+    assert [path.name for path in (shop / "var" / "runs" / "2026-05-30").iterdir()] == [
+        "check.json"
+    ]
+    ended = pigeon("nightly", "check", *night)
+    assert ended.code == 3

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pigeon_rec.config import load_config
+from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
+from pigeon_rec.inputs.prepare import prepare_inputs
+from pigeon_rec.inputs.starter import TeamTables, find_tables, write_night
+from tests.data.pictures import save_picture, save_shop
+
+EVENTS = "customer_id,sku,created_at\n1,2,2026-05-30\n"
+
+
+def write_events(folder: Path, name: str = "events.csv") -> Path:
+    path = folder / name
+    path.write_text(EVENTS, encoding="utf-8")
+    return path
+
+
+def test_the_written_file_is_a_night_over_the_tables(tmp_path: Path) -> None:
+    save_shop(tmp_path)
+    write_events(tmp_path)
+    path = write_night(tmp_path, find_tables(tmp_path, None, None, None, None))
+    config = load_config(path)
+    assert config.columns.items.id == "sku"
+    assert config.columns.items.image == "photo"
+    assert config.columns.interactions.time == "created_at"
+    prepared = prepare_inputs(config, refresh=True)
+    assert prepared.imports["catalogue"]["items"] == 12
+    assert prepared.imports["interactions"]["kept"] == 1
+
+
+def test_files_may_lie_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    pictures = tmp_path / "pictures"
+    save_picture(pictures / "2.png")
+    top = tmp_path / "shop" / "top.csv"
+    top.write_text("uid,asin,score\n1,2,0.5\n", encoding="utf-8")
+    tables = find_tables(tmp_path / "new", pictures, write_events(tmp_path / "shop"), top, None)
+    config = load_config(write_night(tmp_path / "new", tables))
+    prepared = prepare_inputs(config, refresh=True)
+    assert prepared.imports["catalogue"]["items"] == 1
+    assert prepared.imports["recommendations"]["kept"] == 1
+    assert config.work_dir == tmp_path / "new" / "var"
+
+
+@pytest.mark.parametrize("name", ['odd "quoted" name', "a: b", "#x", "{y}", "ünï"])
+def test_any_column_name_survives_yaml(tmp_path: Path, name: str) -> None:
+    picture = save_picture(tmp_path / "a.png")
+    quoted = name.replace('"', '""')
+    items = tmp_path / "items.csv"
+    items.write_text(f'id,image,"title {quoted}"\n1,{picture.name},x\n', encoding="utf-8")
+    events = tmp_path / "events.csv"
+    events.write_text('user,item,time,"rating"\n"1",1,2026-05-30,5\n', encoding="utf-8")
+    text = write_night(tmp_path, TeamTables(items, events)).read_text(encoding="utf-8")
+    edited = text.replace('image: "image"', f'image: "image", title: {_yaml(f"title {name}")}')
+    (tmp_path / "night.yaml").write_text(edited, encoding="utf-8")
+    prepared = prepare_inputs(load_config(tmp_path / "night.yaml"), refresh=True)
+    assert prepared.imports["catalogue"]["columns"]["title"] == f"title {name}"
+
+
+def _yaml(text: str) -> str:
+    import json
+
+    return json.dumps(text)
+
+
+def test_an_existing_file_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "night.yaml").write_text("seed: 1\n", encoding="utf-8")
+    save_shop(tmp_path)
+    tables = TeamTables(tmp_path / "products.csv", write_events(tmp_path))
+    with pytest.raises(ConfigError, match=r"a night\.yaml already"):
+        write_night(tmp_path, tables)
+    assert (tmp_path / "night.yaml").read_text(encoding="utf-8") == "seed: 1\n"
+
+
+def test_missing_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no table of items"):
+        find_tables(tmp_path, None, None, None, None)
+    save_shop(tmp_path)
+    with pytest.raises(ConfigError, match="no table of interactions"):
+        find_tables(tmp_path, None, None, None, None)
+
+
+def test_a_table_without_what_is_needed_writes_nothing(tmp_path: Path) -> None:
+    save_shop(tmp_path)
+    bad = tmp_path / "events.csv"
+    bad.write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(InteractionError, match="no column holds the user"):
+        write_night(tmp_path, TeamTables(tmp_path / "products.csv", bad))
+    with pytest.raises(CatalogueError, match="no such file"):
+        write_night(tmp_path, TeamTables(tmp_path / "no.csv", write_events(tmp_path)))
+    assert not (tmp_path / "night.yaml").exists()
+
+
+def test_recbole_files_are_found(tmp_path: Path) -> None:
+    (tmp_path / "shop.item").write_text("item_id:token\timage:token\n1\ta.png\n", encoding="utf-8")
+    (tmp_path / "shop.inter").write_text(
+        "user_id:token\titem_id:token\ttimestamp:float\n1\t1\t1780142400\n", encoding="utf-8"
+    )
+    tables = find_tables(tmp_path, None, None, None, None)
+    assert (tables.items.name, tables.interactions.name) == ("shop.item", "shop.inter")
