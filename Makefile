@@ -24,6 +24,9 @@ DEV := $(VENV)/.dev-$(call checksum,requirements/product.txt requirements/dev.tx
 # Beside the test tools, not among them: the emulated S3 pins an older python-dateutil than the product's list.
 STORE_DIR := build/store
 STORE := $(STORE_DIR)/.store-$(call checksum,requirements/store.txt)
+# Also in a folder of its own: a process can load one version of DuckDB only.
+OLD_DUCKDB_DIR := build/duckdb-1.4
+OLD_DUCKDB := $(OLD_DUCKDB_DIR)/.duckdb-$(call checksum,requirements/duckdb-1.4.txt)
 # Apart from the product: it reads sources only, and pins packages that RecBole pins otherwise.
 DOCS := $(VENV_DOCS)/.docs-$(call checksum,requirements/docs.txt)
 AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
@@ -88,12 +91,16 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 	@echo "Verdict: $(WORK_DIR)/alignments/$(DATE)/promotion_check.json"
 
 .PHONY: test
-test: $(DEV) $(AIRFLOW) $(DOCS) test-store ## run the whole suite, a real Airflow run included
+test: $(DEV) $(AIRFLOW) $(DOCS) $(OLD_DUCKDB) test-store ## run the whole suite, a real Airflow run included
 	$(VENV)/bin/python -m pytest -m "not scale"
 
 .PHONY: test-store
 test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
 	PYTHONPATH=$(STORE_DIR) $(VENV)/bin/python -m pytest tests/nightly/test_object_store.py
+
+.PHONY: test-duckdb
+test-duckdb: $(DEV) $(OLD_DUCKDB) ## read a serving snapshot with a DuckDB 1.4 client
+	$(VENV)/bin/python -m pytest tests/nightly/test_old_client.py
 
 .PHONY: test-slow
 test-slow: $(DEV) $(AIRFLOW) $(DOCS) ## run what `make check` leaves out: real training, nights, kills, Airflow
@@ -177,6 +184,12 @@ $(STORE): $(DEV)
 	@echo "Installing an emulated S3 into $(STORE_DIR) ..."
 	@rm -rf $(STORE_DIR)
 	@$(VENV)/bin/python $(PIP) --no-deps --target $(STORE_DIR) -r requirements/store.txt
+	@touch $@
+
+$(OLD_DUCKDB): $(DEV)
+	@echo "Installing a DuckDB 1.4 client into $(OLD_DUCKDB_DIR) ..."
+	@rm -rf $(OLD_DUCKDB_DIR)
+	@$(VENV)/bin/python $(PIP) --no-deps --target $(OLD_DUCKDB_DIR) -r requirements/duckdb-1.4.txt
 	@touch $@
 
 $(AIRFLOW):

@@ -293,3 +293,43 @@ def test_any_text_id_survives_csv(tmp_path: Path, ids: list[str]) -> None:
     rows = imported(path)
     plain = {text.removesuffix(".0") if text[:-2].isdecimal() else text for text in kept}
     assert set(rows["user_id"]) == plain
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "expected"),
+    [
+        ("UUID", "6f9619ff-8b86-d011-b42d-00c04fc964ff", "6f9619ff-8b86-d011-b42d-00c04fc964ff"),
+        ("HUGEINT", "170141183460469231731687303715884105727", None),
+        ("UBIGINT", "18446744073709551615", "18446744073709551615"),
+        ("DECIMAL(38, 0)", "12345678901234567890123456789012345678", None),
+        ("TINYINT", "-7", "-7"),
+        ("BOOLEAN", "true", "true"),
+        ("DATE", "2026-05-30", "2026-05-30"),
+        ("VARCHAR", "ünï \U0001f4a1", "ünï \U0001f4a1"),
+    ],
+)
+def test_ids_of_database_types_become_texts(
+    tmp_path: Path, kind: str, written: str, expected: str | None
+) -> None:
+    database = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f'CREATE TABLE events ("user" {kind}, item {kind}, "time" TIMESTAMP)')
+        row = (written, written, NOON.replace(tzinfo=None))
+        connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
+    out = tmp_path / "out.parquet"
+    import_interactions("FROM events", out, InteractionColumns(database=database))
+    [(user, item, moment)] = pl.read_parquet(out).rows()
+    assert (user, item, moment) == (expected or written, expected or written, NOON)
+
+
+@pytest.mark.parametrize(
+    "kind", ["INTEGER[]", "STRUCT(a INTEGER)", "BLOB", "MAP(VARCHAR, INTEGER)"]
+)
+def test_a_column_that_holds_no_ids_is_refused(tmp_path: Path, kind: str) -> None:
+    database = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f'CREATE TABLE events ("user" {kind}, item INTEGER, "time" TIMESTAMP)')
+    with pytest.raises(InteractionError, match=r"'user' holds .*, not ids"):
+        import_interactions(
+            "FROM events", tmp_path / "out.parquet", InteractionColumns(database=database)
+        )
