@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,7 @@ def check_inputs(
         if recommendations is None
         else with_history.join(recommendations, on="user_id", how="semi")
     )
-    every = [*catalogue.problems, *problems, *broken, *refused]
+    every = _by_kind([*catalogue.problems, *problems, *broken, *refused])
     planned = min(budget.assets, reachable.height * config.plan.max_assets_per_user)
     facts = _Facts(config, prompt, catalogue, rows, recommendations, unknown, reachable.height)
     return InputCheck(
@@ -155,12 +156,12 @@ def check_inputs(
         unknown_share=round(unknown / max(1, unknown + rows.height), 4),
         recommendations=None if recommendations is None else recommendations.height,
         reachable_users=reachable.height,
-        problems=_by_kind(every),
+        problems=dict(sorted((every + _left_out(prepared.imports)).items())),
         planned=planned,
         minutes=round(planned * budget.seconds_per_asset / 60 / config.processes, 1),
         megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 2),
         imports=prepared.imports,
-        findings=list(_findings(facts, broken, read)),
+        findings=[*_findings(facts, broken, read), *_wordless(prepared.imports)],
     )
 
 
@@ -276,9 +277,30 @@ def _image_size(model: str) -> int:
     return PigeonConfig.load(folder).tokenizer.image_size
 
 
-def _by_kind(problems: Sequence[Problem]) -> dict[str, int]:
-    kinds = [problem.kind for problem in problems]
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+def _by_kind(problems: Sequence[Problem]) -> Counter[str]:
+    return Counter(problem.kind for problem in problems)
+
+
+def _left_out(imports: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
+    """Rows that the imports left out, by kind of problem."""
+    counts = Counter[str]()
+    for name, facts in imports.items():
+        counts.update(facts.get("problems", {}))
+        faulty = sum(fault["rows"] for fault in facts.get("faults", []))
+        counts += Counter({f"bad_{name.removesuffix('s')}": faulty})
+    return counts
+
+
+def _wordless(imports: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Ids that stand in for words; file names of a folder of pictures are words."""
+    columns = imports.get("catalogue", {}).get("columns", {})
+    if columns and not {"title", "text"} & set(columns):
+        yield Finding(
+            "warning",
+            "no column with a title or text of the items was found, so their ids are the only "
+            "words for what is to be drawn",
+            "Name one in the YAML file: columns: {items: {title: COLUMN, text: COLUMN}}",
+        )
 
 
 def _count(problem: Problem) -> int:

@@ -117,6 +117,30 @@ def test_a_placeholder_is_named(tmp_path: Path) -> None:
     assert any("placeholder" in finding for finding in findings)
 
 
+def test_what_the_imports_left_out_is_counted_by_kind(tmp_path: Path) -> None:
+    config = shop(tmp_path, events_of(2, 6) + "1,2,never\n1,,2026-05-01\n1,77,2026-05-01\n")
+    (tmp_path / "photos" / "11.gif").unlink(missing_ok=True)
+    table = tmp_path / "products.csv"
+    table.write_text(table.read_text("utf-8") + "0,Again,photos/0.png,brand 0\n", "utf-8")
+    assert check_inputs(config, UNTIL).problems == {
+        "bad_interaction": 2,
+        "duplicate_item": 1,
+        "image_missing": 1,
+        "unknown_item": 1,
+    }
+
+
+def test_items_without_words_are_a_warning(tmp_path: Path) -> None:
+    wordless = "no column with"
+    config = shop(tmp_path, events_of(2, 6))
+    assert wordless not in levels(check_inputs(config, UNTIL))
+    table = tmp_path / "products.csv"
+    table.write_text(table.read_text("utf-8").replace("sku,name,", "sku,x,"), "utf-8")
+    assert levels(check_inputs(config, UNTIL))[wordless] == "warning"
+    folder = {"catalogue": str(tmp_path / "photos")}  # names of files are words
+    assert wordless not in levels(check_inputs(config.model_copy(update=folder), UNTIL))
+
+
 def test_a_scenario_that_the_catalogue_cannot_fill_stops_at_once(tmp_path: Path) -> None:
     scenario = tmp_path / "shop.yaml"
     scenario.write_text(
