@@ -16,6 +16,7 @@ from typing import Any, Final
 import polars as pl
 
 from pigeon_rec.columns import (
+    ColumnsConfig,
     ImagesConfig,
     InteractionColumns,
     ItemColumns,
@@ -84,8 +85,11 @@ def prepare_inputs(
             known = _prepared(config, name, target, known, progress)
         imports[name] = known["import"]
         replaced[name] = str(target)
-    # The prepared tables need neither column names nor a folder of pictures.
-    return Prepared(config.model_copy(update=replaced), imports)
+    if not replaced:
+        return Prepared(config, {})
+    # Prepared tables need no column names and no folder of pictures: they are in our own form.
+    plain = {"columns": ColumnsConfig(), "images": ImagesConfig()}
+    return Prepared(config.model_copy(update=replaced | plain), imports)
 
 
 def import_problems(config: NightlyConfig) -> list[Problem]:
