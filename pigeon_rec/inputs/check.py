@@ -144,7 +144,17 @@ def check_inputs(
     )
     every = _by_kind([*catalogue.problems, *problems, *broken, *refused])
     planned = min(budget.assets, reachable.height * config.plan.max_assets_per_user)
-    facts = _Facts(config, prompt, catalogue, rows, recommendations, unknown, reachable.height)
+    facts = _Facts(
+        config=config,
+        prompt=prompt,
+        catalogue=catalogue,
+        interactions=rows,
+        recommendations=recommendations,
+        unknown=unknown,
+        unknown_ids=_examples(_subjects(problems)),
+        reachable=reachable.height,
+        until=until,
+    )
     return InputCheck(
         items=len(catalogue),
         pictures_read=read,
@@ -173,7 +183,9 @@ class _Facts:
     interactions: pl.DataFrame
     recommendations: pl.DataFrame | None
     unknown: int
+    unknown_ids: str
     reachable: int
+    until: dt.datetime
 
 
 def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[Finding]:
@@ -192,12 +204,18 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             f"{len(broken)} of {read} pictures that were read cannot be used",
             "Their items keep the original; see the problems of the night",
         )
-    if rows.is_empty():
+    if rows.is_empty() and not facts.unknown:
         yield Finding(
             "error",
-            "no interaction names an item of the catalogue; the catalogue has ids such as "
-            f"{_examples(catalogue.items['item_id'])}",
-            "Use the same ids in both tables; see `unknown_item` for the ids of the interactions",
+            f"there are no interactions before {facts.until}",
+            "Check the date, and the column of the times",
+        )
+    elif rows.is_empty():
+        yield Finding(
+            "error",
+            f"no interaction names an item of the catalogue: it has ids such as "
+            f"{_examples(catalogue.items['item_id'])}, the interactions {facts.unknown_ids}",
+            "Use the same ids in both tables",
         )
     elif facts.unknown > _UNKNOWN * (facts.unknown + rows.height):
         yield Finding(
@@ -306,6 +324,12 @@ def _wordless(imports: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
 def _count(problem: Problem) -> int:
     """The number of interactions in the message of an unknown item."""
     return int(problem.message.rpartition("(")[2].rstrip(")"))
+
+
+def _subjects(problems: Sequence[Problem]) -> pl.Series:
+    """The ids of unknown items."""
+    ids = [problem.subject for problem in problems if problem.kind == "unknown_item"]
+    return pl.Series(ids, dtype=pl.String)
 
 
 def _examples(ids: pl.Series) -> str:

@@ -63,7 +63,13 @@ def test_ids_that_do_not_meet_are_an_error_with_examples(tmp_path: Path) -> None
     config = shop(tmp_path, "u,sku-1,2026-05-30\n")
     check = check_inputs(config, UNTIL)
     assert check.unknown_share == 1.0
-    with pytest.raises(PlanError, match=r"no interaction names an item.*'0', '1', '2'"):
+    with pytest.raises(PlanError, match=r"no interaction names an item.*'0', '1', '2'.*'sku-1'"):
+        check.raise_errors()
+
+
+def test_a_date_before_all_interactions_is_told(tmp_path: Path) -> None:
+    check = check_inputs(shop(tmp_path, events_of(2, 6)), dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    with pytest.raises(PlanError, match="no interactions before 2020-01-01"):
         check.raise_errors()
 
 
