@@ -12,6 +12,7 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Problem, load_catalogue
 from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.data.opt_out import opt_out_file, read_opt_outs, without_opted_out
 from pigeon_rec.data.recommendations import (
     group_by_front_item,
     load_recommendations,
@@ -135,6 +136,7 @@ def _of_checkpoint(config: NightlyConfig, source: Path) -> pl.DataFrame:
     from pigeon_rec.recbole_plugin.model_top_k import checkpoint_top_k
 
     top = checkpoint_top_k(source, config.recommender.top_k)
+    top = without_opted_out(top, read_opt_outs(opt_out_file(config.work_dir)))
     return top.select("user_id", "item_id", pl.col("score").cast(pl.Float64()))
 
 
