@@ -14,6 +14,7 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
+from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import load_recommendations
@@ -130,7 +131,8 @@ def check_inputs(
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
     prompt.check_columns(catalogue.text_columns, config.catalogue)
     rows, problems = load_interactions(config.interactions, catalogue, until=until)
-    unknown = sum(_count(p) for p in problems if p.kind == "unknown_item")
+    unknown_items = [problem for problem in problems if problem.kind == "unknown_item"]
+    unknown = sum(map(_count, unknown_items))
     read, broken = _read_pictures(catalogue, config, progress)
     usable = rows.filter(~pl.col("item_id").is_in([p.subject for p in broken]))
     histories = usable.group_by("user_id").agg(pl.col("item_id").n_unique().alias("items"))
@@ -143,7 +145,10 @@ def check_inputs(
     )
     every = [*catalogue.problems, *problems, *broken, *refused]
     planned = min(budget.assets, reachable.height * config.plan.max_assets_per_user)
-    facts = _Facts(config, prompt, catalogue, rows, recommendations, unknown, reachable.height)
+    unknown_ids = [problem.subject for problem in unknown_items]
+    facts = _Facts(
+        config, prompt, catalogue, rows, recommendations, unknown, unknown_ids, reachable.height
+    )
     return InputCheck(
         items=len(catalogue),
         pictures_read=read,
@@ -172,6 +177,7 @@ class _Facts:
     interactions: pl.DataFrame
     recommendations: pl.DataFrame | None
     unknown: int
+    unknown_ids: list[str]
     reachable: int
 
 
@@ -194,9 +200,9 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
     if rows.is_empty():
         yield Finding(
             "error",
-            "no interaction names an item of the catalogue; the catalogue has ids such as "
-            f"{_examples(catalogue.items['item_id'])}",
-            "Use the same ids in both tables; see `unknown_item` for the ids of the interactions",
+            "no interaction names an item of the catalogue: "
+            + unmet_ids("interactions", facts.unknown_ids, "the catalogue", catalogue.item_ids),
+            "Write the ids alike in both tables",
         )
     elif facts.unknown > _UNKNOWN * (facts.unknown + rows.height):
         yield Finding(
@@ -204,6 +210,8 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             f"{facts.unknown} interactions name items that are not in the catalogue",
             "Check that the ids are written alike, and that refused items are meant to be",
         )
+    if rows.height and facts.recommendations is not None:
+        yield from _users_apart(rows, facts.recommendations)
     if rows.height and not facts.reachable and not (read and len(broken) == read):
         yield Finding(
             "error",
@@ -212,15 +220,28 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             "Lower plan.min_interactions, or give more interactions",
         )
     if facts.recommendations is not None:
-        known = facts.recommendations["item_id"].is_in(catalogue.items["item_id"].implode()).mean()
+        wanted = facts.recommendations["item_id"]
+        is_known = wanted.is_in(catalogue.items["item_id"].implode())
+        known, strange = is_known.mean(), wanted.filter(~is_known).unique(maintain_order=True)
         if isinstance(known, float) and known < 1 - _UNKNOWN:
             yield Finding(
                 "error" if known == 0 else "warning",
                 f"{1 - known:.0%} of the recommendations name items that are not in the "
-                f"catalogue, such as {_examples(facts.recommendations['item_id'])}",
+                "catalogue: " + unmet_ids("they", strange, "the catalogue", catalogue.item_ids),
                 "Use the ids of the catalogue in the recommendations",
             )
     yield from _catalogue_findings(facts)
+
+
+def _users_apart(rows: pl.DataFrame, recommendations: pl.DataFrame) -> Iterator[Finding]:
+    if rows.join(recommendations, on="user_id", how="semi").is_empty():
+        users = (frame["user_id"].unique(maintain_order=True) for frame in (recommendations, rows))
+        yield Finding(
+            "error",
+            "no user of the recommendations has an interaction: "
+            + unmet_ids("the recommendations", next(users), "the interactions", next(users)),
+            "Write the ids alike in both tables",
+        )
 
 
 def _catalogue_findings(facts: _Facts) -> Iterator[Finding]:
@@ -284,10 +305,6 @@ def _by_kind(problems: Sequence[Problem]) -> dict[str, int]:
 def _count(problem: Problem) -> int:
     """The number of interactions in the message of an unknown item."""
     return int(problem.message.rpartition("(")[2].rstrip(")"))
-
-
-def _examples(ids: pl.Series) -> str:
-    return ", ".join(repr(name) for name in ids.unique(maintain_order=True).head(3))
 
 
 def _time(value: object) -> dt.datetime | None:
