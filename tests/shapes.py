@@ -93,7 +93,7 @@ def shape_png(
 ) -> bytes:
     """Draws one shape; `look` is 0 for filled, 1 for an outline, 2 for a pale filling."""
     width, height = size
-    image = Image.new("RGBA", size, (255, 255, 255, 0) if alpha else "white")
+    image = Image.new("RGBA", size, (255, 255, 255, 0))
     pen, box = ImageDraw.Draw(image), (width // 6, height // 6, width * 5 // 6, height * 5 // 6)
     ink = _COLOURS[colour]
     edge, thick = (ink, max(2, width // 20)) if look == 1 else (None, 0)
@@ -115,7 +115,9 @@ def shape_png(
     else:
         pen.rectangle(box, fill=fill, outline=edge, width=thick)
     content = io.BytesIO()
-    (image if alpha else image.convert("RGB")).save(content, "PNG")
+    page = Image.new("RGBA", size, "white")
+    page.alpha_composite(image)
+    (image if alpha else page.convert("RGB")).save(content, "PNG")
     return content.getvalue()
 
 

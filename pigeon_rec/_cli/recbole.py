@@ -32,6 +32,22 @@ Dataset = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Name of
 def features(
     dataset: Dataset,
     data_path: Data = Path("dataset"),
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            metavar="DIR",
+            help="Folder of pictures; a file's name without extension is the item's token.",
+        ),
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option("--vectors", metavar="FILE", help="Finished vectors, .npy; needs --ids."),
+    ] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option("--ids", metavar="FILE", help="Item token of each vector, one per line."),
+    ] = None,
     catalogue: Catalogue = "bundled",
     interactions: Annotated[
         str | None,
@@ -42,9 +58,15 @@ def features(
             "parquet, .inter or `bundled`.",
         ),
     ] = None,
-    model: Annotated[
+    encoder: Annotated[
         str,
-        typer.Option("--model", metavar="MODEL", help="Model whose scorer encodes the images."),
+        typer.Option(
+            "--encoder",
+            "--model",
+            metavar="MODEL",
+            help="What encodes the images: a model of ours, a folder of transformers (CLIP, "
+            "SigLIP, DINOv2, ...) or timm, timm:NAME:FILE, torchvision:NAME[:FILE].",
+        ),
     ] = "sticker-64",
     suffix: Annotated[
         str, typer.Option("--suffix", metavar="NAME", help="Suffix of the written file.")
@@ -55,26 +77,44 @@ def features(
             "--captions", min=0.0, help="Weight of the items' captions; that of images is 1."
         ),
     ] = 0.0,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="RecBole config file, for names, separators and filters; may be repeated.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the item vectors of a data set as a RecBole atomic file."""
-    from pigeon_rec.recbole_plugin.features import write_dataset
+    from pigeon_rec.recbole_plugin.features import FeatureRequest, write_dataset
 
     written = write_dataset(
-        data_path / dataset,
-        catalogue=catalogue,
-        interactions=interactions,
-        model=model,
-        suffix=suffix,
-        captions=captions,
+        FeatureRequest(
+            data_path / dataset,
+            catalogue=catalogue,
+            images=images,
+            vectors=vectors,
+            ids=ids,
+            interactions=interactions,
+            encoder=encoder,
+            suffix=suffix,
+            captions=captions,
+            configs=tuple(config or ()),
+        )
     )
     summary = {
         "path": str(written.path),
         "items": written.items,
         "dimensions": written.dimensions,
-        "without_image": len(written.problems),
+        "without_image": written.of - written.items,
+        "unknown": written.unknown,
+        "not_finite": written.not_finite,
     }
+    if written.filtered is not None:
+        summary["filtered"] = written.filtered
     print_result(f"features of {dataset}", summary, as_json=as_json, quiet=quiet)
 
 

@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pigeon_rec._cli.options import (
-    AsJson,
-    Catalogue,
-    GroupBy,
-    Interactions,
-    Quiet,
-    Scenario,
-    Taste,
-    data_settings,
-)
+from pigeon_rec._cli.data_options import GivenData, with_data
+from pigeon_rec._cli.options import AsJson, Quiet
 from pigeon_rec._cli.output import print_json
 
 if TYPE_CHECKING:
     from pigeon_rec.data.dataset import Dataset
-    from pigeon_rec.data.settings import DataSettings
 
 __all__ = ["app"]
 
@@ -69,14 +60,11 @@ RECIPES = {
 
 
 def _add(recipe: str, line: str) -> None:
+    @with_data
     def command(
+        given: GivenData,
         config: Config = "sticker-64",
         out: Out = _OUT,
-        catalogue: Catalogue = None,
-        interactions: Interactions = None,
-        scenario: Scenario = None,
-        taste: Taste = None,
-        group_by: GroupBy = None,
         start: Start = None,
         minutes: Minutes = None,
         as_json: AsJson = False,
@@ -88,10 +76,6 @@ def _add(recipe: str, line: str) -> None:
         settings = load_training_config(config)
         if minutes is not None:
             settings = settings.with_minutes_of(recipe, minutes)
-        given = data_settings(
-            catalogue=catalogue, interactions=interactions, scenario=scenario, taste=taste,
-            group_by=group_by,
-        )  # fmt: skip
         data = _data(out, given, start, quiet=quiet or as_json)
         path = run_recipe(
             recipe,
@@ -106,14 +90,11 @@ def _add(recipe: str, line: str) -> None:
     app.command(recipe, help=line)(command)
 
 
+@with_data
 def _pairs(
+    given: GivenData,
     config: Config = "sticker-64",
     out: Out = _OUT,
-    catalogue: Catalogue = None,
-    interactions: Interactions = None,
-    scenario: Scenario = None,
-    taste: Taste = None,
-    group_by: GroupBy = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -122,10 +103,6 @@ def _pairs(
     from pigeon_rec.training.pairs import make_pairs
 
     settings = load_training_config(config)
-    given = data_settings(
-        catalogue=catalogue, interactions=interactions, scenario=scenario, taste=taste,
-        group_by=group_by,
-    )  # fmt: skip
     _data(out, given, quiet=quiet or as_json)
     path = make_pairs(settings, out, progress=choose_progress(quiet=quiet or as_json))
     _report("pairs", path, as_json=as_json, quiet=quiet)
@@ -138,14 +115,11 @@ for _recipe, _line in RECIPES.items():
 
 
 @app.command(name="all")
+@with_data
 def everything(
+    given: GivenData,
     config: Config = "sticker-64",
     out: Out = _OUT,
-    catalogue: Catalogue = None,
-    interactions: Interactions = None,
-    scenario: Scenario = None,
-    taste: Taste = None,
-    group_by: GroupBy = None,
     start: Start = None,
     minutes: Minutes = None,
     as_json: AsJson = False,
@@ -162,10 +136,6 @@ def everything(
     from pigeon_rec.training.configuration import load_training_config
 
     settings = load_training_config(config)
-    given = data_settings(
-        catalogue=catalogue, interactions=interactions, scenario=scenario, taste=taste,
-        group_by=group_by,
-    )  # fmt: skip
     _data(out, given, start, quiet=quiet or as_json)
     path = train_all(
         settings,
@@ -179,16 +149,13 @@ def everything(
 
 
 @app.command()
+@with_data
 def adopt(
+    given: GivenData,
     model: Annotated[str, typer.Argument(help="Name of a bundled model, or a model's folder.")],
     recipes: Annotated[list[str], typer.Argument(help="Recipes whose weights to copy.")],
     config: Config = "sticker-64",
     out: Out = _OUT,
-    catalogue: Catalogue = None,
-    interactions: Interactions = None,
-    scenario: Scenario = None,
-    taste: Taste = None,
-    group_by: GroupBy = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -197,10 +164,6 @@ def adopt(
     from pigeon_rec.training.configuration import load_training_config
 
     settings = load_training_config(config)
-    given = data_settings(
-        catalogue=catalogue, interactions=interactions, scenario=scenario, taste=taste,
-        group_by=group_by,
-    )  # fmt: skip
     _data(out, given, model, quiet=quiet or as_json)
     for path in copy_parts(model, settings, out, recipes):
         _report(path.parent.name, path, as_json=as_json, quiet=quiet)
@@ -222,14 +185,13 @@ def bundle(
     _report("bundle", path, as_json=as_json, quiet=quiet)
 
 
-def _data(
-    out: Path, given: DataSettings | None, start: str | None = None, *, quiet: bool
-) -> Dataset:
+def _data(out: Path, given: GivenData, start: str | None = None, *, quiet: bool) -> Dataset:
     """Loads the data of the training folder, and says what they are and what they lack."""
     from pigeon_rec.model.paths import model_folder
     from pigeon_rec.training.data import folder_data, substitutes
 
-    data = folder_data(out, given, started_from=None if start is None else model_folder(start))
+    settings = given.prepared(out, quiet=quiet)
+    data = folder_data(out, settings, started_from=None if start is None else model_folder(start))
     if not quiet and data.world is None:
         held_out = data.held_out_items().height
         print(

@@ -20,6 +20,7 @@ from pigeon_rec.data.held_out import choose_held_out
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.settings import DataSettings
+from pigeon_rec.data.tastes import item_values
 from pigeon_rec.data.world import WORLDS, World, load_world
 from pigeon_rec.errors import CatalogueError, ConfigError
 from pigeon_rec.runtime.files import replacing
@@ -27,7 +28,7 @@ from pigeon_rec.runtime.files import replacing
 __all__ = ["CaseUsers", "Dataset", "load_dataset", "read_held_out", "write_held_out"]
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-_STYLE, _GENRES = "style", "genres"
+_STYLE = "style"
 _LEAST_OF_STYLE, _MOST_STYLES = 4, 64
 _LEAST_OF_GROUP = 2
 _PREFERRED, _SECOND = 1 / 3, 0.25
@@ -129,17 +130,21 @@ def load_dataset(
 
     Raises:
         CatalogueError: The catalogue or the list cannot be read.
-        ConfigError: There is no such scenario, or no such column as `settings.taste`.
+        ConfigError: There is no such scenario, or the catalogue lacks a column that it or
+            `settings.taste` names.
         InteractionError: The interactions cannot be read.
     """
     settings = settings or DataSettings()
     prompt = load_prompt(settings.scenario)
     catalogue = load_catalogue(settings.catalogue, prompt.aspect)
+    prompt.check_columns(catalogue.text_columns, settings.catalogue)
     interactions, problems = load_interactions(settings.interactions, catalogue, until=until)
     named = settings.catalogue in WORLDS and settings.interactions == settings.catalogue
     world = load_world(settings.catalogue) if named else None
-    style, why_no_style = _labels(catalogue, _taste_column(catalogue, prompt, settings), "style")
-    concept, why_no_concept = _labels(catalogue, settings.group_by, "concept")
+    taste = _taste_column(catalogue, prompt, settings)
+    separator = prompt.separator if taste == prompt.taste else None
+    style, why_no_style = _labels(catalogue, taste, _STYLE, separator)
+    concept, why_no_concept = _labels(catalogue, settings.group_by, "concept", "")
     items = catalogue.items.select("item_id").with_columns(style, concept)
     lacking = {"style": why_no_style, "concept": why_no_concept}
     return Dataset(
@@ -178,41 +183,46 @@ def read_held_out(path: Path) -> pl.Series:
 
 
 def _taste_column(catalogue: Catalogue, prompt: PromptTemplate, settings: DataSettings) -> str:
-    columns = catalogue.items.columns
+    columns = catalogue.text_columns
     if settings.taste is not None:
         if settings.taste not in columns:
             raise ConfigError(
-                f"the catalogue has no column {settings.taste!r}",
+                f"the catalogue has no text column {settings.taste!r}",
                 location="taste",
-                remedy=f"Its columns are {', '.join(columns)}; leave `taste` out if it has none",
+                remedy=f"It has {', '.join(columns)}; leave `taste` out if none is a look",
             )
         return settings.taste
-    usable = prompt.taste != _GENRES and prompt.taste in columns and _STYLE not in columns
-    return prompt.taste if usable else _STYLE
+    if _STYLE in columns or prompt.taste not in columns:
+        return _STYLE
+    # What the instruction names says what an item is, and not how it looks.
+    return _STYLE if f"{{{prompt.taste}}}" in prompt.target_template else prompt.taste
 
 
-def _labels(catalogue: Catalogue, column: str, kind: str) -> tuple[pl.Series, str]:
+def _labels(
+    catalogue: Catalogue, column: str | None, kind: str, separator: str | None
+) -> tuple[pl.Series, str]:
     """Labels of the items named `kind`, null where there is none, and why there are none at all.
 
-    Of several genres the first counts. A style of fewer than four items, or a group of one, is no
-    label, and one label for everything is none either.
+    Of several values of an item the first counts. A style of fewer than four items, or a group of
+    one, is no label, and one label for everything is none either.
     """
     nothing = pl.Series(kind, [None] * len(catalogue), pl.String())
-    if column not in catalogue.items.columns:
+    if column is None:
+        return nothing, "the settings name no column for it"
+    if column not in catalogue.text_columns:
         return nothing, f"the catalogue has no column `{column}`"
-    label = pl.col(column).cast(pl.String()).str.strip_chars()
-    if column == _GENRES:
-        label = label.str.split("|").list.first().str.split(",").list.first()
-    label = pl.when(label.str.len_chars() > 0).then(label).alias(kind)
-    counted = catalogue.items.select(label).drop_nulls().group_by(kind).len()
+    values = item_values(catalogue, column, separator).unique("item_id", keep="first")
     least = _LEAST_OF_STYLE if kind == _STYLE else _LEAST_OF_GROUP
-    usable = counted.filter(pl.col("len") >= least)
+    usable = values.group_by("value").len().filter(pl.col("len") >= least)
     if kind == _STYLE:
-        usable = usable.sort("len", kind, descending=[True, False]).head(_MOST_STYLES)
+        usable = usable.sort("len", "value", descending=[True, False]).head(_MOST_STYLES)
     if usable.height < 2:
         return nothing, f"column `{column}` has not two values of at least {least} items each"
-    known = label.is_in(usable[kind].implode())
-    return catalogue.items.select(pl.when(known).then(label).alias(kind))[kind], ""
+    kept = values.join(usable, on="value", how="semi")
+    labelled = catalogue.items.select("item_id").join(
+        kept, on="item_id", how="left", maintain_order="left"
+    )
+    return labelled["value"].alias(kind), ""
 
 
 def _descriptions(styles: pl.Series, world: World | None) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,7 @@ def check_inputs(
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
     prompt.check_columns(catalogue.text_columns, config.catalogue)
     rows, problems = load_interactions(config.interactions, catalogue, until=until)
-    unknown_items = [problem for problem in problems if problem.kind == "unknown_item"]
-    unknown = sum(map(_count, unknown_items))
+    unknown = sum(_count(p) for p in problems if p.kind == "unknown_item")
     read, broken = _read_pictures(catalogue, config, progress)
     usable = rows.filter(~pl.col("item_id").is_in([p.subject for p in broken]))
     histories = usable.group_by("user_id").agg(pl.col("item_id").n_unique().alias("items"))
@@ -143,11 +143,18 @@ def check_inputs(
         if recommendations is None
         else with_history.join(recommendations, on="user_id", how="semi")
     )
-    every = [*catalogue.problems, *problems, *broken, *refused]
+    every = _by_kind([*catalogue.problems, *problems, *broken, *refused])
     planned = min(budget.assets, reachable.height * config.plan.max_assets_per_user)
-    unknown_ids = [problem.subject for problem in unknown_items]
     facts = _Facts(
-        config, prompt, catalogue, rows, recommendations, unknown, unknown_ids, reachable.height
+        config=config,
+        prompt=prompt,
+        catalogue=catalogue,
+        interactions=rows,
+        recommendations=recommendations,
+        unknown=unknown,
+        unknown_ids=[p.subject for p in problems if p.kind == "unknown_item"],
+        reachable=reachable.height,
+        until=until,
     )
     return InputCheck(
         items=len(catalogue),
@@ -160,12 +167,12 @@ def check_inputs(
         unknown_share=round(unknown / max(1, unknown + rows.height), 4),
         recommendations=None if recommendations is None else recommendations.height,
         reachable_users=reachable.height,
-        problems=_by_kind(every),
+        problems=dict(sorted((every + _left_out(prepared.imports)).items())),
         planned=planned,
         minutes=round(planned * budget.seconds_per_asset / 60 / config.processes, 1),
         megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 2),
         imports=prepared.imports,
-        findings=list(_findings(facts, broken, read)),
+        findings=[*_findings(facts, broken, read), *_wordless(prepared.imports)],
     )
 
 
@@ -177,8 +184,9 @@ class _Facts:
     interactions: pl.DataFrame
     recommendations: pl.DataFrame | None
     unknown: int
-    unknown_ids: list[str]
+    unknown_ids: Sequence[str]
     reachable: int
+    until: dt.datetime
 
 
 def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[Finding]:
@@ -197,11 +205,17 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             f"{len(broken)} of {read} pictures that were read cannot be used",
             "Their items keep the original; see the problems of the night",
         )
-    if rows.is_empty():
+    if rows.is_empty() and not facts.unknown:
+        yield Finding(
+            "error",
+            f"there are no interactions before {facts.until}",
+            "Check the date, and the column of the times",
+        )
+    elif rows.is_empty():
         yield Finding(
             "error",
             "no interaction names an item of the catalogue: "
-            + unmet_ids("interactions", facts.unknown_ids, "the catalogue", catalogue.item_ids),
+            + unmet_ids("the interactions", facts.unknown_ids, "the catalogue", catalogue.item_ids),
             "Write the ids alike in both tables",
         )
     elif facts.unknown > _UNKNOWN * (facts.unknown + rows.height):
@@ -235,11 +249,11 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
 
 def _users_apart(rows: pl.DataFrame, recommendations: pl.DataFrame) -> Iterator[Finding]:
     if rows.join(recommendations, on="user_id", how="semi").is_empty():
-        users = (frame["user_id"].unique(maintain_order=True) for frame in (recommendations, rows))
+        wanted, known = (t["user_id"].unique(maintain_order=True) for t in (recommendations, rows))
         yield Finding(
             "error",
             "no user of the recommendations has an interaction: "
-            + unmet_ids("the recommendations", next(users), "the interactions", next(users)),
+            + unmet_ids("the recommendations", wanted, "the interactions", known),
             "Write the ids alike in both tables",
         )
 
@@ -297,9 +311,30 @@ def _image_size(model: str) -> int:
     return PigeonConfig.load(folder).tokenizer.image_size
 
 
-def _by_kind(problems: Sequence[Problem]) -> dict[str, int]:
-    kinds = [problem.kind for problem in problems]
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+def _by_kind(problems: Sequence[Problem]) -> Counter[str]:
+    return Counter(problem.kind for problem in problems)
+
+
+def _left_out(imports: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
+    """Rows that the imports left out, by kind of problem."""
+    counts = Counter[str]()
+    for name, facts in imports.items():
+        counts.update(facts.get("problems", {}))
+        faulty = sum(fault["rows"] for fault in facts.get("faults", []))
+        counts += Counter({f"bad_{name.removesuffix('s')}": faulty})
+    return counts
+
+
+def _wordless(imports: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Ids that stand in for words; file names of a folder of pictures are words."""
+    columns = imports.get("catalogue", {}).get("columns", {})
+    if columns and not {"title", "text"} & set(columns):
+        yield Finding(
+            "warning",
+            "no column with a title or text of the items was found, so their ids are the only "
+            "words for what is to be drawn",
+            "Name one in the YAML file: columns: {items: {title: COLUMN, text: COLUMN}}",
+        )
 
 
 def _count(problem: Problem) -> int:

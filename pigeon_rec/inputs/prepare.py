@@ -16,6 +16,7 @@ from typing import Any, Final
 import polars as pl
 
 from pigeon_rec.columns import (
+    ColumnsConfig,
     ImagesConfig,
     InteractionColumns,
     ItemColumns,
@@ -33,7 +34,7 @@ from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.progress import Progress, silent
 
-__all__ = ["Prepared", "import_problems", "prepare_inputs"]
+__all__ = ["Prepared", "import_problems", "is_foreign", "prepare_inputs"]
 
 _VERSION: Final = 1
 """Raised when an importer changes what it writes."""
@@ -78,14 +79,17 @@ def prepare_inputs(
         target = folder / ("items.parquet" if name == "catalogue" else f"{name}.parquet")
         known = _known(target)
         kept = not refresh and known.get("source") == source and target.is_file()
-        if not kept and not _is_foreign(config, name):
+        if not kept and not is_foreign(config, name):
             continue
         if not kept:
             known = _prepared(config, name, target, known, progress)
         imports[name] = known["import"]
         replaced[name] = str(target)
-    # The prepared tables need neither column names nor a folder of pictures.
-    return Prepared(config.model_copy(update=replaced), imports)
+    if not replaced:
+        return Prepared(config, {})
+    # Prepared tables need no column names and no folder of pictures: they are in our own form.
+    plain = {"columns": ColumnsConfig(), "images": ImagesConfig()}
+    return Prepared(config.model_copy(update=replaced | plain), imports)
 
 
 def import_problems(config: NightlyConfig) -> list[Problem]:
@@ -156,7 +160,7 @@ def _import(
     return facts
 
 
-def _is_foreign(config: NightlyConfig, name: str) -> bool:
+def is_foreign(config: NightlyConfig, name: str) -> bool:
     """Whether a table must be imported; a missing one is left to its reader to report."""
     source, columns = getattr(config, name), _columns(config, name)
     if source in WORLDS or source == "recbole" or source.endswith(".pth"):

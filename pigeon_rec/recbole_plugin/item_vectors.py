@@ -20,9 +20,10 @@ from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.feature_file import FeatureColumns, ItemVectors, read_item_vectors
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
 
-__all__ = ["drop_filtered_items", "find_features", "load_item_vectors"]
+__all__ = ["drop_filtered_items", "find_features", "load_item_vectors", "remember_items"]
 
 _BUNDLED: Final = "ml-100k"  # RecBole reads this one from its own wheel, regardless of `data_path`
+_BEFORE: Final = "pigeon_items_before_filters"  # attribute of RecBole's data sets
 _REMEDY: Final = "Write it with `pigeon-rec recbole features`"
 
 
@@ -78,7 +79,13 @@ def load_item_vectors(config: Any, dataset: Any) -> ItemVectors | None:
         config["encoding"] or "utf-8",
     )
     ids = dataset.field2token_id[dataset.iid_field]
-    return read_item_vectors(path, columns, ids, min_share=settings.min_coverage)
+    before = getattr(dataset, _BEFORE, frozenset[str]())
+    return read_item_vectors(path, columns, ids, min_share=settings.min_coverage, filtered=before)
+
+
+def remember_items(dataset: Any) -> None:
+    """Keeps a data set's item tokens before its filters, to tell filtered items from unknown."""
+    setattr(dataset, _BEFORE, frozenset(dataset.inter_feat[dataset.iid_field].dropna()))
 
 
 def drop_filtered_items(dataset: Any) -> None:

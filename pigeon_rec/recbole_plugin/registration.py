@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
@@ -34,7 +35,11 @@ from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.checkpoints import restore_config, save_checkpoint
 from pigeon_rec.recbole_plugin.fitting import fit_and_choose
-from pigeon_rec.recbole_plugin.item_vectors import drop_filtered_items, find_features
+from pigeon_rec.recbole_plugin.item_vectors import (
+    drop_filtered_items,
+    find_features,
+    remember_items,
+)
 from pigeon_rec.recbole_plugin.settings import PigeonSettings, default_settings
 
 __all__ = ["register"]
@@ -47,7 +52,8 @@ def register(wrapper: type[Any], module: ModuleType) -> None:
     sys.modules[_MODULE.format(wrapper.__name__.lower())] = module
     torch.serialization.add_safe_globals([restore_config])
     _wrap_once(Config, "_load_internal_config_dict", _defaults_of_base(wrapper))
-    _wrap_once(Dataset, "_remap_ID_all", _without_filtered_items(wrapper))
+    _wrap_once(Dataset, "_data_filtering", _before(remember_items, wrapper))
+    _wrap_once(Dataset, "_remap_ID_all", _before(drop_filtered_items, wrapper))
     _wrap_once(Trainer, "_save_checkpoint", _plain_checkpoint(wrapper))
     _wrap_once(Trainer, "fit", _choosing_fit(wrapper))
     _wrap_once(NegSampleDataLoader, "get_model", _of_base(wrapper, place=1))
@@ -116,13 +122,15 @@ def _negative_sampling(config: Any, base: type[Any]) -> dict[str, Any]:
     return {"train_neg_sample_args": None}
 
 
-def _without_filtered_items(wrapper: type[Any]) -> Any:
-    def remap(original: Any, dataset: Any) -> None:
+def _before(first: Callable[[Any], None], wrapper: type[Any]) -> Any:
+    """Calls a function before a method of the wrapper's data sets."""
+
+    def call(original: Any, dataset: Any) -> None:
         if dataset.config["model"] == wrapper.__name__:
-            drop_filtered_items(dataset)
+            first(dataset)
         original(dataset)
 
-    return remap
+    return call
 
 
 def _choosing_fit(wrapper: type[Any]) -> Any:

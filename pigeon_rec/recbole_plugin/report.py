@@ -27,7 +27,7 @@ from pigeon_rec.recbole_plugin.experiment import (
     rank_visual,
     recommended,
 )
-from pigeon_rec.recbole_plugin.features import write_dataset
+from pigeon_rec.recbole_plugin.features import FeatureRequest, write_dataset
 from pigeon_rec.runtime.bootstrap import resampled_means
 from pigeon_rec.runtime.files import write_json, write_parquet
 
@@ -177,7 +177,9 @@ def prepare(study: Study) -> None:
     folder = study.folder / "data" / _DATASET
     for suffix, captions in (("visual", 0.0), ("captioned", _CAPTIONS)):
         if not (folder / f"{_DATASET}.{suffix}").is_file():
-            write_dataset(folder, interactions="bundled", suffix=suffix, captions=captions)
+            write_dataset(
+                FeatureRequest(folder, interactions="bundled", suffix=suffix, captions=captions)
+            )
 
 
 def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pigeon_rec.config import PlanConfig
 from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.retrieval import shared_pictures
 
 __all__ = [
     "NO_STYLE",
@@ -49,6 +51,7 @@ class TrainingArtwork:
         concepts: In alphabetical order; of a concept with several items in one style, each further
             item is a concept of its own.
         style_descriptions: Style -> its look in words.
+        unusable: Items whose pictures cannot be used, or are placeholders.
     """
 
     data: Dataset
@@ -60,6 +63,7 @@ class TrainingArtwork:
     styles: tuple[str, ...]
     concepts: tuple[str, ...]
     style_descriptions: Mapping[str, str]
+    unusable: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,7 +86,10 @@ def load_artwork(
     *,
     most: int | None = None,
 ) -> TrainingArtwork:
-    """Decodes the artwork that is not held out; what cannot be decoded is left out, and logged.
+    """Decodes the artwork that is not held out.
+
+    Pictures that cannot be decoded, and placeholders (as in a night's plan), are left out and
+    logged.
 
     Args:
         data: The catalogue and its users.
@@ -95,21 +102,29 @@ def load_artwork(
     Raises:
         TrainingError: No picture is usable.
     """
-    items = _placed(data.training_items())
+    share = PlanConfig().placeholder_share
+    unusable = shared_pictures(data.catalogue, share).placeholders
+    items = data.training_items().filter(~pl.col("item_id").is_in(list(unusable)))
+    items = _placed(items)
     if concepts is not None:
         named = pl.coalesce("concept", "item_id").is_in(list(concepts))
         items = items.filter(named)
     if most is not None and items.height > most:
         items = _most_chosen(items, data, most)
     images, broken = _decoded(data, items["item_id"].to_list(), size)
+    unusable |= broken
+    if unusable:
+        first, why = next(iter(unusable.items()))
+        _LOG.warning("%d pictures are left out; the first: %s: %s", len(unusable), first, why)
     usable = ~items["item_id"].is_in(list(broken))
     if not usable.any():
         raise TrainingError(
             f"none of {items.height} pictures can be trained on",
             location=data.name,
-            remedy=next(iter(broken.values()), "Give a catalogue with more items"),
+            remedy=next(iter(unusable.values()), "Give a catalogue with more items"),
         )
-    return _arranged(data, items.filter(usable), images[usable.to_numpy()])
+    artwork = _arranged(data, items.filter(usable), images[usable.to_numpy()])
+    return replace(artwork, unusable=frozenset(unusable))
 
 
 def _placed(items: pl.DataFrame) -> pl.DataFrame:
@@ -142,11 +157,6 @@ def _decoded(
         part = item_ids[start : start + _DECODED]
         images[start : start + len(part)], problems = data.catalogue.images(part, size)
         broken |= {problem.subject: problem.message for problem in problems}
-    if broken:
-        first = next(iter(broken))
-        _LOG.warning(
-            "%d pictures are left out; the first: %s: %s", len(broken), first, broken[first]
-        )
     return images, broken
 
 

@@ -126,6 +126,6 @@ def _resolved(settings: DataSettings) -> DataSettings:
         for name, value in settings.model_dump(include={"catalogue", "interactions"}).items()
         if value not in WORLDS
     }
-    if Path(settings.scenario).suffix == ".yaml":
+    if Path(settings.scenario).suffix in (".yaml", ".yml") or "/" in settings.scenario:
         paths["scenario"] = str(Path(settings.scenario).resolve())
     return settings.model_copy(update=paths)

@@ -45,7 +45,8 @@ class Windows:
 def load_windows(artwork: TrainingArtwork, split: str) -> Windows:
     """Loads the windows of one split (`train`, `valid` or `test`; paper section 4.1).
 
-    Held-out items are taken out of the users' sequences first. Windows with another item outside
+    Items that are held out, or whose picture cannot be used, are taken out of the users' sequences
+    first. Windows with another item outside
     `artwork` are dropped, and, where there are styles, those with fewer than two history images in
     the target's style, which do not determine the style. No target of `train` is an item that other
     recipes validate on.
@@ -53,7 +54,8 @@ def load_windows(artwork: TrainingArtwork, split: str) -> Windows:
     Raises:
         TrainingError: There is no window to train on.
     """
-    sequences = make_sequences(artwork.data.training_interactions())
+    unusable = pl.col("item_id").is_in(list(artwork.unusable))
+    sequences = make_sequences(artwork.data.training_interactions().filter(~unusable))
     sequences = sequences.filter(pl.col("split") == split)
     row_of = {item: row for row, item in enumerate(artwork.rows["item_id"])}
     history = _rows(row_of, sequences["history_ids"].explode()).reshape(-1, HISTORY_LENGTH)

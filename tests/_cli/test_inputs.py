@@ -61,3 +61,19 @@ def test_a_night_over_such_tables_ends_before_any_work(
     ]
     ended = pigeon("nightly", "check", *night)
     assert ended.code == 3
+
+
+def test_the_first_rows_left_out_are_listed(shop: Path, pigeon: Callable[..., Any]) -> None:
+    for number in range(7):
+        next((shop / "photos").glob(f"{number}.*")).write_bytes(b"broken")
+    with (shop / "events.csv").open("a", encoding="utf-8") as file:
+        file.write("9,\u202e3,never\n")
+    ended = pigeon("init", shop)
+    assert ended.code == 3  # too few items are left
+    lines = [line for line in ended.out.splitlines() if "left out: " in line]
+    assert len(lines) == 7
+    assert "products.csv, row 1, image 'photos/0.png': the image cannot be decoded" in lines[0]
+    assert lines[5].endswith(f"2 more, listed in {shop / 'var' / 'inputs' / 'refused.parquet'}")
+    assert "left out: 1 row: the time is missing" in lines[6]
+    assert "\\u202e" in lines[6]
+    assert not any("\u202e" in line for line in lines)

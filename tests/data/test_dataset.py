@@ -91,19 +91,50 @@ def test_another_taste_column_can_be_named(shapes: Shapes) -> None:
     data = load(shapes, taste="category", group_by="title")
     assert set(data.items["style"]) == {"round", "angular"}
     assert data.items["concept"].n_unique() == 24
-    with pytest.raises(ConfigError, match=r"no column 'mood'.*item_id, title"):
+    with pytest.raises(ConfigError, match=r"no text column 'mood'.*It has item_id, title"):
         load(shapes, taste="mood")
 
 
-def test_a_genre_is_a_style_only_by_name(shapes: Shapes, tmp_path: Path) -> None:
-    items = pl.read_parquet(shapes.catalogue).drop("style")
+@pytest.fixture
+def looks(shapes: Shapes, tmp_path: Path) -> Shapes:
+    """The same with a column `look` for the style, and genres."""
     genre = pl.when(pl.col("category") == "round").then(pl.lit("Comedy|Drama"))
+    items = pl.read_parquet(shapes.catalogue).rename({"style": "look"})
     items.with_columns(genres=genre.otherwise(pl.lit("Horror"))).write_parquet(
         tmp_path / "items.parquet"
     )
-    films = Shapes(tmp_path / "items.parquet", shapes.interactions)
-    assert load(films, scenario="movie").lacking == {"style": "the catalogue has no column `style`"}
-    assert set(load(films, scenario="movie", taste="genres").items["style"]) == {"Comedy", "Horror"}
+    return Shapes(tmp_path / "items.parquet", shapes.interactions)
+
+
+def test_what_the_instruction_names_is_a_style_only_by_name(looks: Shapes) -> None:
+    """A genre says what a film is about, and not how its poster looks."""
+    films = load(looks, scenario="movie")
+    assert films.prompt.taste == "genres"
+    assert films.lacking == {"style": "the catalogue has no column `style`"}
+    assert set(load(looks, scenario="movie", taste="genres").items["style"]) == {"Comedy", "Horror"}
+
+
+def test_the_taste_column_of_a_scenario_is_a_style(looks: Shapes, tmp_path: Path) -> None:
+    own = tmp_path / "badge.yaml"
+    words = "task: Draw.\ninput: In\ntarget: 'Draw {title}'\nresponse: Out\n"
+    own.write_text(f"{words}taste: look\n", "utf-8")
+    assert set(load(looks, scenario=str(own)).items["style"]) == {"flat", "line", "pale"}
+    own.write_text(f"{words}taste: null\n", "utf-8")
+    assert "style" in load(looks, scenario=str(own)).lacking
+
+
+def test_a_scenario_must_find_the_columns_of_its_texts(looks: Shapes, tmp_path: Path) -> None:
+    own = tmp_path / "badge.yaml"
+    own.write_text("task: Draw.\ninput: In\ntarget: 'Draw {mood}'\nresponse: Out\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"names \{mood\}"):
+        load(looks, scenario=str(own))
+
+
+def test_without_a_group_column_there_are_no_groups(shapes: Shapes) -> None:
+    settings = DataSettings(
+        catalogue=str(shapes.catalogue), interactions=str(shapes.interactions), group_by=None
+    )
+    assert load_dataset(settings).lacking == {"concept": "the settings name no column for it"}
 
 
 def test_users_prefer_the_style_of_most_of_their_items(shapes: Shapes) -> None:

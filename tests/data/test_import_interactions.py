@@ -226,7 +226,7 @@ def test_reads_a_query_of_a_database(tmp_path: Path) -> None:
         ("a.csv", "user,item,time\nu,i,never\n", "none of 1 rows is usable; the first: the time"),
         ("a.csv", "", "the file is empty"),
         ("a.csv", "user,user,time\nu,i,1\n", "more than once"),
-        ("a.csv", "one field\nx\n", "single field"),
+        ("a.csv", "one field\nx\n", "fewer than two fields"),
         ("a.parquet", "not parquet", "cannot read the table"),
         ("a.xlsx", "PK", "a .xlsx file is not a table"),
         ("a.jsonl", "not json\n", "no column holds the user"),

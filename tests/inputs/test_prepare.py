@@ -90,6 +90,14 @@ def test_a_parquet_file_of_other_types_is_imported(tmp_path: Path, change: pl.Ex
     assert rows["timestamp"].dt.date().to_list() == before["timestamp"].dt.date().to_list()
 
 
+def test_prepared_settings_need_no_preparation(tmp_path: Path) -> None:
+    config = shop(tmp_path, columns={"items": {"title": "brand"}}, images={"folder": tmp_path})
+    once = prepare_inputs(config, refresh=True)
+    again = prepare_inputs(once.config, refresh=True)
+    assert again.config == once.config
+    assert again.imports == {}
+
+
 def test_named_columns_and_kept_ones(tmp_path: Path) -> None:
     config = shop(
         tmp_path,

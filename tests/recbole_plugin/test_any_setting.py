@@ -246,6 +246,7 @@ def test_a_checkpoint_from_before_these_checks_is_read(build: Build) -> None:
         del state["config"].final_config_dict[key]
     torch.save({**state, "config": SavedConfig(state["config"])}, path, pickle_protocol=2)
     again, _, _ = load_pigeon(path)
+    assert again.affinity is not None
     assert torch.equal(again.affinity.vectors, built.model.affinity.vectors)
     assert again.weight() == 1.5
 

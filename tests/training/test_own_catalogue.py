@@ -102,6 +102,26 @@ def test_broken_pictures_are_left_out_and_told(
         load_artwork(load(shapes), SIDE)
 
 
+def test_placeholders_are_left_out_of_artwork_and_histories(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shapes = write_shapes(tmp_path, columns=PLAIN)
+    items = pl.read_parquet(shapes.catalogue)
+    few = pl.int_range(pl.len()) < 12
+    for column in ("image_uri", "image_sha256"):
+        shown = pl.when(few).then(pl.col(column).first()).otherwise(column)
+        items = items.with_columns(shown.alias(column))
+    items.write_parquet(shapes.catalogue)
+    artwork = load_artwork(load(shapes), SIDE)
+    placeholders = {str(number) for number in range(12)}
+    assert artwork.unusable == placeholders
+    assert not placeholders & {*artwork.rows["item_id"]}
+    assert "12 pictures are left out" in caplog.text
+    windows = load_windows(artwork, "train")
+    assert len(windows) > 20
+    assert not placeholders & {*windows.sequences["history_ids"].explode()}
+
+
 def test_of_a_large_catalogue_the_items_chosen_most_often_are_read(
     plain: TrainingArtwork,
 ) -> None:

@@ -20,11 +20,11 @@ _USUAL: Mapping[str, str] = MappingProxyType(
         ),
         "title": (
             "title name item_name product_name product_title movie_title item_title prod_name "
-            "book_title label"
+            "book_title label product article movie book"
         ),
         "text": (
             "semantics description text caption summary overview detail_desc "
-            "short_description about plot abstract"
+            "short_description about plot abstract keywords tags"
         ),
         "category": (
             "category item_category product_category product_type type kind department class "

@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 import csv
 import dataclasses
+import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -177,12 +179,12 @@ def _json(connection: DuckDBPyConnection, path: Path) -> Table:
 def _text(
     connection: DuckDBPyConnection, path: Path, columns: TableColumns, error: type[PigeonError]
 ) -> Table:
-    first = _first_line(path)
+    head = _head(path)
     atomic = _suffix(path) in _ATOMIC
-    separator = columns.separator or ("\t" if atomic else _separator(first))
+    separator = columns.separator or ("\t" if atomic else _separator(head))
     quote = "" if atomic or len(separator) > 1 else '"'
-    names = list(columns.names) or _fields(first, separator, quote)
-    _check_names(names, path, first, error)
+    names = list(columns.names) or _fields(head, separator, quote)
+    _check_names(names, path, _first_line(head), error)
     relation = connection.read_csv(
         str(path),
         header=not columns.names,
@@ -215,9 +217,9 @@ def _check_names(names: list[str], path: Path, first: str, error: type[PigeonErr
         # The unnamed index column that pandas writes.
         names[position - 1] = f"column {position}"
         _check_names(names, path, first, error)
-    if len(names) == 1:
+    if len(names) <= 1:
         raise error(
-            f"the first line has a single field: {first[:80]!r}",
+            f"the first line has fewer than two fields: {first[:80]!r}",
             location=location,
             remedy="Give the separator, and the names of the columns if there is no header",
         )
@@ -267,21 +269,33 @@ def _write_utf_8(path: Path, encoding: str, copy: Path) -> None:
         shutil.copyfileobj(file, out, _BLOCK)
 
 
-def _first_line(path: Path) -> str:
+def _head(path: Path) -> str:
+    """The beginning of a text file."""
     import fsspec
 
     with fsspec.open(str(path), "rb", compression="infer") as file:
         head: bytes = file.read(_BLOCK)
-    lines = head.decode(errors="replace").removeprefix("\ufeff").splitlines()
-    return lines[0] if lines else ""
+    return head.decode(errors="replace").removeprefix("\ufeff")
 
 
-def _separator(line: str) -> str:
-    """The separator that cuts the line into most fields; those inside quotes do not count."""
-    counts = {each: len(_fields(line, each, "" if len(each) > 1 else '"')) for each in _SEPARATORS}
+def _separator(head: str) -> str:
+    """The separator that cuts the header into most fields; those inside quotes do not count."""
+    counts = {each: len(_fields(head, each, "" if len(each) > 1 else '"')) for each in _SEPARATORS}
     return max(counts, key=lambda each: counts[each])
 
 
-def _fields(line: str, separator: str, quote: str) -> list[str]:
-    fields = next(csv.reader([line], delimiter=separator), []) if quote else line.split(separator)
+def _fields(head: str, separator: str, quote: str) -> list[str]:
+    """The first record; a quoted field may go over several lines."""
+    if not quote:
+        fields = _first_line(head).split(separator)
+    else:
+        try:
+            fields = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator), [])
+        except (csv.Error, TypeError, ValueError):  # an endless field, or no separator at all
+            fields = []
     return [name.strip() for name in fields]
+
+
+def _first_line(head: str) -> str:
+    # Not `splitlines`, which would also cut at characters that a name may have.
+    return re.split(r"\r\n|\n|\r", head, maxsplit=1)[0]
