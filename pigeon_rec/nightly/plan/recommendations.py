@@ -11,6 +11,7 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Problem, load_catalogue
+from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.opt_out import opt_out_file, read_opt_outs, without_opted_out
 from pigeon_rec.data.recommendations import (
@@ -90,9 +91,17 @@ def recommend(
 
 def _interactions(config: NightlyConfig, paths: NightPaths) -> pl.DataFrame:
     catalogue = load_catalogue(config.catalogue)
-    interactions, _ = load_interactions(
+    interactions, problems = load_interactions(
         config.interactions, catalogue, until=end_of_day(paths.date)
     )
+    unknown = [problem.subject for problem in problems if problem.kind == "unknown_item"]
+    if interactions.is_empty() and unknown:
+        raise PlanError(
+            "no interaction is with an item of the catalogue: "
+            + unmet_ids("interactions", unknown, "the catalogue", catalogue.item_ids),
+            location=f"{config.interactions} and {config.catalogue}",
+            remedy="Write the ids alike in both tables",
+        )
     if interactions.is_empty():
         raise PlanError(
             f"there are no interactions up to the end of {paths.run_id} to recommend from",
