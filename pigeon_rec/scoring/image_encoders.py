@@ -187,7 +187,7 @@ def _preprocessing(
 
 def _size(given: Any) -> tuple[int, int]:
     if isinstance(given, Mapping):
-        side = given.get("shortest_edge") or given.get("longest_edge")
+        side: Any = given.get("shortest_edge") or given.get("longest_edge")
         return int(given.get("height") or side), int(given.get("width") or side)
     pair = tuple(given) if isinstance(given, list | tuple) else (given, given)
     return int(pair[0]), int(pair[1])
