@@ -28,7 +28,8 @@ from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
 from pigeon_rec.recbole_plugin.run import load_data
-from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update, sandbox
+from pigeon_rec.recbole_plugin.sandbox import sandbox
+from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
 from pigeon_rec.recbole_plugin.top_k import tokens_of, top_k_rows
 from pigeon_rec.recbole_plugin.validation import choose_weight
 from pigeon_rec.runtime.files import write_parquet

@@ -102,9 +102,8 @@ def drop_filtered_items(dataset: Any) -> None:
         if field != settings.visual_id_field:
             values = other[field].to_numpy()
             known.update(np.concatenate(values) if kind == FeatureType.TOKEN_SEQ else values)
-    unknown = ~feat[settings.visual_id_field].isin(known)
-    feat.drop(feat.index[unknown], inplace=True)
-    feat.reset_index(drop=True, inplace=True)
+    kept = feat[feat[settings.visual_id_field].isin(known)].reset_index(drop=True)
+    setattr(dataset, f"{settings.visual_suffix}_feat", kept)
 
 
 def _folders(merged: Mapping[str, Any], dataset: str) -> list[Path]:

@@ -30,9 +30,9 @@ from pigeon_rec.recbole_plugin.plain_values import plain_parameters, restored_pa
 from pigeon_rec.recbole_plugin.pretrained import pretrained_parts
 from pigeon_rec.recbole_plugin.registration import register
 from pigeon_rec.recbole_plugin.retrieval import TrainingHistoryRetriever
-from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
 from pigeon_rec.recbole_plugin.served import ServedAssets
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
+from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
 from pigeon_rec.recbole_plugin.validation import ScoreTape, weighted_sum
 
 __all__ = ["PigeonRecommender"]

@@ -17,7 +17,7 @@ from pigeon_rec.errors import ConfigError, ModelError
 from pigeon_rec.recbole_plugin import PigeonRecommender, load_pigeon, run_pigeon_recbole
 from pigeon_rec.recbole_plugin.checkpoints import SavedConfig, read_checkpoint
 from pigeon_rec.recbole_plugin.histories import interactions_of
-from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
+from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
 from tests.recbole_plugin.conftest import Build, Built
 from tests.recbole_plugin.test_recommender import full_scores, trained
 from tests.recbole_plugin.world import BASES, CONVENTIONS, N_ITEMS, settings
