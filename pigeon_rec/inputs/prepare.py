@@ -30,9 +30,11 @@ from pigeon_rec.data.import_items import import_items
 from pigeon_rec.data.interactions import LAST_SECOND
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.data.world import WORLDS
+from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.runtime.settings import is_query
 
 __all__ = ["Prepared", "import_problems", "is_foreign", "prepare_inputs"]
 
@@ -68,9 +70,11 @@ def prepare_inputs(
         progress: Receives the number of items read.
 
     Raises:
+        ConfigError: There is a query without a database, or a database without a query.
         CatalogueError, InteractionError, PlanError: A table cannot be read, lacks a column, or
             has no usable row.
     """
+    _check_queries(config)
     folder = config.work_dir / "inputs"
     imports: dict[str, Mapping[str, Any]] = {}
     replaced: dict[str, str] = {}
@@ -134,6 +138,24 @@ def _prepared(
     note = {"source": source, "signature": signature, "import": facts}
     write_json(note, _note(target))
     return note
+
+
+def _check_queries(config: NightlyConfig) -> None:
+    for name in _TABLES:
+        source, database = getattr(config, name), _columns(config, name).database
+        place = f"columns.{'items' if name == 'catalogue' else name}.database"
+        if is_query(source) and database is None:
+            raise ConfigError(
+                f"{name} is a query, but of no database",
+                location=source,
+                remedy=f"Name the DuckDB file: {place}",
+            )
+        if database is not None and not is_query(source):
+            raise ConfigError(
+                f"{name} is read from a database, but is no query",
+                location=f"{place}: {database}",
+                remedy=f"Write {name} as a query: SELECT ...",
+            )
 
 
 def _columns(config: NightlyConfig, name: str) -> TableColumns:
@@ -212,6 +234,8 @@ def _schema(path: Path) -> pl.Schema | None:
         return pl.Schema(pl.read_parquet_schema(path))
     except (OSError, pl.exceptions.PolarsError):
         return None
+    except pl.exceptions.PanicException:  # a type that polars does not know, such as an interval
+        return pl.Schema({})
 
 
 def _signature(source: str, columns: TableColumns) -> str:

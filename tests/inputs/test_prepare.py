@@ -10,7 +10,7 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.errors import CatalogueError, InteractionError
+from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 from pigeon_rec.inputs.prepare import import_problems, prepare_inputs
 from tests.data.pictures import save_picture, save_shop
 from tests.small_world import write_catalogue, write_interactions
@@ -186,3 +186,29 @@ def test_a_missing_table_is_an_error_of_its_reader(tmp_path: Path) -> None:
     config = NightlyConfig(catalogue=str(tmp_path / "no.csv"), work_dir=tmp_path / "var")
     with pytest.raises(CatalogueError, match=r"no\.csv"):
         load_catalogue(prepare_inputs(config, refresh=True).config.catalogue)
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "columns", "message"),
+    [
+        ("SELECT * FROM i", {}, "catalogue is a query, but of no database"),
+        ("products.csv", {"items": {"database": "shop.duckdb"}}, "but is no query"),
+    ],
+)
+def test_a_query_and_its_database_belong_together(
+    tmp_path: Path, catalogue: str, columns: dict[str, Any], message: str
+) -> None:
+    config = NightlyConfig.model_validate(
+        {"catalogue": catalogue, "columns": columns, "work_dir": tmp_path}
+    )
+    with pytest.raises(ConfigError, match=message):
+        prepare_inputs(config, refresh=True)
+
+
+def test_a_parquet_file_with_types_that_polars_lacks_is_imported(tmp_path: Path) -> None:
+    table = tmp_path / "events.parquet"
+    duckdb.sql(
+        "SELECT 1 AS \"user\", 2 AS item, DATE '2026-05-30' AS time, INTERVAL 3 DAYS AS stay"
+    ).write_parquet(str(table))
+    config = NightlyConfig(interactions=str(table), work_dir=tmp_path / "var")
+    assert prepare_inputs(config, refresh=True).imports["interactions"]["kept"] == 1
