@@ -48,12 +48,16 @@ export PIGEON_CONFIG := $(if $(CONFIG),$(abspath $(CONFIG)))
 # A file, or else the name of a bundled configuration.
 export PIGEON_ALIGN_CONFIG := $(if $(CONFIG),$(or $(abspath $(wildcard $(CONFIG))),$(CONFIG)),smoke)
 
+# The raw files of `make example-own-data`, and where its night goes.
+SHOP := docs/examples/own-data
+OWN := build/own-data
+
 GALLERY := $(WORK_DIR)/runs/$(DATE)/gallery.html
 
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sort \
-		| awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+		| awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  nightly, align and gallery take DATE=YYYY-MM-DD (default $(DATE)), WORK_DIR= and CONFIG="
 
@@ -177,6 +181,23 @@ gallery: $(PRODUCT) ## draw the gallery of one night again
 	@$(VENV)/bin/pigeon-rec nightly report --date $(DATE) --work-dir $(WORK_DIR) \
 		$(if $(CONFIG),--config $(CONFIG))
 	@echo "Gallery: $(GALLERY)"
+
+# Exactly the commands that a user would type.
+.PHONY: example-own-data
+example-own-data: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+example-own-data: $(PRODUCT) ## from the raw tables and pictures of a small shop to a night, SQL and a gallery
+	@rm -rf $(OWN)
+	pigeon-rec init $(OWN) --items $(SHOP)/items.csv --interactions $(SHOP)/events.csv \
+		--scenario $(SHOP)/icons.yaml --group-by product
+	@echo
+	pigeon-rec check $(OWN)/night.yaml --date $(DATE)
+	@echo
+	pigeon-rec nightly run --config $(OWN)/night.yaml --date $(DATE)
+	@echo
+	pigeon-rec sql best_assets --config $(OWN)/night.yaml
+	@echo
+	pigeon-rec sql "SELECT origin, image, score FROM asset_for('47', '10001')" --config $(OWN)/night.yaml
+	@echo "Gallery: $(OWN)/var/runs/$(DATE)/gallery.html"
 
 .PHONY: setup
 setup: $(DEV) $(AIRFLOW) ## create both environments and nothing else

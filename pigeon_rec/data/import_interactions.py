@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pigeon_rec.columns import InteractionColumns, RecommendationColumns
-from pigeon_rec.data.tables import Table, find_columns, open_table, values
+from pigeon_rec.data.tables import Table, check_source, find_columns, open_table, values
 from pigeon_rec.errors import InteractionError, PigeonError, PlanError
 from pigeon_rec.runtime.files import replacing
 
@@ -89,8 +89,10 @@ def import_interactions(
         opted_out: Digests of users (`data.opt_out`) whose rows are left out without a trace.
 
     Raises:
-        InteractionError: The table cannot be read, a column is missing, or no row is usable.
+        InteractionError: The table cannot be read, a column is missing, no row is usable, or the
+            table is the file to write.
     """
+    check_source(source, columns, [out], InteractionError)
     with open_table(source, columns, InteractionError) as table:
         table.connection.execute("SET TimeZone = $zone", {"zone": columns.time_zone})
         found = find_columns(
@@ -132,8 +134,10 @@ def import_recommendations(
         opted_out: As in `import_interactions`.
 
     Raises:
-        PlanError: The table cannot be read, a column is missing, or no row is usable.
+        PlanError: The table cannot be read, a column is missing, no row is usable, or the table is
+            the file to write.
     """
+    check_source(source, columns, [out], PlanError)
     with open_table(source, columns, PlanError) as table:
         found = find_columns(table, columns, ("user", "item", "score"), (), PlanError)
         given = _named(table, found, PlanError)
@@ -167,10 +171,13 @@ class _Pairs:
             "count(*) FILTER (fault IS NULL AND low)"
         ).fetchall()[0]
         faults = self._faults()
+        if not total and not faults:
+            raise self.error("the table has no rows", location=self.table.location)
         if not usable:
             first = f"; the first: {faults[0].reason} ({faults[0].example})" if faults else ""
             rated = f"; {low} have a lower rating" if low else ""
-            what = f"none of {total} rows is usable{first}{rated}"
+            count = total + sum(fault.rows for fault in faults if fault.reason == _REJECTED)
+            what = f"none of {count} rows is usable{first}{rated}"
             raise self.error(what, location=self.table.location)
         kept = self.rows.filter("fault IS NULL AND NOT low").select(names).distinct().order(order)
         with replacing(out) as temporary:

@@ -32,9 +32,11 @@ from pigeon_rec.data.interactions import LAST_SECOND
 from pigeon_rec.data.opt_out import opt_out_file, read_opt_outs
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.data.world import WORLDS, load_world
+from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.runtime.settings import is_query
 
 __all__ = ["Prepared", "import_problems", "is_foreign", "prepare_inputs"]
 
@@ -70,9 +72,11 @@ def prepare_inputs(
         progress: Receives the number of items read.
 
     Raises:
+        ConfigError: There is a query without a database, or a database without a query.
         CatalogueError, InteractionError, PlanError: A table cannot be read, lacks a column, or
             has no usable row.
     """
+    _check_queries(config)
     folder = config.work_dir / "inputs"
     imports: dict[str, Mapping[str, Any]] = {}
     replaced: dict[str, str] = {}
@@ -136,6 +140,24 @@ def _prepared(
     note = {"source": source, "signature": signature, "import": facts}
     write_json(note, _note(target))
     return note
+
+
+def _check_queries(config: NightlyConfig) -> None:
+    for name in _TABLES:
+        source, database = getattr(config, name), _columns(config, name).database
+        place = f"columns.{'items' if name == 'catalogue' else name}.database"
+        if is_query(source) and database is None:
+            raise ConfigError(
+                f"{name} is a query, but of no database",
+                location=source,
+                remedy=f"Name the DuckDB file: {place}",
+            )
+        if database is not None and not is_query(source):
+            raise ConfigError(
+                f"{name} is read from a database, but is no query",
+                location=f"{place}: {database}",
+                remedy=f"Write {name} as a query: SELECT ...",
+            )
 
 
 def _columns(config: NightlyConfig, name: str) -> TableColumns:
@@ -224,6 +246,8 @@ def _schema(path: Path) -> pl.Schema | None:
         return pl.Schema(pl.read_parquet_schema(path))
     except (OSError, pl.exceptions.PolarsError):
         return None
+    except pl.exceptions.PanicException:  # a type that polars does not know, such as an interval
+        return pl.Schema({})
 
 
 def _signature(source: str, columns: TableColumns, opted_out: Sequence[str]) -> str:

@@ -24,14 +24,16 @@ def parse_date(text: str) -> dt.date:
     """Reads a logical date.
 
     Raises:
-        ConfigError: `text` is not an ISO date.
+        ConfigError: `text` is not an ISO date, or the last day that has a number.
     """
     try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
+        date = dt.date.fromisoformat(text)
+        date + dt.timedelta(days=1)  # a night goes on to the next day
+    except (ValueError, OverflowError) as error:
         raise ConfigError(
             f"{text!r} is not an ISO date", location="date", remedy="Write it as 2026-06-01"
         ) from error
+    return date
 
 
 def latest_date() -> dt.date:

@@ -53,7 +53,8 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # its folder is a file: nothing was written
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -107,13 +108,15 @@ def write_json(value: Mapping[str, object], path: Path) -> None:
     write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", path)
 
 
-def write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a frame as parquet atomically."""
+def write_parquet(
+    frame: pl.DataFrame, path: Path, *, metadata: dict[str, str] | None = None
+) -> None:
+    """Writes a frame as parquet atomically, with notes in its file if there are any."""
     import polars as pl
 
     with replacing(path) as temporary:
         try:
-            frame.write_parquet(temporary)
+            frame.write_parquet(temporary, metadata=metadata)
         except pl.exceptions.ComputeError as error:
             raise _os_error(error, path) from error
 

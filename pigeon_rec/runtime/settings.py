@@ -31,6 +31,7 @@ __all__ = [
     "Positive",
     "Settings",
     "check_settings",
+    "is_query",
     "location_or",
     "path_or",
     "read_settings",
@@ -102,6 +103,11 @@ LocalPath = Annotated[Path, AfterValidator(_from_file)]
 """A path; written in a YAML file, it is relative to that file."""
 
 
+def is_query(text: str) -> bool:
+    """Returns whether a setting that may be a path is a query instead."""
+    return _QUERY.match(text) is not None
+
+
 def path_or(*words: str, bare_names: bool = False) -> AfterValidator:
     """Makes the validator of a setting that is one of `words`, a path, or a query (`SELECT ...`).
 
@@ -111,7 +117,7 @@ def path_or(*words: str, bare_names: bool = False) -> AfterValidator:
 
     def check(value: str, info: ValidationInfo) -> str:
         is_name = bare_names and "/" not in value and not value.endswith((".yaml", ".yml"))
-        if value in words or is_name or _QUERY.match(value):
+        if value in words or is_name or is_query(value):
             return value
         return str(_from_file(Path(value), info))
 

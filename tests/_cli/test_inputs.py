@@ -77,3 +77,33 @@ def test_the_first_rows_left_out_are_listed(shop: Path, pigeon: Callable[..., An
     assert "left out: 1 row: the time is missing" in lines[6]
     assert "\\u202e" in lines[6]
     assert not any("\u202e" in line for line in lines)
+
+
+def test_names_that_are_not_utf_8_are_refused(shop: Path, pigeon: Callable[..., Any]) -> None:
+    ended = pigeon("init", shop, "--items", f"{shop}/\udcff.csv")
+    assert ended.code == 2
+    assert r"\udcff.csv' is not UTF-8 [the command line]" in ended.err
+
+
+@pytest.mark.parametrize("date", ["0000-01-01", "9999-12-31", "2026-02-30", "today"])
+def test_a_date_without_a_next_day_is_refused(
+    shop: Path, pigeon: Callable[..., Any], date: str
+) -> None:
+    pigeon("init", shop, "--quiet")
+    ended = pigeon("check", shop / "night.yaml", "--date", date)
+    assert (ended.code, ended.err.partition(" [")[0]) == (2, f"error: '{date}' is not an ISO date")
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [("events.csv", "Not a directory"), ("loop", "symbolic link"), ("/proc/no", "No such file")],
+)
+def test_a_work_folder_that_cannot_be_made_is_told(
+    shop: Path, pigeon: Callable[..., Any], work: str, message: str
+) -> None:
+    pigeon("init", shop, "--quiet")
+    (shop / "loop").symlink_to(shop / "loop")
+    ended = pigeon("check", shop / "night.yaml", "--work-dir", shop / work)
+    assert ended.code == 3
+    assert "cannot read or write a file" in ended.err
+    assert message in ended.err

@@ -222,14 +222,14 @@ def test_reads_a_query_of_a_database(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a.csv", "user,item\nu,i\n", "no column holds the time; the table has user, item"),
-        ("a.csv", "user,item,time\n", "none of 0 rows is usable"),
+        ("a.csv", "user,item,time\n", "the table has no rows"),
         ("a.csv", "user,item,time\nu,i,never\n", "none of 1 rows is usable; the first: the time"),
         ("a.csv", "", "the file is empty"),
         ("a.csv", "user,user,time\nu,i,1\n", "more than once"),
         ("a.csv", "one field\nx\n", "fewer than two fields"),
         ("a.parquet", "not parquet", "cannot read the table"),
         ("a.xlsx", "PK", "a .xlsx file is not a table"),
-        ("a.jsonl", "not json\n", "no column holds the user"),
+        ("a.jsonl", "not json\n", "holds no JSON objects"),
     ],
 )
 def test_an_unusable_table_is_refused_with_its_reason(

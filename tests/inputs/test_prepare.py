@@ -11,7 +11,7 @@ import pytest
 from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.opt_out import add_opt_outs, opt_out_file
-from pigeon_rec.errors import CatalogueError, InteractionError
+from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 from pigeon_rec.inputs.prepare import import_problems, prepare_inputs
 from tests.data.pictures import save_picture, save_shop
 from tests.small_world import write_catalogue, write_interactions
@@ -216,3 +216,29 @@ def test_users_of_a_bundled_world_may_opt_out(tmp_path: Path) -> None:
     assert len(users) == 1999
     assert "u00001" not in users
     assert prepared.catalogue == "bundled"
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "columns", "message"),
+    [
+        ("SELECT * FROM i", {}, "catalogue is a query, but of no database"),
+        ("products.csv", {"items": {"database": "shop.duckdb"}}, "but is no query"),
+    ],
+)
+def test_a_query_and_its_database_belong_together(
+    tmp_path: Path, catalogue: str, columns: dict[str, Any], message: str
+) -> None:
+    config = NightlyConfig.model_validate(
+        {"catalogue": catalogue, "columns": columns, "work_dir": tmp_path}
+    )
+    with pytest.raises(ConfigError, match=message):
+        prepare_inputs(config, refresh=True)
+
+
+def test_a_parquet_file_with_types_that_polars_lacks_is_imported(tmp_path: Path) -> None:
+    table = tmp_path / "events.parquet"
+    duckdb.sql(
+        "SELECT 1 AS \"user\", 2 AS item, DATE '2026-05-30' AS time, INTERVAL 3 DAYS AS stay"
+    ).write_parquet(str(table))
+    config = NightlyConfig(interactions=str(table), work_dir=tmp_path / "var")
+    assert prepare_inputs(config, refresh=True).imports["interactions"]["kept"] == 1

@@ -93,7 +93,8 @@ def test_broken_pictures_are_left_out_and_told(
 ) -> None:
     shapes = write_shapes(tmp_path)
     (tmp_path / "pictures" / "000.png").write_bytes(b"no picture")
-    artwork = load_artwork(load(shapes), SIDE)
+    with caplog.at_level("WARNING", logger="pigeon_rec.training.artwork"):
+        artwork = load_artwork(load(shapes), SIDE)
     assert "0" not in artwork.rows["item_id"]
     assert "1 pictures are left out; the first: 0" in caplog.text
     for picture in (tmp_path / "pictures").iterdir():
