@@ -205,7 +205,7 @@ def test_users_who_opted_out_are_in_no_prepared_table(tmp_path: Path, raw: bool)
     assert pl.read_parquet(prepared.recommendations)["user_id"].to_list() == ["1"]
     assert not any("user=2," in problem.message for problem in import_problems(prepared))
     add_opt_outs(opt_out_file(config.work_dir), ["1"])
-    with pytest.raises(InteractionError, match="none of"):
+    with pytest.raises(InteractionError, match="no rows"):
         prepare_inputs(config, refresh=True)
 
 
