@@ -27,6 +27,7 @@ from pigeon_rec._cli import (
     train,
     warehouse,
 )
+from pigeon_rec._cli.forget import forget
 from pigeon_rec._cli.inputs import check, init
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
@@ -55,6 +56,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(warehouse.app, name="warehouse")
 app.command()(init)
 app.command()(check)
+app.command()(forget)
 app.command()(posters)
 app.command()(sql)
 app.command()(stickers)

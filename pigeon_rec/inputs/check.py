@@ -15,6 +15,7 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
+from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import load_recommendations
@@ -151,7 +152,7 @@ def check_inputs(
         interactions=rows,
         recommendations=recommendations,
         unknown=unknown,
-        unknown_ids=_examples(_subjects(problems)),
+        unknown_ids=[p.subject for p in problems if p.kind == "unknown_item"],
         reachable=reachable.height,
         until=until,
     )
@@ -183,7 +184,7 @@ class _Facts:
     interactions: pl.DataFrame
     recommendations: pl.DataFrame | None
     unknown: int
-    unknown_ids: str
+    unknown_ids: Sequence[str]
     reachable: int
     until: dt.datetime
 
@@ -213,9 +214,9 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
     elif rows.is_empty():
         yield Finding(
             "error",
-            f"no interaction names an item of the catalogue: it has ids such as "
-            f"{_examples(catalogue.items['item_id'])}, the interactions {facts.unknown_ids}",
-            "Use the same ids in both tables",
+            "no interaction names an item of the catalogue: "
+            + unmet_ids("the interactions", facts.unknown_ids, "the catalogue", catalogue.item_ids),
+            "Write the ids alike in both tables",
         )
     elif facts.unknown > _UNKNOWN * (facts.unknown + rows.height):
         yield Finding(
@@ -223,6 +224,8 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             f"{facts.unknown} interactions name items that are not in the catalogue",
             "Check that the ids are written alike, and that refused items are meant to be",
         )
+    if rows.height and facts.recommendations is not None:
+        yield from _users_apart(rows, facts.recommendations)
     if rows.height and not facts.reachable and not (read and len(broken) == read):
         yield Finding(
             "error",
@@ -231,15 +234,28 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             "Lower plan.min_interactions, or give more interactions",
         )
     if facts.recommendations is not None:
-        known = facts.recommendations["item_id"].is_in(catalogue.items["item_id"].implode()).mean()
+        wanted = facts.recommendations["item_id"]
+        is_known = wanted.is_in(catalogue.items["item_id"].implode())
+        known, strange = is_known.mean(), wanted.filter(~is_known).unique(maintain_order=True)
         if isinstance(known, float) and known < 1 - _UNKNOWN:
             yield Finding(
                 "error" if known == 0 else "warning",
                 f"{1 - known:.0%} of the recommendations name items that are not in the "
-                f"catalogue, such as {_examples(facts.recommendations['item_id'])}",
+                "catalogue: " + unmet_ids("they", strange, "the catalogue", catalogue.item_ids),
                 "Use the ids of the catalogue in the recommendations",
             )
     yield from _catalogue_findings(facts)
+
+
+def _users_apart(rows: pl.DataFrame, recommendations: pl.DataFrame) -> Iterator[Finding]:
+    if rows.join(recommendations, on="user_id", how="semi").is_empty():
+        wanted, known = (t["user_id"].unique(maintain_order=True) for t in (recommendations, rows))
+        yield Finding(
+            "error",
+            "no user of the recommendations has an interaction: "
+            + unmet_ids("the recommendations", wanted, "the interactions", known),
+            "Write the ids alike in both tables",
+        )
 
 
 def _catalogue_findings(facts: _Facts) -> Iterator[Finding]:
@@ -324,16 +340,6 @@ def _wordless(imports: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
 def _count(problem: Problem) -> int:
     """The number of interactions in the message of an unknown item."""
     return int(problem.message.rpartition("(")[2].rstrip(")"))
-
-
-def _subjects(problems: Sequence[Problem]) -> pl.Series:
-    """The ids of unknown items."""
-    ids = [problem.subject for problem in problems if problem.kind == "unknown_item"]
-    return pl.Series(ids, dtype=pl.String)
-
-
-def _examples(ids: pl.Series) -> str:
-    return ", ".join(repr(name) for name in ids.unique(maintain_order=True).head(3))
 
 
 def _time(value: object) -> dt.datetime | None:

@@ -10,17 +10,20 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.runtime.airflow_step import check_date, run_airflow_step
 from pigeon_rec.runtime.files import storage_errors
 from pigeon_rec.runtime.progress import Progress, silent
 
-__all__ = ["STEPS", "night_settings", "run_in_airflow", "run_step"]
+if TYPE_CHECKING:
+    from pigeon_rec.warehouse.erasure import Erased
+
+__all__ = ["STEPS", "erase", "night_settings", "run_in_airflow", "run_step"]
 
 
 def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
@@ -80,6 +83,28 @@ def _run_step(
     if step == "plan":
         summary["shards_to_draw"] = shards_to_draw(config, date)
     return summary
+
+
+def erase(config: Path | None, work_dir: Path | None, users: Sequence[str]) -> Erased:
+    """Erases users from the work directory of a night (`pigeon_rec.warehouse.erasure`).
+
+    Raises:
+        WorkDirBusyError: A night runs in the work directory.
+        PigeonError: As `erase_users`.
+    """
+    from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.lock import hold
+    from pigeon_rec.warehouse.erasure import erase_users
+
+    settings = night_settings(config, work_dir)
+    today = dt.datetime.now(dt.UTC).date()
+    with hold(NightPaths.of(settings, today), "forget"):
+        return erase_users(
+            settings.work_dir,
+            users,
+            images=settings.warehouse.images,
+            exchange=settings.exchange,
+        )
 
 
 def run_in_airflow(

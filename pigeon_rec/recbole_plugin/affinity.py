@@ -67,10 +67,13 @@ class VisualAffinity(nn.Module):
         unit = _normalised(vectors.float())
         self.vectors: Tensor
         self.has_image: Tensor
+        self.without_image: Tensor
         self.place: Tensor
         # Not in the checkpoint: they are computed from the data set's features.
         self.register_buffer("vectors", unit, persistent=False)
         self.register_buffer("has_image", (unit != 0).any(dim=-1), persistent=False)
+        without_image = torch.nonzero(~self.has_image).squeeze(-1)
+        self.register_buffer("without_image", without_image, persistent=False)
         # Row of an item's neighbourhood; that of items without an image is 0, and has no strength.
         self.images = int(self.has_image.sum())
         self.neighbours = min(neighbours, max(0, self.images - 1))
@@ -90,7 +93,9 @@ class VisualAffinity(nn.Module):
         share, known = self._shares(items, weights)
         density = self._dense(items, share) if self.dense else self._sparse(items, share)
         affinity = self._log_ratio(density)
-        return affinity.mul_((known.unsqueeze(-1) & self.has_image).to(affinity.dtype))
+        # By index: there are few of them, mostly the padding alone, and a mask would cost a pass.
+        affinity.index_fill_(0, torch.nonzero(~known).squeeze(-1), 0.0)
+        return affinity.index_fill_(1, self.without_image, 0.0)
 
     def to_images(
         self, items: Tensor, weights: Tensor, item_ids: Tensor, image_vectors: Tensor

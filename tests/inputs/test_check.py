@@ -63,7 +63,7 @@ def test_ids_that_do_not_meet_are_an_error_with_examples(tmp_path: Path) -> None
     config = shop(tmp_path, "u,sku-1,2026-05-30\n")
     check = check_inputs(config, UNTIL)
     assert check.unknown_share == 1.0
-    with pytest.raises(PlanError, match=r"no interaction names an item.*'0', '1', '2'.*'sku-1'"):
+    with pytest.raises(PlanError, match=r"no interaction names an item.*'sku-1'.*'0', '1', '2'"):
         check.raise_errors()
 
 
@@ -97,6 +97,15 @@ def test_recommendations_of_other_ids(tmp_path: Path, rows: str, level: str) -> 
     assert check.reachable_users == 1
     found = [found for found in check.findings if "recommendations name" in found.finding]
     assert [each.level for each in found] == [level]
+
+
+def test_recommendations_of_other_users(tmp_path: Path) -> None:
+    top = tmp_path / "top.csv"
+    top.write_text("user,item,score\nu-0,1,0.5\n", encoding="utf-8")
+    config = shop(tmp_path, events_of(2, 6), recommendations=str(top))
+    said = r"no user of the recommendations has an interaction: .* 'u-0', and the interactions '0'"
+    with pytest.raises(PlanError, match=said):
+        check_inputs(config, UNTIL).raise_errors()
 
 
 def test_pictures_of_a_catalogue_in_our_form_are_decoded(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Problem, load_catalogue
+from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.data.opt_out import opt_out_file, read_opt_outs, without_opted_out
 from pigeon_rec.data.recommendations import (
     group_by_front_item,
     load_recommendations,
@@ -89,9 +91,17 @@ def recommend(
 
 def _interactions(config: NightlyConfig, paths: NightPaths) -> pl.DataFrame:
     catalogue = load_catalogue(config.catalogue)
-    interactions, _ = load_interactions(
+    interactions, problems = load_interactions(
         config.interactions, catalogue, until=end_of_day(paths.date)
     )
+    unknown = [problem.subject for problem in problems if problem.kind == "unknown_item"]
+    if interactions.is_empty() and unknown:
+        raise PlanError(
+            "no interaction is with an item of the catalogue: "
+            + unmet_ids("interactions", unknown, "the catalogue", catalogue.item_ids),
+            location=f"{config.interactions} and {config.catalogue}",
+            remedy="Write the ids alike in both tables",
+        )
     if interactions.is_empty():
         raise PlanError(
             f"there are no interactions up to the end of {paths.run_id} to recommend from",
@@ -135,6 +145,7 @@ def _of_checkpoint(config: NightlyConfig, source: Path) -> pl.DataFrame:
     from pigeon_rec.recbole_plugin.model_top_k import checkpoint_top_k
 
     top = checkpoint_top_k(source, config.recommender.top_k)
+    top = without_opted_out(top, read_opt_outs(opt_out_file(config.work_dir)))
     return top.select("user_id", "item_id", pl.col("score").cast(pl.Float64()))
 
 

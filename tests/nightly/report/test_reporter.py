@@ -112,6 +112,7 @@ def test_the_page_has_cards_and_reasons(reported: Reported) -> None:
     for said in (
         "requests planned 6 1 skipped",
         "stickers served 5 to 3 users",
+        "drawn 6 5 of them served",
         "rejected 1 16.7% of all requests",
         "Too far from the target off_target 1",
         "Too little history short_history 1",
