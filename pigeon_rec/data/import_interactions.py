@@ -172,7 +172,7 @@ class _Pairs:
         ).fetchall()[0]
         faults = self._faults()
         if not total and not faults:
-            raise self.error("the table has no rows", location=self.table.location)
+            raise self.error("there are no rows to import", location=self.table.location)
         if not usable:
             first = f"; the first: {faults[0].reason} ({faults[0].example})" if faults else ""
             rated = f"; {low} have a lower rating" if low else ""

@@ -122,7 +122,9 @@ def import_items(
         items, problems = _checked(rows, pictures, progress)
     if not rows.count and not problems:
         what = f"the folder has no picture ({', '.join(IMAGE_SUFFIXES)})"
-        raise CatalogueError(what if is_folder else "the table has no rows", location=rows.location)
+        raise CatalogueError(
+            what if is_folder else "there are no rows to import", location=rows.location
+        )
     if items.is_empty():
         first = f"; the first: {problems[0].message} [{problems[0].location}]" if problems else ""
         count = rows.count + len(rows.lines)

@@ -119,7 +119,7 @@ def test_one_select_is_a_query(folder: Path, database: Path, query: str) -> None
         ("  ; -- nothing", "this is nothing"),
         ("selec * fro", "syntax error"),
         ("SELECT * FROM nowhere", "nowhere does not exist"),
-        ("SELECT * FROM i WHERE false", "the table has no rows"),
+        ("SELECT * FROM i WHERE false", "there are no rows to import"),
     ],
 )
 def test_other_queries_are_refused_and_do_nothing(

@@ -105,7 +105,7 @@ def test_packed_tables_are_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("i.csv", "id,image\n", "the table has no rows"),
+        ("i.csv", "id,image\n", "there are no rows to import"),
         ("i.csv", "\n\nid,image\n1,1.png\n", "the first line is empty"),
         ("i.csv", "\0" * 100, "fewer than two fields"),
         ("i.csv", 'id,title,image\n1,"open,1.png\n2,b,2.png\n', "none of 1 items is usable"),
@@ -144,7 +144,7 @@ NESTED = pl.DataFrame({"id": [1, 2], "image": ["1.png", "2.png"]})
         (NESTED.with_columns(id=pl.struct(a="id")), "the column of the ids holds STRUCT"),
         (NESTED.with_columns(id=pl.concat_list("id")), r"the column of the ids holds BIGINT\[\]"),
         (NESTED.with_columns(image=pl.struct(width="id")), "without `bytes` or `path`"),
-        (NESTED.clear(), "the table has no rows"),
+        (NESTED.clear(), "there are no rows to import"),
     ],
 )
 def test_types_that_cannot_be_read_are_told(

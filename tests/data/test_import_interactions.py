@@ -222,7 +222,7 @@ def test_reads_a_query_of_a_database(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a.csv", "user,item\nu,i\n", "no column holds the time; the table has user, item"),
-        ("a.csv", "user,item,time\n", "the table has no rows"),
+        ("a.csv", "user,item,time\n", "there are no rows to import"),
         ("a.csv", "user,item,time\nu,i,never\n", "none of 1 rows is usable; the first: the time"),
         ("a.csv", "", "the file is empty"),
         ("a.csv", "user,user,time\nu,i,1\n", "more than once"),
