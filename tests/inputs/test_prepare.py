@@ -237,9 +237,8 @@ def test_a_query_and_its_database_belong_together(
 
 def test_a_parquet_file_with_types_that_polars_lacks_is_imported(tmp_path: Path) -> None:
     table = tmp_path / "events.parquet"
-    duckdb.sql(
-        "SELECT 1 AS \"user\", 2 AS item, DATE '2026-05-30' AS time, INTERVAL 3 DAYS AS stay"
-    ).write_parquet(str(table))
+    query = "SELECT 1 AS \"user\", 2 AS item, DATE '2026-05-30' AS time, INTERVAL 3 DAYS AS stay"
+    duckdb.execute(f"COPY ({query}) TO '{table}' (FORMAT parquet)")
     config = NightlyConfig(interactions=str(table), work_dir=tmp_path / "var")
     assert prepare_inputs(config, refresh=True).imports["interactions"]["kept"] == 1
 
