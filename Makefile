@@ -19,11 +19,15 @@ VENV_DOCS := .venv-docs
 VENV_AIRFLOW := .venv-airflow
 # A stamp carries the checksum of what it installed: the same files never install twice, a changed file installs again.
 checksum = $(shell cat $(1) | cksum | cut -d' ' -f1)
-PRODUCT := $(VENV)/.product-$(call checksum,requirements/product.txt pyproject.toml)
-DEV := $(VENV)/.dev-$(call checksum,requirements/product.txt requirements/dev.txt pyproject.toml)
+LOCKS := requirements/product.txt requirements/recbole.txt pyproject.toml
+PRODUCT := $(VENV)/.product-$(call checksum,$(LOCKS))
+DEV := $(VENV)/.dev-$(call checksum,$(LOCKS) requirements/dev.txt)
 # Beside the test tools, not among them: the emulated S3 pins an older python-dateutil than the product's list.
 STORE_DIR := build/store
 STORE := $(STORE_DIR)/.store-$(call checksum,requirements/store.txt)
+# Also in a folder of its own: a process can load one version of DuckDB only.
+OLD_DUCKDB_DIR := build/duckdb-1.4
+OLD_DUCKDB := $(OLD_DUCKDB_DIR)/.duckdb-$(call checksum,requirements/duckdb-1.4.txt)
 # Apart from the product: it reads sources only, and pins packages that RecBole pins otherwise.
 DOCS := $(VENV_DOCS)/.docs-$(call checksum,requirements/docs.txt)
 AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
@@ -44,12 +48,16 @@ export PIGEON_CONFIG := $(if $(CONFIG),$(abspath $(CONFIG)))
 # A file, or else the name of a bundled configuration.
 export PIGEON_ALIGN_CONFIG := $(if $(CONFIG),$(or $(abspath $(wildcard $(CONFIG))),$(CONFIG)),smoke)
 
+# The raw files of `make example-own-data`, and where its night goes.
+SHOP := docs/examples/own-data
+OWN := build/own-data
+
 GALLERY := $(WORK_DIR)/runs/$(DATE)/gallery.html
 
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sort \
-		| awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+		| awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  nightly, align and gallery take DATE=YYYY-MM-DD (default $(DATE)), WORK_DIR= and CONFIG="
 
@@ -88,12 +96,42 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 	@echo "Verdict: $(WORK_DIR)/alignments/$(DATE)/promotion_check.json"
 
 .PHONY: test
-test: $(DEV) $(AIRFLOW) $(DOCS) test-store ## run the whole suite, a real Airflow run included
+test: $(DEV) $(AIRFLOW) $(DOCS) $(OLD_DUCKDB) test-store ## run the whole suite, a real Airflow run included
 	$(VENV)/bin/python -m pytest -m "not scale"
 
 .PHONY: test-store
 test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
 	PYTHONPATH=$(STORE_DIR) $(VENV)/bin/python -m pytest tests/nightly/test_object_store.py
+
+.PHONY: test-duckdb
+test-duckdb: $(DEV) $(OLD_DUCKDB) ## read a serving snapshot with a DuckDB 1.4 client
+	$(VENV)/bin/python -m pytest tests/nightly/test_old_client.py
+
+# Pythons whose newest packages the RecBole plugin is tested with, by any name or place they usually have.
+MATRIX ?= 3.11 3.12 3.13
+
+.PHONY: test-matrix
+test-matrix: ## run the RecBole plugin's tests on every Python of MATRIX found, with today's packages
+	@tried=; for version in $(MATRIX); do \
+		python=; for p in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+			"$$p" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2> /dev/null && python="$$p"; \
+		done; \
+		test -n "$$python" || { echo "Python $$version: not found, left out"; continue; }; \
+		tried="$$tried $$version"; $(MAKE) --no-print-directory PYTHON="$$python" VERSION=$$version test-python; \
+	done; test -n "$$tried" || { echo "None of Python $(MATRIX) was found"; exit 1; }
+
+VENV_MATRIX = .venv-matrix-$(VERSION)
+
+.PHONY: test-python
+test-python:
+	@echo "Python $(VERSION): installing today's packages into $(VENV_MATRIX) ..."
+	@$(PYTHON) -m venv $(VENV_MATRIX)
+	@$(VENV_MATRIX)/bin/python $(PIP) $$(grep '^torch==' requirements/product.txt)
+	@$(VENV_MATRIX)/bin/python $(PIP) -e ".[recbole,dev]"
+	@$(VENV_MATRIX)/bin/python $(PIP) --no-deps -r requirements/recbole.txt
+	@$(VENV_MATRIX)/bin/python -c "import importlib.metadata as m; print(*(f'{p} {m.version(p)}' \
+		for p in 'numpy pandas scipy torch ray recbole'.split()), sep=', ')"
+	OMP_NUM_THREADS=1 $(VENV_MATRIX)/bin/python -m pytest -q tests/recbole_plugin
 
 .PHONY: test-slow
 test-slow: $(DEV) $(AIRFLOW) $(DOCS) ## run what `make check` leaves out: real training, nights, kills, Airflow
@@ -144,6 +182,23 @@ gallery: $(PRODUCT) ## draw the gallery of one night again
 		$(if $(CONFIG),--config $(CONFIG))
 	@echo "Gallery: $(GALLERY)"
 
+# Exactly the commands that a user would type.
+.PHONY: example-own-data
+example-own-data: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+example-own-data: $(PRODUCT) ## from the raw tables and pictures of a small shop to a night, SQL and a gallery
+	@rm -rf $(OWN)
+	pigeon-rec init $(OWN) --items $(SHOP)/items.csv --interactions $(SHOP)/events.csv \
+		--scenario $(SHOP)/icons.yaml --group-by product
+	@echo
+	pigeon-rec check $(OWN)/night.yaml --date $(DATE)
+	@echo
+	pigeon-rec nightly run --config $(OWN)/night.yaml --date $(DATE)
+	@echo
+	pigeon-rec sql best_assets --config $(OWN)/night.yaml
+	@echo
+	pigeon-rec sql "SELECT origin, image, score FROM asset_for('47', '10001')" --config $(OWN)/night.yaml
+	@echo "Gallery: $(OWN)/var/runs/$(DATE)/gallery.html"
+
 .PHONY: setup
 setup: $(DEV) $(AIRFLOW) ## create both environments and nothing else
 
@@ -158,6 +213,7 @@ $(PRODUCT):
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python $(PIP) $$(grep '^torch==' requirements/product.txt)
 	@$(VENV)/bin/python $(PIP) -r requirements/product.txt
+	@$(VENV)/bin/python $(PIP) --no-deps -r requirements/recbole.txt
 	@$(VENV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.product-* && touch $@
 
@@ -177,6 +233,12 @@ $(STORE): $(DEV)
 	@echo "Installing an emulated S3 into $(STORE_DIR) ..."
 	@rm -rf $(STORE_DIR)
 	@$(VENV)/bin/python $(PIP) --no-deps --target $(STORE_DIR) -r requirements/store.txt
+	@touch $@
+
+$(OLD_DUCKDB): $(DEV)
+	@echo "Installing a DuckDB 1.4 client into $(OLD_DUCKDB_DIR) ..."
+	@rm -rf $(OLD_DUCKDB_DIR)
+	@$(VENV)/bin/python $(PIP) --no-deps --target $(OLD_DUCKDB_DIR) -r requirements/duckdb-1.4.txt
 	@touch $@
 
 $(AIRFLOW):

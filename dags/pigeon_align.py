@@ -29,7 +29,8 @@ def setting(name: str, default: str = "") -> str:
     `default`.
     """
     fallback = os.environ.get(name) or default
-    return "{{ var.value.get('" + name + "', '" + fallback + "') }}"
+    # `ascii` writes the text as a string of Jinja's, whatever quotes and braces are in it.
+    return "{{ var.value.get('" + name + "', " + ascii(fallback) + ") }}"
 
 
 IN_PRODUCT = {

@@ -26,7 +26,8 @@ def setting(name: str, default: str = "") -> str:
     The Airflow Variable `name` comes first, then the environment variable `name`, then `default`.
     """
     fallback = os.environ.get(name) or default
-    return "{{ var.value.get('" + name + "', '" + fallback + "') }}"
+    # `ascii` writes the text as a string of Jinja's, whatever quotes and braces are in it.
+    return "{{ var.value.get('" + name + "', " + ascii(fallback) + ") }}"
 
 
 IN_PRODUCT = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -26,13 +27,14 @@ from pigeon_rec._cli import (
     train,
     warehouse,
 )
+from pigeon_rec._cli.forget import forget
 from pigeon_rec._cli.inputs import check, init
 from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
 from pigeon_rec._cli.stickers import posters, stickers
 from pigeon_rec._version import __version__
-from pigeon_rec.errors import PigeonError
+from pigeon_rec.errors import ConfigError, PigeonError, storage_error
 
 __all__ = ["app", "main"]
 
@@ -54,6 +56,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(warehouse.app, name="warehouse")
 app.command()(init)
 app.command()(check)
+app.command()(forget)
 app.command()(posters)
 app.command()(sql)
 app.command()(stickers)
@@ -100,6 +103,7 @@ def main() -> None:
 
 def _run(*, as_json: bool) -> int:
     try:
+        _check_arguments(sys.argv[1:])
         # In standalone mode typer prints usage errors itself, as text; with --json they are JSON.
         return app(standalone_mode=not as_json) or 0
     except PigeonError as error:
@@ -114,6 +118,24 @@ def _run(*, as_json: bool) -> int:
         # The reader has closed the pipe (`| head`): discard the output that is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        print_error(failed := storage_error(error, os.getcwd()), as_json=as_json)  # noqa: PTH109
+        return failed.exit_code
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses names of files that are not UTF-8, which neither YAML, parquet nor DuckDB can hold.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for text in arguments:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ConfigError(
+                f"{text!a} is not UTF-8",
+                location="the command line",
+                remedy="Give the file or folder another name",
+            )
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class InteractionColumns(TableColumns):
     item: str | None = None
     time: str | None = None
     rating: str | None = None
-    min_rating: float | None = None
+    min_rating: Annotated[float, Field(allow_inf_nan=False)] | None = None
     time_unit: Literal["s", "ms", "us", "ns"] | None = None
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     time_format: Annotated[str, Field(min_length=2)] | None = None

@@ -37,7 +37,7 @@ def test_sql_runs_in_the_served_snapshot(served: Path, statement: str) -> None:
 def test_commands_exist_with_their_options(pigeon: Callable[..., Any]) -> None:
     lines = [line for block in blocks(README, "bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True)[1:] for line in lines if "pigeon-rec" in line]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for words in commands:
         outcome = pigeon(*words[:2], "--help")
         assert outcome.code == 0

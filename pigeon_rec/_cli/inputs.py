@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from pigeon_rec._cli.options import AsJson, Date, Quiet, WorkDir
-from pigeon_rec._cli.output import print_result
+from pigeon_rec._cli.output import print_line, print_result
 
 if TYPE_CHECKING:
     from pigeon_rec.inputs.check import InputCheck
 
 __all__ = ["check", "init"]
+
+_SHOWN: Final = {"columns", "notes", "rows", "items", "kept", "duplicates", "low_rated"}
 
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder to write night.yaml to; made if needed.")
@@ -43,6 +45,14 @@ Images = Annotated[
 Scenario = Annotated[
     str, typer.Option("--scenario", help="Words around the pictures: a name or a YAML file.")
 ]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="COLUMN",
+        help="Column of the items whose equal values show the same thing.",
+    ),
+]
 
 
 def init(
@@ -52,6 +62,7 @@ def init(
     recommendations: Recommendations = None,
     images: Images = None,
     scenario: Scenario = "sticker",
+    group_by: GroupBy = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -59,9 +70,10 @@ def init(
     from pigeon_rec.inputs.starter import find_tables, write_night
 
     tables = find_tables(folder, items, interactions, recommendations, images)
-    path = write_night(folder, tables, scenario)
+    path = write_night(folder, tables, scenario, group_by)
     if not (as_json or quiet):
-        print(f"wrote {path}\n")
+        print_line(f"wrote {path}")
+        print()
     _check(path, None, None, as_json=as_json, quiet=quiet)
 
 
@@ -100,23 +112,38 @@ def _check(
 
 def _print_check(file: Path, found: InputCheck, facts: dict[str, Any]) -> None:
     for name, facts_of_import in facts.pop("imports").items():
-        lines = {
-            key: value
-            for key, value in facts_of_import.items()
-            if key in {"columns", "notes", "rows", "items", "kept", "duplicates", "low_rated"}
-        }
-        print_result(f"{name}: {facts_of_import['path']}", _joined(lines), as_json=False)
+        _print_import(name, facts_of_import)
     findings = facts.pop("findings")
     print_result(f"checked {file}", _joined(facts), as_json=False)
     for each in findings:
-        print(f"\n{each['level']}: {each['finding']}\n  {each['advice']}")
-    errors = [each for each in findings if each["level"] == "error"]
-    last = "" if found.last is None else f" --date {found.last.date()}"
-    print(
-        "\nMend the errors, and check again."
-        if errors
-        else f"\nNext: pigeon-rec nightly run --config {file}{last}"
+        print()
+        print_line(f"{each['level']}: {each['finding']}")
+        print_line(f"  {each['advice']}")
+    print()
+    if any(each["level"] == "error" for each in findings):
+        print("Mend the errors, and check again.")
+    else:
+        last = "" if found.last is None else f" --date {found.last.date()}"
+        print_line(f"Next: pigeon-rec nightly run --config {file}{last}")
+        print_line(f"Then: pigeon-rec sql best_assets --config {file}")
+
+
+def _print_import(name: str, facts: dict[str, Any]) -> None:
+    """Prints the numbers of an import, and the first rows that it left out."""
+    print_result(
+        f"{name}: {facts['path']}",
+        _joined({key: value for key, value in facts.items() if key in _SHOWN}),
+        as_json=False,
     )
+    for each in facts.get("first_problems", []):
+        print_line(f"  left out: {each['location']}: {each['message']}")
+    more = sum(facts.get("problems", {}).values()) - len(facts.get("first_problems", []))
+    if more > 0:
+        print_line(f"  left out: {more} more, listed in {facts['refused']}")
+    for each in facts.get("faults", []):
+        first = f"the first is row {each['first_row']} ({each['example']})"
+        rows = f"{each['rows']} row{'s' * (each['rows'] != 1)}"
+        print_line(f"  left out: {rows}: {each['reason']}; {first}")
 
 
 def _joined(facts: dict[str, Any]) -> dict[str, Any]:

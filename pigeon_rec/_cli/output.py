@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pigeon_rec.errors import PigeonError
 
-__all__ = ["as_table", "print_error", "print_json", "print_result", "print_summary"]
+__all__ = ["as_table", "print_error", "print_json", "print_line", "print_result", "print_summary"]
 
 MAX_CELL = 60
 """Maximum characters of a table cell; longer values are truncated with an ellipsis."""
@@ -24,6 +24,11 @@ def print_json(value: Mapping[str, Any]) -> None:
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(_json_value(value), ensure_ascii=not unicode, default=str, allow_nan=False)
     print(_escaped(text, lambda character: json.dumps(character)[1:-1]))
+
+
+def print_line(text: str) -> None:
+    """Prints a text on one line, without characters that a terminal would obey."""
+    print(_escaped(text))
 
 
 def print_summary(title: str, summary: Mapping[str, Any]) -> None:

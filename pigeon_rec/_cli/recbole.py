@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,22 @@ Dataset = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Name of
 def features(
     dataset: Dataset,
     data_path: Data = Path("dataset"),
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            metavar="DIR",
+            help="Folder of pictures; a file's name without extension is the item's token.",
+        ),
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option("--vectors", metavar="FILE", help="Finished vectors, .npy; needs --ids."),
+    ] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option("--ids", metavar="FILE", help="Item token of each vector, one per line."),
+    ] = None,
     catalogue: Catalogue = "bundled",
     interactions: Annotated[
         str | None,
@@ -41,9 +58,15 @@ def features(
             "parquet, .inter or `bundled`.",
         ),
     ] = None,
-    model: Annotated[
+    encoder: Annotated[
         str,
-        typer.Option("--model", metavar="MODEL", help="Model whose scorer encodes the images."),
+        typer.Option(
+            "--encoder",
+            "--model",
+            metavar="MODEL",
+            help="What encodes the images: a model of ours, a folder of transformers (CLIP, "
+            "SigLIP, DINOv2, ...) or timm, timm:NAME:FILE, torchvision:NAME[:FILE].",
+        ),
     ] = "sticker-64",
     suffix: Annotated[
         str, typer.Option("--suffix", metavar="NAME", help="Suffix of the written file.")
@@ -54,26 +77,44 @@ def features(
             "--captions", min=0.0, help="Weight of the items' captions; that of images is 1."
         ),
     ] = 0.0,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="RecBole config file, for names, separators and filters; may be repeated.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the item vectors of a data set as a RecBole atomic file."""
-    from pigeon_rec.recbole_plugin.features import write_dataset
+    from pigeon_rec.recbole_plugin.features import FeatureRequest, write_dataset
 
     written = write_dataset(
-        data_path / dataset,
-        catalogue=catalogue,
-        interactions=interactions,
-        model=model,
-        suffix=suffix,
-        captions=captions,
+        FeatureRequest(
+            data_path / dataset,
+            catalogue=catalogue,
+            images=images,
+            vectors=vectors,
+            ids=ids,
+            interactions=interactions,
+            encoder=encoder,
+            suffix=suffix,
+            captions=captions,
+            configs=tuple(config or ()),
+        )
     )
     summary = {
         "path": str(written.path),
         "items": written.items,
         "dimensions": written.dimensions,
-        "without_image": len(written.problems),
+        "without_image": written.of - written.items,
+        "unknown": written.unknown,
+        "not_finite": written.not_finite,
     }
+    if written.filtered is not None:
+        summary["filtered"] = written.filtered
     print_result(f"features of {dataset}", summary, as_json=as_json, quiet=quiet)
 
 
@@ -102,6 +143,7 @@ def run(
     for path in config:
         merged |= read_settings(path)
     silent = {"show_progress": False, "state": "ERROR"} if quiet or as_json else {}
+    sys.path.append(str(Path.cwd()))  # for a base model `module:Class` of the current folder
     with no_command_line():
         result = run_pigeon_recbole(base, dataset, config, silent)
     name = f"{base or merged.get('pigeon_base_model', 'BPR')} with visuals"
@@ -136,10 +178,21 @@ def experiment(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of all results.")],
     bases: Annotated[
         str, typer.Option("--bases", metavar="NAMES", help="RecBole models, comma-separated.")
-    ] = "BPR,LightGCN,SASRec,GRU4Rec",
+    ] = "BPR,LightGCN,EASE,SASRec,GRU4Rec,VBPR",
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="NUMBERS", help="Random seeds, comma-separated.")
     ] = "0,1,2",
+    simulations: Annotated[
+        str,
+        typer.Option(
+            "--simulations",
+            metavar="NUMBERS",
+            help="Seeds of further simulations of users over the stickers, comma-separated.",
+        ),
+    ] = "",
+    posters: Annotated[
+        bool, typer.Option("--posters", help="Also rank on ml-100k with made posters.")
+    ] = False,
     night_users: Annotated[
         int,
         typer.Option("--night-users", min=0, help="Users with personalised visuals; 0: none."),
@@ -160,8 +213,15 @@ def experiment(
     from pigeon_rec.evaluation.tables import write_between
     from pigeon_rec.recbole_plugin.report import BEGIN, END, Study, as_markdown, prepare
 
-    study = Study(out, tuple(bases.split(",")), _numbers(seeds))
+    study = Study(
+        out,
+        tuple(bases.split(",")),
+        _numbers(seeds, "--seeds"),
+        _numbers(simulations, "--simulations") if simulations else (),
+        posters,
+    )
     progress = choose_progress(quiet=quiet)
+    _make_worlds(study, progress)
     prepare(study)
     study.train(progress)
     if night_users:
@@ -177,15 +237,39 @@ def experiment(
         print(table)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _numbers(text: str, option: str) -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError as error:
         raise ConfigError(
             f"seeds must be whole numbers, received {text!r}",
-            location="--seeds",
-            remedy="Separate them by commas, such as --seeds 0,1,2",
+            location=option,
+            remedy=f"Separate them by commas, such as {option} 0,1,2",
         ) from error
+
+
+def _make_worlds(study: Study, progress: Any) -> None:
+    """Simulates further users and draws posters, where they are missing."""
+    import polars as pl
+
+    from pigeon_rec.data.movielens import read_movielens
+    from pigeon_rec.data.world import load_world
+    from pigeon_rec.demo.films import bundled_movielens
+    from pigeon_rec.demo.posters import make_posters
+    from pigeon_rec.demo.users import SimulationConfig, simulate
+    from pigeon_rec.runtime.files import replacing_folder, write_parquet
+
+    for seed in study.simulations:
+        if not study.simulated(seed).exists():
+            stickers = load_world("bundled").training_artwork()
+            rows = simulate(SimulationConfig(seed=seed), stickers).interactions
+            seconds = pl.from_epoch("timestamp", "s").dt.cast_time_unit("us")
+            timed = rows.with_columns(seconds.dt.replace_time_zone("UTC"))
+            write_parquet(timed, study.simulated(seed))
+    if study.posters and not study.posters_folder.exists():
+        films = read_movielens(bundled_movielens()).films
+        with replacing_folder(study.posters_folder) as folder:
+            make_posters(films, folder, on_film=lambda n, of: progress("made posters", n, of))
 
 
 def _draw_night(study: Study, users: int, progress: Any) -> None:

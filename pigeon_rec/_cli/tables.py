@@ -248,7 +248,7 @@ def _print_pairs(imported: PairImport, source: str, *, as_json: bool, quiet: boo
 
 def _source(source: str | None, query: str | None, database: Path | None) -> str:
     """The table or query; exactly one of both must be given."""
-    if (source is None) == (query is None) or (query is None) != (database is None):
+    if bool(source) == bool(query) or (query is None) != (database is None):
         raise ConfigError(
             "give either a file, or --query and --database",
             location="the options",

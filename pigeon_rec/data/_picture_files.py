@@ -66,7 +66,7 @@ class PictureFiles:
     def named(self, item_id: str | None) -> str | None:
         """Returns the picture whose file is named by an id, apart from its suffix."""
         if self._by_stem is None:
-            self._by_stem = {Path(uri).stem: uri for uri in reversed(list_pictures(self.folder))}
+            self._by_stem = {Path(uri).stem: uri for uri in reversed(list_pictures(self.folder)[0])}
         return None if item_id is None else self._by_stem.get(item_id)
 
     def root(self, items: pl.DataFrame) -> Path:
@@ -116,8 +116,8 @@ class PictureFiles:
         text = text.removeprefix("file://")
         if "://" in text or not text.startswith(("/", "~")):
             return text
-        path = Path(text).expanduser()
         try:
+            path = Path(text).expanduser()
             return str(path.resolve().relative_to(self.folder.resolve()))
         except (ValueError, OSError, RuntimeError) as error:
             raise BrokenImage(
@@ -136,18 +136,39 @@ class PictureFiles:
         return f"{facts.st_size}-{facts.st_mtime_ns}"
 
 
-def list_pictures(folder: Path) -> list[str]:
-    """Lists the picture files below a folder, as sorted relative paths; hidden ones are skipped."""
-    found = []
-    for parent, folders, files in os.walk(folder):
+def list_pictures(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """Lists the picture files below a folder; hidden ones are skipped.
+
+    Returns:
+        Relative paths, sorted; and name and reason of what cannot be read.
+    """
+    found: list[str] = []
+    unread: list[tuple[str, str]] = []
+
+    def cannot_read(error: OSError) -> None:
+        unread.append(
+            (
+                os.path.relpath(error.filename, folder),
+                f"the folder cannot be read: {error.strerror}",
+            )
+        )
+
+    for parent, folders, files in os.walk(folder, onerror=cannot_read):
         folders[:] = [name for name in folders if not name.startswith(".")]
         base = Path(parent).relative_to(folder)
-        found += [
-            str(base / name)
-            for name in files
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-        ]
-    return sorted(found)
+        for name in files:
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
+                path = str(base / name)
+                if path.isascii() or _is_unicode(path):
+                    found.append(path)
+                else:
+                    unread.append((ascii(path)[1:-1], "the name of the file is not UTF-8"))
+    return sorted(found), sorted(unread)
+
+
+def _is_unicode(path: str) -> bool:
+    """Whether the bytes of the name are UTF-8; other bytes are lone surrogates in it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 def _read_memory(path: Path) -> dict[str, tuple[str, str]]:

@@ -22,8 +22,9 @@ from pigeon_rec.data._images import BrokenImage, decode, read_image
 from pigeon_rec.data._rows import first_fault
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.world import WORLDS, load_world
-from pigeon_rec.errors import CatalogueError
+from pigeon_rec.errors import CatalogueError, may_pass
 from pigeon_rec.runtime.digests import digest
+from pigeon_rec.runtime.files import read_parquet
 
 __all__ = [
     "IMAGES_NOTE",
@@ -205,12 +206,13 @@ def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
     bundled = source in WORLDS
     path = load_world(str(source)).catalogue if bundled else Path(source)
     try:
-        items = pl.read_parquet(path)
+        items = read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise CatalogueError(
             f"cannot read the catalogue: {error}",
-            location=str(path),
+            location=str(path.absolute()),
             remedy="Give the path of an items.parquet, or `bundled`",
+            retryable=isinstance(error, OSError) and may_pass(error),
         ) from error
     root = None if bundled else path.resolve().parent
     images = _images_note(path)

@@ -7,13 +7,13 @@ out and counted by fault.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pigeon_rec.columns import InteractionColumns, RecommendationColumns
-from pigeon_rec.data.tables import Table, find_columns, open_table, values
+from pigeon_rec.data.tables import Table, check_source, find_columns, open_table, values
 from pigeon_rec.errors import InteractionError, PigeonError, PlanError
 from pigeon_rec.runtime.files import replacing
 
@@ -75,7 +75,9 @@ class PairImport:
     faults: tuple[Fault, ...]
 
 
-def import_interactions(source: str, out: Path, columns: InteractionColumns) -> PairImport:
+def import_interactions(
+    source: str, out: Path, columns: InteractionColumns, opted_out: Sequence[str] = ()
+) -> PairImport:
     """Writes interactions as parquet: `user_id`, `item_id`, `timestamp` (UTC), and `rating` if any.
 
     The rows are sorted by user, time and item; equal rows are written once.
@@ -84,10 +86,13 @@ def import_interactions(source: str, out: Path, columns: InteractionColumns) -> 
         source: Path of the table, or a query of `columns.database`.
         out: File to write.
         columns: Columns of the table, and what its times and ratings mean.
+        opted_out: Digests of users (`data.opt_out`) whose rows are left out without a trace.
 
     Raises:
-        InteractionError: The table cannot be read, a column is missing, or no row is usable.
+        InteractionError: The table cannot be read, a column is missing, no row is usable, or the
+            table is the file to write.
     """
+    check_source(source, columns, [out], InteractionError)
     with open_table(source, columns, InteractionError) as table:
         table.connection.execute("SET TimeZone = $zone", {"zone": columns.time_zone})
         found = find_columns(
@@ -103,6 +108,7 @@ def import_interactions(source: str, out: Path, columns: InteractionColumns) -> 
         micros, form = values.utc_micros(given, "time", _kind(table, found["time"]), columns)
         rating = values.number("rating") if "rating" in found else "CAST(NULL AS DOUBLE)"
         rows = _with_ids(given, table, found, f"{micros} AS micros, {rating} AS rating")
+        rows = _without(rows, table, opted_out)
         faults = {"the time is missing, unreadable, or not in 1970 to 9999": "micros IS NULL"}
         low = "false"
         if columns.min_rating is not None:
@@ -116,21 +122,27 @@ def import_interactions(source: str, out: Path, columns: InteractionColumns) -> 
         )
 
 
-def import_recommendations(source: str, out: Path, columns: RecommendationColumns) -> PairImport:
+def import_recommendations(
+    source: str, out: Path, columns: RecommendationColumns, opted_out: Sequence[str] = ()
+) -> PairImport:
     """Writes recommendations as parquet: `user_id`, `item_id`, `score`, sorted; equal rows once.
 
     Args:
         source: Path of the table, or a query of `columns.database`.
         out: File to write.
         columns: Columns of the table.
+        opted_out: As in `import_interactions`.
 
     Raises:
-        PlanError: The table cannot be read, a column is missing, or no row is usable.
+        PlanError: The table cannot be read, a column is missing, no row is usable, or the table is
+            the file to write.
     """
+    check_source(source, columns, [out], PlanError)
     with open_table(source, columns, PlanError) as table:
         found = find_columns(table, columns, ("user", "item", "score"), (), PlanError)
         given = _named(table, found, PlanError)
         rows = _with_ids(given, table, found, f"{values.number('score')} AS score")
+        rows = _without(rows, table, opted_out)
         faults = {"the score is not a finite number": "score IS NULL"}
         pairs = _Pairs(table, found, _judged(rows, faults, "false"), PlanError)
         return pairs.write(
@@ -159,10 +171,13 @@ class _Pairs:
             "count(*) FILTER (fault IS NULL AND low)"
         ).fetchall()[0]
         faults = self._faults()
+        if not total and not faults:
+            raise self.error("there are no rows to import", location=self.table.location)
         if not usable:
             first = f"; the first: {faults[0].reason} ({faults[0].example})" if faults else ""
             rated = f"; {low} have a lower rating" if low else ""
-            what = f"none of {total} rows is usable{first}{rated}"
+            count = total + sum(fault.rows for fault in faults if fault.reason == _REJECTED)
+            what = f"none of {count} rows is usable{first}{rated}"
             raise self.error(what, location=self.table.location)
         kept = self.rows.filter("fault IS NULL AND NOT low").select(names).distinct().order(order)
         with replacing(out) as temporary:
@@ -221,6 +236,17 @@ def _with_ids(
         f"'{what}=', coalesce(left(CAST({what} AS VARCHAR), 60), 'null')" for what in found
     )
     return given.select(f"row, {ids}, {others}, concat({example}) AS example")
+
+
+def _without(rows: DuckDBPyRelation, table: Table, opted_out: Sequence[str]) -> DuckDBPyRelation:
+    """Leaves out the rows of users by the digests of their ids."""
+    if not opted_out:
+        return rows
+    create = "CREATE TEMP TABLE opted_out AS SELECT unnest($digests) AS user_sha256"
+    table.connection.execute(create, {"digests": list(opted_out)})
+    return rows.filter(
+        "coalesce(sha256(user_id) NOT IN (SELECT user_sha256 FROM temp.opted_out), true)"
+    )
 
 
 def _judged(rows: DuckDBPyRelation, faults: Mapping[str, str], low: str) -> DuckDBPyRelation:

@@ -7,20 +7,23 @@ to hash and check it. Items without a usable picture are left out and listed.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import polars as pl
 
 from pigeon_rec.columns import ImagesConfig, ItemColumns
+from pigeon_rec.data._images import IMAGE_SUFFIXES
 from pigeon_rec.data._picture_files import CheckedPicture, PictureFiles, list_pictures
 from pigeon_rec.data.catalogue import IMAGES_NOTE, REQUIRED_COLUMNS, Problem
-from pigeon_rec.data.tables import Table, find_columns, open_table, values
+from pigeon_rec.data.tables import Table, check_source, find_columns, listed, open_table, values
 from pigeon_rec.errors import CatalogueError
-from pigeon_rec.runtime.files import replacing, write_parquet
+from pigeon_rec.runtime.files import write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = ["ItemImport", "import_items"]
@@ -29,6 +32,12 @@ _BATCH: Final = 2048
 _OFTEN: Final = ("theme", "style", "emotion", "genres", "concept")
 _TEXTS: Final = ("title", "text", "category")
 _SCHEMA: Final = pl.Schema(dict.fromkeys(REQUIRED_COLUMNS, pl.String()))
+_OWN: Final[Mapping[str, str]] = MappingProxyType(
+    {"id": "item_id", "title": "title", "text": "semantics", "category": "category",
+     "image": "image_uri"}
+)  # fmt: skip
+"""What -> its column in a catalogue."""
+_RESERVED: Final = (*REQUIRED_COLUMNS, "image", "held_out")
 _PROBLEM_SCHEMA: Final = pl.Schema(
     dict.fromkeys(("kind", "subject", "location", "message"), pl.String())
 )
@@ -92,15 +101,18 @@ def import_items(
         progress: Receives the number of items read.
 
     Raises:
-        CatalogueError: The table cannot be read, a column is missing, or no item is usable.
+        CatalogueError: The table cannot be read, a column is missing, no item is usable, or the
+            table is one of the files to write.
     """
     columns, images = columns or ItemColumns(), images or ImagesConfig()
-    path = Path(source)
-    is_folder = columns.database is None and path.is_dir()
+    path, memory = Path(source), out / "picture_hashes.parquet"
+    target, refused = out / "items.parquet", out / "refused.parquet"
+    check_source(source, columns, (target, refused, memory), CatalogueError)
+    is_folder = columns.database is None and os.path.isdir(path)  # noqa: PTH112 - any text may come
     folder = images.folder or _folder_of(path, columns, is_folder=is_folder)
     if not folder.is_dir():
         raise CatalogueError("there is no such folder of images", location=str(folder.absolute()))
-    pictures = PictureFiles(folder, out, images, out / "picture_hashes.parquet")
+    pictures = PictureFiles(folder, out, images, memory)
     with tempfile.TemporaryDirectory(prefix="pigeon-import-") as scratch:
         rows = (
             _of_folder(path)
@@ -108,16 +120,20 @@ def import_items(
             else _of_table(source, columns, images, (*also, *_OFTEN), Path(scratch, "rows.parquet"))
         )
         items, problems = _checked(rows, pictures, progress)
+    if not rows.count and not problems:
+        what = f"the folder has no picture ({', '.join(IMAGE_SUFFIXES)})"
+        raise CatalogueError(
+            what if is_folder else "there are no rows to import", location=rows.location
+        )
     if items.is_empty():
         first = f"; the first: {problems[0].message} [{problems[0].location}]" if problems else ""
-        raise CatalogueError(f"none of {rows.count} items is usable{first}", location=rows.location)
+        count = rows.count + len(rows.lines)
+        raise CatalogueError(f"none of {count} items is usable{first}", location=rows.location)
     note = images.model_copy(update={"folder": _relative(pictures.root(items), out)})
-    target, refused = out / "items.parquet", out / "refused.parquet"
     pictures.save_memory()
     listed = [(p.kind, p.subject, p.location, p.message) for p in problems]
     write_parquet(pl.DataFrame(listed, schema=_PROBLEM_SCHEMA, orient="row"), refused)
-    with replacing(target) as temporary:
-        items.write_parquet(temporary, metadata={IMAGES_NOTE: note.model_dump_json()})
+    write_parquet(items, target, metadata={IMAGES_NOTE: note.model_dump_json()})
     return ItemImport(
         path=target,
         refused=refused,
@@ -137,7 +153,11 @@ def _folder_of(path: Path, columns: ItemColumns, *, is_folder: bool) -> Path:
 
 
 def _of_folder(folder: Path) -> _Rows:
-    found = list_pictures(folder)
+    found, unread = list_pictures(folder)
+    problems = tuple(
+        Problem("image_path", "?", f"{folder}, {name!r}", f"{why}; left out")
+        for name, why in unread
+    )
     parts = [Path(uri).parts for uri in found]
     stems = [Path(uri).stem for uri in found]
     titles = [" ".join(stem.replace("_", " ").replace("-", " ").split()) for stem in stems]
@@ -152,7 +172,7 @@ def _of_folder(folder: Path) -> _Rows:
         },
         schema_overrides=dict.fromkeys(("id", "title", "text", "category", "image"), pl.String()),
     )
-    return _Rows(frame.iter_slices(_BATCH), len(found), str(folder), {}, (), ())
+    return _Rows(frame.iter_slices(_BATCH), len(found), str(folder), {}, (), problems)
 
 
 def _of_table(
@@ -163,18 +183,20 @@ def _of_table(
         found = find_columns(table, columns, ("id",), ("image", *_TEXTS), CatalogueError)
         if "image" not in found and images.folder is None:
             raise CatalogueError(
-                f"no column holds the image; the table has {', '.join(table.columns)}",
+                f"no column holds the image; the table has {listed(table.columns)}",
                 location=table.location,
                 remedy="Name it, or name the folder of images whose files are named by the ids",
             )
-        kept = _kept(table, columns, also)
-        named = {**found, **{f"keep_{name}": name for name in kept}}
+        kept = _kept(table, columns, also, found)
+        # Names of the table may be anything, so they stay out of the statement.
+        named = {**found, **{f"keep_{place}": name for place, name in enumerate(kept)}}
         raw = table.relation.select(
             *(table.columns[column][0].alias(what) for what, column in named.items())
         ).select("*, row_number() OVER () AS row")
         written = [
-            f'{_value(what, table.columns[column][1], table.location)} AS "{what}"'
+            text
             for what, column in named.items()
+            for text in _values(what, table.columns[column][1], table.location)
         ]
         raw.select(", ".join(["row", *written])).write_parquet(str(scratch), row_group_size=_BATCH)
         lines = tuple(
@@ -184,32 +206,60 @@ def _of_table(
         rows = pl.scan_parquet(scratch)
         count = int(rows.select(pl.len()).collect().item())
         starts = range(0, count, _BATCH)
-        parts = (rows.slice(start, _BATCH).collect() for start in starts)
+        names = {f"keep_{place}": f"keep_{name}" for place, name in enumerate(kept)}
+        parts = (rows.slice(start, _BATCH).collect().rename(names) for start in starts)
         return _Rows(parts, count, table.location, found, table.notes, lines)
 
 
-def _kept(table: Table, columns: ItemColumns, also: Sequence[str]) -> list[str]:
+def _kept(
+    table: Table, columns: ItemColumns, also: Sequence[str], found: Mapping[str, str]
+) -> list[str]:
     """The further columns: those to keep by name, and those of `also` that the table has."""
     missing = [name for name in columns.keep if name not in table.columns]
     if missing:
         raise CatalogueError(
-            f"there is no column {missing[0]!r} to keep; the table has {', '.join(table.columns)}",
+            f"there is no column {missing[0]!r} to keep; the table has {listed(table.columns)}",
             location=table.location,
         )
+    own = {**dict.fromkeys(_RESERVED), **{_OWN[what]: name for what, name in found.items()}}
+    taken = [name for name in columns.keep if name in own and own[name] != name]
+    if taken:
+        raise CatalogueError(
+            f"column {taken[0]!r} cannot be kept: a catalogue has one of its own with this name",
+            location=table.location,
+            remedy="Give it another name in the table",
+        )
     further = dict.fromkeys((*columns.keep, *(name for name in also if name in table.columns)))
-    return [name for name in further if name not in REQUIRED_COLUMNS]
+    return [name for name in further if name not in own]
 
 
-def _value(what: str, kind: str, location: str) -> str:
+def _values(what: str, kind: str, location: str) -> list[str]:
+    """The value of a column as SQL, with its name; a picture may have bytes and a path."""
     if what == "id":
         if not values.holds_ids(kind):
             raise CatalogueError(f"the column of the ids holds {kind}", location=location)
-        return values.id_text(what, kind)
-    if what == "image" and kind.startswith("STRUCT"):  # as in Hugging Face data sets
-        return "image.bytes"
-    if what == "image" and kind == "BLOB":
-        return what
-    return values.text(f'"{what}"', kind)
+        return [f"{values.id_text(what, kind)} AS id"]
+    if what != "image":
+        return [f"{values.text(what, kind)} AS {what}"]
+    value = what
+    if kind.endswith("[]"):  # several pictures of an item: the first
+        value, kind = "image[1]", kind.removesuffix("[]")
+    if kind == "BLOB":
+        return [f"{value} AS image"]
+    if not kind.startswith("STRUCT"):
+        return [f"{values.text(value, kind)} AS image"]
+    # As in Hugging Face data sets.
+    parts = []
+    if re.search(r"[(, ]\"?bytes\"? BLOB", kind):
+        parts.append(f"{value}.bytes AS image")
+    if re.search(r"[(, ]\"?path\"? VARCHAR", kind):
+        path = values.text(f"{value}.path", "VARCHAR")
+        parts.append(f"{path} AS {'image_path' if parts else 'image'}")
+    if not parts:
+        raise CatalogueError(
+            f"the column of the images holds {kind}, without `bytes` or `path`", location=location
+        )
+    return parts
 
 
 def _checked(
@@ -221,12 +271,7 @@ def _checked(
     taken: set[str] = set()
     done = 0
     for part in rows.parts:
-        given = part["image"] if "image" in part.columns else part["id"]
-        if "image" not in part.columns:
-            given = pl.Series(
-                [pictures.named(i) if i else None for i in part["id"]], dtype=pl.String
-            )
-        checked = pictures.check(given.to_list())
+        checked = pictures.check(_given(part, pictures))
         keep = []
         for (row, item_id), picture in zip(
             part.select("row", "id").iter_rows(), checked, strict=True
@@ -241,6 +286,16 @@ def _checked(
         done += part.height
         progress("items", done, rows.count)
     return pl.concat(usable) if usable else pl.DataFrame(schema=_SCHEMA), problems
+
+
+def _given(part: pl.DataFrame, pictures: PictureFiles) -> list[str | bytes | None]:
+    """The picture of each row: its bytes, or else its path or address."""
+    if "image" not in part.columns:
+        return [pictures.named(item_id) for item_id in part["id"]]
+    if "image_path" not in part.columns:
+        return part["image"].to_list()
+    both = part.select("image", "image_path").iter_rows()
+    return [path if content is None else content for content, path in both]
 
 
 def _fault(
@@ -276,7 +331,8 @@ def _items(part: pl.DataFrame, checked: list[CheckedPicture]) -> pl.DataFrame:
 
 def _relative(folder: Path, out: Path) -> Path:
     """The folder as seen from the catalogue if it lies beside it, so that both can be moved."""
-    folder, out = folder.resolve(), out.resolve()
+    # Unlike `resolve`, this knows links in a loop, of which the writing will tell.
+    folder, out = Path(os.path.realpath(folder)), Path(os.path.realpath(out))
     near = folder.is_relative_to(out.parent)
     return Path(os.path.relpath(folder, out)) if near else folder
 

@@ -17,7 +17,8 @@ import polars as pl
 from pigeon_rec.data._rows import LAST_SECOND, first_fault, row_location
 from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.data.world import WORLDS, load_world
-from pigeon_rec.errors import InteractionError
+from pigeon_rec.errors import InteractionError, may_pass
+from pigeon_rec.runtime.files import read_parquet
 
 __all__ = ["INTERACTION_SCHEMA", "LAST_SECOND", "load_interactions"]
 
@@ -85,7 +86,9 @@ def _read_atomic(path: Path) -> pl.DataFrame:
     try:
         # All text and no quoting, as in RecBole; types are checked row by row below.
         try:
-            rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
+            rows = pl.read_csv(
+                path, separator="\t", quote_char=None, infer_schema=False, glob=False
+            )
             torn: pl.Expr | pl.Series = pl.lit(value=False).alias("torn")
         except pl.exceptions.ComputeError:  # of some line; the others can still be read
             rows, torn = _read_lossy(path)
@@ -110,6 +113,7 @@ def _read_lossy(path: Path) -> tuple[pl.DataFrame, pl.Series]:
         path,
         quote_char=None,
         infer_schema=False,
+        glob=False,
         encoding="utf8-lossy",
         truncate_ragged_lines=True,
     )
@@ -120,7 +124,7 @@ def _read_lossy(path: Path) -> tuple[pl.DataFrame, pl.Series]:
 
 def _read_parquet(path: Path) -> pl.DataFrame:
     try:
-        rows = pl.read_parquet(path)
+        rows = read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, error) from error
     missing = [name for name in INTERACTION_SCHEMA if name not in rows.columns]
@@ -179,6 +183,7 @@ def _unknown(rows: pl.DataFrame, path: Path) -> list[Problem]:
 def _unreadable(path: Path, error: Exception) -> InteractionError:
     return InteractionError(
         f"cannot read the interactions: {error}",
-        location=str(path),
+        location=str(path.absolute()),
         remedy="Give a RecBole .inter file, a parquet file, or `bundled`",
+        retryable=isinstance(error, OSError) and may_pass(error),
     )

@@ -31,7 +31,7 @@ from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime.digests import digest
 
-__all__ = ["PromptTemplate", "load_prompt", "scenario_name"]
+__all__ = ["PromptTemplate", "is_scenario_file", "load_prompt", "scenario_name"]
 
 _FOLDER = Path(__file__).parent / "prompts"
 _ALWAYS = ("title", "semantics", "category", "genres")
@@ -194,7 +194,7 @@ class _Template(BaseModel):
 
 def scenario_name(scenario: str) -> str:
     """Returns the name of a scenario given by its name or by the path of its file."""
-    return Path(scenario).stem if _is_path(scenario) else scenario
+    return Path(scenario).stem if is_scenario_file(scenario) else scenario
 
 
 def load_prompt(scenario: str | PromptTemplate, folder: Path = _FOLDER) -> PromptTemplate:
@@ -239,7 +239,7 @@ def load_prompt(scenario: str | PromptTemplate, folder: Path = _FOLDER) -> Promp
 
 
 def _file_of(scenario: str, folder: Path) -> Path:
-    is_file = _is_path(scenario)
+    is_file = is_scenario_file(scenario)
     path = Path(scenario) if is_file else folder / f"{scenario}.yaml"
     if (is_file or re.fullmatch(r"[a-z0-9_-]+", scenario)) and path.is_file():
         return path
@@ -251,8 +251,8 @@ def _file_of(scenario: str, folder: Path) -> Path:
     )
 
 
-def _is_path(scenario: str) -> bool:
-    """As `pigeon_rec.runtime.settings.path_or` tells a path from a name."""
+def is_scenario_file(scenario: str) -> bool:
+    """Returns whether a scenario is given by the path of its file, as settings tell it."""
     return "/" in scenario or scenario.endswith((".yaml", ".yml"))
 
 

@@ -8,7 +8,8 @@ from typing import Final
 import polars as pl
 
 from pigeon_rec.data.catalogue import Catalogue, Problem
-from pigeon_rec.errors import PlanError
+from pigeon_rec.errors import PlanError, may_pass
+from pigeon_rec.runtime.files import read_parquet
 
 __all__ = [
     "RECOMMENDATION_SCHEMA",
@@ -33,12 +34,13 @@ def load_recommendations(path: Path) -> tuple[pl.DataFrame, list[Problem]]:
         PlanError: The file cannot be read, or a column is missing or of the wrong type.
     """
     try:
-        frame = pl.read_parquet(path)
+        frame = read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise PlanError(
             f"cannot read the recommendations: {error}",
-            location=str(path),
+            location=str(path.absolute()),
             remedy="Give a parquet file of user_id, item_id, score, or `recbole`",
+            retryable=isinstance(error, OSError) and may_pass(error),
         ) from error
     missing = [name for name in ("user_id", "item_id", "score") if name not in frame.columns]
     if missing:

@@ -28,6 +28,7 @@ __all__ = [
     "fetch",
     "match",
     "read_concepts",
+    "read_set",
 ]
 
 

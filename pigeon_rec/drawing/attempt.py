@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 from pigeon_rec.drawing.drawer import Drawer, DrawnAsset
 from pigeon_rec.drawing.items import ItemTable
@@ -25,7 +25,7 @@ Drawn = DrawnAsset | Rejection
 class DrawingError(ModelError):
     """Nothing can be drawn: the accelerator or the memory failed; a retry may help."""
 
-    retryable: ClassVar[bool] = True
+    retryable = True
 
 
 def attempt(drawer: Drawer, requests: Sequence[Request], items: ItemTable) -> list[Drawn]:

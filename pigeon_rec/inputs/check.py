@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
+from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import load_recommendations
@@ -141,9 +143,19 @@ def check_inputs(
         if recommendations is None
         else with_history.join(recommendations, on="user_id", how="semi")
     )
-    every = [*catalogue.problems, *problems, *broken, *refused]
+    every = _by_kind([*catalogue.problems, *problems, *broken, *refused])
     planned = min(budget.assets, reachable.height * config.plan.max_assets_per_user)
-    facts = _Facts(config, prompt, catalogue, rows, recommendations, unknown, reachable.height)
+    facts = _Facts(
+        config=config,
+        prompt=prompt,
+        catalogue=catalogue,
+        interactions=rows,
+        recommendations=recommendations,
+        unknown=unknown,
+        unknown_ids=[p.subject for p in problems if p.kind == "unknown_item"],
+        reachable=reachable.height,
+        until=until,
+    )
     return InputCheck(
         items=len(catalogue),
         pictures_read=read,
@@ -155,12 +167,12 @@ def check_inputs(
         unknown_share=round(unknown / max(1, unknown + rows.height), 4),
         recommendations=None if recommendations is None else recommendations.height,
         reachable_users=reachable.height,
-        problems=_by_kind(every),
+        problems=dict(sorted((every + _left_out(prepared.imports)).items())),
         planned=planned,
         minutes=round(planned * budget.seconds_per_asset / 60 / config.processes, 1),
         megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 2),
         imports=prepared.imports,
-        findings=list(_findings(facts, broken, read)),
+        findings=[*_findings(facts, broken, read), *_wordless(prepared.imports)],
     )
 
 
@@ -172,7 +184,9 @@ class _Facts:
     interactions: pl.DataFrame
     recommendations: pl.DataFrame | None
     unknown: int
+    unknown_ids: Sequence[str]
     reachable: int
+    until: dt.datetime
 
 
 def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[Finding]:
@@ -191,12 +205,18 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             f"{len(broken)} of {read} pictures that were read cannot be used",
             "Their items keep the original; see the problems of the night",
         )
-    if rows.is_empty():
+    if rows.is_empty() and not facts.unknown:
         yield Finding(
             "error",
-            "no interaction names an item of the catalogue; the catalogue has ids such as "
-            f"{_examples(catalogue.items['item_id'])}",
-            "Use the same ids in both tables; see `unknown_item` for the ids of the interactions",
+            f"there are no interactions before {facts.until}",
+            "Check the date, and the column of the times",
+        )
+    elif rows.is_empty():
+        yield Finding(
+            "error",
+            "no interaction names an item of the catalogue: "
+            + unmet_ids("the interactions", facts.unknown_ids, "the catalogue", catalogue.item_ids),
+            "Write the ids alike in both tables",
         )
     elif facts.unknown > _UNKNOWN * (facts.unknown + rows.height):
         yield Finding(
@@ -204,6 +224,8 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             f"{facts.unknown} interactions name items that are not in the catalogue",
             "Check that the ids are written alike, and that refused items are meant to be",
         )
+    if rows.height and facts.recommendations is not None:
+        yield from _users_apart(rows, facts.recommendations)
     if rows.height and not facts.reachable and not (read and len(broken) == read):
         yield Finding(
             "error",
@@ -212,15 +234,28 @@ def _findings(facts: _Facts, broken: Sequence[Problem], read: int) -> Iterator[F
             "Lower plan.min_interactions, or give more interactions",
         )
     if facts.recommendations is not None:
-        known = facts.recommendations["item_id"].is_in(catalogue.items["item_id"].implode()).mean()
+        wanted = facts.recommendations["item_id"]
+        is_known = wanted.is_in(catalogue.items["item_id"].implode())
+        known, strange = is_known.mean(), wanted.filter(~is_known).unique(maintain_order=True)
         if isinstance(known, float) and known < 1 - _UNKNOWN:
             yield Finding(
                 "error" if known == 0 else "warning",
                 f"{1 - known:.0%} of the recommendations name items that are not in the "
-                f"catalogue, such as {_examples(facts.recommendations['item_id'])}",
+                "catalogue: " + unmet_ids("they", strange, "the catalogue", catalogue.item_ids),
                 "Use the ids of the catalogue in the recommendations",
             )
     yield from _catalogue_findings(facts)
+
+
+def _users_apart(rows: pl.DataFrame, recommendations: pl.DataFrame) -> Iterator[Finding]:
+    if rows.join(recommendations, on="user_id", how="semi").is_empty():
+        wanted, known = (t["user_id"].unique(maintain_order=True) for t in (recommendations, rows))
+        yield Finding(
+            "error",
+            "no user of the recommendations has an interaction: "
+            + unmet_ids("the recommendations", wanted, "the interactions", known),
+            "Write the ids alike in both tables",
+        )
 
 
 def _catalogue_findings(facts: _Facts) -> Iterator[Finding]:
@@ -276,18 +311,35 @@ def _image_size(model: str) -> int:
     return PigeonConfig.load(folder).tokenizer.image_size
 
 
-def _by_kind(problems: Sequence[Problem]) -> dict[str, int]:
-    kinds = [problem.kind for problem in problems]
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+def _by_kind(problems: Sequence[Problem]) -> Counter[str]:
+    return Counter(problem.kind for problem in problems)
+
+
+def _left_out(imports: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
+    """Rows that the imports left out, by kind of problem."""
+    counts = Counter[str]()
+    for name, facts in imports.items():
+        counts.update(facts.get("problems", {}))
+        faulty = sum(fault["rows"] for fault in facts.get("faults", []))
+        counts += Counter({f"bad_{name.removesuffix('s')}": faulty})
+    return counts
+
+
+def _wordless(imports: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Ids that stand in for words; file names of a folder of pictures are words."""
+    columns = imports.get("catalogue", {}).get("columns", {})
+    if columns and not {"title", "text"} & set(columns):
+        yield Finding(
+            "warning",
+            "no column with a title or text of the items was found, so their ids are the only "
+            "words for what is to be drawn",
+            "Name one in the YAML file: columns: {items: {title: COLUMN, text: COLUMN}}",
+        )
 
 
 def _count(problem: Problem) -> int:
     """The number of interactions in the message of an unknown item."""
     return int(problem.message.rpartition("(")[2].rstrip(")"))
-
-
-def _examples(ids: pl.Series) -> str:
-    return ", ".join(repr(name) for name in ids.unique(maintain_order=True).head(3))
 
 
 def _time(value: object) -> dt.datetime | None:

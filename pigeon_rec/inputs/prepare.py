@@ -1,14 +1,15 @@
 """Prepares a night's tables: those that are not in our own form are imported first.
 
 A night may name a team's own tables (`items.csv`). They are imported into `<work dir>/inputs`, and
-the steps of the night read them there. Unchanged tables and pictures are not read again.
+the steps of the night read them there. Unchanged tables and pictures are not read again. Once users
+have opted out, every table with users is imported, without their rows.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from typing import Any, Final
 import polars as pl
 
 from pigeon_rec.columns import (
+    ColumnsConfig,
     ImagesConfig,
     InteractionColumns,
     ItemColumns,
@@ -27,11 +29,14 @@ from pigeon_rec.data.catalogue import REQUIRED_COLUMNS, Problem
 from pigeon_rec.data.import_interactions import import_interactions, import_recommendations
 from pigeon_rec.data.import_items import import_items
 from pigeon_rec.data.interactions import LAST_SECOND
+from pigeon_rec.data.opt_out import opt_out_file, read_opt_outs
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.data.world import WORLDS
+from pigeon_rec.data.world import WORLDS, load_world
+from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.runtime.settings import is_query
 
 __all__ = ["Prepared", "import_problems", "is_foreign", "prepare_inputs"]
 
@@ -67,9 +72,11 @@ def prepare_inputs(
         progress: Receives the number of items read.
 
     Raises:
+        ConfigError: There is a query without a database, or a database without a query.
         CatalogueError, InteractionError, PlanError: A table cannot be read, lacks a column, or
             has no usable row.
     """
+    _check_queries(config)
     folder = config.work_dir / "inputs"
     imports: dict[str, Mapping[str, Any]] = {}
     replaced: dict[str, str] = {}
@@ -84,8 +91,11 @@ def prepare_inputs(
             known = _prepared(config, name, target, known, progress)
         imports[name] = known["import"]
         replaced[name] = str(target)
-    # The prepared tables need neither column names nor a folder of pictures.
-    return Prepared(config.model_copy(update=replaced), imports)
+    if not replaced:
+        return Prepared(config, {})
+    # Prepared tables need no column names and no folder of pictures: they are in our own form.
+    plain = {"columns": ColumnsConfig(), "images": ImagesConfig()}
+    return Prepared(config.model_copy(update=replaced | plain), imports)
 
 
 def import_problems(config: NightlyConfig) -> list[Problem]:
@@ -122,7 +132,7 @@ def _prepared(
 ) -> Mapping[str, Any]:
     """Imports a table, unless neither it nor its settings have changed, and notes the result."""
     source = getattr(config, name)
-    signature = _signature(source, _columns(config, name))
+    signature = _signature(source, _columns(config, name), _opted_out(config))
     # The pictures of a catalogue may have changed although its table has not.
     if name != "catalogue" and known.get("signature") == signature and target.is_file():
         return known
@@ -130,6 +140,24 @@ def _prepared(
     note = {"source": source, "signature": signature, "import": facts}
     write_json(note, _note(target))
     return note
+
+
+def _check_queries(config: NightlyConfig) -> None:
+    for name in _TABLES:
+        source, database = getattr(config, name), _columns(config, name).database
+        place = f"columns.{'items' if name == 'catalogue' else name}.database"
+        if is_query(source) and database is None:
+            raise ConfigError(
+                f"{name} is a query, but of no database",
+                location=source,
+                remedy=f"Name the DuckDB file: {place}",
+            )
+        if database is not None and not is_query(source):
+            raise ConfigError(
+                f"{name} is read from a database, but is no query",
+                location=f"{place}: {database}",
+                remedy=f"Write {name} as a query: SELECT ...",
+            )
 
 
 def _columns(config: NightlyConfig, name: str) -> TableColumns:
@@ -149,17 +177,27 @@ def _import(
             source, target.parent, columns, config.images, also=also, progress=progress
         )
     elif isinstance(columns, InteractionColumns):
-        result = import_interactions(source, target, columns)
+        table = str(load_world(source).interactions) if source in WORLDS else source
+        result = import_interactions(table, target, columns, _opted_out(config))
     else:
-        result = import_recommendations(source, target, RecommendationColumns(**dict(columns)))
+        scores = RecommendationColumns(**dict(columns))
+        result = import_recommendations(source, target, scores, _opted_out(config))
     facts: Mapping[str, Any] = json.loads(json.dumps(dataclasses.asdict(result), default=str))
     return facts
+
+
+def _opted_out(config: NightlyConfig) -> list[str]:
+    return read_opt_outs(opt_out_file(config.work_dir))
 
 
 def is_foreign(config: NightlyConfig, name: str) -> bool:
     """Whether a table must be imported; a missing one is left to its reader to report."""
     source, columns = getattr(config, name), _columns(config, name)
-    if source in WORLDS or source == "recbole" or source.endswith(".pth"):
+    if source == "recbole" or source.endswith(".pth"):
+        return False
+    if name != "catalogue" and _opted_out(config):  # rows are left out of every table
+        return True
+    if source in WORLDS:
         return False
     described = columns != type(columns)()
     if name == "catalogue":
@@ -208,17 +246,19 @@ def _schema(path: Path) -> pl.Schema | None:
         return pl.Schema(pl.read_parquet_schema(path))
     except (OSError, pl.exceptions.PolarsError):
         return None
+    except pl.exceptions.PanicException:  # a type that polars does not know, such as an interval
+        return pl.Schema({})
 
 
-def _signature(source: str, columns: TableColumns) -> str:
-    """Changes with the table's file, and with how it is read."""
+def _signature(source: str, columns: TableColumns, opted_out: Sequence[str]) -> str:
+    """Changes with the table's file, with how it is read, and with who has opted out."""
     file = columns.database or Path(source)
     try:
         facts = file.stat()
         stamp = [facts.st_size, facts.st_mtime_ns]
     except OSError:
         stamp = []
-    return digest([_VERSION, source, stamp, columns.model_dump(mode="json")])
+    return digest([_VERSION, source, stamp, columns.model_dump(mode="json"), list(opted_out)])
 
 
 _OWN_FORM: Final[Mapping[str, Callable[[Path], bool]]] = {

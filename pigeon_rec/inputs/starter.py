@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from pigeon_rec.columns import InteractionColumns, ItemColumns, RecommendationColumns, TableColumns
-from pigeon_rec.data.tables import find_columns, open_table
+from pigeon_rec.data.prompts import is_scenario_file, load_prompt
+from pigeon_rec.data.tables import Table, find_columns, open_table
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError, PigeonError, PlanError
 from pigeon_rec.runtime.files import write_text
 
@@ -22,6 +25,7 @@ _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "interactions": ("interactions", "events", "clicks", "ratings", "purchases", "transactions"),
     "recommendations": ("recommendations", "top_k", "topk", "recs"),
 }
+_NO_BREAKS: Final = sys.maxsize
 _ATOMIC: Final[Mapping[str, str]] = {"items": "*.item", "interactions": "*.inter"}
 _REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "items": ("id",),
@@ -77,13 +81,21 @@ def find_tables(
     return TeamTables(items, interactions, found, images)
 
 
-def write_night(folder: Path, tables: TeamTables, scenario: str = "sticker") -> Path:
+def write_night(
+    folder: Path, tables: TeamTables, scenario: str = "sticker", group_by: str | None = None
+) -> Path:
     """Writes `folder/night.yaml`, with comments, and returns its path.
 
     The columns that hold what is needed are found in the tables and written down.
 
+    Args:
+        folder: Made if needed.
+        tables: The team's own files.
+        scenario: Name of a scenario, or path of its file.
+        group_by: Column of the items whose equal values mark items that show the same thing.
+
     Raises:
-        ConfigError: The file exists already.
+        ConfigError: The file exists already, or there is no such column or scenario.
         PigeonError: A table cannot be read, or lacks a column.
     """
     path = folder / "night.yaml"
@@ -93,10 +105,9 @@ def write_night(folder: Path, tables: TeamTables, scenario: str = "sticker") -> 
             location=str(path.absolute()),
             remedy="Check it with `pigeon-rec check`, or remove it",
         )
+    load_prompt(scenario)
     columns = {
-        "items": {}
-        if tables.items.is_dir()
-        else _found(tables.items, ItemColumns(), "items", CatalogueError),
+        "items": {} if tables.items.is_dir() else _found_items(tables.items, group_by),
         "interactions": _found(
             tables.interactions, InteractionColumns(), "interactions", InteractionError
         ),
@@ -105,15 +116,17 @@ def write_night(folder: Path, tables: TeamTables, scenario: str = "sticker") -> 
         columns["recommendations"] = _found(
             tables.recommendations, RecommendationColumns(), "recommendations", PlanError
         )
-    write_text("\n".join(_lines(folder, tables, columns, scenario)) + "\n", path)
+    words = os.path.relpath(scenario, folder) if is_scenario_file(scenario) else scenario
+    lines = [*_lines(folder, tables, columns), *_settings(words, group_by)]
+    write_text("\n".join(lines) + "\n", path)
     return path
 
 
 def _lines(
-    folder: Path, tables: TeamTables, columns: Mapping[str, Mapping[str, str]], scenario: str
+    folder: Path, tables: TeamTables, columns: Mapping[str, Mapping[str, str]]
 ) -> Iterator[str]:
     def seen_from_here(path: Path) -> str:
-        return json.dumps(os.path.relpath(path.absolute(), folder.absolute()), ensure_ascii=False)
+        return _quoted(os.path.relpath(path.absolute(), folder.absolute()))
 
     yield "# The settings of a night; paths are relative to this file. All settings and their"
     yield "# defaults: docs/settings.md. Check them with: pigeon-rec check night.yaml"
@@ -131,8 +144,11 @@ def _lines(
     yield "columns:"
     for table, found in columns.items():
         if found:
-            pairs = (f"{what}: {json.dumps(name)}" for what, name in found.items())
+            pairs = (f"{what}: {_quoted(name)}" for what, name in found.items())
             yield f"  {table}: {{{', '.join(pairs)}}}"
+            lacking = [what for what in _OPTIONAL[table] if what not in found]
+            if lacking:
+                yield f"  # no column was found for: {', '.join(lacking)}"
     if not any(columns.values()):
         yield "  {}"
     yield "# Also: items: {keep: [brand]} keeps a column, such as a taste of users;"
@@ -144,10 +160,13 @@ def _lines(
     yield f"  folder: {seen_from_here(root)}"
     yield '  background: "#ffffff"  # behind transparent pictures'
     yield "  # remote: true          # reads pictures at s3://, gs:// and https:// addresses"
+
+
+def _settings(scenario: str, group_by: str | None) -> Iterator[str]:
     yield ""
     yield "# The words around the pictures, and their aspect ratio: sticker, movie, or the path of"
     yield "# a YAML file of your own."
-    yield f"scenario: {scenario}"
+    yield f"scenario: {_quoted(scenario)}"
     yield "model: sticker-64  # or the folder of a model of your own"
     yield "work_dir: var      # runs, caches and the warehouse"
     yield ""
@@ -155,13 +174,39 @@ def _lines(
     yield "  max_assets: 100           # pictures of a night"
     yield "  max_assets_per_user: 2"
     yield "  min_interactions: 5       # different items that a user must have"
+    yield ""
+    yield "# Items with equal values of this column show the same thing, in different designs."
+    yield "# A recommender that is trained for the night takes them as one item."
+    column = "COLUMN" if group_by is None else _quoted(group_by)
+    yield f"{'# ' if group_by is None else ''}recommender: {{group_by: {column}}}"
+
+
+def _found_items(path: Path, group_by: str | None) -> dict[str, str]:
+    with open_table(str(path), ItemColumns(), CatalogueError) as opened:
+        if group_by is not None and group_by not in opened.columns:
+            raise ConfigError(
+                f"there is no column {group_by!r}; the table has {', '.join(opened.columns)}",
+                location=f"{opened.location}; --group-by",
+            )
+        return _columns_of(opened, ItemColumns(), "items", CatalogueError)
 
 
 def _found(
     path: Path, columns: TableColumns, table: str, error: type[PigeonError]
 ) -> dict[str, str]:
     with open_table(str(path), columns, error) as opened:
-        return find_columns(opened, columns, _REQUIRED[table], _OPTIONAL[table], error)
+        return _columns_of(opened, columns, table, error)
+
+
+def _columns_of(
+    opened: Table, columns: TableColumns, table: str, error: type[PigeonError]
+) -> dict[str, str]:
+    return find_columns(opened, columns, _REQUIRED[table], _OPTIONAL[table], error)
+
+
+def _quoted(text: str) -> str:
+    """Any text as a quoted YAML value on one line."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=_NO_BREAKS).strip()
 
 
 def _usual_file(folder: Path, table: str) -> Path | None:

@@ -24,9 +24,9 @@ from pigeon_rec.drawing.drawer import Drawer, DrawnAsset
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import PlanError
 from pigeon_rec.model.placing import set_threads
-from pigeon_rec.nightly.files import SHARD_SCHEMA, read_table
+from pigeon_rec.nightly.files import PLAN_SCHEMA, SHARD_SCHEMA, read_table
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.files import read_parquet, write_json, write_parquet
 from pigeon_rec.runtime.images import encode_image
 from pigeon_rec.runtime.parallel import Report, map_processes
 from pigeon_rec.runtime.progress import Progress, silent
@@ -85,7 +85,7 @@ def generate_shard(
 
 
 def _shard_plan(paths: NightPaths, shard: int) -> pl.DataFrame:
-    plan = read_table(paths.plan, "plan")
+    plan = read_table(paths.plan, "plan", PLAN_SCHEMA)
     last = max(plan["shard"], default=0)
     if not 0 <= shard <= last:
         remedy = f"Give a number from 0 to {last}"
@@ -101,7 +101,7 @@ def _finished(paths: NightPaths, shard: int, plan: pl.DataFrame) -> pl.DataFrame
     """
     none = pl.DataFrame(schema=SHARD_SCHEMA)
     try:
-        drawn = pl.read_parquet(paths.shard(shard))
+        drawn = read_parquet(paths.shard(shard))
     except (OSError, pl.exceptions.PolarsError):
         return none
     if drawn.schema != SHARD_SCHEMA:

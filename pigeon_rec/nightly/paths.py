@@ -20,7 +20,7 @@ class NightPaths:
     """
 
     def __init__(self, work_dir: Path, date: dt.date) -> None:
-        self.work_dir = work_dir
+        self.work_dir = work_dir = work_dir.absolute()  # errors show whole paths
         self.date = date
         self.run_id = date.isoformat()
         """Name of the night in the warehouse: its date, as in `2026-08-01`."""
@@ -84,6 +84,10 @@ class NightPaths:
 
 
 def end_of_day(date: dt.date) -> dt.datetime:
-    """Returns the first instant after `date` in UTC: a night reads nothing from then on."""
-    start = dt.datetime.combine(date, dt.time(), tzinfo=dt.UTC)
-    return start + dt.timedelta(days=1)
+    """Returns the first instant after `date` in UTC: a night reads nothing from then on.
+
+    The last date that there is ends with the last instant.
+    """
+    if date == dt.date.max:
+        return dt.datetime.max.replace(tzinfo=dt.UTC)
+    return dt.datetime.combine(date + dt.timedelta(days=1), dt.time(), tzinfo=dt.UTC)

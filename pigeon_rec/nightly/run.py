@@ -27,7 +27,8 @@ from pigeon_rec.nightly.plan import plan_night, recommend
 from pigeon_rec.nightly.publish import PublishSummary, promote_night, publish_night
 from pigeon_rec.nightly.report import ReportSummary, report_night
 from pigeon_rec.runtime.airflow_step import check_date
-from pigeon_rec.runtime.files import write_json
+from pigeon_rec.runtime.files import read_parquet, storage_errors, write_json
+from pigeon_rec.runtime.leftovers import sweep
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.runtime.progress import Progress, silent
 
@@ -84,13 +85,14 @@ def run_night(
     paths = NightPaths.of(config, date)
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
-    with hold(paths, "run"):
+    with storage_errors(paths.work_dir), hold(paths, "run"):
+        sweep(paths.work_dir)
         check = partial(check_night, config, date, progress)
         results["check"], seconds["check"] = _timed(check)
         prepared = prepare_inputs(config, refresh=False).config
         for name, step in _steps(prepared, date, progress).items():
             results[name], seconds[name] = _timed(step)
-        plan = pl.read_parquet(paths.plan).filter(pl.col("status") == "generate")
+        plan = read_parquet(paths.plan).filter(pl.col("status") == "generate")
     return NightSummary(
         drawn=plan["asset_key"].n_unique(),
         published=results["publish"],

@@ -10,17 +10,20 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.runtime.airflow_step import check_date, run_airflow_step
+from pigeon_rec.runtime.files import storage_errors
 from pigeon_rec.runtime.progress import Progress, silent
 
-__all__ = ["STEPS", "night_settings", "run_in_airflow", "run_step"]
+if TYPE_CHECKING:
+    from pigeon_rec.warehouse.erasure import Erased
+
+__all__ = ["STEPS", "erase", "night_settings", "run_in_airflow", "run_step"]
 
 
 def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
@@ -48,29 +51,60 @@ def run_step(
         PigeonError: The step failed, or another run works in the same folder; the error says
             whether a retry may help.
     """
-    from pigeon_rec.inputs.prepare import prepare_inputs
-    from pigeon_rec.nightly.exchange import fetch
-    from pigeon_rec.nightly.files import shards_to_draw
-    from pigeon_rec.nightly.paths import NightPaths
-    from pigeon_rec.runtime.lock import hold
-
     if not future:
         check_date(date)
+    with storage_errors(config.work_dir.absolute()):
+        return _run_step(step, config, date, shard, progress)
+
+
+def _run_step(
+    step: str, config: NightlyConfig, date: dt.date, shard: int | None, progress: Progress
+) -> dict[str, Any]:
+    from pigeon_rec.inputs.prepare import prepare_inputs
+    from pigeon_rec.nightly.files import shards_to_draw
+    from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.exchange import fetch
+    from pigeon_rec.runtime.leftovers import sweep
+    from pigeon_rec.runtime.lock import hold
+
     if step not in ("check", "run"):  # these two look for changes of the tables themselves
         config = prepare_inputs(config, refresh=False).config
     paths = NightPaths.of(config, date)
     if step == "generate" and shard is None:
-        fetch(config, paths, [paths.plan])
+        fetch(config.exchange, paths.night, [paths.plan])
         shards = shards_to_draw(config, date)
-        draw = partial(run_step, step, config, date, progress=progress, future=future)
-        return {"shards": [draw(shard=number) for number in shards]}
+        return {"shards": [_run_step(step, config, date, n, progress) for n in shards]}
     # Shards may be drawn in parallel; a whole night takes the lock itself.
     alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
     with alone:
+        if step in ("check", "recommend"):  # either may be the first of a night
+            sweep(paths.work_dir)
         summary = _plain(STEPS[step](config, date, shard, progress))
     if step == "plan":
         summary["shards_to_draw"] = shards_to_draw(config, date)
     return summary
+
+
+def erase(config: Path | None, work_dir: Path | None, users: Sequence[str]) -> Erased:
+    """Erases users from the work directory of a night (`pigeon_rec.warehouse.erasure`).
+
+    Raises:
+        WorkDirBusyError: A night runs in the work directory.
+        PigeonError: As `erase_users`.
+    """
+    from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.lock import hold
+    from pigeon_rec.warehouse.erasure import erase_users
+
+    settings = night_settings(config, work_dir)
+    today = dt.datetime.now(dt.UTC).date()
+    with hold(NightPaths.of(settings, today), "forget"):
+        return erase_users(
+            settings.work_dir,
+            users,
+            images=settings.warehouse.images,
+            exchange=settings.exchange,
+        )
 
 
 def run_in_airflow(
@@ -117,40 +151,40 @@ def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Pr
 
 
 def _plan(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
-    from pigeon_rec.nightly.exchange import send
     from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.nightly.plan import plan_night
+    from pigeon_rec.runtime.exchange import send
 
     summary, paths = plan_night(config, date, progress=progress), NightPaths.of(config, date)
-    send(config, paths, [paths.plan])
+    send(config.exchange, paths.night, [paths.plan])
     return summary
 
 
 def _generate(
     config: NightlyConfig, date: dt.date, shard: int | None, progress: Progress
 ) -> object:
-    from pigeon_rec.nightly.exchange import fetch, send
     from pigeon_rec.nightly.generate import generate_shard
     from pigeon_rec.nightly.paths import NightPaths
+    from pigeon_rec.runtime.exchange import fetch, send
 
     number, paths = shard or 0, NightPaths.of(config, date)
     files = paths.shard_files(number)
     # Another machine may have drawn the shard already.
-    fetch(config, paths, [paths.plan, *files])
+    fetch(config.exchange, paths.night, [paths.plan, *files])
     summary = generate_shard(config, date, number, progress=progress)
-    send(config, paths, files)
+    send(config.exchange, paths.night, files)
     return summary
 
 
 def _publish(config: NightlyConfig, date: dt.date, _: int | None, __: Progress) -> object:
-    from pigeon_rec.nightly.exchange import fetch
     from pigeon_rec.nightly.files import shards_to_draw
     from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.nightly.publish import publish_night
+    from pigeon_rec.runtime.exchange import fetch
 
     paths = NightPaths.of(config, date)
     for shard in shards_to_draw(config, date):
-        fetch(config, paths, paths.shard_files(shard))
+        fetch(config.exchange, paths.night, paths.shard_files(shard))
     return publish_night(config, date)
 
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: TID251 - what torch raises when it refuses a file
 from typing import Any, Final
 
 import torch
 from recbole.config import Config
 from recbole.utils import EvaluatorType, InputType, ModelType
 
-from pigeon_rec.errors import ModelError
+from pigeon_rec.errors import ModelError, error_text
 from pigeon_rec.recbole_plugin.base_models import base_label, is_importable
 from pigeon_rec.recbole_plugin.plain_values import plain_setting
 
@@ -121,9 +120,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not isinstance(state.get("config"), Config):
             raise ModelError("it holds no configuration of the wrapper")
-    except (OSError, RuntimeError, EOFError, UnpicklingError, ModelError) as error:
+    except Exception as error:  # what torch raises depends on the damaged byte
         raise ModelError(
-            f"the checkpoint cannot be read: {str(error).splitlines()[0][:300]}",
+            f"the checkpoint cannot be read: {error_text(error)}",
             location=str(path),
             remedy="Give a checkpoint of PigeonRecommender; one of plain RecBole is refused, "
             "because reading it could run code",

@@ -8,7 +8,7 @@ they could be recommended. Here the items come first: rows of other ids are coun
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -53,7 +53,8 @@ class Coverage:
     Attributes:
         items: Items of the data set.
         with_vector: Items with a usable vector.
-        unknown: Rows of items that the data set does not have, or that its filters removed.
+        unknown: Rows of items that the data set does not have.
+        filtered: Rows of items that the data set's filters removed.
         not_finite: Rows with a value that is NaN or infinite.
         malformed: Rows with another number of columns or values, or values that are not numbers.
         repeated: Rows of an item that has one already; the last row counts.
@@ -63,6 +64,7 @@ class Coverage:
     items: int
     with_vector: int = 0
     unknown: int = 0
+    filtered: int = 0
     not_finite: int = 0
     malformed: int = 0
     repeated: int = 0
@@ -76,7 +78,8 @@ class Coverage:
     def __str__(self) -> str:
         parts = [f"{self.with_vector} of {self.items} items have a vector"]
         for count, meaning in (
-            (self.unknown, "of items that the data set or its filters leave out"),
+            (self.unknown, "of items that the data set does not have"),
+            (self.filtered, "of items that its filters removed"),
             (self.not_finite, "not finite"),
             (self.malformed, "malformed"),
             (self.repeated, "repeated"),
@@ -103,7 +106,12 @@ class ItemVectors:
 
 
 def read_item_vectors(
-    path: Path, columns: FeatureColumns, ids: Mapping[str, int], *, min_share: float
+    path: Path,
+    columns: FeatureColumns,
+    ids: Mapping[str, int],
+    *,
+    min_share: float,
+    filtered: Collection[str] = (),
 ) -> ItemVectors:
     """Reads the vectors of the items in `ids`; unusable rows are counted, never fatal.
 
@@ -113,6 +121,7 @@ def read_item_vectors(
         ids: Internal id of every item token, the padding's 0 included.
         min_share: Least share of the items that must have a vector; with fewer, the file is taken
             for one of another data set.
+        filtered: Tokens before the data set's filters; those not in `ids` were removed.
 
     Raises:
         ConfigError: The file cannot be read, or its header lacks a field.
@@ -121,7 +130,7 @@ def read_item_vectors(
     known = {token: code for token, code in ids.items() if code > 0}
     try:
         with path.open(encoding=columns.encoding, newline="") as stream:
-            matrix, coverage = _collect(stream, path, columns, known)
+            matrix, coverage = _collect(_rows(stream, path, columns), columns, known, filtered)
         sha256 = file_sha256(path)
     except (OSError, UnicodeDecodeError, LookupError) as error:
         raise ConfigError(
@@ -148,16 +157,20 @@ def separator_of(header: str, expected: tuple[str, ...], preferred: str) -> str 
 
 
 def _collect(
-    stream: TextIO, path: Path, columns: FeatureColumns, known: Mapping[str, int]
+    rows: Iterator[tuple[int, str, str]],
+    columns: FeatureColumns,
+    known: Mapping[str, int],
+    filtered: Collection[str],
 ) -> tuple[npt.NDArray[np.float32], Coverage]:
     """Fills the matrix row by row, so that memory is needed for the data set's items only."""
     coverage = Coverage(len(known))
     matrix = np.zeros((len(known) + 1, 0), dtype=np.float32)
     seen: set[int] = set()
-    for line, token, values in _rows(stream, path, columns):
+    for line, token, values in rows:
         code = known.get(token)
         if code is None:
-            coverage = replace(coverage, unknown=coverage.unknown + 1)
+            kind = "filtered" if token in filtered else "unknown"
+            coverage = _counted(coverage, kind)
             continue
         vector = _numbers(values, columns.seq_separator)
         if vector is None or (seen and len(vector) != matrix.shape[1]):
@@ -174,8 +187,12 @@ def _collect(
 
 
 def _fault(coverage: Coverage, kind: str, where: str) -> Coverage:
+    return replace(_counted(coverage, kind), first_fault=coverage.first_fault or where)
+
+
+def _counted(coverage: Coverage, kind: str) -> Coverage:
     counted: dict[str, Any] = {kind: getattr(coverage, kind) + 1}
-    return replace(coverage, **counted, first_fault=coverage.first_fault or where)
+    return replace(coverage, **counted)
 
 
 def _rows(stream: TextIO, path: Path, columns: FeatureColumns) -> Iterator[tuple[int, str, str]]:

@@ -1,67 +1,92 @@
 """Item vectors as a RecBole atomic file, by its conventions for pre-trained item features.
 
-`<dataset>.visual` has a token field of item ids and a `float_seq` field of vectors. RecBole loads
-it by `additional_feat_suffix`, maps its ids to those of the items by `alias_of_item_id`, and makes
-it a matrix by `preload_weight`. A vector is the embedding of the item's image, optionally
-concatenated with that of its caption.
+`<dataset>.visual` has a token field of item ids and a `float_seq` field of vectors. The wrapper
+finds it; plain RecBole loads it by `additional_feat_suffix`, `alias_of_item_id` and
+`preload_weight`. A vector is the embedding of the item's image, optionally concatenated with that
+of its caption, or one that was computed elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
+from pigeon_rec.data.catalogue import Problem, load_catalogue
+from pigeon_rec.data.image_folder import read_image_folder
 from pigeon_rec.data.interactions import load_interactions
-from pigeon_rec.errors import InteractionError
+from pigeon_rec.errors import ConfigError, InteractionError
+from pigeon_rec.recbole_plugin.dataset_items import DatasetFiles, item_tokens, surviving_items
+from pigeon_rec.recbole_plugin.run import read_settings
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
-from pigeon_rec.retrieval import EmbeddingCache, Encode, embed_catalogue
+from pigeon_rec.recbole_plugin.vector_sources import (
+    Captions,
+    VectorTable,
+    array_vectors,
+    catalogue_vectors,
+)
+from pigeon_rec.retrieval import EmbeddingCache
+from pigeon_rec.scoring.image_encoders import load_image_encoder
 from pigeon_rec.scoring.scorer import load_scorer
 
-__all__ = [
-    "Captions",
-    "FeatureSummary",
-    "atomic_item_ids",
-    "write_dataset",
-    "write_features",
-    "write_interactions",
-]
+__all__ = ["FeatureRequest", "FeatureSummary", "write_dataset", "write_interactions"]
 
 _DIGITS = 6  # significant digits; the error is below a ten-thousandth of a degree
 _FORBIDDEN = r"[\t\n\r\"]"  # characters that an atomic file cannot hold
 
 
 @dataclass(frozen=True)
-class Captions:
-    """How captions are added to item vectors.
+class FeatureRequest:
+    """What to write; `images`, or `vectors` with `ids`, take the place of the catalogue.
 
     Attributes:
-        encode: Text encoder, texts to unit vectors float32 `[n, dim]`.
-        weight: Norm of a caption's vector before normalisation; that of an image's vector is 1.
+        folder: Folder of the data set, `<data_path>/<dataset>` in RecBole's terms.
+        catalogue: `bundled` or the path of an `items.parquet`.
+        images: Folder of pictures; a file's name without extension is the item's token.
+        vectors: `.npy` file of vectors `[n, dim]`.
+        ids: Text file with the item token of every row of `vectors`.
+        interactions: `bundled`, parquet or `.inter`, written as the data set's `.inter` file
+            before; `None` keeps the existing one.
+        encoder: What encodes the images, see `load_image_encoder`.
+        suffix: Suffix of the written file.
+        captions: Weight of captions, see `Captions`; 0 leaves them out. An item's caption is its
+            `semantics` in the catalogue.
+        configs: RecBole config files: names of fields, separators, and filters to count by.
     """
 
-    encode: Callable[[Sequence[str]], npt.NDArray[np.float32]]
-    weight: float
+    folder: Path
+    catalogue: str = "bundled"
+    images: Path | None = None
+    vectors: Path | None = None
+    ids: Path | None = None
+    interactions: str | None = None
+    encoder: str = "sticker-64"
+    suffix: str = "visual"
+    captions: float = 0.0
+    configs: tuple[Path, ...] = ()
 
-    def append_to(
-        self, image_vectors: npt.NDArray[np.float32], texts: Sequence[str]
-    ) -> npt.NDArray[np.float32]:
-        """Concatenates image and caption vectors to unit vectors, float32 `[n, 2 dim]`.
-
-        Args:
-            image_vectors: Unit vectors `[n, dim]`.
-            texts: Caption of each item; a blank one adds zeros.
-        """
-        has_text = np.array([bool(text.strip()) for text in texts])
-        captions = self.encode(texts) * (self.weight * has_text)[:, None]
-        both = np.concatenate([image_vectors, captions], axis=1)
-        unit: npt.NDArray[np.float32] = both / np.linalg.norm(both, axis=1, keepdims=True)
-        return unit.astype(np.float32)
+    def __post_init__(self) -> None:
+        if (self.vectors is None) != (self.ids is None):
+            raise ConfigError(
+                "vectors need the file of their item ids, and ids need vectors",
+                location="--vectors, --ids",
+                remedy="Give both, such as --vectors x.npy --ids ids.txt",
+            )
+        if self.images is not None and self.vectors is not None:
+            raise ConfigError(
+                "pictures are given twice", location="--images, --vectors", remedy="Give one"
+            )
+        if self.captions and (self.images is not None or self.vectors is not None):
+            raise ConfigError(
+                "captions are those of a catalogue, which has no part in this",
+                location="--captions",
+                remedy="Leave it out, or give --catalogue items.parquet",
+            )
 
 
 @dataclass(frozen=True)
@@ -69,99 +94,67 @@ class FeatureSummary:
     """Summary of a written feature file.
 
     Attributes:
-        items: Number of rows.
+        path: The file.
+        items: Rows written: items of the data set with a vector.
+        of: Items of the data set.
         dimensions: Length of a vector.
-        problems: Items without a vector: the image is missing or broken, or the item is unknown.
+        unknown: Pictures or rows of items that the data set does not have.
+        not_finite: Rows that were left out because a value is NaN or infinite.
+        filtered: Of the written items, those that the filters of the config files remove; `None`
+            without config files.
+        problems: Items without a vector, with the reason, and repeated ones.
     """
 
     path: Path
     items: int
+    of: int
     dimensions: int
+    unknown: int
+    not_finite: int
+    filtered: int | None
     problems: list[Problem]
 
 
-def write_dataset(
-    folder: Path,
-    *,
-    catalogue: str = "bundled",
-    interactions: str | None = None,
-    model: str = "sticker-64",
-    suffix: str = "visual",
-    captions: float = 0.0,
-) -> FeatureSummary:
+def write_dataset(request: FeatureRequest) -> FeatureSummary:
     """Writes the item vectors of a RecBole data set, and optionally its `.inter` file before them.
 
-    Args:
-        folder: Folder of the data set, `<data_path>/<dataset>` in RecBole's terms.
-        catalogue: `bundled` or the path of an `items.parquet`.
-        interactions: `bundled`, parquet or `.inter`, written as the data set's `.inter` file;
-            `None` keeps the existing one.
-        model: Name or folder of the model whose scorer encodes the images.
-        suffix: Suffix of the written file.
-        captions: Weight of captions, see `Captions`; 0 leaves them out. An item's caption is its
-            `semantics`.
+    Only items of the data set are written: RecBole makes every id of such a file an item.
 
     Raises:
-        PigeonError: An input cannot be read, or no item has an image.
+        PigeonError: An input cannot be read, or no item has a vector.
     """
-    items = load_catalogue(catalogue)
-    inter = folder / f"{folder.name}.inter"
-    if interactions is not None:
-        write_interactions(load_interactions(interactions, items)[0], inter)
-    item_ids = atomic_item_ids(inter)
-    scorer = load_scorer(model)
-    cache = EmbeddingCache(folder.parent / "embeddings.parquet", scorer.encoder_id)
-    path = folder / f"{folder.name}.{suffix}"
-    added = Captions(scorer.encode_texts, captions) if captions else None
-    return write_features(item_ids, items, scorer.encode_images, cache, path, captions=added)
-
-
-def write_features(
-    item_ids: list[str],
-    catalogue: Catalogue,
-    encode: Encode,
-    cache: EmbeddingCache,
-    path: Path,
-    *,
-    captions: Captions | None = None,
-) -> FeatureSummary:
-    """Writes the vectors of the items that have an image in the catalogue.
-
-    Only ids in `item_ids` are written: RecBole makes every id of an alias field an item, so an id
-    without interactions could be recommended.
-
-    `path` is `<folder>/<dataset>/<dataset>.<suffix>`. Without `captions`, the vectors are those of
-    the images alone.
-
-    Raises:
-        InteractionError: No item of the data set has an image.
-    """
-    names = PigeonSettings.of({})
-    known = [
-        item for item, code in zip(item_ids, catalogue.code_of(item_ids), strict=True) if code >= 0
-    ]
-    vectors, problems = embed_catalogue(catalogue, known, encode, cache)
-    usable = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0) if known else np.zeros(0, int)
-    if not len(usable):
+    settings: dict[str, Any] = {}
+    for path in request.configs:
+        settings |= read_settings(path)
+    folder, files = request.folder, DatasetFiles.of(request.folder, settings)
+    if request.interactions is not None:
+        rows, _ = load_interactions(request.interactions, load_catalogue(request.catalogue))
+        write_interactions(rows, folder / f"{folder.name}.inter")
+    item_ids = item_tokens(files)
+    table = _vectors(request, item_ids)
+    target = folder / f"{folder.name}.{request.suffix}"
+    if not table.tokens:
         raise InteractionError(
-            f"none of the {len(item_ids)} items of the data set has an image in the catalogue",
-            location=str(path),
-            remedy="Give the catalogue whose item_id are the tokens of the .inter file",
+            f"none of the {len(item_ids)} items of the data set has a vector "
+            f"({table.unknown} pictures or vectors are of other items)",
+            location=str(target),
+            remedy="Give pictures or vectors by the tokens of the data set's items, such as "
+            f"{', '.join(item_ids[:3])}",
         )
-    chosen = vectors[usable]
-    if captions is not None:
-        texts = catalogue.rows([known[row] for row in usable])["semantics"].fill_null("")
-        chosen = captions.append_to(chosen, texts.to_list())
-    rows = pl.DataFrame(
-        {
-            f"{names.visual_id_field}:token": [known[row] for row in usable],
-            f"{names.visual_field}:float_seq": _as_text(chosen),
-        }
+    _write(table, target, files, settings)
+    filtered = None
+    if request.configs:
+        filtered = len(set(table.tokens) - surviving_items(files, request.configs))
+    return FeatureSummary(
+        target,
+        len(table.tokens),
+        len(item_ids),
+        table.matrix.shape[1],
+        table.unknown,
+        table.not_finite,
+        filtered,
+        table.problems,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows.write_csv(path, separator="\t", quote_style="never")
-    unknown = [_unknown_item(item, path) for item in sorted(set(item_ids) - set(known))]
-    return FeatureSummary(path, len(usable), chosen.shape[1], [*problems, *unknown])
 
 
 def write_interactions(interactions: pl.DataFrame, path: Path) -> None:
@@ -188,34 +181,39 @@ def write_interactions(interactions: pl.DataFrame, path: Path) -> None:
     ).write_csv(path, separator="\t", quote_style="never")
 
 
-def atomic_item_ids(path: Path) -> list[str]:
-    """Returns the distinct item tokens of an `.inter` file, sorted.
-
-    Raises:
-        InteractionError: The file is missing, or its header has no `item_id:token`.
-    """
-    try:
-        rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InteractionError(
-            f"cannot read the interactions: {error}",
-            location=str(path),
-            remedy="Give the folder and the name of a data set in RecBole's atomic files",
-        ) from error
-    header = "item_id:token"
-    if header not in rows.columns:
-        raise InteractionError(
-            f"the header has no {header}", location=f"{path}, line 1: {', '.join(rows.columns)}"
-        )
-    ids: list[str] = rows[header].drop_nulls().unique().sort().to_list()
-    return ids
-
-
-def _as_text(vectors: npt.NDArray[np.float32]) -> list[str]:
-    return [" ".join(f"{value:.{_DIGITS}g}" for value in row) for row in vectors.tolist()]
-
-
-def _unknown_item(item: str, path: Path) -> Problem:
-    return Problem(
-        "unknown_item", item, str(path), f"item {item!r} is not in the catalogue; it has no vector"
+def _vectors(request: FeatureRequest, item_ids: list[str]) -> VectorTable:
+    if request.vectors is not None and request.ids is not None:
+        return array_vectors(request.vectors, request.ids, item_ids)
+    encoder = load_image_encoder(request.encoder)
+    cache = EmbeddingCache(
+        request.folder.parent / "embeddings.parquet", encoder.encoder_id, encoder.image_size
     )
+    if request.images is not None:
+        found = read_image_folder(request.images, item_ids)
+        table = catalogue_vectors(item_ids, found.catalogue, encoder.encode_images, cache)
+        return VectorTable(
+            table.tokens, table.matrix, found.unknown, 0, [*found.problems, *table.problems]
+        )
+    captions = None
+    if request.captions:
+        captions = Captions(load_scorer(request.encoder).encode_texts, request.captions)
+    catalogue = load_catalogue(request.catalogue)
+    return catalogue_vectors(item_ids, catalogue, encoder.encode_images, cache, captions)
+
+
+def _write(
+    table: VectorTable, path: Path, files: DatasetFiles, settings: Mapping[str, Any]
+) -> None:
+    names = PigeonSettings.of(settings)
+    rows = pl.DataFrame(
+        {
+            f"{names.visual_id_field}:token": table.tokens,
+            f"{names.visual_field}:float_seq": _as_text(table.matrix, files.seq_separator),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows.write_csv(path, separator=files.field_separator, quote_style="never")
+
+
+def _as_text(vectors: npt.NDArray[np.float32], separator: str) -> list[str]:
+    return [separator.join(f"{value:.{_DIGITS}g}" for value in row) for row in vectors.tolist()]

@@ -41,7 +41,7 @@ def pretrained_parts() -> Iterator[None]:
                 "checkpoints of plain RecBole hold pickled code",
             ) from error
 
-    torch.load = load
+    torch.load = load  # type: ignore[assignment]
     try:
         yield
     finally:

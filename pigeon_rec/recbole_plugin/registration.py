@@ -8,7 +8,8 @@ it therefore adds to RecBole what follows; none of it affects other models.
   tuning and `run_recbole(model="PigeonRecommender")` then find it.
 - In a `Config` of the wrapper: defaults, model type and input type of the base model, and no
   negative sampling for a sequential base with cross-entropy.
-- In a `Dataset` of the wrapper: no item that the filters have removed (see `item_vectors`).
+- In a `Dataset` of the wrapper: no item that the filters have removed, and broken feature files by
+  name (see `item_vectors`).
 - In a `Trainer` of the wrapper: checkpoints of plain values (see `checkpoints`), and the choice of
   the weight after `fit` (see `fitting`).
 - Where RecBole would use the wrapper to train or describe the base, it uses the base: dynamic
@@ -19,9 +20,11 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
+import numpy as np
 import torch
 from recbole.config import Config
 from recbole.data.dataloader.abstract_dataloader import NegSampleDataLoader
@@ -33,7 +36,12 @@ from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.checkpoints import restore_config, save_checkpoint
 from pigeon_rec.recbole_plugin.fitting import fit_and_choose
-from pigeon_rec.recbole_plugin.item_vectors import drop_filtered_items, find_features
+from pigeon_rec.recbole_plugin.item_vectors import (
+    drop_filtered_items,
+    find_features,
+    load_features,
+    remember_items,
+)
 from pigeon_rec.recbole_plugin.settings import PigeonSettings, default_settings
 
 __all__ = ["register"]
@@ -46,7 +54,9 @@ def register(wrapper: type[Any], module: ModuleType) -> None:
     sys.modules[_MODULE.format(wrapper.__name__.lower())] = module
     torch.serialization.add_safe_globals([restore_config])
     _wrap_once(Config, "_load_internal_config_dict", _defaults_of_base(wrapper))
-    _wrap_once(Dataset, "_remap_ID_all", _without_filtered_items(wrapper))
+    _wrap_once(Dataset, "_load_additional_feat", _named(wrapper))
+    _wrap_once(Dataset, "_data_filtering", _before(remember_items, wrapper))
+    _wrap_once(Dataset, "_remap_ID_all", _before(drop_filtered_items, wrapper))
     _wrap_once(Trainer, "_save_checkpoint", _plain_checkpoint(wrapper))
     _wrap_once(Trainer, "fit", _choosing_fit(wrapper))
     _wrap_once(NegSampleDataLoader, "get_model", _of_base(wrapper, place=1))
@@ -72,7 +82,12 @@ def _defaults_of_base(wrapper: type[Any]) -> Any:
     def load(original: Any, config: Any, model: str, model_class: Any, dataset: str) -> None:
         if model_class is not wrapper:
             return original(config, model, model_class, dataset)
-        given = config.external_config_dict
+        # NumPy's scalars, which tuners draw, as Python's: `random.seed` takes no others.
+        given = {
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in config.external_config_dict.items()
+        }
+        config.external_config_dict = given
         settings = PigeonSettings.of(given)
         base = base_model_class(settings.base_model)
         original(config, base.__name__, base, dataset)
@@ -110,13 +125,27 @@ def _negative_sampling(config: Any, base: type[Any]) -> dict[str, Any]:
     return {"train_neg_sample_args": None}
 
 
-def _without_filtered_items(wrapper: type[Any]) -> Any:
-    def remap(original: Any, dataset: Any) -> None:
-        if dataset.config["model"] == wrapper.__name__:
-            drop_filtered_items(dataset)
+def _named(wrapper: type[Any]) -> Any:
+    def load(original: Any, dataset: Any, *args: Any) -> None:
+        call = functools.partial(original, dataset, *args)
+        return load_features(call, dataset) if _is_of(wrapper, dataset) else call()
+
+    return load
+
+
+def _is_of(wrapper: type[Any], dataset: Any) -> bool:
+    return bool(dataset.config["model"] == wrapper.__name__)
+
+
+def _before(first: Callable[[Any], None], wrapper: type[Any]) -> Any:
+    """Calls a function before a method of the wrapper's data sets."""
+
+    def call(original: Any, dataset: Any) -> None:
+        if _is_of(wrapper, dataset):
+            first(dataset)
         original(dataset)
 
-    return remap
+    return call
 
 
 def _choosing_fit(wrapper: type[Any]) -> Any:

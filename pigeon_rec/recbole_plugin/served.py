@@ -123,7 +123,7 @@ def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[
 
     Args:
         path: Serving link, snapshot or warehouse.
-        encoder: Name or folder of the model whose scorer encodes the images.
+        encoder: What encodes the images, see `load_image_encoder`.
 
     Returns:
         `user_id, item_id`, and unit float32 `[n, dim]` in the same order. Unreadable images are
@@ -133,7 +133,7 @@ def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[
         WarehouseError: The file is missing or is not a warehouse.
         ModelError: There is no such encoder.
     """
-    from pigeon_rec.scoring.scorer import load_scorer
+    from pigeon_rec.scoring.image_encoders import load_image_encoder
     from pigeon_rec.warehouse import served_assets
 
     served = served_assets(path)
@@ -142,9 +142,10 @@ def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[
         numbered.select("item_id", "image", pl.col("image_uri").fill_null(""), "image_sha256"),
         path.resolve().parent,
     )
-    scorer = load_scorer(encoder)
-    images, problems = catalogue.images(catalogue.item_ids, size=scorer.module.config.image_size)
+    loaded = load_image_encoder(encoder)
+    images, problems = catalogue.images(catalogue.item_ids, size=loaded.image_size)
     broken = {int(problem.subject) for problem in problems}
     usable = [row for row in range(served.height) if row not in broken]
-    vectors = scorer.encode_images(images[usable])
+    vectors = loaded.encode_images(images[usable])
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
     return served.select("user_id", "item_id")[usable], vectors

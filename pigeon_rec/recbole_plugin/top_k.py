@@ -91,6 +91,8 @@ def export_top_k(
                 _top_k(scores, first, encoded, config.top_k, exclude_seen=exclude_seen)
                 for first, scores in _score_batches(model, dataset, encoded)
             ]
+        except OSError:  # a full disk is no fault of the recommender
+            raise
         except Exception as error:
             raise TrainingError(
                 f"RecBole's {config.model} failed: {type(error).__name__}: {error}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pigeon_rec.retrieval.cohorts import COHORT_PREFIX, Cohorts, find_cohorts, refit_moment
 from pigeon_rec.retrieval.embeddings import EmbeddingCache, Encode, embed_catalogue
 from pigeon_rec.retrieval.history import HistoryRetriever
+from pigeon_rec.retrieval.items import ImageEncoder, ItemEmbeddings, embed_items
 from pigeon_rec.retrieval.pictures import SharedPictures, shared_pictures
 
 __all__ = [
@@ -13,8 +14,11 @@ __all__ = [
     "EmbeddingCache",
     "Encode",
     "HistoryRetriever",
+    "ImageEncoder",
+    "ItemEmbeddings",
     "SharedPictures",
     "embed_catalogue",
+    "embed_items",
     "find_cohorts",
     "refit_moment",
     "shared_pictures",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import polars as pl
 
 from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.errors import RetrievalError
-from pigeon_rec.runtime.files import write_parquet
+from pigeon_rec.runtime.files import read_parquet, write_parquet
 
 __all__ = ["EmbeddingCache", "Encode", "Vectors", "embed_catalogue"]
 
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 Encode: TypeAlias = Callable[[npt.NDArray[np.uint8]], Vectors]
-"""Image encoder: uint8 `[n, size, size, 3]` to float32 `[n, dim]`."""
+"""Image encoder: uint8 `[n, height, width, 3]` to float32 `[n, dim]`."""
 
-_IMAGE_SIZE = 64  # height and width in pixels
+_IMAGE_SIZE: Final = (64, 64)  # of our scorer
 _SCHEMA = {
     "encoder_id": pl.String(),
     "image_sha256": pl.String(),
@@ -39,11 +39,15 @@ class EmbeddingCache:
     Attributes:
         path: The parquet file; it need not exist yet.
         encoder_id: The encoder whose vectors this object looks up and adds.
+        image_size: Height and width in pixels that the encoder takes.
     """
 
-    def __init__(self, path: Path, encoder_id: str) -> None:
+    def __init__(
+        self, path: Path, encoder_id: str, image_size: tuple[int, int] = _IMAGE_SIZE
+    ) -> None:
         self.path = path
         self.encoder_id = encoder_id
+        self.image_size = image_size
         self._rows = self._read().filter(pl.col("encoder_id") == encoder_id)
 
     def __len__(self) -> int:
@@ -91,7 +95,7 @@ class EmbeddingCache:
         if not self.path.exists():
             return pl.DataFrame(schema=_SCHEMA)
         try:
-            return pl.read_parquet(self.path).select(
+            return read_parquet(self.path).select(
                 pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items()
             )
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -133,7 +137,7 @@ def embed_catalogue(
     problems: list[Problem] = []
     for start in range(0, len(hashes), batch_size):
         batch = range(start, min(start + batch_size, len(hashes)))
-        images, found = catalogue.images([item_ids[i] for i in batch], size=_IMAGE_SIZE)
+        images, found = catalogue.images([item_ids[i] for i in batch], size=cache.image_size)
         problems += found
         broken = {problem.subject for problem in found}
         new: dict[str, int] = {}  # position of the first usable image of each new hash

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pigeon_rec.errors import ConfigError, PigeonError
+from pigeon_rec.runtime.files import storage_errors
 from pigeon_rec.runtime.progress import Progress, log_lines, log_progress
 
 __all__ = ["TEMPORARY_FAILURE", "check_date", "latest_date", "parse_date", "run_airflow_step"]
@@ -23,14 +24,16 @@ def parse_date(text: str) -> dt.date:
     """Reads a logical date.
 
     Raises:
-        ConfigError: `text` is not an ISO date.
+        ConfigError: `text` is not an ISO date, or the last day that has a number.
     """
     try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
+        date = dt.date.fromisoformat(text)
+        date + dt.timedelta(days=1)  # a night goes on to the next day
+    except (ValueError, OverflowError) as error:
         raise ConfigError(
             f"{text!r} is not an ISO date", location="date", remedy="Write it as 2026-06-01"
         ) from error
+    return date
 
 
 def latest_date() -> dt.date:
@@ -65,7 +68,8 @@ def run_airflow_step(
     """
     log_lines(sys.stdout)
     try:
-        summary = run(parse_date(date), log_progress())
+        with storage_errors(f"{step} of {date}"):
+            summary = run(parse_date(date), log_progress())
     except PigeonError as error:
         logger.error("%s: %s", type(error).__name__, error)
         raise SystemExit(TEMPORARY_FAILURE if error.retryable else error.exit_code) from None

@@ -1,22 +1,33 @@
-"""Atomic writes: a reader sees the old file or the new one, never half of one."""
+"""Reading files, and atomic writes: a reader sees the old file or the new one, never half of one.
+
+Errors of the disk are `OSError` with the path of the file, whichever library raised them;
+`storage_errors` turns them into ours at the borders of a step.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pigeon_rec.errors import PigeonError, StorageError, storage_error
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = [
     "current_folder",
+    "read_json",
+    "read_parquet",
     "replacing",
     "replacing_folder",
+    "storage_errors",
+    "sync_folder",
     "write_bytes",
     "write_json",
     "write_parquet",
@@ -29,16 +40,21 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success the file written there replaces `path`.
 
     The temporary file is removed if the block raises. Missing parent folders are made.
+
+    Raises:
+        OSError: The file cannot be written; `filename` is its path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process id keeps two writers apart; the same folder keeps the rename atomic. The suffix
     # stays last, because some writers derive the format from it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        yield temporary
-        temporary.replace(path)
+        with _named(path, temporary):
+            yield temporary
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # its folder is a file: nothing was written
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -92,7 +108,96 @@ def write_json(value: Mapping[str, object], path: Path) -> None:
     write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", path)
 
 
-def write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a frame as parquet atomically."""
+def write_parquet(
+    frame: pl.DataFrame, path: Path, *, metadata: dict[str, str] | None = None
+) -> None:
+    """Writes a frame as parquet atomically, with notes in its file if there are any."""
+    import polars as pl
+
     with replacing(path) as temporary:
-        frame.write_parquet(temporary)
+        try:
+            frame.write_parquet(temporary, metadata=metadata)
+        except pl.exceptions.ComputeError as error:
+            raise _os_error(error, path) from error
+
+
+def read_parquet(path: str | Path) -> pl.DataFrame:
+    """Reads a parquet file.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+        PolarsError: It is no parquet file, or damaged.
+    """
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path, glob=False)
+    except pl.exceptions.PanicException as error:
+        raise pl.exceptions.ComputeError("the file is damaged") from error
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+        ValueError: It is no JSON in UTF-8, or nested too deeply.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("the file is nested too deeply") from error
+
+
+@contextlib.contextmanager
+def storage_errors(location: object) -> Iterator[None]:
+    """Turns what files and disks raise into a `StorageError` with the path, or else `location`.
+
+    Raises:
+        StorageError: A file cannot be read or written, or is damaged.
+    """
+    try:
+        yield
+    except PigeonError:
+        raise
+    except OSError as error:
+        raise storage_error(_os_error(error, None), str(location)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of polars, which is no `Exception`
+            raise
+        raise StorageError(
+            "a file is damaged",
+            location=str(location),
+            remedy="The lines before this one say which; remove it, and run the step that wrote it",
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _named(path: Path, temporary: Path) -> Iterator[None]:
+    """Gives errors of a temporary file the path of the final one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, str(temporary), temporary) and error.errno:
+            raise _os_error(error, path) from error
+        raise
+
+
+def _os_error(error: Exception, path: Path | None) -> OSError:
+    """Returns the error as one with number, reason and path; polars has them in its message."""
+    number = getattr(error, "errno", None)
+    if number is None and (found := re.search(r"os error (\d+)\)(?:: (.+))?", str(error))):
+        number, named = int(found[1]), found[2]
+        return OSError(number, os.strerror(number), str(path or named or "") or None)
+    if number is not None and path is not None:
+        return OSError(number, os.strerror(number), str(path))
+    return error if isinstance(error, OSError) else OSError(str(error))

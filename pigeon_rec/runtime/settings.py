@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -30,6 +31,7 @@ __all__ = [
     "Positive",
     "Settings",
     "check_settings",
+    "is_query",
     "location_or",
     "path_or",
     "read_settings",
@@ -41,18 +43,25 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 
 _RENAMED = "renamed_setting"
+_RANGE = (-(2**31), 2**31 - 1)
+_SEEDS = (0, 2**63 - 1)
 _QUERY = re.compile(r"\s*(select|from|with)\s", re.IGNORECASE)
 
 
 class Settings(BaseModel):
     """Base of all settings: immutable, and unknown names are refused.
 
+    Whole numbers have 32 bits, a `seed` 63; numbers are finite; a text has no null character.
+
     Attributes:
         renamed: Old name -> new name of settings that were renamed. An old name is refused with
             a message that gives the new one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # The input could be an address with a password; `check_settings` shows it without.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     renamed: ClassVar[Mapping[str, str]] = {}
 
@@ -65,6 +74,17 @@ class Settings(BaseModel):
             text = "; ".join(f"`{name}` is now `{cls.renamed[name]}`" for name in old)
             raise PydanticCustomError(_RENAMED, "{text}", {"text": text})
         return values
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _check_range(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int):
+            low, high = _SEEDS if info.field_name == "seed" else _RANGE
+            if not low <= value <= high:
+                raise ValueError(f"it must be from {low} to {high}")
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("it cannot contain a null character")
+        return value
 
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
@@ -83,6 +103,11 @@ LocalPath = Annotated[Path, AfterValidator(_from_file)]
 """A path; written in a YAML file, it is relative to that file."""
 
 
+def is_query(text: str) -> bool:
+    """Returns whether a setting that may be a path is a query instead."""
+    return _QUERY.match(text) is not None
+
+
 def path_or(*words: str, bare_names: bool = False) -> AfterValidator:
     """Makes the validator of a setting that is one of `words`, a path, or a query (`SELECT ...`).
 
@@ -92,7 +117,7 @@ def path_or(*words: str, bare_names: bool = False) -> AfterValidator:
 
     def check(value: str, info: ValidationInfo) -> str:
         is_name = bare_names and "/" not in value and not value.endswith((".yaml", ".yml"))
-        if value in words or is_name or _QUERY.match(value):
+        if value in words or is_name or is_query(value):
             return value
         return str(_from_file(Path(value), info))
 
@@ -126,7 +151,8 @@ def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
         raise ConfigError(
             f"cannot read the configuration: {error.strerror}", location=str(path), remedy=advice
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        # Of a value that no Python object can hold, such as 2026-13-01, or of deep nesting.
         raise ConfigError(
             "the configuration is not valid YAML", location=f"{path}: {error}"
         ) from error

@@ -2,17 +2,19 @@
 
 A reader never sees half a file: a local file is written under another name and renamed, an object
 is put whole. Every function raises `ConfigError` for a location that `check_location` refuses, and
-`OSError` if the files cannot be reached; only the caller knows what that means for its step.
+`OSError` if the files cannot be reached, whatever the protocol's package raises; only the caller
+knows what that means for its step.
 Credentials come from where the protocol's package looks for them (environment, its own files).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pigeon_rec.errors import ConfigError
+from pigeon_rec.errors import ConfigError, PigeonError, error_text
 from pigeon_rec.runtime.files import write_bytes
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "remove_files",
 ]
 
+_PATTERNS: Final = frozenset("*?[]")
 _OBJECT_STORES: Final = frozenset({"abfs", "az", "gcs", "gs", "s3", "s3a"})
 """Their keys need no folders, and making folders would create a mistyped bucket."""
 
@@ -35,7 +38,8 @@ def check_location(location: str) -> str:
     """Returns `location` if its protocol can be used here; opens no connection.
 
     Raises:
-        ConfigError: `location` has no protocol, or one whose package is not installed.
+        ConfigError: `location` has no protocol, or one whose package is not installed; or it has
+            characters that fsspec takes for a pattern of names.
     """
     import fsspec
 
@@ -44,6 +48,11 @@ def check_location(location: str) -> str:
         raise ConfigError(
             f"a location needs a protocol and a path, received {location!r}",
             remedy="Write it as file:///srv/pictures or s3://bucket/pictures",
+        )
+    if found := sorted(_PATTERNS.intersection(location)):
+        raise ConfigError(
+            f"a location cannot contain {' '.join(found)}, received {location!r}",
+            remedy="Choose a folder or bucket without these characters",
         )
     try:
         fsspec.get_filesystem_class(protocol)
@@ -85,17 +94,19 @@ def put_files(contents: Mapping[str, bytes]) -> None:
         for path, content in paths.items():
             write_bytes(content, Path(path))
         return
-    if not _OBJECT_STORES.intersection(_protocols(fs)):
-        for folder in {path.rpartition("/")[0] for path in paths}:
-            fs.makedirs(folder, exist_ok=True)
-    fs.pipe(paths)
+    with _reaching():
+        if not _OBJECT_STORES.intersection(_protocols(fs)):
+            for folder in {path.rpartition("/")[0] for path in paths}:
+                fs.makedirs(folder, exist_ok=True)
+        fs.pipe(paths)
 
 
 def get_file(location: str) -> bytes:
     """Reads one file; a missing one raises `FileNotFoundError`."""
     fs, path = filesystem(location)
-    fs.invalidate_cache()  # other machines may have written since
-    return bytes(fs.cat_file(path))
+    with _reaching():
+        fs.invalidate_cache()  # other machines may have written since
+        return bytes(fs.cat_file(path))
 
 
 def get_files(locations: Iterable[str]) -> dict[str, bytes]:
@@ -107,7 +118,8 @@ def get_files(locations: Iterable[str]) -> dict[str, bytes]:
     for together in by_protocol.values():
         fs, _ = filesystem(together[0])
         names = {fs._strip_protocol(location): location for location in together}
-        contents = fs.cat(list(names), on_error="omit")
+        with _reaching():
+            contents = fs.cat(list(names), on_error="omit")
         found |= {names[path]: bytes(content) for path, content in contents.items()}
     return found
 
@@ -115,8 +127,9 @@ def get_files(locations: Iterable[str]) -> dict[str, bytes]:
 def list_files(location: str) -> dict[str, int]:
     """Lists the files below a location as location -> size in bytes; a missing folder has none."""
     fs, path = filesystem(location)
-    fs.invalidate_cache()
-    found: Mapping[str, Mapping[str, Any]] = fs.find(path, detail=True)
+    with _reaching():
+        fs.invalidate_cache()
+        found: Mapping[str, Mapping[str, Any]] = fs.find(path, detail=True)
     sizes = {str(fs.unstrip_protocol(name)): facts.get("size") for name, facts in found.items()}
     return {name: int(size or 0) for name, size in sorted(sizes.items())}
 
@@ -125,7 +138,20 @@ def remove_files(locations: Iterable[str]) -> None:
     """Removes files of one filesystem."""
     doomed = list(locations)
     if doomed:
-        filesystem(doomed[0])[0].rm(doomed)
+        fs, _ = filesystem(doomed[0])
+        with _reaching():
+            fs.rm(doomed)
+
+
+@contextlib.contextmanager
+def _reaching() -> Iterator[None]:
+    """Turns the errors of a protocol's package, such as a refused connection, into `OSError`."""
+    try:
+        yield
+    except (OSError, PigeonError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error_text(error)}") from error
 
 
 def _is_local(fs: Any) -> bool:

@@ -12,16 +12,19 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.files import sync_folder
 from pigeon_rec.warehouse._frames import fetch, run_script
 from pigeon_rec.warehouse.connection import connect_memory, driver_errors
-from pigeon_rec.warehouse.snapshots import content_digest, sync_folder
+from pigeon_rec.warehouse.snapshots import content_digest
 from pigeon_rec.warehouse.sql_files import sql_text
 
 __all__ = ["compact"]
 
 
-def compact(path: Path) -> int:
+def compact(path: Path, *, always: bool = False) -> int:
     """Rewrites a warehouse without its free space, if that makes it smaller.
+
+    With `always` it is rewritten in any case, so that nothing of deleted rows is left in it.
 
     The old file stays locked until the new one, which has the same content, has replaced it. No
     connection of this process may hold it.
@@ -44,7 +47,7 @@ def compact(path: Path) -> int:
             run_script(connection, sql_text("internal/compact"), files)
             _check_same(connection, path)
             fetch(connection, "DETACH new_file")
-            return _swap(new, file)
+            return _swap(new, file, always=always)
     finally:
         _remove(new)
 
@@ -59,9 +62,9 @@ def _check_same(connection: DuckDBPyConnection, path: Path) -> None:
         raise WarehouseError("the compacted copy differs in content", location=str(path))
 
 
-def _swap(new: Path, file: Path) -> int:
+def _swap(new: Path, file: Path, *, always: bool) -> int:
     freed = file.stat().st_size - new.stat().st_size
-    if freed <= 0:
+    if freed <= 0 and not always:
         return 0
     with new.open("rb") as stream:
         os.fsync(stream.fileno())

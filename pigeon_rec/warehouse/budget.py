@@ -54,5 +54,5 @@ def night_budget(
     seconds = float(median) if isinstance(median, float) else DEFAULT_SECONDS
     assets = config.max_assets
     if config.max_minutes is not None:
-        assets = min(assets, int(config.max_minutes * 60.0 / seconds))
+        assets = int(min(assets, config.max_minutes * 60.0 / seconds))
     return Budget(assets, round(seconds, 6), recent.height)

@@ -10,21 +10,24 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from pigeon_rec.errors import WarehouseError
+from pigeon_rec.errors import WarehouseError, may_pass
+from pigeon_rec.runtime.leftovers import spill_folder
 from pigeon_rec.warehouse._frames import fetch, run_script
 from pigeon_rec.warehouse.sql_files import sql_text
 
 __all__ = [
     "STORAGE_VERSION",
     "WarehouseBusyError",
+    "check_ours",
     "connect",
     "connect_memory",
     "driver_errors",
+    "is_missing",
     "open_private",
     "open_reader",
     "sibling",
@@ -38,7 +41,7 @@ STORAGE_VERSION: Final = "v1.2.0"
 class WarehouseBusyError(WarehouseError):
     """The warehouse is locked or was changed by another writer; the step may succeed later."""
 
-    retryable: ClassVar[bool] = True
+    retryable = True
 
 
 def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
@@ -54,7 +57,7 @@ def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
     if not read_only:
         _make_folder(file.parent)
     with driver_errors(path):
-        return _settled(_open(file, read_only=read_only))
+        return _spilling(_settled(_open(file, read_only=read_only)), file)
 
 
 def connect_memory() -> DuckDBPyConnection:
@@ -96,19 +99,55 @@ def open_private(path: Path, *, threaded: bool = True) -> DuckDBPyConnection:
     return connection
 
 
+def is_missing(path: Path) -> bool:
+    """Returns whether there is no warehouse yet.
+
+    Raises:
+        WarehouseError: It is missing, but it has snapshots: starting anew would forget all nights.
+    """
+    if path.exists():
+        return False
+    snapshots = list((path.parent / "snapshots").glob("*.duckdb"))
+    if snapshots:
+        newest = max(snapshots, key=lambda snapshot: (snapshot.stat().st_mtime_ns, snapshot.name))
+        raise WarehouseError(
+            "the warehouse is missing, although it has snapshots",
+            location=str(path.absolute()),
+            remedy=f"Restore it: install -m 644 {newest.absolute()} {path.absolute()}; or move "
+            "the folder away to start anew",
+        )
+    return True
+
+
 def has_schema(connection: DuckDBPyConnection) -> bool:
     """Returns whether any migration of pigeon_rec was applied to the open database."""
     [(found,)] = fetch(connection, sql_text("internal/has_schema"))
     return bool(found)
 
 
+def check_ours(connection: DuckDBPyConnection, path: Path) -> None:
+    """Checks that the open database is a warehouse, or empty.
+
+    Raises:
+        WarehouseError: It has tables, but not ours.
+    """
+    if not has_schema(connection):
+        [(foreign,)] = fetch(connection, sql_text("internal/has_objects"))
+        if foreign:
+            raise _not_ours(path)
+
+
 def _check_schema(connection: DuckDBPyConnection, path: Path) -> None:
     if not has_schema(connection):
-        raise WarehouseError(
-            "this DuckDB file is not a pigeon_rec warehouse",
-            location=str(path),
-            remedy="Name the work directory of a published night",
-        )
+        raise _not_ours(path)
+
+
+def _not_ours(path: Path) -> WarehouseError:
+    return WarehouseError(
+        "this DuckDB file is not a pigeon_rec warehouse",
+        location=str(path.absolute()),
+        remedy="Name the work directory of a published night",
+    )
 
 
 @contextlib.contextmanager
@@ -166,6 +205,16 @@ def _settled(connection: DuckDBPyConnection) -> DuckDBPyConnection:
     return connection
 
 
+def _spilling(connection: DuckDBPyConnection, file: Path) -> DuckDBPyConnection:
+    """Lets only the owner read what the connection spills; by default everybody may."""
+    # Without such a folder (a read-only disk), or with one that another connection uses already,
+    # DuckDB's own choice remains.
+    with contextlib.suppress(OSError, duckdb.Error):
+        facts = {"folder": str(spill_folder(file))}
+        fetch(connection, sql_text("internal/spill_folder"), facts)
+    return connection
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -174,6 +223,7 @@ def _make_folder(folder: Path) -> None:
             f"cannot create the folder of the warehouse: {error.strerror}",
             location=str(folder),
             remedy="Choose a work directory that can be written",
+            retryable=may_pass(error),
         ) from error
 
 
@@ -187,7 +237,14 @@ def _explained(error: duckdb.Error, location: str) -> WarehouseError:
             location=location,
             remedy="Close that connection first, or read the promoted snapshot",
         )
-    if isinstance(error, duckdb.TransactionException):
+    if "No space left" in text or "Disk quota exceeded" in text:
+        return WarehouseError(
+            f"the disk is full ({_first_line(text)})",
+            location=location,
+            remedy="Free space on it, then run the step again; the tables are unchanged",
+            retryable=True,
+        )
+    if isinstance(error, duckdb.TransactionException) and "Could not write" not in text:
         return WarehouseBusyError(
             f"another writer changed the warehouse at the same time ({_first_line(text)})",
             location=location,

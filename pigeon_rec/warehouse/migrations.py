@@ -6,7 +6,9 @@ was edited afterwards, or is unknown because a newer version wrote it, nothing i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +16,17 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from pigeon_rec.errors import WarehouseError
+from pigeon_rec.errors import WarehouseError, storage_error
+from pigeon_rec.runtime.files import sync_folder
 from pigeon_rec.warehouse._frames import fetch, run_script
-from pigeon_rec.warehouse.connection import connect, driver_errors, has_schema, transaction
+from pigeon_rec.warehouse.connection import (
+    check_ours,
+    connect,
+    driver_errors,
+    has_schema,
+    is_missing,
+    transaction,
+)
 from pigeon_rec.warehouse.sql_files import sql_root, sql_text
 
 __all__ = ["Migration", "available_migrations", "migrate", "open_warehouse", "schema_version"]
@@ -43,17 +53,20 @@ def open_warehouse(path: Path, *, create: bool = True) -> DuckDBPyConnection:
 
     Raises:
         WarehouseBusyError: Another process holds the file; the message names it.
-        WarehouseError: The file is not a warehouse or of a newer version; or it is missing and
-            `create` is false.
+        WarehouseError: The file is not a warehouse or of a newer version; or it is missing, and
+            `create` is false or there are snapshots of it.
     """
-    if not create and not path.is_file():
-        raise WarehouseError(
-            "there is no warehouse",
-            location=str(path),
-            remedy="Run `pigeon-rec nightly publish` first, or name the right work directory",
-        )
+    if is_missing(path):
+        if not create:
+            raise WarehouseError(
+                "there is no warehouse",
+                location=str(path.absolute()),
+                remedy="Run `pigeon-rec nightly publish` first, or name the right work directory",
+            )
+        _create(path)
     connection = connect(path)
     try:
+        check_ours(connection, path)
         migrate(connection)
     except BaseException:
         connection.close()
@@ -102,6 +115,24 @@ def migrate(connection: DuckDBPyConnection, folder: Path | None = None) -> list[
 def schema_version(connection: DuckDBPyConnection) -> int:
     """Returns the number of the newest migration applied to the open database; 0 for none."""
     return max(_applied(connection), default=0) if has_schema(connection) else 0
+
+
+def _create(path: Path) -> None:
+    """Makes an empty warehouse, whole or not at all: a torn file could never be opened."""
+    new = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        with connect(new) as connection:
+            migrate(connection)
+        # Unlike a rename, a link never replaces the warehouse that another process has just made.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(new)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error, str(path)) from error
+    finally:
+        for file in (new, new.with_name(f"{new.name}.wal")):
+            with contextlib.suppress(NotADirectoryError):  # nothing was written
+                file.unlink(missing_ok=True)
 
 
 def _read_migration(file: Path) -> Migration:

@@ -19,7 +19,7 @@ from duckdb import DuckDBPyConnection
 from pigeon_rec.errors import ModelError, WarehouseError
 from pigeon_rec.runtime.digests import folder_sha256
 from pigeon_rec.warehouse._frames import fetch, select
-from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
+from pigeon_rec.warehouse.connection import driver_errors, is_missing, open_reader, transaction
 from pigeon_rec.warehouse.sql_files import sql_text
 
 __all__ = [
@@ -190,7 +190,7 @@ def _read(
     source: DuckDBPyConnection | Path, *, version: str | None, only_serving: bool
 ) -> list[RegisteredModel]:
     if isinstance(source, Path):
-        if not source.exists():
+        if is_missing(source):
             return []
         with open_reader(source) as connection:
             return _read(connection, version=version, only_serving=only_serving)

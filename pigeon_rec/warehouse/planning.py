@@ -12,7 +12,7 @@ from duckdb import DuckDBPyConnection
 
 from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.warehouse._frames import fetch, registered, select
-from pigeon_rec.warehouse.connection import driver_errors, open_reader
+from pigeon_rec.warehouse.connection import driver_errors, is_missing, open_reader
 from pigeon_rec.warehouse.sql_files import sql_text
 
 __all__ = ["ATTEMPT_DAYS", "drawing_times", "known_before", "refused_before"]
@@ -42,7 +42,7 @@ def drawing_times(path: Path, *, before: dt.date) -> pl.DataFrame:
     Raises:
         WarehouseError: The file cannot be read.
     """
-    if not path.exists():
+    if is_missing(path):
         return pl.DataFrame(schema=_TIMES)
     with open_reader(path) as connection, driver_errors(path):
         [(found,)] = fetch(connection, sql_text("plan/has_drawing_times"))
@@ -80,7 +80,7 @@ def refused_before(
     Raises:
         WarehouseError: The file cannot be read.
     """
-    if not path.exists():
+    if is_missing(path):
         return pl.DataFrame(schema=_REFUSED)
     wanted = pl.DataFrame({"asset_key": asset_keys}, schema={"asset_key": pl.String}).unique()
     facts = {

@@ -15,7 +15,7 @@ from pigeon_rec.warehouse._checks import check_night
 from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
 from pigeon_rec.warehouse._owners import claim
 from pigeon_rec.warehouse._resolve import ResolvedNight, resolve
-from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
+from pigeon_rec.warehouse.connection import driver_errors, is_missing, open_reader, transaction
 from pigeon_rec.warehouse.records import NightRecords
 from pigeon_rec.warehouse.sql_files import sql_text
 from pigeon_rec.warehouse.staging import StagedNight
@@ -117,7 +117,7 @@ def known_assets(source: DuckDBPyConnection | Path, asset_keys: Sequence[str]) -
         WarehouseError: The file cannot be read.
     """
     if isinstance(source, Path):
-        if not source.exists():
+        if is_missing(source):
             return pl.DataFrame(schema=_KNOWN_SCHEMA)
         with open_reader(source) as connection:
             return known_assets(connection, asset_keys)

@@ -15,13 +15,14 @@ from typing import BinaryIO, Final
 
 from duckdb import DuckDBPyConnection
 
-from pigeon_rec.errors import WarehouseError
+from pigeon_rec.errors import WarehouseError, storage_error
+from pigeon_rec.runtime.files import storage_errors, sync_folder
 from pigeon_rec.warehouse._frames import fetch
-from pigeon_rec.warehouse.connection import WarehouseBusyError, connect, driver_errors
+from pigeon_rec.warehouse.connection import WarehouseBusyError, connect, driver_errors, is_missing
 from pigeon_rec.warehouse.migrations import open_warehouse
 from pigeon_rec.warehouse.sql_files import sql_text
 
-__all__ = ["SNAPSHOTS_KEPT", "content_digest", "promote", "sync_folder"]
+__all__ = ["SNAPSHOTS_KEPT", "content_digest", "promote"]
 
 SNAPSHOTS_KEPT: Final = 3
 
@@ -46,7 +47,13 @@ def promote(writer_path: Path, serving_link: Path, *, keep: int = SNAPSHOTS_KEPT
         WarehouseBusyError: The warehouse is open for writing, or the copy differs from it.
         WarehouseError: There is no warehouse or no night in it, or `serving_link` is a file. The
             link is unchanged.
+        StorageError: The snapshot cannot be written. The link is unchanged.
     """
+    with storage_errors(serving_link.parent):
+        return _promote(writer_path, serving_link, keep)
+
+
+def _promote(writer_path: Path, serving_link: Path, keep: int) -> Path:
     _check_arguments(writer_path, serving_link, keep)
     snapshots = serving_link.parent / "snapshots"
     snapshots.mkdir(parents=True, exist_ok=True)
@@ -79,16 +86,16 @@ def _check_arguments(writer_path: Path, serving_link: Path, keep: int) -> None:
         raise WarehouseError(
             f"at least 1 snapshot must be kept, received {keep}", location="snapshots to keep"
         )
-    if not writer_path.is_file():
+    if is_missing(writer_path) or not writer_path.is_file():
         raise WarehouseError(
             "there is no warehouse to promote",
-            location=str(writer_path),
+            location=str(writer_path.absolute()),
             remedy="Run `pigeon-rec nightly publish` first",
         )
     if serving_link.exists() and not serving_link.is_symlink():
         raise WarehouseError(
             "the link to the served snapshot is a file",
-            location=str(serving_link),
+            location=str(serving_link.absolute()),
             remedy="Move it away; promotion does not overwrite files that it did not make",
         )
 
@@ -120,12 +127,16 @@ def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
     # Not `runtime.files.replacing`: a copy left by a kill must not be listed as a snapshot, and is
     # found by its suffix.
     unfinished = snapshot.with_suffix(".tmp")
-    with unfinished.open("wb") as target:
-        source.seek(0)
-        shutil.copyfileobj(source, target, _COPY_BYTES)
-        target.flush()
-        os.fsync(target.fileno())
-        whole = os.fstat(target.fileno()).st_size == os.fstat(source.fileno()).st_size
+    try:
+        with unfinished.open("wb") as target:
+            source.seek(0)
+            shutil.copyfileobj(source, target, _COPY_BYTES)
+            target.flush()
+            os.fsync(target.fileno())
+            whole = os.fstat(target.fileno()).st_size == os.fstat(source.fileno()).st_size
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)  # a full disk needs its space
+        raise storage_error(error, str(snapshot)) from error
     if not (whole and _holds(unfinished, digest)):
         unfinished.unlink()
         raise WarehouseBusyError(
@@ -160,15 +171,8 @@ def _prune(snapshots: Path, keep: int, *, served: Path) -> None:
 
 
 def _remove_unfinished(snapshots: Path) -> None:
-    # Left by a killed promotion; none is in progress, since this one holds the lock.
+    # Left by a killed promotion; none is in progress, since this one holds the lock. A reader that
+    # spills from a snapshot may have a folder of such a name.
     for path in snapshots.glob("*.tmp"):
-        path.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames inside the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        if not path.is_dir():
+            path.unlink()

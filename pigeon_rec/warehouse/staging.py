@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from pigeon_rec.errors import WarehouseError
+from pigeon_rec.errors import WarehouseError, error_text, may_pass
 from pigeon_rec.runtime.digests import file_sha256
-from pigeon_rec.runtime.files import replacing_folder
+from pigeon_rec.runtime.files import read_json, read_parquet, replacing_folder, write_parquet
 from pigeon_rec.warehouse._checks import check_night
 from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
 
@@ -49,14 +49,15 @@ def stage(night: NightRecords, folder: Path) -> StagedNight:
     try:
         with replacing_folder(folder) as fresh:
             for name in NIGHT_SCHEMAS:
-                getattr(checked, name).write_parquet(fresh / f"{name}.parquet")
+                write_parquet(getattr(checked, name), fresh / f"{name}.parquet")
             index = json.dumps(_index(checked, fresh), indent=2, sort_keys=True)
             (fresh / _INDEX).write_text(index + "\n", encoding="utf-8")
     except OSError as error:
         raise WarehouseError(
-            f"cannot stage the night: {error.strerror}",
-            location=str(folder),
-            remedy="Choose a work directory that can be written",
+            f"cannot stage the night: {error.strerror or error_text(error)}",
+            location=str(error.filename or folder),
+            remedy="Free space on its disk, or choose a work directory that can be written",
+            retryable=may_pass(error),
         ) from error
     return StagedNight(checked, folder)
 
@@ -68,7 +69,7 @@ def read_staged(folder: Path) -> StagedNight:
         WarehouseError: The folder is missing or incomplete, or a file was changed.
     """
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = read_json(folder / _INDEX)
         damaged = [
             name for name, sha256 in index["files"].items() if file_sha256(folder / name) != sha256
         ]
@@ -76,7 +77,7 @@ def read_staged(folder: Path) -> StagedNight:
             raise ValueError(f"changed since: {', '.join(damaged)}")
         facts: dict[str, Any] = {name: index[name] for name in _FACTS}
         for name in NIGHT_SCHEMAS:
-            facts[name] = pl.read_parquet(folder / f"{name}.parquet")
+            facts[name] = read_parquet(folder / f"{name}.parquet")
         date = dt.date.fromisoformat(index["logical_date"])
         night = NightRecords(logical_date=date, config=index["config"], **facts)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:

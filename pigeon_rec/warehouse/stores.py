@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from pigeon_rec.errors import WarehouseError
+from pigeon_rec.errors import WarehouseError, may_pass
 from pigeon_rec.runtime import storage
 from pigeon_rec.warehouse._images import FORMATS
 
@@ -128,4 +128,5 @@ def unreachable(address: str, verb: str, error: OSError) -> WarehouseError:
         f"the picture store cannot be {verb}: {error}",
         location=address,
         remedy="Check that it exists and can be written; the tables are unchanged",
+        retryable=may_pass(error),
     )

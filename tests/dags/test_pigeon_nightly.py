@@ -45,7 +45,8 @@ def test_runs_at_two_one_at_a_time_without_catching_up(nightly: dict[str, Any]) 
 
 def test_steps_follow_each_other(nightly: dict[str, Any]) -> None:
     assert {name: task["upstream"] for name, task in nightly["tasks"].items()} == {
-        "recommend": [],
+        "check": [],
+        "recommend": ["check"],
         "plan": ["recommend"],
         "generate": ["plan"],
         "publish": ["generate"],

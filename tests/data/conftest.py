@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from tests.data.pictures import save_picture
+
 
 def png(colour: tuple[int, ...], size: tuple[int, int] = (8, 8)) -> bytes:
     mode = "RGBA" if len(colour) == 4 else "RGB"
@@ -63,3 +65,11 @@ def noise_png() -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format="PNG")
     return out.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the pictures 1.png to 3.png."""
+    for number, colour in enumerate(("red", "green", "blue"), start=1):
+        save_picture(tmp_path / f"{number}.png", colour)
+    return tmp_path

@@ -222,14 +222,14 @@ def test_reads_a_query_of_a_database(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a.csv", "user,item\nu,i\n", "no column holds the time; the table has user, item"),
-        ("a.csv", "user,item,time\n", "none of 0 rows is usable"),
+        ("a.csv", "user,item,time\n", "there are no rows to import"),
         ("a.csv", "user,item,time\nu,i,never\n", "none of 1 rows is usable; the first: the time"),
         ("a.csv", "", "the file is empty"),
         ("a.csv", "user,user,time\nu,i,1\n", "more than once"),
-        ("a.csv", "one field\nx\n", "single field"),
+        ("a.csv", "one field\nx\n", "fewer than two fields"),
         ("a.parquet", "not parquet", "cannot read the table"),
         ("a.xlsx", "PK", "a .xlsx file is not a table"),
-        ("a.jsonl", "not json\n", "no column holds the user"),
+        ("a.jsonl", "not json\n", "holds no JSON objects"),
     ],
 )
 def test_an_unusable_table_is_refused_with_its_reason(
@@ -293,3 +293,43 @@ def test_any_text_id_survives_csv(tmp_path: Path, ids: list[str]) -> None:
     rows = imported(path)
     plain = {text.removesuffix(".0") if text[:-2].isdecimal() else text for text in kept}
     assert set(rows["user_id"]) == plain
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "expected"),
+    [
+        ("UUID", "6f9619ff-8b86-d011-b42d-00c04fc964ff", "6f9619ff-8b86-d011-b42d-00c04fc964ff"),
+        ("HUGEINT", "170141183460469231731687303715884105727", None),
+        ("UBIGINT", "18446744073709551615", "18446744073709551615"),
+        ("DECIMAL(38, 0)", "12345678901234567890123456789012345678", None),
+        ("TINYINT", "-7", "-7"),
+        ("BOOLEAN", "true", "true"),
+        ("DATE", "2026-05-30", "2026-05-30"),
+        ("VARCHAR", "ünï \U0001f4a1", "ünï \U0001f4a1"),
+    ],
+)
+def test_ids_of_database_types_become_texts(
+    tmp_path: Path, kind: str, written: str, expected: str | None
+) -> None:
+    database = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f'CREATE TABLE events ("user" {kind}, item {kind}, "time" TIMESTAMP)')
+        row = (written, written, NOON.replace(tzinfo=None))
+        connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
+    out = tmp_path / "out.parquet"
+    import_interactions("FROM events", out, InteractionColumns(database=database))
+    [(user, item, moment)] = pl.read_parquet(out).rows()
+    assert (user, item, moment) == (expected or written, expected or written, NOON)
+
+
+@pytest.mark.parametrize(
+    "kind", ["INTEGER[]", "STRUCT(a INTEGER)", "BLOB", "MAP(VARCHAR, INTEGER)"]
+)
+def test_a_column_that_holds_no_ids_is_refused(tmp_path: Path, kind: str) -> None:
+    database = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f'CREATE TABLE events ("user" {kind}, item INTEGER, "time" TIMESTAMP)')
+    with pytest.raises(InteractionError, match=r"'user' holds .*, not ids"):
+        import_interactions(
+            "FROM events", tmp_path / "out.parquet", InteractionColumns(database=database)
+        )

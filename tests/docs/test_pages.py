@@ -30,7 +30,7 @@ RUN_BY = {
     "docs/training.md": "tests/training/test_docs.py",
     "docs/warehouse.md": "tests/warehouse/test_docs.py",
     "docs/weekly.md": "tests/weekly/test_documentation.py",
-    "docs/your-data.md": "tests/docs/test_examples.py",
+    "docs/your-data.md": "tests/docs/test_your_data.py",
 }
 FRAGMENTS = ("config = Config(model=PigeonRecommender",)
 """Begins of blocks that show one line of a larger program."""
@@ -155,10 +155,9 @@ def test_the_architecture_names_every_package_and_its_arrows() -> None:
 def test_the_file_for_your_own_data_is_a_night(tmp_path: Path) -> None:
     from pigeon_rec.config import load_config
 
-    for name in ("README.md", "docs/your-data.md"):
-        [text] = blocks((ROOT / name).read_text("utf-8"), "yaml")
-        (tmp_path / "night.yaml").write_text(text, "utf-8")
-        assert load_config(tmp_path / "night.yaml").catalogue == "items.parquet"
-        (tmp_path / "night.yaml").write_text(text.replace("catalogue:", "catalog:"), "utf-8")
-        with pytest.raises(ConfigError, match="catalog"):
-            load_config(tmp_path / "night.yaml")
+    [text] = blocks((ROOT / "README.md").read_text("utf-8"), "yaml")
+    (tmp_path / "night.yaml").write_text(text, "utf-8")
+    assert load_config(tmp_path / "night.yaml").catalogue == str(tmp_path / "../products.csv")
+    (tmp_path / "night.yaml").write_text(text.replace("catalogue:", "catalog:"), "utf-8")
+    with pytest.raises(ConfigError, match="catalog"):
+        load_config(tmp_path / "night.yaml")

@@ -63,7 +63,13 @@ def test_ids_that_do_not_meet_are_an_error_with_examples(tmp_path: Path) -> None
     config = shop(tmp_path, "u,sku-1,2026-05-30\n")
     check = check_inputs(config, UNTIL)
     assert check.unknown_share == 1.0
-    with pytest.raises(PlanError, match=r"no interaction names an item.*'0', '1', '2'"):
+    with pytest.raises(PlanError, match=r"no interaction names an item.*'sku-1'.*'0', '1', '2'"):
+        check.raise_errors()
+
+
+def test_a_date_before_all_interactions_is_told(tmp_path: Path) -> None:
+    check = check_inputs(shop(tmp_path, events_of(2, 6)), dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    with pytest.raises(PlanError, match="no interactions before 2020-01-01"):
         check.raise_errors()
 
 
@@ -93,6 +99,15 @@ def test_recommendations_of_other_ids(tmp_path: Path, rows: str, level: str) -> 
     assert [each.level for each in found] == [level]
 
 
+def test_recommendations_of_other_users(tmp_path: Path) -> None:
+    top = tmp_path / "top.csv"
+    top.write_text("user,item,score\nu-0,1,0.5\n", encoding="utf-8")
+    config = shop(tmp_path, events_of(2, 6), recommendations=str(top))
+    said = r"no user of the recommendations has an interaction: .* 'u-0', and the interactions '0'"
+    with pytest.raises(PlanError, match=said):
+        check_inputs(config, UNTIL).raise_errors()
+
+
 def test_pictures_of_a_catalogue_in_our_form_are_decoded(tmp_path: Path) -> None:
     items = write_catalogue(tmp_path, 8)
     (tmp_path / "images" / "i03.png").write_bytes(b"broken")
@@ -115,6 +130,30 @@ def test_a_placeholder_is_named(tmp_path: Path) -> None:
         photo.write_bytes(photos[0].read_bytes())
     findings = [found.finding for found in check_inputs(config, UNTIL).findings]
     assert any("placeholder" in finding for finding in findings)
+
+
+def test_what_the_imports_left_out_is_counted_by_kind(tmp_path: Path) -> None:
+    config = shop(tmp_path, events_of(2, 6) + "1,2,never\n1,,2026-05-01\n1,77,2026-05-01\n")
+    (tmp_path / "photos" / "11.gif").unlink(missing_ok=True)
+    table = tmp_path / "products.csv"
+    table.write_text(table.read_text("utf-8") + "0,Again,photos/0.png,brand 0\n", "utf-8")
+    assert check_inputs(config, UNTIL).problems == {
+        "bad_interaction": 2,
+        "duplicate_item": 1,
+        "image_missing": 1,
+        "unknown_item": 1,
+    }
+
+
+def test_items_without_words_are_a_warning(tmp_path: Path) -> None:
+    wordless = "no column with"
+    config = shop(tmp_path, events_of(2, 6))
+    assert wordless not in levels(check_inputs(config, UNTIL))
+    table = tmp_path / "products.csv"
+    table.write_text(table.read_text("utf-8").replace("sku,name,", "sku,x,"), "utf-8")
+    assert levels(check_inputs(config, UNTIL))[wordless] == "warning"
+    folder = {"catalogue": str(tmp_path / "photos")}  # names of files are words
+    assert wordless not in levels(check_inputs(config.model_copy(update=folder), UNTIL))
 
 
 def test_a_scenario_that_the_catalogue_cannot_fill_stops_at_once(tmp_path: Path) -> None:

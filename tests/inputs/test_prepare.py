@@ -10,7 +10,8 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig, load_config
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.errors import CatalogueError, InteractionError
+from pigeon_rec.data.opt_out import add_opt_outs, opt_out_file
+from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 from pigeon_rec.inputs.prepare import import_problems, prepare_inputs
 from tests.data.pictures import save_picture, save_shop
 from tests.small_world import write_catalogue, write_interactions
@@ -88,6 +89,14 @@ def test_a_parquet_file_of_other_types_is_imported(tmp_path: Path, change: pl.Ex
     rows = pl.read_parquet(prepare_inputs(config, refresh=True).config.interactions)
     assert rows["item_id"].to_list() == ["i00", "i01"]
     assert rows["timestamp"].dt.date().to_list() == before["timestamp"].dt.date().to_list()
+
+
+def test_prepared_settings_need_no_preparation(tmp_path: Path) -> None:
+    config = shop(tmp_path, columns={"items": {"title": "brand"}}, images={"folder": tmp_path})
+    once = prepare_inputs(config, refresh=True)
+    again = prepare_inputs(once.config, refresh=True)
+    assert again.config == once.config
+    assert again.imports == {}
 
 
 def test_named_columns_and_kept_ones(tmp_path: Path) -> None:
@@ -178,3 +187,57 @@ def test_a_missing_table_is_an_error_of_its_reader(tmp_path: Path) -> None:
     config = NightlyConfig(catalogue=str(tmp_path / "no.csv"), work_dir=tmp_path / "var")
     with pytest.raises(CatalogueError, match=r"no\.csv"):
         load_catalogue(prepare_inputs(config, refresh=True).config.catalogue)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_users_who_opted_out_are_in_no_prepared_table(tmp_path: Path, raw: bool) -> None:
+    config = shop(tmp_path)
+    top = pl.DataFrame({"user_id": ["1", "7"], "item_id": ["1", "2"], "score": [0.5, 0.4]})
+    top.write_parquet(tmp_path / "top.parquet")
+    changes: dict[str, Any] = {"recommendations": str(tmp_path / "top.parquet")}
+    if not raw:
+        rows = prepare_inputs(config, refresh=True).config.interactions
+        changes["interactions"] = str(Path(rows).rename(tmp_path / "own.parquet"))
+    config = config.model_copy(update=changes)
+    add_opt_outs(opt_out_file(config.work_dir), ["2", "7"])
+    prepared = prepare_inputs(config, refresh=True).config
+    assert set(pl.read_parquet(prepared.interactions)["user_id"]) == {"1"}
+    assert pl.read_parquet(prepared.recommendations)["user_id"].to_list() == ["1"]
+    assert not any("user=2," in problem.message for problem in import_problems(prepared))
+    add_opt_outs(opt_out_file(config.work_dir), ["1"])
+    with pytest.raises(InteractionError, match="no rows"):
+        prepare_inputs(config, refresh=True)
+
+
+def test_users_of_a_bundled_world_may_opt_out(tmp_path: Path) -> None:
+    add_opt_outs(opt_out_file(tmp_path), ["u00001"])
+    prepared = prepare_inputs(NightlyConfig(work_dir=tmp_path), refresh=True).config
+    users = set(pl.read_parquet(prepared.interactions)["user_id"])
+    assert len(users) == 1999
+    assert "u00001" not in users
+    assert prepared.catalogue == "bundled"
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "columns", "message"),
+    [
+        ("SELECT * FROM i", {}, "catalogue is a query, but of no database"),
+        ("products.csv", {"items": {"database": "shop.duckdb"}}, "but is no query"),
+    ],
+)
+def test_a_query_and_its_database_belong_together(
+    tmp_path: Path, catalogue: str, columns: dict[str, Any], message: str
+) -> None:
+    config = NightlyConfig.model_validate(
+        {"catalogue": catalogue, "columns": columns, "work_dir": tmp_path}
+    )
+    with pytest.raises(ConfigError, match=message):
+        prepare_inputs(config, refresh=True)
+
+
+def test_a_parquet_file_with_types_that_polars_lacks_is_imported(tmp_path: Path) -> None:
+    table = tmp_path / "events.parquet"
+    query = "SELECT 1 AS \"user\", 2 AS item, DATE '2026-05-30' AS time, INTERVAL 3 DAYS AS stay"
+    duckdb.execute(f"COPY ({query}) TO '{table}' (FORMAT parquet)")
+    config = NightlyConfig(interactions=str(table), work_dir=tmp_path / "var")
+    assert prepare_inputs(config, refresh=True).imports["interactions"]["kept"] == 1

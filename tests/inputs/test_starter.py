@@ -102,3 +102,46 @@ def test_recbole_files_are_found(tmp_path: Path) -> None:
     )
     tables = find_tables(tmp_path, None, None, None, None)
     assert (tables.items.name, tables.interactions.name) == ("shop.item", "shop.inter")
+
+
+@pytest.mark.parametrize("name", ["motif 😀", 'a "b": {c}', "x\u2028y", "a\x85b", "\\#", "a\tb"])
+def test_found_columns_and_paths_of_any_name_are_quoted(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / f"shop {name}"
+    save_shop(folder)
+    table = folder / "products.csv"
+    quoted = name.replace('"', '""')
+    table.write_text(table.read_text("utf-8").replace("brand\n", f'"{quoted}"\n', 1), "utf-8")
+    path = write_night(tmp_path, TeamTables(table, write_events(folder)), group_by=name.strip())
+    config = load_config(path)
+    assert config.recommender.group_by == name.strip()
+    assert Path(config.catalogue).samefile(table)
+
+
+def test_a_scenario_of_the_team_is_found_from_the_new_file(tmp_path: Path) -> None:
+    save_shop(tmp_path)
+    scenario = tmp_path / "toys.yaml"
+    scenario.write_text(
+        "task: Draw it.\ninput: 'Input:'\ntarget: 'Show {title}.'\nresponse: 'Response:'\n",
+        encoding="utf-8",
+    )
+    tables = TeamTables(tmp_path / "products.csv", write_events(tmp_path))
+    config = load_config(write_night(tmp_path / "new", tables, str(scenario)))
+    assert Path(config.scenario).samefile(scenario)
+
+
+@pytest.mark.parametrize(("scenario", "group_by"), [("no.yaml", None), ("sticker", "motif")])
+def test_a_wrong_scenario_or_group_writes_nothing(
+    tmp_path: Path, scenario: str, group_by: str | None
+) -> None:
+    save_shop(tmp_path)
+    tables = TeamTables(tmp_path / "products.csv", write_events(tmp_path))
+    with pytest.raises(ConfigError, match=r"no scenario|no column 'motif'"):
+        write_night(tmp_path, tables, scenario, group_by)
+    assert not (tmp_path / "night.yaml").exists()
+
+
+def test_columns_that_were_not_found_are_named(tmp_path: Path) -> None:
+    save_shop(tmp_path)
+    tables = TeamTables(tmp_path / "products.csv", write_events(tmp_path))
+    text = write_night(tmp_path, tables).read_text("utf-8")
+    assert "# no column was found for: text, category\n" in text

@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import NightlyConfig, WarehouseConfig
-from pigeon_rec.nightly.exchange import ExchangeError, fetch, send
 from pigeon_rec.nightly.files import shards_to_draw
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.nightly.steps import run_step
+from pigeon_rec.runtime.exchange import ExchangeError, fetch, send
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 from pigeon_rec.warehouse import AssetReader, PictureStore, check_warehouse
@@ -73,20 +73,19 @@ def test_two_machines_that_share_only_a_bucket_draw_a_night(tmp_path: Path, buck
     MadeNight(PAIRS).write(home)
     drawn = {number: at_home.shard(number).read_bytes() for number in SHARDS}
     assert len(drawn) == 2
-    send(home, at_home, [at_home.plan])
+    send(home.exchange, at_home.night, [at_home.plan])
     for number, content in drawn.items():
         at_home.shard(number).unlink()
         worker, there = machine(tmp_path, f"worker-{number}", bucket)
-        fetch(worker, there, [there.plan])
+        fetch(worker.exchange, there.night, [there.plan])
         assert there.plan.read_bytes() == at_home.plan.read_bytes()
         assert shards_to_draw(worker, NIGHT) == SHARDS
         there.shards.mkdir(parents=True)
         there.shard(number).write_bytes(content)
         write_json({"assets": 2, "seconds": 1.0}, there.drawing_time(number))
-        send(worker, there, there.shard_files(number))
-        send(
-            worker, there, there.shard_files(number)
-        )  # a machine that was thought lost sends the same again
+        send(worker.exchange, there.night, there.shard_files(number))
+        # A machine that was thought lost sends the same again.
+        send(worker.exchange, there.night, there.shard_files(number))
     reconnect()
     published = run_step("publish", home, NIGHT)
     assert (published["served"], published["planned"]) == (4, 4)
@@ -98,7 +97,7 @@ def test_two_machines_that_share_only_a_bucket_draw_a_night(tmp_path: Path, buck
 
 def test_files_that_were_not_sent_are_left_out(tmp_path: Path, bucket: str) -> None:
     config, paths = machine(tmp_path, "home", bucket)
-    fetch(config, paths, [paths.plan])
+    fetch(config.exchange, paths.night, [paths.plan])
     assert not paths.plan.exists()
 
 
@@ -106,7 +105,7 @@ def test_a_missing_bucket_is_an_error_and_is_not_created(tmp_path: Path, bucket:
     config, paths = machine(tmp_path, "home", "s3://mistyped/nights")
     MadeNight(PAIRS).write(config)
     with pytest.raises(ExchangeError, match=r"cannot be written.*s3://mistyped"):
-        send(config, paths, [paths.plan])
+        send(config.exchange, paths.night, [paths.plan])
     reconnect()
     assert fsspec.filesystem("s3").ls("") == ["nights"]
 

@@ -7,19 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from pigeon_rec.config import NightlyConfig
+from pigeon_rec.config import NightlyConfig, PlanConfig
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly import run
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.warehouse import served_assets
 from tests.nightly.made_night import NIGHT, MadeNight, small_night, write_catalogue
+from tests.small_world import write_interactions
 
-STEPS = ["recommend", "plan", "generate", "publish", "promote", "report"]
+STEPS = ["check", "recommend", "plan", "generate", "publish", "promote", "report"]
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> NightlyConfig:
     catalogue = write_catalogue(tmp_path / "catalogue")
-    return NightlyConfig(work_dir=tmp_path / "var", catalogue=str(catalogue))
+    items = load_catalogue(catalogue).item_ids
+    return NightlyConfig(
+        work_dir=tmp_path / "var",
+        catalogue=str(catalogue),
+        interactions=str(write_interactions(tmp_path / "interactions.parquet", {"u1": items})),
+        plan=PlanConfig(min_interactions=1),
+    )
 
 
 @pytest.fixture
@@ -65,6 +74,23 @@ def test_steps_run_in_order_and_end_in_one_summary(
     assert served_assets(summary.snapshot).height == summary.published.served
     assert summary.reported.gallery.is_file()
     assert summary.reported.report.is_file()
+
+
+def test_a_night_that_would_draw_nothing_ends_at_once(
+    config: NightlyConfig, calls: list[str]
+) -> None:
+    nothing = config.model_copy(update={"plan": PlanConfig(min_interactions=99)})
+    with pytest.raises(PlanError, match="no user has 99 different items"):
+        run.run_night(nothing, NIGHT)
+    assert calls == []
+
+
+def test_a_night_sweeps_what_killed_ones_left(config: NightlyConfig, calls: list[str]) -> None:
+    left = config.work_dir / "recbole" / "run-a1b2c3d4"
+    left.mkdir(parents=True)
+    run.run_night(config, NIGHT)
+    assert calls
+    assert not left.exists()
 
 
 def test_a_second_run_draws_and_changes_nothing(

@@ -75,6 +75,18 @@ def test_work_dir_from_outside_replaces_the_configured_one(tmp_path: Path) -> No
     assert (settings.work_dir, settings.seed) == (tmp_path, 7)
 
 
+@pytest.mark.parametrize(("step", "swept"), [("check", True), ("recommend", True), ("plan", False)])
+def test_the_first_step_of_a_night_sweeps(
+    config: NightlyConfig, monkeypatch: pytest.MonkeyPatch, step: str, swept: bool
+) -> None:
+    replace_step(monkeypatch, step, {})
+    monkeypatch.setattr("pigeon_rec.nightly.files.shards_to_draw", lambda *_: [])
+    left = config.work_dir / "runs" / "2026-05-01" / "staged.new"
+    left.mkdir(parents=True)
+    steps.run_step(step, config, NIGHT)
+    assert left.exists() != swept
+
+
 def test_summaries_become_plain_values(
     config: NightlyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

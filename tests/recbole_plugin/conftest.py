@@ -53,7 +53,7 @@ def looks(tmp_path: Path) -> Path:
 def build(looks: Path) -> Build:
     """Makes the wrapper, or RecBole's own model, as RecBole's documentation does."""
 
-    def make(base: str, *, wrapped: bool = True, dataset: str = "looks", **more: Any) -> Built:
+    def make(base: Any, *, wrapped: bool = True, dataset: str = "looks", **more: Any) -> Built:
         from recbole.config import Config
         from recbole.data import create_dataset, data_preparation
         from recbole.trainer import Trainer
@@ -61,7 +61,7 @@ def build(looks: Path) -> Build:
 
         from pigeon_rec.recbole_plugin import PigeonRecommender
         from pigeon_rec.recbole_plugin.base_models import base_model_class
-        from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
+        from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
 
         model_class = PigeonRecommender if wrapped else base_model_class(base)
         given = settings(looks, base, **more)

@@ -66,6 +66,60 @@ def test_affinity_to_one_image_equals_that_to_its_item(seed: int, neighbours: in
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), neighbours=st.integers(1, 40))
+def test_lists_of_neighbours_give_what_the_table_gives(seed: int, neighbours: int) -> None:
+    vectors = world(seed)
+    vectors[5 + seed % 20] = 0.0  # an item without an image in the midst
+    generator = torch.Generator().manual_seed(seed)
+    items = torch.randint(0, 30, (20, 4), generator=generator)
+    weights = torch.rand(20, 4, generator=generator) * (items > 0)
+    dense = VisualAffinity(vectors.clone(), neighbours)
+    lists = VisualAffinity(vectors.clone(), neighbours, dense_items=1)
+    for part in (slice(0, 3), slice(3, 20), slice(0, 20)):  # neighbourhoods grow
+        found = lists.to_all(items[part], weights[part])
+        torch.testing.assert_close(found, dense.to_all(items[part], weights[part]))
+
+
+def test_neighbourhoods_are_searched_for_seen_items_only() -> None:
+    affinity = VisualAffinity(world(3, 200), 5, dense_items=1)
+    affinity.to_all(torch.tensor([[3, 4, 0], [4, 9, 0]]), torch.ones(2, 3))
+    affinity.to_all(torch.tensor([[9, 11]]), torch.ones(1, 2))
+    assert torch.nonzero(affinity.place > 0).squeeze(-1).tolist() == [3, 4, 9, 11]
+    assert len(affinity._known.radius) == 5  # and the row of items without an image
+
+
+def test_pairs_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    affinity = VisualAffinity(world(4), 5)
+    generator = torch.Generator().manual_seed(4)
+    items = torch.randint(0, 30, (50, 4), generator=generator)
+    weights, item_ids = torch.ones(50, 4), torch.randint(1, 30, (50,), generator=generator)
+    whole = affinity.to_images(items, weights, item_ids, affinity.vectors[item_ids])
+    gathered: list[int] = []
+    original = torch.einsum
+
+    def einsum(equation: str, *operands: torch.Tensor) -> torch.Tensor:
+        gathered.append(operands[0].numel())
+        return original(equation, *operands)
+
+    monkeypatch.setattr("pigeon_rec.recbole_plugin.affinity._VALUES", 7 * 4 * 6)
+    monkeypatch.setattr(torch, "einsum", einsum)
+    parts = affinity.to_images(items, weights, item_ids, affinity.vectors[item_ids])
+    torch.testing.assert_close(parts, whole)
+    assert max(gathered) == 7 * 4 * 6
+
+
+def test_one_image_alone_has_no_neighbours() -> None:
+    vectors = torch.zeros(4, 6)
+    vectors[2] = 1.0
+    affinity = VisualAffinity(vectors, 5)
+    items, weights = torch.tensor([[2, 1]]), torch.ones(1, 2)
+    assert affinity.to_all(items, weights)[0, 2] == pytest.approx(np.log(BACKGROUND))
+    image = torch.nn.functional.normalize(torch.ones(1, 6))
+    found = affinity.to_images(items, weights, torch.tensor([3]), image)
+    assert torch.isfinite(found).all()
+
+
 def test_an_item_has_no_density_for_itself() -> None:
     affinity = VisualAffinity(world(2), 5)
     items, weights = torch.tensor([[3]]), torch.ones(1, 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from pickle import UnpicklingError  # noqa: TID251 - what torch raises when it refuses a file
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from recbole.quick_start import load_data_and_model
@@ -129,3 +131,26 @@ def test_a_learned_weight_is_part_of_the_checkpoint(build: Build) -> None:
 def test_damaged_configurations_are_refused(values: Any) -> None:
     with pytest.raises(ModelError):
         restore_config(values)
+
+
+def damaged(content: bytes) -> list[bytes]:
+    """Cut off, empty, and with other bytes here and there."""
+    random = np.random.default_rng(0)
+    flipped = []
+    for _ in range(60):
+        data = bytearray(content)
+        for place in random.integers(0, len(data), 3):
+            data[place] = random.integers(0, 256)
+        flipped.append(bytes(data))
+    return [b"", b"PK", content[: len(content) // 2], *flipped]
+
+
+def test_a_damaged_checkpoint_is_our_error_or_harmless(build: Build, tmp_path: Path) -> None:
+    _, path = saved(build, next(iter(BASES)))
+    for content in damaged(path.read_bytes()):
+        (tmp_path / "damaged.pth").write_bytes(content)
+        with contextlib.suppress(ModelError):
+            read_checkpoint(tmp_path / "damaged.pth")
+    (tmp_path / "damaged.pth").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"cannot be read: .+ \["):
+        read_checkpoint(tmp_path / "damaged.pth")

@@ -38,6 +38,16 @@ def test_rows_get_the_ids_of_the_data_set(path: Path) -> None:
     assert found.sha256 == file_sha256(path)
 
 
+def test_filtered_items_are_told_from_unknown_ones(path: Path) -> None:
+    path.write_text(f"{HEADER}\na\t1 2\nold\t1 2\nother\t5 6\n", encoding="utf-8")
+    found = read_item_vectors(path, COLUMNS, IDS, min_share=0.1, filtered={"a", "old"})
+    assert (found.coverage.filtered, found.coverage.unknown) == (1, 1)
+    assert str(found.coverage) == (
+        "1 of 3 items have a vector, 1 rows of items that the data set does not have, "
+        "1 rows of items that its filters removed"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "columns"),
     [

@@ -28,7 +28,7 @@ def full_scores(built: Built) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def trained(build: Build, base: str, **more: Any) -> Built:
+def trained(build: Build, base: Any, **more: Any) -> Built:
     built = build(base, **more)
     built.trainer.fit(built.train, built.valid, verbose=False, saved=False)
     return built

@@ -69,7 +69,7 @@ def write_world(folder: Path, *, name: str = "looks", visual: bool = True) -> Pa
     return folder
 
 
-def settings(folder: Path, base: str, **more: Any) -> dict[str, Any]:
+def settings(folder: Path, base: Any, **more: Any) -> dict[str, Any]:
     """RecBole's `config_dict` for a quick run on the CPU."""
     return {
         "data_path": str(folder),

@@ -35,7 +35,7 @@ def interactions(rows: list[tuple[str, str, int]]) -> pl.DataFrame:
     """Rows of (user, item, day)."""
     timed = [(user, item, START + dt.timedelta(days=day)) for user, item, day in rows]
     schema = pl.Schema(
-        {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Datetime("us", "UTC")}
+        {"user_id": pl.String(), "item_id": pl.String(), "timestamp": pl.Datetime("us", "UTC")}
     )
     return pl.DataFrame(timed, schema=schema, orient="row")
 

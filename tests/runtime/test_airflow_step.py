@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from pigeon_rec.runtime.progress import Progress
 
 
 class Busy(PigeonError):
-    retryable: ClassVar[bool] = True
+    retryable = True
 
 
 def test_the_summary_is_returned_and_its_single_values_are_logged(

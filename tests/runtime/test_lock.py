@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import signal
 import subprocess
 import sys
@@ -83,6 +84,30 @@ def test_shards_are_drawn_side_by_side_and_nothing_else_meanwhile(paths: NightPa
             pass
         with pytest.raises(WorkDirBusyError, match="held by process"), hold(paths, "publish"):
             pytest.fail("published while shards were drawn")
+
+
+def test_the_message_names_a_process_that_still_runs(paths: NightPaths) -> None:
+    with other_process(paths.work_dir, "generate") as first:
+        with other_process(paths.work_dir, "generate") as second:
+            with pytest.raises(WorkDirBusyError) as caught, hold(paths, "publish"):
+                pytest.fail("published while shards were drawn")
+            assert f"by process {second.pid}, which" in str(caught.value)
+            assert "(and 1 more)" in str(caught.value)
+        # The one that signed last has ended, and the first still holds the lock.
+        with pytest.raises(WorkDirBusyError) as caught, hold(paths, "publish"):
+            pytest.fail("published while a shard was drawn")
+        assert f"by process {first.pid}, which has been running `generate`" in str(caught.value)
+        assert "more)" not in str(caught.value)
+
+
+def test_a_process_of_another_machine_is_named_with_it(paths: NightPaths) -> None:
+    with other_process(paths.work_dir, "run"):
+        note = json.loads(paths.lock.read_text("utf-8"))
+        note |= {"process": 99_999_999, "machine": "drawing-2"}
+        paths.lock.write_text(json.dumps(note) + "\n", "utf-8")
+        expected = pytest.raises(WorkDirBusyError, match="by process 99999999 on drawing-2, which")
+        with expected, hold(paths, "plan"):
+            pytest.fail("two runs at once")
 
 
 @pytest.mark.parametrize("step", ["plan", "run", "generate"])

@@ -111,3 +111,41 @@ def test_files_are_relative_to_the_settings_that_name_them(
     # Given in code or on the command line, they are relative to the current folder.
     assert check_settings(Drawn, own.model_dump(), "options") == own
     assert Drawn(scenario=given).scenario == given
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 9223372036854775808", "seed: .*it must be from 0 to 9223372036854775807"),
+        ("seed: -1", "seed: .*it must be from 0"),
+        ("plan: {max_minutes: .inf}", "plan.max_minutes: .*finite"),
+        ("gate: {min_text_score: .nan}", "gate.min_text_score: .*finite"),
+        ("plan: {shards: 3000000000}", "plan.shards: .*it must be from"),
+        ('catalogue: "a\\0b"', "catalogue: .*null character"),
+        ("exchange: file:///srv/nights[1]", "exchange: .*cannot contain"),
+        ("warehouse: {images: 's3://bucket/*'}", "warehouse.images: .*cannot contain"),
+        ("catalogue: 2026-13-01", "not valid YAML"),
+        ("a: " + "[" * 5000, "not valid YAML"),
+        ("seed: " + "9" * 5000, "not valid YAML"),
+    ],
+)
+def test_what_would_fail_later_is_refused_at_once(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "night.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_settings(NightlyConfig, path, "Give another file")
+
+
+def test_the_largest_seed_is_a_seed() -> None:
+    assert NightlyConfig(seed=2**63 - 1).seed == 2**63 - 1
+
+
+def test_no_password_is_shown() -> None:
+    address = "carrier://me:secret@pigeon/loft"
+    with pytest.raises(ConfigError) as refused:
+        check_settings(NightlyConfig, {"exchange": address}, "options")
+    with pytest.raises(ValidationError) as invalid:
+        NightlyConfig(exchange=address)
+    for error in (refused.value, invalid.value):
+        assert "carrier://" in str(error)
+        assert "secret" not in str(error)

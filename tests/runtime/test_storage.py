@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime import storage
@@ -71,3 +73,30 @@ def test_a_location_that_cannot_be_written_raises(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(OSError, match="taken"):
         storage.put_file(f"file://{tmp_path}/taken/plan.parquet", b"plan")
+
+
+@pytest.mark.parametrize("wrong", ["file:///srv/a[1]", "s3://bucket/*", "memory://a?b"])
+def test_patterns_are_no_locations(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="a location cannot contain"):
+        storage.check_location(wrong)
+
+
+def test_errors_of_another_package_are_os_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    class EndpointConnectionError(Exception):
+        """As botocore raises, which is no `OSError`."""
+
+    def refuses(*_: object, **__: object) -> None:
+        raise EndpointConnectionError("could not connect to the endpoint")
+
+    calls: dict[str, Callable[[], object]] = {
+        "cat_file": lambda: storage.get_file("memory://nights/a"),
+        "cat": lambda: storage.get_files(["memory://nights/a"]),
+        "pipe": lambda: storage.put_file("memory://nights/a", b"1"),
+        "find": lambda: storage.list_files("memory://nights"),
+        "rm": lambda: storage.remove_files(["memory://nights/a"]),
+    }
+    for name, call in calls.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(MemoryFileSystem, name, refuses)
+            with pytest.raises(OSError, match="EndpointConnectionError: could not connect"):
+                call()

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.leftovers import sweep_spills
 from pigeon_rec.warehouse import (
     WarehouseBusyError,
     connect,
@@ -69,7 +70,7 @@ def test_promoting_links_to_a_checked_copy(writer_path: Path, serving: Path) -> 
         assert contents(reader) == contents(writer)
         assert content_digest(reader) == content_digest(writer)
     assert [path.name for path in snapshot.parent.iterdir()] == [snapshot.name]
-    assert sorted(p.name for p in serving.parent.iterdir()) == [
+    assert sorted(p.name for p in serving.parent.glob("[!.]*")) == [
         "pigeon.duckdb",
         "serving.duckdb",
         "snapshots",
@@ -197,6 +198,47 @@ def test_leftovers_of_a_killed_promotion_are_removed(writer_path: Path, serving:
     snapshot = promote(writer_path, serving)
     assert list(folder.iterdir()) == [snapshot]
     assert not serving.with_name(".serving.duckdb.tmp").is_symlink()
+
+
+SPILLS = """
+import os, signal, sys
+from pathlib import Path
+from pigeon_rec.warehouse import connect
+with connect(Path(sys.argv[1])) as connection:
+    connection.execute("SET memory_limit = '60MB'; SET threads = 1")
+    rows = "SELECT hash(range)::VARCHAR || repeat('x', 50) AS b FROM range(2000000)"
+    connection.execute(f"SELECT * FROM ({rows}) ORDER BY b")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_spilled_is_private_and_swept(
+    writer_path: Path, serving: Path
+) -> None:
+    publish_one(writer_path, [ANN])
+    subprocess.run([sys.executable, "-c", SPILLS, str(writer_path)], check=False, timeout=120)
+    spilled, *_ = writer_path.parent.rglob("duckdb_temp_*")
+    [private] = writer_path.parent.glob(".spill-*")
+    assert spilled.is_relative_to(private)
+    assert private.stat().st_mode & 0o777 == 0o700
+    promote(writer_path, serving)
+    assert sweep_spills(writer_path.parent) > 0
+    assert list(private.iterdir()) == []
+    assert users(serving) == ["ann"]
+
+
+def test_a_folder_that_a_reader_spills_into_stays_and_does_not_stop_a_promotion(
+    writer_path: Path, serving: Path
+) -> None:
+    publish_one(writer_path, [ANN])
+    spill = promote(writer_path, serving).with_suffix(".duckdb.tmp")
+    spill.mkdir()
+    (spill / f"duckdb_temp_{os.getpid()}_0_owner").write_bytes(b"")
+    publish_one(writer_path, [BEN], second=True)
+    promote(writer_path, serving)
+    assert users(serving) == ["ben"]
+    assert sweep_spills(writer_path.parent) == 0
+    assert len(list(spill.iterdir())) == 1
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from pigeon_rec.columns import TableColumns
 from pigeon_rec.data.tables.source import Table
+from pigeon_rec.data.tables.words import listed
 from pigeon_rec.errors import PigeonError
 
 __all__ = ["find_columns"]
@@ -20,11 +21,11 @@ _USUAL: Mapping[str, str] = MappingProxyType(
         ),
         "title": (
             "title name item_name product_name product_title movie_title item_title prod_name "
-            "book_title label"
+            "book_title label product article movie book"
         ),
         "text": (
             "semantics description text caption summary overview detail_desc "
-            "short_description about plot abstract"
+            "short_description about plot abstract keywords tags"
         ),
         "category": (
             "category item_category product_category product_type type kind department class "
@@ -80,14 +81,15 @@ def find_columns(
     plain = {_plain(name): name for name in reversed(list(table.columns))}
     for what in (*required, *optional):
         taken = set(found.values())
-        names = (plain.get(_plain(usual)) for usual in _USUAL[what].split())
+        usual_names = _USUAL[what].split()
+        names = (each if each in table.columns else plain.get(_plain(each)) for each in usual_names)
         free = next((name for name in names if name and name not in taken), None)
         if what not in found and free is not None:
             found[what] = free
     for what in required:
         if what not in found:
             raise error(
-                f"no column holds the {what}; the table has {', '.join(table.columns)}",
+                f"no column holds the {what}; the table has {listed(table.columns)}",
                 location=table.location,
                 remedy=f"Name it: --{what} COLUMN, or `{what}:` under `columns:` in the YAML file",
             )
@@ -97,7 +99,7 @@ def find_columns(
 def _existing(name: str, table: Table, error: type[PigeonError]) -> str:
     if name not in table.columns:
         raise error(
-            f"there is no column {name!r}; the table has {', '.join(table.columns)}",
+            f"there is no column {name!r}; the table has {listed(table.columns)}",
             location=table.location,
         )
     return name

@@ -6,31 +6,45 @@ left out and reported.
 
 from __future__ import annotations
 
-import codecs
-import csv
-import dataclasses
-import shutil
+import errno
+import os
+import re
+import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pigeon_rec.columns import TableColumns
-from pigeon_rec.errors import PigeonError
+from pigeon_rec.data.tables.text_file import (
+    check_names,
+    column_names,
+    encoding_of,
+    head_of,
+    mixes_newlines,
+    separator_of,
+    write_utf_8,
+)
+from pigeon_rec.errors import PigeonError, storage_error
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation, Expression
 
-__all__ = ["FORMATS", "Table", "open_table"]
+__all__ = ["FORMATS", "Table", "check_source", "open_table"]
 
-FORMATS: Final = "CSV, TSV, JSON lines, parquet, RecBole's .item and .inter, or a DuckDB query"
-_SEPARATORS: Final = ("::", "\t", ",", ";", "|")
+FORMATS: Final = (
+    "CSV, TSV or JSON lines, also with .gz, parquet, RecBole's .item and .inter, or a DuckDB query"
+)
 _ATOMIC: Final = (".item", ".inter", ".user")
-_COMPRESSED: Final = (".gz", ".zst")
-_NO_TABLE: Final = (".xlsx", ".xls", ".feather", ".arrow", ".npy", ".pkl", ".db", ".duckdb", ".zip")
-_BLOCK: Final = 2**20
+_COMPRESSED: Final = ".gz"
+_NO_TABLE: Final = (
+    *(".xlsx", ".xls", ".feather", ".arrow", ".npy", ".pkl", ".db", ".duckdb", ".sqlite", ".pdf"),
+    *(".zip", ".zst", ".bz2", ".xz", ".7z", ".tar", ".tgz"),
+)
 _JSON_LINES: Final = (
     "SELECT json FROM read_json_objects($file, format = 'newline_delimited', ignore_errors = true)"
 )
@@ -78,6 +92,7 @@ def open_table(source: str, columns: TableColumns, error: type[PigeonError]) -> 
     Raises:
         PigeonError: Of the type `error`: the file is missing, empty, of no known format or cannot
             be read, or the query fails. Errors of DuckDB inside the block become such errors too.
+        StorageError: The disk is full.
     """
     import duckdb
 
@@ -98,30 +113,96 @@ def open_table(source: str, columns: TableColumns, error: type[PigeonError]) -> 
         else:
             yield _file(connection, Path(source), Path(scratch.name), columns, error)
     except duckdb.Error as cause:
-        first = str(cause).strip().split("\n")[0]
-        raise error(f"cannot read the table: {first}", location=location) from cause
-    except OSError as cause:
-        raise error(f"cannot read the table: {cause.strerror or cause}", location=location) from (
-            cause
+        if (full := os.strerror(errno.ENOSPC)) in str(cause):
+            named = re.search(r'"(/[^"]+)"', str(cause))
+            raise storage_error(OSError(errno.ENOSPC, full), named[1] if named else location) from (
+                cause
+            )
+        why = re.sub(
+            rf"{re.escape(scratch.name)}/\S*?(?=['\",:]|\s|$)",
+            source,
+            str(cause).strip().split("\n")[0],
         )
+        busy = "lock" in why
+        raise error(
+            f"cannot read the table: {why}",
+            location=location,
+            remedy="End the program that writes to it, or query a copy" if busy else None,
+        ) from cause
     finally:
         connection.close()
         scratch.cleanup()
 
 
+def check_source(
+    source: str, columns: TableColumns, targets: Iterable[Path], error: type[PigeonError]
+) -> None:
+    """Checks that a table is local, and that its import does not write over it.
+
+    Raises:
+        PigeonError: Of the type `error`: it is an address, or one of the targets is the table.
+    """
+    if columns.database is not None:
+        return
+    if "://" in source:
+        raise error(
+            "a table at an address is not read", location=source, remedy="Copy it to a local file"
+        )
+    for target in targets:
+        if os.path.realpath(source) == os.path.realpath(target):
+            raise error(
+                "the import would write over the table that it reads",
+                location=str(target.absolute()),
+                remedy="Choose another folder to write to",
+            )
+
+
 def _query(
     connection: DuckDBPyConnection, query: str, database: Path, error: type[PigeonError]
 ) -> Table:
-    if not database.is_file():
-        raise error("there is no such database", location=str(database.absolute()))
-    connection.execute("ATTACH $file AS given (READ_ONLY)", {"file": str(database)})
+    import duckdb
+
+    if (why := _no_file(database, "database")) is not None:
+        raise error(why, location=str(database.absolute()))
+    connection.execute("ATTACH $file AS given (READ_ONLY, TYPE duckdb)", {"file": str(database)})
     connection.execute("USE given")
-    relation = connection.sql(query.strip().rstrip(";"))
-    if relation is None:
+    plain = _without_end(query)
+    statements = connection.extract_statements(plain)
+    if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+        found = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise error(
-            "the query returns no rows", location=str(database), remedy="Write it as SELECT ..."
+            f"a query is one SELECT; this is {found}",
+            location=f"{database}: {query}",
+            remedy="Write it as SELECT ...",
         )
-    return Table(connection, relation, f"{database}: {query}", _named(relation))
+    relation = connection.sql(plain)
+    return Table(connection, relation, f"{database}: {query}", _named(relation, relation.columns))
+
+
+def _without_end(query: str) -> str:
+    """The query without comments and semicolons at its end, so that it can be part of another."""
+    import duckdb
+
+    text = query.encode()
+    for start, kind in reversed(duckdb.tokenize(query)):
+        if kind != duckdb.token_type.comment and text[start : start + 1] != b";":
+            break
+        text = text[:start]
+    return text.decode().strip()
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file, and the link that it is read through.
+
+    DuckDB would take a name such as `[1].csv` as a pattern, and a folder `id=7` as a column.
+    """
+
+    link: Path
+    location: str
+    suffix: str
+    columns: TableColumns
+    error: type[PigeonError]
 
 
 def _file(
@@ -131,10 +212,8 @@ def _file(
     columns: TableColumns,
     error: type[PigeonError],
 ) -> Table:
-    if not path.is_file():
-        raise error("there is no such file", location=str(path.absolute()))
-    if path.stat().st_size == 0:
-        raise error("the file is empty", location=str(path))
+    if (why := _no_file(path, "file")) is not None:
+        raise error(why, location=str(path.absolute()))
     suffix = _suffix(path)
     if suffix in _NO_TABLE:
         raise error(
@@ -142,146 +221,137 @@ def _file(
             location=str(path),
             remedy=f"Give {FORMATS}",
         )
-    if suffix in (".parquet", ".pq"):
-        relation = connection.from_parquet(str(path))
-        return Table(connection, relation, str(path), _named(relation))
-    if suffix in (".json", ".jsonl", ".ndjson"):
-        return _json(connection, path)
-    encoding = _encoding(path)
-    if encoding == "utf-8":
-        return _text(connection, path, columns, error)
-    copy = scratch / path.name
-    _write_utf_8(path, encoding, copy)
-    table = _text(connection, copy, columns, error)
-    return dataclasses.replace(table, location=str(path), notes=(f"read as {encoding}",))
+    if path.stat().st_size == 0:
+        raise error("the file is empty", location=str(path))
+    packed = path.suffix.lower() == _COMPRESSED
+    file = _File(scratch / f"table{_COMPRESSED * packed}", str(path), suffix, columns, error)
+    try:
+        file.link.symlink_to(path.absolute())
+        if suffix in (".parquet", ".pq"):
+            return _parquet(connection, file)
+        if suffix in (".json", ".jsonl", ".ndjson"):
+            return _json(connection, file)
+        return _text(connection, file)
+    except (OSError, EOFError, zlib.error) as cause:
+        if getattr(cause, "errno", None) == errno.ENOSPC:  # of the temporary copy
+            raise
+        reason = getattr(cause, "strerror", None) or cause
+        raise error(f"cannot read the table: {reason}", location=str(path)) from cause
 
 
-def _json(connection: DuckDBPyConnection, path: Path) -> Table:
+def _no_file(path: Path, what: str) -> str | None:
+    """Why there is nothing to read; None if there is a file."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return f"there is no such {what}"
+    except (OSError, ValueError) as error:
+        return f"cannot read the {what}: {getattr(error, 'strerror', None) or error}"
+    if stat.S_ISDIR(mode):
+        return f"this is a folder, not a {what}"
+    return None if stat.S_ISREG(mode) else f"this is a device or a pipe, not a {what}"
+
+
+def _parquet(connection: DuckDBPyConnection, file: _File) -> Table:
+    relation = connection.from_parquet(str(file.link), hive_partitioning=False)
+    # DuckDB renames columns that differ in case only.
+    schema = connection.execute(
+        "SELECT name, coalesce(num_children, 0) FROM parquet_schema($file)",
+        {"file": str(file.link)},
+    ).fetchall()
+    fields = _named(relation, _top_names(schema))
+    return Table(connection, relation, file.location, fields)
+
+
+def _top_names(schema: Sequence[tuple[str, int]]) -> list[str]:
+    """Names of the columns in a list of all elements, each before its children, the root first."""
+    names, position = [], 1
+    while position < len(schema):
+        names.append(schema[position][0])
+        below = 1
+        while below:
+            below += schema[position][1] - 1
+            position += 1
+    return names
+
+
+def _json(connection: DuckDBPyConnection, file: _File) -> Table:
     """Opens JSON lines or a JSON array; values keep the form that they are written in."""
     from duckdb import ColumnExpression, ConstantExpression, FunctionExpression
 
-    query = _JSON_ARRAY if _suffix(path) == ".json" else _JSON_LINES
-    relation = connection.sql(query, params={"file": str(path)})
+    query = _JSON_ARRAY if file.suffix == ".json" else _JSON_LINES
+    relation = connection.sql(query, params={"file": str(file.link)})
     sample = relation.limit(_SAMPLED_OBJECTS).filter("json_type(json) = 'OBJECT'")
-    names = sample.select("unnest(json_keys(json)) AS name").distinct().order("name").fetchall()
+    names = dict.fromkeys(
+        str(name) for (keys,) in sample.select("json_keys(json)").fetchall() for name in keys
+    )
+    if not names:
+        raise file.error("the file holds no JSON objects", location=file.location)
     fields = {}
-    for (name,) in names:
+    for name in names:
         pointer = "/" + name.replace("~", "~0").replace("/", "~1")
         value = FunctionExpression(
             "json_extract_string", ColumnExpression("json"), ConstantExpression(pointer)
         )
-        fields[str(name)] = (value, "VARCHAR")
-    return Table(connection, relation, str(path), fields)
+        fields[name] = (value, "VARCHAR")
+    return Table(connection, relation, file.location, fields)
 
 
-def _text(
-    connection: DuckDBPyConnection, path: Path, columns: TableColumns, error: type[PigeonError]
-) -> Table:
-    first = _first_line(path)
-    atomic = _suffix(path) in _ATOMIC
-    separator = columns.separator or ("\t" if atomic else _separator(first))
+def _text(connection: DuckDBPyConnection, file: _File) -> Table:
+    encoding, plain = encoding_of(file.link), file.link
+    if encoding != "utf-8":
+        plain = file.link.with_name("copy")
+        write_utf_8(file.link, encoding, plain)
+    head, atomic = head_of(plain), file.suffix in _ATOMIC
+    separator = file.columns.separator or ("\t" if atomic else separator_of(head))
     quote = "" if atomic or len(separator) > 1 else '"'
-    names = list(columns.names) or _fields(first, separator, quote)
-    _check_names(names, path, first, error)
-    relation = connection.read_csv(
-        str(path),
-        header=not columns.names,
-        columns=dict.fromkeys(names, "VARCHAR"),
+    names = list(file.columns.names)
+    if not names:
+        names = column_names(head, separator, quote, file.location, file.error)
+    if atomic:  # its fields are name:type
+        names = [name.split(":")[0] for name in names]
+    check_names(names, f"{file.location}, line 1", file.error)
+    read = partial(
+        connection.read_csv,
+        str(plain),
+        header=not file.columns.names,
+        # By position: names in the file may differ in case only.
+        columns={f"c{position}": "VARCHAR" for position in range(len(names))},
         delimiter=separator,
         quotechar=quote,
         escapechar=quote,
         auto_detect=False,
-        strict_mode=True,
         store_rejects=True,
     )
-    # The fields of an atomic file are name:type.
-    fields = {
-        name.split(":")[0] if atomic else name: value for name, value in _named(relation).items()
-    }
-    return Table(connection, relation, str(path), fields, stores_rejects=True)
+    relation = read(strict_mode=not mixes_newlines(plain) or _is_readable(read(strict_mode=True)))
+    notes = () if encoding == "utf-8" else (f"read as {encoding}",)
+    fields = _named(relation, names)
+    return Table(connection, relation, file.location, fields, stores_rejects=True, notes=notes)
 
 
-def _check_names(names: list[str], path: Path, first: str, error: type[PigeonError]) -> None:
-    location = f"{path}, line 1"
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise error(
-            f"the header has the column {', '.join(map(repr, repeated))} more than once",
-            location=location,
-            remedy="Rename one of them, or name the columns if the file has no header",
-        )
-    if "" in names:
-        position = names.index("") + 1
-        # The unnamed index column that pandas writes.
-        names[position - 1] = f"column {position}"
-        _check_names(names, path, first, error)
-    if len(names) == 1:
-        raise error(
-            f"the first line has a single field: {first[:80]!r}",
-            location=location,
-            remedy="Give the separator, and the names of the columns if there is no header",
-        )
+def _is_readable(relation: DuckDBPyRelation) -> bool:
+    """Whether DuckDB can go through all lines, however many of them it rejects."""
+    import duckdb
+
+    try:
+        relation.count("*").fetchall()
+    except duckdb.Error:
+        return False
+    return True
 
 
-def _named(relation: DuckDBPyRelation) -> Mapping[str, tuple[Any, str]]:
-    from duckdb import ColumnExpression
+def _named(relation: DuckDBPyRelation, names: Sequence[str]) -> Mapping[str, tuple[Any, str]]:
+    from duckdb import SQLExpression
 
-    kinds = map(str, relation.types)
-    return {
-        name: (ColumnExpression(name), kind)
-        for name, kind in zip(relation.columns, kinds, strict=True)
-    }
+    def column(name: str) -> Expression:
+        # A `ColumnExpression` of the name `*` is every column.
+        quoted = name.replace('"', '""')
+        return SQLExpression(f'"{quoted}"')
+
+    columns = zip(names, relation.columns, map(str, relation.types), strict=True)
+    return {name: (column(given), kind) for name, given, kind in columns}
 
 
 def _suffix(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in _COMPRESSED]
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != _COMPRESSED]
     return suffixes[-1] if suffixes else ""
-
-
-def _encoding(path: Path) -> str:
-    """UTF-16 by its mark; Latin-1 if the file has bytes above 127 and none of them is UTF-8."""
-    if path.suffix.lower() in _COMPRESSED:
-        return "utf-8"
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    found = False
-    with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return "utf-16"
-        file.seek(0)
-        while block := file.read(_BLOCK):
-            if block.isascii():
-                continue
-            # Bytes that are not UTF-8 become the letters U+DC80 to U+DCFF.
-            above = {letter for letter in decoder.decode(block) if letter > "\x7f"} - {"\ufeff"}
-            if any(not "\udc80" <= letter <= "\udcff" for letter in above):
-                return "utf-8"
-            found = found or bool(above)
-    return "latin-1" if found else "utf-8"
-
-
-def _write_utf_8(path: Path, encoding: str, copy: Path) -> None:
-    with (
-        path.open(encoding=encoding, newline="") as file,
-        copy.open("w", encoding="utf-8", newline="") as out,
-    ):
-        shutil.copyfileobj(file, out, _BLOCK)
-
-
-def _first_line(path: Path) -> str:
-    import fsspec
-
-    with fsspec.open(str(path), "rb", compression="infer") as file:
-        head: bytes = file.read(_BLOCK)
-    lines = head.decode(errors="replace").removeprefix("\ufeff").splitlines()
-    return lines[0] if lines else ""
-
-
-def _separator(line: str) -> str:
-    """The separator that cuts the line into most fields; those inside quotes do not count."""
-    counts = {each: len(_fields(line, each, "" if len(each) > 1 else '"')) for each in _SEPARATORS}
-    return max(counts, key=lambda each: counts[each])
-
-
-def _fields(line: str, separator: str, quote: str) -> list[str]:
-    fields = next(csv.reader([line], delimiter=separator), []) if quote else line.split(separator)
-    return [name.strip() for name in fields]

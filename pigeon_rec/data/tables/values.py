@@ -80,16 +80,18 @@ def _micros(
         form = columns.time_format.replace("'", "''")
         parsed = f"try_strptime({written}, '{form}')"
         return f"epoch_us(CAST({parsed} AS TIMESTAMPTZ))", columns.time_format
-    value = f"TRY_CAST({written} AS DOUBLE)"
-    sample = rows.limit(_SAMPLE).select(f"{name}, {value} AS value")
+    value = number(written)
+    sample = rows.limit(_SAMPLE).select(f"{name}, {written} AS written, {value} AS value")
     facts = sample.aggregate(
-        f"count(value), count({name}), median(abs(value)), "
+        f"count(TRY_CAST(written AS DOUBLE)), count({name}), median(abs(value)), "
         "count(*) FILTER (value BETWEEN 19700101 AND 99991231 AND value = trunc(value) "
-        "AND try_strptime(CAST(CAST(value AS BIGINT) AS VARCHAR), '%Y%m%d') IS NOT NULL)"
+        "AND try_strptime(CAST(TRY_CAST(value AS BIGINT) AS VARCHAR), '%Y%m%d') IS NOT NULL)"
     )
     numbers, given, median, dates = facts.fetchall()[0]
-    if numbers * 2 < given or not numbers:
-        return f"epoch_us(TRY_CAST({written} AS TIMESTAMPTZ))", "ISO 8601"
+    if numbers * 2 < given or median is None:
+        # Not the words that DuckDB knows as times, such as `epoch`.
+        dated = f"CASE WHEN regexp_matches({written}, '^[0-9]') THEN {written} END"
+        return f"epoch_us(TRY_CAST({dated} AS TIMESTAMPTZ))", "ISO 8601"
     if columns.time_unit is None and dates * 2 > numbers:
         day = f"try_strptime(CAST(TRY_CAST({value} AS BIGINT) AS VARCHAR), '%Y%m%d')"
         return f"epoch_us(CAST({day} AS TIMESTAMPTZ))", "YYYYMMDD"

@@ -6,7 +6,6 @@ LaVIT-7B-v2's; `mask_generator/`, `adapter/` and `llama/` are what Pigeon's trai
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.published.weight_files import WeightFiles, find_weights
+from pigeon_rec.runtime.files import read_json
 
 __all__ = ["PublishedFolder", "Resolution", "usable"]
 
@@ -155,7 +155,7 @@ class PublishedFolder:
             ModelError: It is missing or not a JSON object.
         """
         try:
-            value = json.loads(path.read_text("utf-8"))
+            value = read_json(path)
         except (OSError, ValueError) as error:
             raise ModelError(f"the settings cannot be read: {error}", location=str(path)) from error
         if not isinstance(value, dict):

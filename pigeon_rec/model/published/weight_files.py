@@ -6,21 +6,19 @@ containers only and runs no code.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: TID251 - only what torch raises for a file it refuses
-from textwrap import shorten
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from pigeon_rec.errors import ModelError
+from pigeon_rec.errors import ModelError, error_text
+from pigeon_rec.runtime.files import read_json
 
 __all__ = ["WeightFiles", "find_weights"]
 
@@ -81,9 +79,9 @@ class WeightFiles:
         for path in self.paths:
             try:
                 yield from read(path, meta=meta)
-            except (OSError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
+            except Exception as error:  # what torch raises depends on the damaged byte
                 raise ModelError(
-                    f"the weights cannot be read: {shorten(str(error), 300)}",
+                    f"the weights cannot be read: {error_text(error)}",
                     location=str(path),
                     remedy="Download the file again; only tensors by name are read",
                 ) from error
@@ -116,7 +114,7 @@ def find_weights(folder: Path, stem: str) -> WeightFiles:
 
 def _shards(index: Path) -> Iterator[Path]:
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        names = sorted(set(read_json(index)["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"the index is damaged: {error!r}", location=str(index)) from error
     for name in names:

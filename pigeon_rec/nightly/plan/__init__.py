@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pigeon_rec.nightly.plan.planner import PLAN_SCHEMA, PlanSummary, plan_night
+from pigeon_rec.nightly.files import PLAN_SCHEMA
+from pigeon_rec.nightly.plan.planner import PlanSummary, plan_night
 from pigeon_rec.nightly.plan.recommendations import recommend
 from pigeon_rec.warehouse.budget import DEFAULT_SECONDS, Budget, night_budget
 

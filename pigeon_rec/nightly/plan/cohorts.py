@@ -8,8 +8,8 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.plan.choice import IS_COHORT, prioritise
-from pigeon_rec.nightly.plan.inputs import ItemEmbeddings, PlanInputs
-from pigeon_rec.retrieval import HistoryRetriever, find_cohorts, refit_moment
+from pigeon_rec.nightly.plan.inputs import PlanInputs
+from pigeon_rec.retrieval import HistoryRetriever, ItemEmbeddings, find_cohorts, refit_moment
 
 __all__ = ["plan_cohorts"]
 

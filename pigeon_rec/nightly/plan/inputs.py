@@ -1,18 +1,16 @@
-"""Inputs of a plan: catalogue, interactions, recommendations and the embeddings of items."""
+"""Inputs of a plan: catalogue, interactions and recommendations."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
+from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
@@ -21,33 +19,14 @@ from pigeon_rec.inputs.prepare import import_problems
 from pigeon_rec.nightly.files import read_table
 from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan.choice import expected_views
-from pigeon_rec.retrieval import (
-    EmbeddingCache,
-    SharedPictures,
-    embed_catalogue,
-    shared_pictures,
-)
-from pigeon_rec.runtime.progress import Progress
 from pigeon_rec.warehouse import NIGHT_SCHEMAS
 
 __all__ = [
-    "ImageEncoder",
-    "ItemEmbeddings",
     "PlanInputs",
-    "embed_items",
     "problem_rows",
     "read_inputs",
     "recommendation_source",
 ]
-
-
-class ImageEncoder(Protocol):
-    """The part of a scorer that planning uses (`pigeon_rec.scoring.scorer.Scorer`)."""
-
-    encoder_id: str
-
-    def encode_images(self, images: npt.NDArray[np.uint8], /) -> npt.NDArray[np.float32]:
-        """uint8 `[n, size, size, 3]` -> float32 `[n, dim]`."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +36,7 @@ class PlanInputs:
     Attributes:
         interactions: Of the recommendations' users, up to the end of the date; known items only.
         recommendations: `RECOMMENDATION_SCHEMA` and `expected_views`, sorted by user and rank.
+        users: All users with interactions with known items, up to the end of the date.
         problems: Problems found in any of them, as rows of the table `problems`.
         as_of: End of the date.
     """
@@ -65,36 +45,22 @@ class PlanInputs:
     catalogue: Catalogue
     interactions: pl.DataFrame
     recommendations: pl.DataFrame
+    users: pl.Series
     problems: pl.DataFrame
     as_of: dt.datetime
 
-
-@dataclass(frozen=True)
-class ItemEmbeddings:
-    """Image embeddings of all recommended and interacted items.
-
-    Attributes:
-        item_ids: Items, sorted.
-        vectors: Unit float32 `[n, dim]`; zero rows for broken images.
-        broken: Items whose image cannot be used, with the reason.
-        shared: Images of several items, and placeholders among them.
-        problems: The broken images and placeholders as rows of the table `problems`.
-    """
-
-    item_ids: list[str]
-    vectors: npt.NDArray[np.float32]
-    broken: Mapping[str, str]
-    shared: SharedPictures
-    problems: pl.DataFrame
-
-    def usable(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Returns the rows whose `item_id` has an image of its own that is not broken."""
-        unusable = [*self.broken, *self.shared.placeholders]
-        return rows.filter(~pl.col("item_id").is_in(unusable))
-
-    def histories(self, interactions: pl.DataFrame) -> pl.DataFrame:
-        """Returns the usable interactions, of each user's equal images only the latest."""
-        return self.shared.once(self.usable(interactions))
+    def fault(self) -> tuple[str, str] | None:
+        """Says which ids do not meet, and what to do, if that leaves nothing to plan."""
+        remedy = "Write the ids alike in both tables"
+        wanted, known = self.recommendations["item_id"].unique(), self.catalogue.item_ids
+        if not wanted.is_in(known).any():
+            apart = unmet_ids("the recommendations", wanted.sort(), "the catalogue", known)
+            return f": their items are not in the catalogue; {apart}", remedy
+        if self.interactions.is_empty() and self.users.len():
+            wanted = self.recommendations["user_id"].unique().sort()
+            apart = unmet_ids("the recommendations", wanted, "the interactions", self.users)
+            return f": none of their users has an interaction; {apart}", remedy
+        return None
 
 
 def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
@@ -117,35 +83,13 @@ def read_inputs(config: NightlyConfig, paths: NightPaths) -> PlanInputs:
     )
     problems = problem_rows([*catalogue.problems, *unknown, *import_problems(config)])
     if paths.recommendation_problems.is_file():
-        left_out = read_table(paths.recommendation_problems, "recommend")
-        problems = pl.concat([problems, left_out.select(list(NIGHT_SCHEMAS["problems"]))])
-    return PlanInputs(prompt, catalogue, of_recommendations, recommendations, problems, until)
-
-
-def embed_items(
-    inputs: PlanInputs,
-    encoder: ImageEncoder,
-    paths: NightPaths,
-    placeholder_share: float,
-    progress: Progress,
-) -> ItemEmbeddings:
-    """Embeds every recommended and interacted item; vectors are cached by image hash."""
-    wanted = pl.concat([inputs.recommendations["item_id"], inputs.interactions["item_id"]]).unique()
-    known = wanted.filter(wanted.is_in(inputs.catalogue.items["item_id"].implode()))
-    item_ids = known.sort().to_list()
-    # The same file stretched to a square is another image to the encoder.
-    stretched = "" if inputs.catalogue.aspect.is_square else "/stretched"
-    vectors, problems = embed_catalogue(
-        inputs.catalogue,
-        item_ids,
-        encoder.encode_images,
-        EmbeddingCache(paths.embeddings, f"{encoder.encoder_id}{stretched}"),
-        on_batch=lambda done, total: progress("item images", done, total),
+        schema = NIGHT_SCHEMAS["problems"]
+        left_out = read_table(paths.recommendation_problems, "recommend", schema)
+        problems = pl.concat([problems, left_out])
+    users = interactions["user_id"].unique().sort()
+    return PlanInputs(
+        prompt, catalogue, of_recommendations, recommendations, users, problems, until
     )
-    broken = {problem.subject: f"{problem.message} [{problem.location}]" for problem in problems}
-    shared = shared_pictures(inputs.catalogue, placeholder_share)
-    problems = [*problems, *shared.problems]
-    return ItemEmbeddings(item_ids, vectors, broken, shared, problem_rows(problems))
 
 
 def recommendation_source(config: NightlyConfig) -> str:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -22,6 +22,7 @@ from pigeon_rec.config import NightlyConfig
 from pigeon_rec.drawing.keys import KeyContext, asset_keys, settings_hash
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import PlanError
+from pigeon_rec.nightly.files import PLAN_SCHEMA
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan.choice import (
     IS_COHORT,
@@ -34,14 +35,12 @@ from pigeon_rec.nightly.plan.choice import (
 )
 from pigeon_rec.nightly.plan.cohorts import plan_cohorts
 from pigeon_rec.nightly.plan.inputs import (
-    ImageEncoder,
-    ItemEmbeddings,
     PlanInputs,
-    embed_items,
+    problem_rows,
     read_inputs,
     recommendation_source,
 )
-from pigeon_rec.retrieval import HistoryRetriever
+from pigeon_rec.retrieval import HistoryRetriever, ImageEncoder, ItemEmbeddings, embed_items
 from pigeon_rec.runtime.digests import frame_sha256
 from pigeon_rec.runtime.files import write_json, write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
@@ -50,23 +49,13 @@ from pigeon_rec.warehouse import NIGHT_SCHEMAS, known_assets
 from pigeon_rec.warehouse.budget import night_budget
 from pigeon_rec.warehouse.planning import refused_before
 
-__all__ = ["PLAN_SCHEMA", "PlanSummary", "plan_night"]
+__all__ = ["PlanSummary", "plan_night"]
 
-PLAN_SCHEMA: Final = pl.Schema(
-    {
-        "asset_key": pl.String(),
-        "user_id": pl.String(),
-        "item_id": pl.String(),
-        "status": pl.String(),
-        "priority": pl.Float64(),
-        "history_ids": pl.List(pl.String()),
-        "history_scores": pl.List(pl.Float32()),
-        "shard": pl.Int32(),
-        "model_version": pl.String(),
-        "settings_hash": pl.String(),
-    }
+
+_WITHOUT_FAULT = (
+    "",
+    "Check interactions, catalogue and logical date, or lower plan.min_interactions",
 )
-"""Columns of `plan.parquet`; `status` is `generate` or `reuse`."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +144,14 @@ def plan_night(
         encoder = encoder or _load_encoder(model.source)
         model_version = model_version or model.version
     context = KeyContext(model_version, settings_hash(config, inputs.prompt), config.seed)
-    embeddings = embed_items(inputs, encoder, paths, config.plan.placeholder_share, progress)
+    embeddings = embed_items(
+        inputs.catalogue,
+        pl.concat([inputs.recommendations["item_id"], inputs.interactions["item_id"]]),
+        encoder,
+        paths.embeddings,
+        config.plan.placeholder_share,
+        progress,
+    )
 
     # 1. Which pairs can be drawn, and from which history.
     pairs, skipped, problems = _drawable(config, inputs, embeddings)
@@ -163,7 +159,7 @@ def plan_night(
     write_parquet(skipped, paths.skipped)
     write_parquet(problems, paths.problems)
     if pairs.is_empty() and of_cohorts.is_empty():
-        raise _nothing_to_plan(config, paths, inputs, skipped)
+        raise _nothing_to_plan(config, paths, inputs, embeddings, skipped)
 
     # 2. The best of them within the budget, and which of their pictures exist already.
     budget = night_budget(config.plan, paths.warehouse, date, model_version, context.settings)
@@ -229,7 +225,8 @@ def _drawable(
         pl.lit("no item but the reference itself").alias("detail"),
     )
     skipped = pl.concat([skipped, without_history]).sort(PAIR)
-    problems = pl.concat([inputs.problems, embeddings.problems, _skip_problems(config, skipped)])
+    of_images = problem_rows(embeddings.problems)
+    problems = pl.concat([inputs.problems, of_images, _skip_problems(config, skipped)])
     return prioritise(fit, histories), skipped, problems.unique().sort(problems.columns)
 
 
@@ -327,15 +324,20 @@ def _by_reason(skipped: pl.DataFrame) -> dict[str, int]:
 
 
 def _nothing_to_plan(
-    config: NightlyConfig, paths: NightPaths, inputs: PlanInputs, skipped: pl.DataFrame
+    config: NightlyConfig,
+    paths: NightPaths,
+    inputs: PlanInputs,
+    embeddings: ItemEmbeddings,
+    skipped: pl.DataFrame,
 ) -> PlanError:
     reasons = ", ".join(f"{reason} {count}" for reason, count in _by_reason(skipped).items())
+    why, remedy = embeddings.fault() or inputs.fault() or _WITHOUT_FAULT
     return PlanError(
         f"nothing to plan for {paths.run_id}: 0 of {inputs.recommendations.height} recommendations "
-        f"can be personalised ({reasons})",
+        f"can be personalised ({reasons}){why}",
         location=f"recommendations of {recommendation_source(config)}; "
         f"each pair's reason in {paths.skipped}",
-        remedy="Check interactions, catalogue and logical date, or lower plan.min_interactions",
+        remedy=remedy,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import Problem, load_catalogue
+from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
+from pigeon_rec.data.opt_out import opt_out_file, read_opt_outs, without_opted_out
 from pigeon_rec.data.recommendations import (
     group_by_front_item,
     load_recommendations,
@@ -22,7 +23,7 @@ from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.paths import NightPaths, end_of_day
 from pigeon_rec.nightly.plan.inputs import problem_rows, recommendation_source
 from pigeon_rec.runtime.digests import digest, frame_sha256
-from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.files import read_json, read_parquet, write_json, write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = ["RecommendSummary", "recommend"]
@@ -90,9 +91,17 @@ def recommend(
 
 def _interactions(config: NightlyConfig, paths: NightPaths) -> pl.DataFrame:
     catalogue = load_catalogue(config.catalogue)
-    interactions, _ = load_interactions(
+    interactions, problems = load_interactions(
         config.interactions, catalogue, until=end_of_day(paths.date)
     )
+    unknown = [problem.subject for problem in problems if problem.kind == "unknown_item"]
+    if interactions.is_empty() and unknown:
+        raise PlanError(
+            "no interaction is with an item of the catalogue: "
+            + unmet_ids("interactions", unknown, "the catalogue", catalogue.item_ids),
+            location=f"{config.interactions} and {config.catalogue}",
+            remedy="Write the ids alike in both tables",
+        )
     if interactions.is_empty():
         raise PlanError(
             f"there are no interactions up to the end of {paths.run_id} to recommend from",
@@ -110,7 +119,7 @@ def _train(
     return export_top_k(
         interactions,
         config.recommender,
-        seed=config.seed,
+        seed=config.seed % 2**32,  # RecBole seeds numpy, which takes no more
         work_dir=paths.recbole,
         on_epoch=lambda done, total: progress("recommender epochs", done, total),
     )
@@ -136,14 +145,15 @@ def _of_checkpoint(config: NightlyConfig, source: Path) -> pl.DataFrame:
     from pigeon_rec.recbole_plugin.model_top_k import checkpoint_top_k
 
     top = checkpoint_top_k(source, config.recommender.top_k)
+    top = without_opted_out(top, read_opt_outs(opt_out_file(config.work_dir)))
     return top.select("user_id", "item_id", pl.col("score").cast(pl.Float64()))
 
 
 def _kept(paths: NightPaths, made_from: dict[str, Any]) -> pl.DataFrame | None:
     """Returns the recommendations of an earlier run if its inputs and its file are unchanged."""
     try:
-        info = json.loads(paths.recommendations_info.read_text(encoding="utf-8"))
-        table = pl.read_parquet(paths.recommendations)
+        info = read_json(paths.recommendations_info)
+        table = read_parquet(paths.recommendations)
     except (OSError, ValueError, pl.exceptions.PolarsError):
         return None
     same = isinstance(info, dict) and info.get("made_from_sha256") == digest(made_from)

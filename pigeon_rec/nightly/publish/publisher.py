@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,13 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import scenario_name
-from pigeon_rec.errors import PlanError
-from pigeon_rec.nightly.files import read_drawing_times, read_shards, read_table
+from pigeon_rec.nightly.files import (
+    PLAN_SCHEMA,
+    read_drawing_times,
+    read_plan_info,
+    read_shards,
+    read_table,
+)
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 from pigeon_rec.warehouse import (
@@ -92,10 +96,12 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         WarehouseError: The warehouse is locked or rejects the night; its tables are unchanged.
     """
     paths = NightPaths.of(config, date)
-    plan = read_table(paths.plan, "plan")
+    plan = read_table(paths.plan, "plan", PLAN_SCHEMA)
     drawn = read_shards(paths, plan)
-    facts = {
-        **_plan_info(paths.plan_info),
+    info = read_plan_info(paths)
+    facts: dict[str, Any] = {
+        "model_version": info["model_version"],
+        "settings_hash": info["settings_hash"],
         "planned": plan.height,
         "skipped": read_table(paths.skipped, "plan").height,
     }
@@ -150,15 +156,3 @@ def _columns(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
         name: table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
         for name, table in tables.items()
     }
-
-
-def _plan_info(path: Path) -> dict[str, Any]:
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-        return {name: str(info[name]) for name in ("model_version", "settings_hash")}
-    except (OSError, ValueError, KeyError) as error:
-        raise PlanError(
-            f"the summary of the plan is missing or damaged ({type(error).__name__}: {error})",
-            location=str(path),
-            remedy="Run `pigeon-rec nightly plan` for this date again",
-        ) from error

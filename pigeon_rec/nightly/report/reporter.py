@@ -6,7 +6,6 @@ Both are read from the serving snapshot, so they show exactly what readers get.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.nightly.files import read_table
+from pigeon_rec.nightly.files import SKIPPED_SCHEMA, read_plan_info, read_table
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.report.gallery import render_gallery
 from pigeon_rec.nightly.report.page import build_page
@@ -65,10 +64,10 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
     """
     paths = NightPaths.of(config, date)
     night = read_served_night(paths.serving, paths.run_id)
-    skipped = read_table(paths.skipped, "plan")
+    skipped = read_table(paths.skipped, "plan", SKIPPED_SCHEMA)
     prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
-    plan = json.loads(paths.plan_info.read_text(encoding="utf-8"))
+    plan = read_plan_info(paths)
     warnings = night_warnings(night, plan, config)
     for warning in warnings:
         logger.warning("%s: %s", paths.run_id, warning)

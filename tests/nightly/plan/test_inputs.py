@@ -147,6 +147,46 @@ def test_an_empty_night_names_counts_and_reasons_and_leaves_no_plan(
     assert not paths.plan_info.exists()
 
 
+def test_if_all_images_are_missing_that_is_said(config: NightlyConfig) -> None:
+    for image in (Path(config.catalogue).parent / "images").iterdir():
+        image.unlink()
+    with pytest.raises(PlanError) as caught:
+        run(config)
+    assert "15 of 15 images cannot be used; the first, of i00: there is no such image file" in (
+        caught.value.what
+    )
+    assert caught.value.remedy is not None
+    assert "image_uri" in caught.value.remedy
+    assert "min_interactions" not in str(caught.value)
+
+
+def test_items_of_recommendations_that_no_catalogue_has_are_shown(
+    config: NightlyConfig, tmp_path: Path
+) -> None:
+    other = with_recommendations(config, tmp_path, [("ann", "I12", 1.0), ("bea", "I13", 1.0)])
+    with pytest.raises(
+        PlanError, match="the recommendations name 'I12', 'I13', and the catalogue 'i12', 'i13'"
+    ):
+        run(other)
+
+
+def test_users_of_recommendations_without_any_interaction_are_shown(
+    config: NightlyConfig, tmp_path: Path
+) -> None:
+    other = with_recommendations(config, tmp_path, [("ANN", "i12", 1.0), ("BEA", "i12", 1.0)])
+    with pytest.raises(
+        PlanError, match="the recommendations name 'ANN', 'BEA', and the interactions 'ann', 'bea'"
+    ):
+        run(other)
+
+
+def test_interactions_with_none_of_the_items_are_shown(config: NightlyConfig) -> None:
+    frame = pl.read_parquet(config.interactions)
+    frame.with_columns(pl.col("item_id") + ".0").write_parquet(config.interactions)
+    with pytest.raises(PlanError, match=r"interactions name 'i00\.0', .* the catalogue 'i00', "):
+        recommend(config.model_copy(update={"recommendations": "recbole"}), NIGHT)
+
+
 def test_no_recommendations_at_all_is_an_error(config: NightlyConfig) -> None:
     run(config)
     paths = NightPaths.of(config, NIGHT)

@@ -1,0 +1,43 @@
+"""`pigeon-rec forget`: erases users and keeps them out of later nights."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pigeon_rec._cli.options import AsJson, Config, Quiet, WorkDir
+from pigeon_rec._cli.output import print_result
+
+__all__ = ["forget"]
+
+Users = Annotated[list[str] | None, typer.Argument(metavar="[USER...]", help="Ids of the users.")]
+UsersFile = Annotated[
+    Path | None,
+    typer.Option("--users", metavar="FILE", help="Text file with one id per line.", dir_okay=False),
+]
+
+
+def forget(
+    users: Users = None,
+    file: UsersFile = None,
+    config: Config = None,
+    work_dir: WorkDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Erase users from warehouse, snapshots, runs and caches, and keep them out of later nights."""
+    from pigeon_rec.errors import ConfigError
+    from pigeon_rec.nightly.steps import erase
+
+    try:
+        listed = [] if file is None else file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the users: {error}", location=str(file)) from error
+    named = [*(users or []), *(line.strip() for line in listed)]
+    erased = erase(config, work_dir, named)
+    # The title names nobody: terminals and schedulers keep what is printed.
+    title = f"erased {erased.users} users"
+    print_result(title, dataclasses.asdict(erased), as_json=as_json, quiet=quiet)

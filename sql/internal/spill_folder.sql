@@ -1,0 +1,2 @@
+-- Where the connection puts what does not fit into memory.
+SET temp_directory = $folder;
