@@ -53,7 +53,8 @@ Every Sunday at 04:00 UTC training goes on from the serving model: stage 1 (mask
 reconstruction), preference pairs from its own pictures, stage 2 (pairwise preference alignment).
 The new and the serving model then draw the same held-out cases. The new model is promoted only if
 it passes the promotion check; else the run ends in `keep_serving`, and the registry holds the
-reason.
+reason. Catalogue, users, scenario and the model to start from are settings: with
+`night: night.yaml` in the weekly file they are those of the nights.
 
 Steps exchange files in `<work dir>/alignments/<date>/`, so a failed task can be cleared and run
 again: finished steps are kept, and training resumes from its checkpoint.

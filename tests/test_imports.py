@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "inputs": {"data", "model", "retrieval", "runtime", "warehouse"},
     "nightly": {"drawing", "inputs", "recbole_plugin", *_BELOW_DRAWING},
     "evaluation": {"drawing", "training", *_BELOW_DRAWING} - {"warehouse"},
-    "weekly": {"drawing", "evaluation", "training", *_BELOW_DRAWING},
+    "weekly": {"drawing", "evaluation", "inputs", "training", *_BELOW_DRAWING},
     "_cli": {
         *("demo", "drawing", "evaluation", "inputs", "nightly", "recbole_plugin", "training"),
         "weekly",

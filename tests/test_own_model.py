@@ -190,3 +190,59 @@ def test_training_goes_on_from_it(own: Own, pigeon: Pigeon) -> None:
     assert (out / "model" / part).read_bytes() == (own.model / part).read_bytes()
     language = "personalisation.safetensors"
     assert (out / "model" / language).read_bytes() != (own.model / language).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_weekly_alignment_is_of_the_catalogue(own: Own, pigeon: Pigeon) -> None:
+    """It starts from the own model, holds out what that held out, and measures what it can."""
+    work_dir, week = own.folder / "week", own.folder / "week.yaml"
+    week.write_text(
+        yaml.safe_dump(
+            {
+                "catalogue": str(own.shapes.catalogue),
+                "interactions": str(own.shapes.interactions),
+                "scenario": own.kind.scenario,
+                "training": str(own.folder / "smoke.yaml"),
+                "work_dir": str(work_dir),
+                "evaluation": {"cases": 4, "judge_steps": 1, "generation": QUICK},
+                "promotion_check": {"min_cases": 2},
+            }
+        ),
+        "utf-8",
+    )
+    common = ("--work-dir", work_dir)
+    registered = pigeon("models", "register", own.model, *common, "--reason", "mine", "--json")
+    assert registered.code == 0, registered.err
+    version = json.loads(registered.out)["version"]
+    assert pigeon("models", "promote", version, *common).code == 0
+    outcome = pigeon("align", "run", "--config", week, "--date", "2026-06-07", "--json")
+    assert outcome.code == 0, outcome.err
+    verdict = json.loads(outcome.out)
+    assert verdict["serving_version"] in (version, verdict["version"])
+    unknown = {} if "concept" in own.kind.columns else {"concept_hit"}
+    assert set(verdict["not_measurable"]) == set(unknown)
+    assert {metric["metric"] for metric in verdict["metrics"]} == {
+        "hist_jis", "cs", "concept_hit"} - set(unknown)  # fmt: skip
+    assert all(metric["cases"] == 4 for metric in verdict["metrics"])
+    if unknown:
+        assert "concept_hit is not measurable: the catalogue has no column" in verdict["reason"]
+
+    run = work_dir / "alignments" / "2026-06-07"
+    before, now = (pl.read_csv(folder / "held_out.csv", infer_schema=False)["item_id"]
+                   for folder in (own.model, run / "training"))  # fmt: skip
+    assert set(before) == set(now)
+    pairs = pl.read_parquet(run / "training" / "pairs.parquet")
+    assert not set(now) & {*pairs["history_ids"].explode(), *pairs["target_id"]}
+    measured = sorted((work_dir / "alignments" / "evaluations").glob("*/*/cases.parquet"))
+    cases = [pl.read_parquet(path)["case_id"].to_list() for path in measured]
+    assert len(cases) == 2
+    assert cases[0] == cases[1]
+    assert (run / "judges" / "fitted.json").is_file()
+    again = pigeon("align", "run", "--config", week, "--date", "2026-06-07", "--json")
+    assert all(step["kept"] in (True, None) for step in json.loads(again.out)["steps"])
+    week.write_text(
+        week.read_text().replace(f"scenario: {own.kind.scenario}", "scenario: book-cover")
+    )
+    other = pigeon("align", "reconstruct", "--config", week, "--date", "2026-06-07")
+    assert other.code == 4
+    assert "begun with other values of data" in other.err

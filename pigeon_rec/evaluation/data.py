@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from pigeon_rec.evaluation.judges import Judges
 from pigeon_rec.evaluation.methods import CURVES, METHODS
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.model.paths import model_folder
+from pigeon_rec.runtime.digests import digest
 from pigeon_rec.training.data import HELD_OUT
 
 __all__ = [
     "data_for",
     "describe",
     "evaluation_data",
+    "identity",
     "left_out_curves",
     "not_measurable",
     "shown_catalogue",
@@ -38,16 +41,29 @@ def evaluation_data(settings: EvaluationSettings) -> Dataset:
     Raises:
         PigeonError: The data cannot be loaded, or there is no such model.
     """
-    return data_for(settings.data, settings.model, settings.held_out)
+    return data_for(settings.data, settings.model, settings.held_out, settings.until)
 
 
-def data_for(settings: DataSettings | None, model: str, held_out: Path | None = None) -> Dataset:
+def data_for(
+    settings: DataSettings | None,
+    model: str,
+    held_out: Path | None = None,
+    until: datetime | None = None,
+) -> Dataset:
     """Loads data as `evaluation_data`; None are the bundled stickers."""
     settings = settings or DataSettings()
     beside = model_folder(model) / HELD_OUT
     listed = held_out or (beside if beside.is_file() else None)
-    data = load_dataset(settings)
-    return data if data.world or listed is None else load_dataset(settings, held_out=listed)
+    data = load_dataset(settings, until=until)
+    if data.world or listed is None:
+        return data
+    return load_dataset(settings, held_out=listed, until=until)
+
+
+def identity(data: Dataset) -> str:
+    """Digest of the items: ids, labels, pictures, and what is held out."""
+    hashes = pl.Series("image", data.catalogue.image_hashes(data.catalogue.item_ids))
+    return digest([str(data.catalogue.aspect), data.items.with_columns(hashes).rows()])
 
 
 def shown_catalogue(summary: Mapping[str, Any]) -> tuple[Catalogue, PromptTemplate]:

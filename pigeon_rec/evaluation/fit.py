@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.evaluation.data import identity
 from pigeon_rec.evaluation.judges import Judge, Judges
 from pigeon_rec.evaluation.train_judges import (
     CONCEPT_RECIPE,
@@ -33,7 +34,6 @@ from pigeon_rec.evaluation.train_judges import (
 from pigeon_rec.model.arrays import to_levels, to_pixels
 from pigeon_rec.model.image_generator import LatentCodec
 from pigeon_rec.model.placing import set_threads
-from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.artwork import load_artwork
@@ -71,10 +71,8 @@ def fitted_judges(
         TrainingError: There are fewer than two usable pictures.
         ModelError: The folder is damaged.
     """
-    labels = data.items.join(
-        data.catalogue.items.select("item_id", "image_sha256"), on="item_id", maintain_order="left"
-    )
-    facts: dict[str, Any] = {"side": side, "steps": steps, "data": digest(labels.rows())}
+    # Judges see pictures at their own size, so one fitted for another model will do.
+    facts: dict[str, Any] = {"steps": steps, "data": identity(data)}
     record = folder / _RECORD
     if not record.is_file() or json.loads(record.read_text("utf-8")) != facts:
         shutil.rmtree(folder, ignore_errors=True)  # judges of other data

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pigeon_rec.config import GenerationConfig, QualityGateConfig
 from pigeon_rec.data.settings import BUNDLED, TableSettings
@@ -23,6 +24,10 @@ from pigeon_rec.runtime.settings import (
 __all__ = ["BUNDLED_MODEL", "EvaluationSettings", "load_settings"]
 
 BUNDLED_MODEL: Final = "sticker-64"
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 class EvaluationSettings(TableSettings):
@@ -42,6 +47,7 @@ class EvaluationSettings(TableSettings):
             and for other catalogues judges that are fitted first, and kept beside the results.
         judge_steps: Steps of training of each judge that is fitted; null for as many as the
             pictures need (300 to 4,000).
+        until: Reads interactions before this time only; a time without a zone is in UTC.
         cases: Most held-out cases.
         seed: Decides the cases and all pictures.
         methods: Names from `METHODS`.
@@ -61,6 +67,7 @@ class EvaluationSettings(TableSettings):
     held_out: LocalPath | None = None
     judges: LocalPath | None = None
     judge_steps: Positive | None = None
+    until: Annotated[datetime, AfterValidator(_in_utc)] | None = None
     cases: Positive = 500
     seed: int = 0
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(METHODS)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pigeon_rec.drawing.models import SERVING, chosen_model
-from pigeon_rec.errors import TrainingError
+from pigeon_rec.errors import ConfigError, TrainingError
 from pigeon_rec.evaluation.measure import LOWER_IS_BETTER
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.warehouse import open_warehouse
 from pigeon_rec.warehouse.models import TrainedModel, promote_model, register_model
-from pigeon_rec.weekly.config import WeeklyConfig
+from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.evaluate import METHOD
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.promotion_check import Verdict, compare
@@ -35,19 +37,23 @@ def check(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
 
     Raises:
         TrainingError: `evaluate` has not been done, or was done for another model.
-        ConfigError: A rule names a metric that was not measured.
+        ConfigError: A rule names a metric that was not measured, or one that must improve and is
+            not measurable on the catalogue.
         WarehouseBusyError: Another run is writing to the warehouse.
     """
     paths = AlignmentPaths.of(config, date)
     bundled, evaluated = _measured(paths)
-    new, serving = (
-        pl.read_parquet(paths.work_dir / evaluated.facts[name]).filter(method=METHOD)
-        for name in ("new", "serving")
-    )
-    verdict = compare(new, serving, config.promotion_check, LOWER_IS_BETTER)
+    tables = {name: paths.work_dir / evaluated.facts[name] for name in ("new", "serving")}
+    new, serving = (pl.read_parquet(path).filter(method=METHOD) for path in tables.values())
+    rules, left_out = _measurable(config.promotion_check, tables["serving"].parent)
+    verdict = compare(new, serving, rules, LOWER_IS_BETTER)
+    for metric, why in left_out.items():
+        reason = f"{verdict.reason}; {metric} is not measurable: {why}"
+        verdict = dataclasses.replace(verdict, reason=reason)
     decision = {
         "version": bundled.facts["version"],
         "serving_version": evaluated.facts["serving_version"],
+        "not_measurable": left_out,
         **dataclasses.asdict(verdict),
     }
     write_json(decision, paths.promotion_check)
@@ -83,6 +89,23 @@ def promote(config: WeeklyConfig, date: dt.date) -> dict[str, Any]:
         "replaced": now_serving if now_serving != version else None,
         "promoted_at": str(model.promoted_at),
     }
+
+
+def _measurable(rules: PromotionRules, measurement: Path) -> tuple[PromotionRules, dict[str, str]]:
+    """The rules without those that the catalogue gives no measure for; and the latter, with why."""
+    summary = measurement / "evaluation.json"
+    known = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+    missing: dict[str, str] = known.get("missing", {})
+    hopeless = [metric for metric in rules.improve if metric in missing]
+    if hopeless:
+        raise ConfigError(
+            f"{hopeless[0]} must improve and is not measurable: {missing[hopeless[0]]}",
+            location="promotion_check.improve",
+            remedy="Name a metric that is, such as hist_jis",
+        )
+    left_out = {metric: missing[metric] for metric in rules.keep if metric in missing}
+    kept = {metric: loss for metric, loss in rules.keep.items() if metric not in left_out}
+    return rules.model_copy(update={"keep": kept}), left_out
 
 
 def _measured(paths: AlignmentPaths) -> tuple[StepRecord, StepRecord]:

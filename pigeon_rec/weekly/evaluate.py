@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec._version import __version__
+from pigeon_rec.data.settings import BUNDLED
 from pigeon_rec.drawing.models import SERVING, chosen_model
 from pigeon_rec.errors import ConfigError
+from pigeon_rec.evaluation.data import evaluation_data, identity
 from pigeon_rec.evaluation.measure import METRICS
 from pigeon_rec.evaluation.run import evaluate as run_evaluation
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.training.data import HELD_OUT, folder_data
 from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
+from pigeon_rec.weekly.data import end_of
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import StepRecord, finished, once, recorded
 
@@ -50,9 +54,10 @@ def evaluate(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent
         "new": (bundled["version"], str(config.work_dir / bundled["weights_path"])),
         "serving": (serving.version, serving.source),
     }
-    settings = EvaluationSettings(methods=(METHOD,), **dict(config.evaluation))
+    settings = _settings(config, date, sources["new"][1])
+    deciding = _deciding(settings, bundled["version"])
     tables = {
-        name: paths.evaluation(version, digest(_deciding(settings))) / "per_case.parquet"
+        name: paths.evaluation(version, digest(deciding)) / "per_case.parquet"
         for name, (version, _) in sources.items()
     }
 
@@ -70,7 +75,7 @@ def evaluate(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent
 
     inputs = {
         **{name: version for name, (version, _) in sources.items()},
-        "settings": _deciding(settings),
+        "settings": deciding,
     }
     return once(paths, "evaluate", inputs, work, outputs=list(tables.values()))
 
@@ -90,10 +95,36 @@ def check_rules(rules: PromotionRules) -> None:
         )
 
 
-def _deciding(settings: EvaluationSettings) -> dict[str, Any]:
-    """Everything that decides a measurement besides the model; the judges ship with the product."""
-    decisive = settings.model_dump(mode="json", exclude={"model", "threads"})
-    return {**decisive, "product_version": __version__}
+def _settings(config: WeeklyConfig, date: dt.date, new: str) -> EvaluationSettings:
+    """How both models are measured: on the data of the alignment, by the same scorer and judges."""
+    paths, given = AlignmentPaths.of(config, date), dict(config.evaluation)
+    data = folder_data(paths.training)
+    if data.name == BUNDLED:
+        return EvaluationSettings(methods=(METHOD,), **given)
+    own = {
+        **dict(data.settings),
+        "held_out": paths.training / HELD_OUT,
+        "judges": paths.run / "judges",
+        "until": end_of(date),
+        "scorer": config.evaluation.scorer or new,
+    }
+    return EvaluationSettings(methods=(METHOD,), **(given | own))
+
+
+def _deciding(settings: EvaluationSettings, version: str) -> dict[str, Any]:
+    """Everything that decides a measurement besides the model.
+
+    The bundled stickers and their judges ship with the product. Another catalogue is known by what
+    its items and users are, and the scorer of the new model by the model's version.
+    """
+    left_out = {"model", "threads"}
+    found: dict[str, Any] = {"product_version": __version__}
+    if settings.catalogue != BUNDLED:
+        left_out |= {"held_out", "judges", "catalogue", "interactions", "scorer"}
+        data = evaluation_data(settings)
+        found["data"] = digest([identity(data), data.interactions.hash_rows().to_list()])
+        found["scorer"] = settings.scorer if settings.scorer is None else version
+    return {**settings.model_dump(mode="json", exclude=left_out), **found}
 
 
 def _is_complete(folder: Path) -> bool:

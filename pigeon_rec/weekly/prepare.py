@@ -13,13 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pigeon_rec.data.settings import BUNDLED
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import ConfigError, TrainingError
+from pigeon_rec.model.paths import model_folder
 from pigeon_rec.runtime.digests import digest, file_sha256
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.adopt import adopt
-from pigeon_rec.training.recipes import TrainingConfig, load_training_config, run_recipe
+from pigeon_rec.training.data import folder_data
+from pigeon_rec.training.recipes import (
+    TrainingConfig,
+    load_training_config,
+    run_recipe,
+    training_artwork,
+)
 from pigeon_rec.weekly.config import WeeklyConfig
+from pigeon_rec.weekly.data import data_inputs, end_of, prepared
 from pigeon_rec.weekly.evaluate import check_rules
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import StepRecord, finished, once, recorded
@@ -73,7 +82,7 @@ def prepare(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent)
         paths,
         "prepare",
         inputs,
-        lambda: _fill(paths.training, training, start, progress),
+        lambda: _fill(config, date, training, start, progress),
         outputs=[paths.training / name / _WEIGHTS for name in BACKBONE],
         scratch=[paths.training],
     )
@@ -123,22 +132,46 @@ def _trained_recipes(folder: Path) -> list[str]:
 
 
 def _inputs(config: WeeklyConfig, training: TrainingConfig, weights: str | None) -> dict[str, Any]:
-    return {"training": training.model_dump(mode="json"), "start": config.start, "weights": weights}
+    return {
+        "training": training.model_dump(mode="json"),
+        "start": config.start,
+        "weights": weights,
+        **data_inputs(config),
+    }
 
 
 def _fill(
-    folder: Path, training: TrainingConfig, start: _Start, progress: Progress
+    config: WeeklyConfig,
+    date: dt.date,
+    training: TrainingConfig,
+    start: _Start,
+    progress: Progress,
 ) -> dict[str, Any]:
+    paths = AlignmentPaths.of(config, date)
+    folder = paths.training
     folder.mkdir(parents=True, exist_ok=True)
+    # What that training has held out stays held out.
+    before = {"model": model_folder, "folder": Path}.get(start.kind)
+    data = folder_data(
+        folder,
+        prepared(config, paths, progress),
+        started_from=None if before is None else before(start.source),
+        until=None if config.catalogue == BUNDLED else end_of(date),
+    )
     if start.kind == "scratch":
+        artwork = training_artwork(training, data)
         for done, name in enumerate(BACKBONE, start=1):
-            run_recipe(name, training, folder)
+            run_recipe(name, training, folder, artwork=artwork)
             progress("backbone recipes", done, len(BACKBONE))
     elif start.kind == "folder":
         _copy(Path(start.source), folder)
     else:
         adopt(start.source, training, folder)
-    return {"parent_version": start.weights if start.kind == "model" else None}
+    return {
+        "parent_version": start.weights if start.kind == "model" else None,
+        **({} if data.world else {"items": len(data.catalogue),
+                                  "held_out": data.held_out_items().height}),
+    }  # fmt: skip
 
 
 def _copy(source: Path, folder: Path) -> None:

@@ -60,3 +60,38 @@ def test_a_wrong_value_names_file_field_value_and_limit(
 def test_a_missing_file_is_reported_with_the_bundled_names(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"week\.yaml.*bundled one: .*smoke"):
         load_weekly(tmp_path / "week.yaml")
+
+
+def test_a_night_fills_in_what_the_week_does_not_say(tmp_path: Path) -> None:
+    (tmp_path / "night.yaml").write_text(
+        "catalogue: items.csv\ninteractions: picks.csv\nscenario: movie\nwork_dir: nights\n"
+        "columns: {items: {id: sku}}\nrecommender: {group_by: null}\n"
+        "generation: {temperature: 0.9}\ngate: {min_text_score: -1.0}\n",
+        "utf-8",
+    )
+    week = (
+        "night: night.yaml\nscenario: book-cover\n"
+        "evaluation: {cases: 60, generation: {temperature: 0.5}}"
+    )
+    config = load_weekly(written(tmp_path, week))
+    assert config.catalogue == str(tmp_path / "items.csv")
+    assert config.interactions == str(tmp_path / "picks.csv")
+    assert (config.work_dir, config.scenario) == (tmp_path / "nights", "book-cover")
+    assert (config.columns.items.id, config.group_by) == ("sku", None)
+    assert config.evaluation.cases == 60
+    assert config.evaluation.generation.temperature == 0.5
+    assert config.evaluation.gate.min_text_score == -1.0
+
+
+def test_paths_are_seen_from_the_file(tmp_path: Path) -> None:
+    config = load_weekly(written(tmp_path, "start: models/mine\nwork_dir: var\ntraining: t.yaml"))
+    assert config.start == str(tmp_path / "models/mine")
+    assert config.training == str(tmp_path / "t.yaml")
+    assert config.work_dir == tmp_path / "var"
+    named = load_weekly(written(tmp_path, "start: scratch\ntraining: smoke"))
+    assert (named.start, named.training) == ("scratch", "smoke")
+
+
+def test_a_catalogue_needs_its_users(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="needs `interactions` of its own"):
+        load_weekly(written(tmp_path, "catalogue: items.parquet"))

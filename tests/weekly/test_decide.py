@@ -11,7 +11,7 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.drawing.models import FALLBACK, chosen_model
-from pigeon_rec.errors import ModelError, TrainingError, WarehouseError
+from pigeon_rec.errors import ConfigError, ModelError, TrainingError, WarehouseError
 from pigeon_rec.model.version import model_version
 from pigeon_rec.warehouse.models import list_models, serving_model
 from pigeon_rec.weekly.config import WeeklyConfig
@@ -61,6 +61,29 @@ def test_a_better_model_is_registered_accepted_and_serves_once_promoted(
     night = NightlyConfig(model="serving", work_dir=alignment.work_dir)
     chosen = chosen_model(night.model, night.work_dir)
     assert chosen.version == version == model_version(chosen.source)
+
+
+def test_what_the_catalogue_gives_no_measure_for_is_left_out_and_named(
+    alignment: WeeklyConfig,
+) -> None:
+    rules = alignment.promotion_check.model_copy(update={"keep": {"text": 0.01, "style_hit": 0.05}})
+    config = alignment.model_copy(update={"promotion_check": rules})
+    measure(config, gain=0.02)
+    summary = AlignmentPaths.of(config, SUNDAY).run / "evaluation.json"
+    summary.write_text(json.dumps({"missing": {"style_hit": "no column `style`"}}), "utf-8")
+    decision = check(config, SUNDAY)
+    assert decision["accepted"]
+    assert decision["not_measurable"] == {"style_hit": "no column `style`"}
+    assert [metric["metric"] for metric in decision["metrics"]] == ["history", "text"]
+    assert decision["reason"].endswith("style_hit is not measurable: no column `style`")
+
+
+def test_what_must_improve_must_be_measurable(alignment: WeeklyConfig) -> None:
+    measure(alignment, gain=0.02)
+    summary = AlignmentPaths.of(alignment, SUNDAY).run / "evaluation.json"
+    summary.write_text(json.dumps({"missing": {"history": "nobody has one"}}), "utf-8")
+    with pytest.raises(ConfigError, match=r"history must improve and is not measurable: nobody"):
+        check(alignment, SUNDAY)
 
 
 def test_the_registry_holds_everything_about_a_model(alignment: WeeklyConfig) -> None:

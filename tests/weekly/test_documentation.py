@@ -26,15 +26,17 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_settings_are_complete_and_the_defaults(tmp_path: Path) -> None:
-    weekly, nightly = blocks("yaml")
+    weekly, own, nightly = blocks("yaml")
     (tmp_path / "week.yaml").write_text(weekly, "utf-8")
-    assert load_weekly(tmp_path / "week.yaml") == WeeklyConfig()
+    assert load_weekly(tmp_path / "week.yaml") == WeeklyConfig(work_dir=tmp_path / "var")
     settings = yaml.safe_load(weekly)
     assert settings.keys() == WeeklyConfig.model_fields.keys()
     assert settings["evaluation"].keys() == EvaluationConfig.model_fields.keys()
     assert settings["promotion_check"].keys() == PromotionRules.model_fields.keys()
     (tmp_path / "night.yaml").write_text(nightly, "utf-8")
     assert load_config(tmp_path / "night.yaml").model == "serving"
+    (tmp_path / "own.yaml").write_text(own, "utf-8")
+    assert load_weekly(tmp_path / "own.yaml").promotion_check.keep == {"cs": 0.01, "item_hit": 0.05}
 
 
 def test_commands_exist_with_their_options(pigeon: Callable[..., Any]) -> None:
