@@ -116,7 +116,7 @@ def write_night(
         columns["recommendations"] = _found(
             tables.recommendations, RecommendationColumns(), "recommendations", PlanError
         )
-    words = os.path.relpath(scenario, folder) if is_scenario_file(scenario) else scenario
+    words = _seen_from(folder, scenario) if is_scenario_file(scenario) else scenario
     lines = [*_lines(folder, tables, columns), *_settings(words, group_by)]
     write_text("\n".join(lines) + "\n", path)
     return path
@@ -126,7 +126,7 @@ def _lines(
     folder: Path, tables: TeamTables, columns: Mapping[str, Mapping[str, str]]
 ) -> Iterator[str]:
     def seen_from_here(path: Path) -> str:
-        return _quoted(os.path.relpath(path.absolute(), folder.absolute()))
+        return _quoted(_seen_from(folder, path))
 
     yield "# The settings of a night; paths are relative to this file. All settings and their"
     yield "# defaults: docs/settings.md. Check them with: pigeon-rec check night.yaml"
@@ -202,6 +202,11 @@ def _columns_of(
     opened: Table, columns: TableColumns, table: str, error: type[PigeonError]
 ) -> dict[str, str]:
     return find_columns(opened, columns, _REQUIRED[table], _OPTIONAL[table], error)
+
+
+def _seen_from(folder: Path, path: str | Path) -> str:
+    """The path relative to the folder, links followed, as `..` follows them."""
+    return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
 
 
 def _quoted(text: str) -> str:

@@ -145,3 +145,13 @@ def test_columns_that_were_not_found_are_named(tmp_path: Path) -> None:
     tables = TeamTables(tmp_path / "products.csv", write_events(tmp_path))
     text = write_night(tmp_path, tables).read_text("utf-8")
     assert "# no column was found for: text, category\n" in text
+
+
+def test_a_folder_behind_a_link_finds_its_files(tmp_path: Path) -> None:
+    save_shop(tmp_path / "raw")
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "down")
+    tables = TeamTables(tmp_path / "raw" / "products.csv", write_events(tmp_path / "raw"))
+    config = load_config(write_night(tmp_path / "link", tables))
+    assert config.catalogue == str(tmp_path / "raw" / "products.csv")
+    assert prepare_inputs(config, refresh=True).imports["catalogue"]["items"] == 12

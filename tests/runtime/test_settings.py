@@ -98,7 +98,7 @@ class Drawn(Settings):
         ("mine.yaml", "{folder}/mine.yaml"),
         ("mine.yml", "{folder}/mine.yml"),
         ("scenarios/mine", "{folder}/scenarios/mine"),
-        ("../mine.yaml", "{folder}/../mine.yaml"),
+        ("../mine.yaml", "{folder.parent}/mine.yaml"),
         ("/srv/mine.yaml", "/srv/mine.yaml"),
     ],
 )
