@@ -19,8 +19,9 @@ VENV_DOCS := .venv-docs
 VENV_AIRFLOW := .venv-airflow
 # A stamp carries the checksum of what it installed: the same files never install twice, a changed file installs again.
 checksum = $(shell cat $(1) | cksum | cut -d' ' -f1)
-PRODUCT := $(VENV)/.product-$(call checksum,requirements/product.txt pyproject.toml)
-DEV := $(VENV)/.dev-$(call checksum,requirements/product.txt requirements/dev.txt pyproject.toml)
+LOCKS := requirements/product.txt requirements/recbole.txt pyproject.toml
+PRODUCT := $(VENV)/.product-$(call checksum,$(LOCKS))
+DEV := $(VENV)/.dev-$(call checksum,$(LOCKS) requirements/dev.txt)
 # Beside the test tools, not among them: the emulated S3 pins an older python-dateutil than the product's list.
 STORE_DIR := build/store
 STORE := $(STORE_DIR)/.store-$(call checksum,requirements/store.txt)
@@ -106,6 +107,32 @@ test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
 test-duckdb: $(DEV) $(OLD_DUCKDB) ## read a serving snapshot with a DuckDB 1.4 client
 	$(VENV)/bin/python -m pytest tests/nightly/test_old_client.py
 
+# Pythons whose newest packages the RecBole plugin is tested with, by any name or place they usually have.
+MATRIX ?= 3.11 3.12 3.13
+
+.PHONY: test-matrix
+test-matrix: ## run the RecBole plugin's tests on every Python of MATRIX found, with today's packages
+	@tried=; for version in $(MATRIX); do \
+		python=; for p in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+			"$$p" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2> /dev/null && python="$$p"; \
+		done; \
+		test -n "$$python" || { echo "Python $$version: not found, left out"; continue; }; \
+		tried="$$tried $$version"; $(MAKE) --no-print-directory PYTHON="$$python" VERSION=$$version test-python; \
+	done; test -n "$$tried" || { echo "None of Python $(MATRIX) was found"; exit 1; }
+
+VENV_MATRIX = .venv-matrix-$(VERSION)
+
+.PHONY: test-python
+test-python:
+	@echo "Python $(VERSION): installing today's packages into $(VENV_MATRIX) ..."
+	@$(PYTHON) -m venv $(VENV_MATRIX)
+	@$(VENV_MATRIX)/bin/python $(PIP) $$(grep '^torch==' requirements/product.txt)
+	@$(VENV_MATRIX)/bin/python $(PIP) -e ".[recbole,dev]"
+	@$(VENV_MATRIX)/bin/python $(PIP) --no-deps -r requirements/recbole.txt
+	@$(VENV_MATRIX)/bin/python -c "import importlib.metadata as m; print(*(f'{p} {m.version(p)}' \
+		for p in 'numpy pandas scipy torch ray recbole'.split()), sep=', ')"
+	OMP_NUM_THREADS=1 $(VENV_MATRIX)/bin/python -m pytest -q tests/recbole_plugin
+
 .PHONY: test-slow
 test-slow: $(DEV) $(AIRFLOW) $(DOCS) ## run what `make check` leaves out: real training, nights, kills, Airflow
 	$(VENV)/bin/python -m pytest -m slow
@@ -186,6 +213,7 @@ $(PRODUCT):
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python $(PIP) $$(grep '^torch==' requirements/product.txt)
 	@$(VENV)/bin/python $(PIP) -r requirements/product.txt
+	@$(VENV)/bin/python $(PIP) --no-deps -r requirements/recbole.txt
 	@$(VENV)/bin/python $(PIP) --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.product-* && touch $@
 

@@ -23,12 +23,13 @@ from pydantic import Field
 
 from benchmarks.result import machine
 from pigeon_rec.config import GenerationConfig, QualityGateConfig
+from pigeon_rec.data.dataset import load_dataset
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.evaluation.cases import cases_with_histories
 from pigeon_rec.evaluation.judges import Judges
-from pigeon_rec.evaluation.measure import MetricSuite
+from pigeon_rec.evaluation.run import metric_suite
 from pigeon_rec.evaluation.tables import write_between
 from pigeon_rec.model.placing import set_threads
 from pigeon_rec.model.version import model_version
@@ -117,7 +118,8 @@ def sweep(settings: SweepSettings, folder: Path) -> list[Row]:
     cases = cases_with_histories(settings.cases, settings.seed, scorer=settings.model)
     drawer = Drawer.load(settings.model, gate=settings.gate)
     items = ItemTable(drawer.catalogue, _item_ids(cases), drawer.pipeline, drawer.scorer)
-    suite, requests = _suite(items, cases, drawer), _requests(cases, settings.seed)
+    suite = metric_suite(items, cases, Judges.load(), drawer.scorer, load_dataset())
+    requests = _requests(cases, settings.seed)
     fixed = settings.model_dump(mode="json", include={"seed", "gate"})
     fixed |= {"model": model_version(settings.model), "cases": cases["case_id"].to_list()}
     rows = []
@@ -219,20 +221,6 @@ def _item_ids(cases: pl.DataFrame) -> list[str]:
     """Every item that is drawn from or measured against, repeats included."""
     lists = [cases[name].explode() for name in ("history_ids", "random_ids")]
     return pl.concat([cases["reference_id"], cases["truth_id"], *lists]).to_list()
-
-
-def _suite(items: ItemTable, cases: pl.DataFrame, drawer: Drawer) -> MetricSuite:
-    references = cases["reference_id"].unique().sort().to_list()
-    semantics = items.catalogue.rows(references)["semantics"].to_list()
-    return MetricSuite(
-        judges=Judges.load(),
-        encoders={"cis": drawer.scorer.encode_images},
-        distances={},
-        items=items,
-        vectors={"cis": items.embeddings},
-        text_encoder="cis",
-        texts=dict(zip(references, drawer.scorer.encode_texts(semantics), strict=True)),
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

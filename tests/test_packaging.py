@@ -24,7 +24,7 @@ def test_every_package_folder_is_listed(repository: Path, project: dict[str, Any
     assert set(project["tool"]["setuptools"]["packages"]) == found | {"pigeon_rec._sql"}
 
 
-@pytest.mark.parametrize("name", ["product", "dev", "docs", "airflow", "airflow-celery"])
+@pytest.mark.parametrize("name", ["product", "recbole", "dev", "docs", "airflow", "airflow-celery"])
 def test_requirements_are_plain_pins(repository: Path, name: str) -> None:
     lines = (repository / "requirements" / f"{name}.txt").read_text(encoding="utf-8").split("\n")
     pins = [line.partition("==") for line in lines if line]
@@ -36,6 +36,16 @@ def test_torch_is_locked_without_a_build_tag(repository: Path) -> None:
     lines = (repository / "requirements" / "product.txt").read_text(encoding="utf-8").split()
     assert "torch==2.13.0" in lines
     assert not [line for line in lines if line.startswith(("nvidia", "triton"))]
+
+
+def test_recboles_own_pins_are_not_taken(repository: Path, project: dict[str, Any]) -> None:
+    # They hold back ray, colorlog and colorama, so RecBole is installed without dependencies.
+    extra = project["project"]["optional-dependencies"]["recbole"]
+    assert not [package for package in extra if package.startswith("recbole")]
+    makefile = (repository / "Makefile").read_text(encoding="utf-8")
+    assert "--no-deps -r requirements/recbole.txt" in makefile
+    page = (repository / "docs" / "recbole.md").read_text(encoding="utf-8")
+    assert 'pip install "pigeon-rec[recbole]" && pip install --no-deps recbole==1.2.1' in page
 
 
 @pytest.mark.slow

@@ -62,26 +62,30 @@ class GivenData:
     values: Mapping[str, str]
     night: Path | None
 
-    def settings(self, base: Mapping[str, Any] | None = None) -> TableSettings | None:
+    def settings(self) -> TableSettings | None:
         """Checks what was given; None if nothing was.
-
-        Args:
-            base: Settings that options replace, and that a night replaces as a whole.
 
         Raises:
             ConfigError: The options do not go together.
         """
-        if not self.values and self.night is None:
-            return None
-        from pigeon_rec.config import load_config
         from pigeon_rec.data.settings import TableSettings
-        from pigeon_rec.inputs.data import tables_of_night
         from pigeon_rec.runtime.settings import check_settings
 
-        known = dict(base or {})
-        if self.night is not None:
-            known = tables_of_night(load_config(self.night)).model_dump()
-        return check_settings(TableSettings, {**known, **self.values}, "options")
+        values = self.fields()
+        return check_settings(TableSettings, values, "options") if values else None
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of `TableSettings` that were given: those of a night, then single options.
+
+        Raises:
+            ConfigError: The settings of the night cannot be read.
+        """
+        if self.night is None:
+            return dict(self.values)
+        from pigeon_rec.config import load_config
+        from pigeon_rec.inputs.data import tables_of_night
+
+        return {**tables_of_night(load_config(self.night)).model_dump(), **self.values}
 
     def prepared(self, folder: Path, *, quiet: bool) -> DataSettings | None:
         """As `settings`; tables that are not in our own form are imported into `folder`.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pigeon_rec._cli.data_options import GivenData, with_data
 from pigeon_rec._cli.options import AsJson, Quiet
 from pigeon_rec._cli.output import print_json, print_result
 
@@ -15,7 +17,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     invoke_without_command=True,
-    help="Evaluate a model on held-out pairs of test users, or (subcommands) judges and scorer.",
+    help="Evaluate a model on what training has held out, or (subcommands) judges and scorer.",
 )
 
 _OUT = Path("var/evaluation")
@@ -42,7 +44,23 @@ JudgedModel = Annotated[
     str,
     typer.Option("--model", metavar="NAME|DIR", help="Model whose autoencoder decodes artwork."),
 ]
-Cases = Annotated[int | None, typer.Option("--cases", min=1, help="Number of held-out cases.")]
+Cases = Annotated[int | None, typer.Option("--cases", min=1, help="Most held-out cases.")]
+ScorerOf = Annotated[
+    str | None,
+    typer.Option(
+        "--scorer", metavar="NAME|DIR", help="Model whose scorer chooses; default: see --settings."
+    ),
+]
+HeldOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--held-out", metavar="FILE", help="held_out.csv of training; default: the model's own."
+    ),
+]
+JudgesIn = Annotated[
+    Path | None,
+    typer.Option("--judges", metavar="DIR", help="Judges to measure with (default: see below)."),
+]
 Methods = Annotated[
     str | None, typer.Option("--methods", metavar="A,B", help="Methods to evaluate (default: all).")
 ]
@@ -62,12 +80,17 @@ ReadmeTable = Annotated[
 
 
 @app.callback()
+@with_data
 def evaluate(
+    given: GivenData,
     context: typer.Context,
     out: Out = _OUT,
     settings: Settings = None,
     model: Model = None,
     stage1_model: Stage1 = None,
+    scorer: ScorerOf = None,
+    held_out: HeldOut = None,
+    judges: JudgesIn = None,
     cases: Cases = None,
     methods: Methods = None,
     curves: Curves = None,
@@ -77,29 +100,38 @@ def evaluate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw, measure and report; a stopped run is resumed."""
+    """Draw, measure and report; a stopped run is resumed.
+
+    On a catalogue of your own, judges are fitted first, and kept in DIR/judges.
+    """
     if context.invoked_subcommand is not None:
         return
     from pigeon_rec.evaluation.methods import CURVES
     from pigeon_rec.evaluation.settings import load_settings
 
-    given = {
+    options = {
         "model": model,
         "stage1_model": stage1_model,
+        "scorer": scorer,
+        "held_out": held_out,
+        "judges": judges,
         "cases": cases,
         "methods": _names(methods),
         "curves": tuple(CURVES) if curves == "all" else _names(curves),
         "curve_cases": curve_cases,
         "threads": threads,
     }
-    chosen = load_settings(settings, {k: v for k, v in given.items() if v is not None})
+    chosen = load_settings(settings, given.fields() | _without_none(options))
     # Drawing takes seconds to import, so settings are checked first.
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.evaluation.report import write_report
     from pigeon_rec.evaluation.run import evaluate as run
     from pigeon_rec.evaluation.tables import markdown_table, write_between
+    from pigeon_rec.inputs.data import prepared_data
 
-    result = run(chosen, out, progress=choose_progress(quiet=quiet))
+    progress = choose_progress(quiet=quiet)
+    chosen = chosen.model_copy(update=dict(prepared_data(chosen, out, progress=progress)))
+    result = run(chosen, out, progress=progress)
     page = write_report(out, result.summary)
     if readme_table is not None:
         write_between(markdown_table(result.summary), readme_table)
@@ -111,7 +143,9 @@ def evaluate(
 
 
 @app.command()
+@with_data
 def judges(
+    given: GivenData,
     model: JudgedModel = "sticker-64",
     folder: Annotated[
         Path | None,
@@ -119,46 +153,79 @@ def judges(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the judges on all real held-out artwork: as it is, compressed, blurred, decoded."""
+    """Measure the judges on all real held-out artwork: as it is, compressed, blurred, decoded.
+
+    Judges of a catalogue of your own are fitted first if the folder does not have them.
+    """
+    from pigeon_rec.evaluation.data import data_for
+    from pigeon_rec.evaluation.fit import fitted_judges
     from pigeon_rec.evaluation.judge_accuracy import autoencoder_of, held_out_accuracy
     from pigeon_rec.evaluation.judges import JUDGES_PATH, Judges
     from pigeon_rec.model.loading import load_pipeline
 
-    found = Judges.load(folder or JUDGES_PATH)
-    accuracy = held_out_accuracy(found, autoencoder_of(load_pipeline(model)))
+    pipeline, folder = load_pipeline(model), folder or JUDGES_PATH
+    decoder, side = autoencoder_of(pipeline), pipeline.config.tokenizer.image_size
+    settings = given.prepared(folder, quiet=True)
+    if settings is None:
+        accuracy = held_out_accuracy(Judges.load(folder), decoder, side=side)
+    else:
+        data = data_for(settings, model)
+        found = fitted_judges(data, side, decoder, folder)
+        accuracy = held_out_accuracy(found, decoder, data, side)
     print_result("judges", asdict(accuracy), as_json=as_json)
 
 
 @app.command()
+@with_data
 def scorer(
+    given: GivenData,
     model: Annotated[
         str, typer.Option("--model", metavar="NAME|DIR", help="Model of the scorer.")
     ] = "sticker-64",
+    out: Out = _OUT,
     as_json: AsJson = False,
 ) -> None:
     """Measure the accuracy of a scorer on all real held-out artwork."""
+    from pigeon_rec.evaluation.data import data_for
     from pigeon_rec.evaluation.scorer_accuracy import scorer_accuracy
     from pigeon_rec.scoring.scorer import load_scorer
 
-    print_result("scorer", asdict(scorer_accuracy(load_scorer(model))), as_json=as_json)
+    data = data_for(given.prepared(out, quiet=True), model)
+    found = load_scorer(model)
+    accuracy = scorer_accuracy(found, data=data, side=found.image_size)
+    print_result("scorer", asdict(accuracy), as_json=as_json)
 
 
 @app.command("train-judges")
+@with_data
 def train_judges(
+    given: GivenData,
     destination: Annotated[Path, typer.Argument(help="Folder to write to.")],
     model: JudgedModel = "sticker-64",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train both judges on artwork that is not held out (about half an hour of one core)."""
+    """Train judges on artwork that is not held out (the bundled ones: half an hour of one core).
+
+    On a catalogue of your own they are the judges that an evaluation would fit.
+    """
     from pigeon_rec._cli.bars import choose_progress
-    from pigeon_rec.evaluation.judge_accuracy import autoencoder_of
+    from pigeon_rec.evaluation.data import data_for
+    from pigeon_rec.evaluation.fit import fitted_judges
+    from pigeon_rec.evaluation.judge_accuracy import autoencoder_of, held_out_accuracy
     from pigeon_rec.evaluation.train_judges import train_judges as train
     from pigeon_rec.model.loading import load_pipeline
 
-    autoencoder = autoencoder_of(load_pipeline(model))
-    validation = train(destination, autoencoder, progress=choose_progress(quiet=quiet))
-    facts = {"path": str(destination), **asdict(validation)}
+    pipeline, progress = load_pipeline(model), choose_progress(quiet=quiet)
+    settings = given.prepared(destination, quiet=quiet)
+    if settings is None:
+        accuracy = train(destination, autoencoder_of(pipeline), progress=progress)
+    else:
+        data, side = data_for(settings, model), pipeline.config.tokenizer.image_size
+        decoder = autoencoder_of(pipeline)
+        fitted = fitted_judges(data, side, decoder, destination, progress=progress)
+        accuracy = held_out_accuracy(fitted, decoder, data, side)
+    facts = {"path": str(destination), **asdict(accuracy)}
     print_result("train-judges", facts, as_json=as_json, quiet=quiet)
 
 
@@ -191,6 +258,10 @@ def tally(
     from pigeon_rec.evaluation.compare import tally_answers
 
     print_result("tally", asdict(tally_answers(answers, key)), as_json=as_json)
+
+
+def _without_none(options: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _names(given: str | None) -> tuple[str, ...] | None:

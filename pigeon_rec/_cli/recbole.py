@@ -178,10 +178,21 @@ def experiment(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of all results.")],
     bases: Annotated[
         str, typer.Option("--bases", metavar="NAMES", help="RecBole models, comma-separated.")
-    ] = "BPR,LightGCN,SASRec,GRU4Rec",
+    ] = "BPR,LightGCN,EASE,SASRec,GRU4Rec,VBPR",
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="NUMBERS", help="Random seeds, comma-separated.")
     ] = "0,1,2",
+    simulations: Annotated[
+        str,
+        typer.Option(
+            "--simulations",
+            metavar="NUMBERS",
+            help="Seeds of further simulations of users over the stickers, comma-separated.",
+        ),
+    ] = "",
+    posters: Annotated[
+        bool, typer.Option("--posters", help="Also rank on ml-100k with made posters.")
+    ] = False,
     night_users: Annotated[
         int,
         typer.Option("--night-users", min=0, help="Users with personalised visuals; 0: none."),
@@ -202,8 +213,15 @@ def experiment(
     from pigeon_rec.evaluation.tables import write_between
     from pigeon_rec.recbole_plugin.report import BEGIN, END, Study, as_markdown, prepare
 
-    study = Study(out, tuple(bases.split(",")), _numbers(seeds))
+    study = Study(
+        out,
+        tuple(bases.split(",")),
+        _numbers(seeds, "--seeds"),
+        _numbers(simulations, "--simulations") if simulations else (),
+        posters,
+    )
     progress = choose_progress(quiet=quiet)
+    _make_worlds(study, progress)
     prepare(study)
     study.train(progress)
     if night_users:
@@ -219,15 +237,39 @@ def experiment(
         print(table)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _numbers(text: str, option: str) -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError as error:
         raise ConfigError(
             f"seeds must be whole numbers, received {text!r}",
-            location="--seeds",
-            remedy="Separate them by commas, such as --seeds 0,1,2",
+            location=option,
+            remedy=f"Separate them by commas, such as {option} 0,1,2",
         ) from error
+
+
+def _make_worlds(study: Study, progress: Any) -> None:
+    """Simulates further users and draws posters, where they are missing."""
+    import polars as pl
+
+    from pigeon_rec.data.movielens import read_movielens
+    from pigeon_rec.data.world import load_world
+    from pigeon_rec.demo.films import bundled_movielens
+    from pigeon_rec.demo.posters import make_posters
+    from pigeon_rec.demo.users import SimulationConfig, simulate
+    from pigeon_rec.runtime.files import replacing_folder, write_parquet
+
+    for seed in study.simulations:
+        if not study.simulated(seed).exists():
+            stickers = load_world("bundled").training_artwork()
+            rows = simulate(SimulationConfig(seed=seed), stickers).interactions
+            seconds = pl.from_epoch("timestamp", "s").dt.cast_time_unit("us")
+            timed = rows.with_columns(seconds.dt.replace_time_zone("UTC"))
+            write_parquet(timed, study.simulated(seed))
+    if study.posters and not study.posters_folder.exists():
+        films = read_movielens(bundled_movielens()).films
+        with replacing_folder(study.posters_folder) as folder:
+            make_posters(films, folder, on_film=lambda n, of: progress("made posters", n, of))
 
 
 def _draw_night(study: Study, users: int, progress: Any) -> None:

@@ -26,6 +26,7 @@ def choose_held_out(items: pl.DataFrame) -> pl.Series:
     """Chooses by hashes of ids and names, so that the choice hardly changes as a catalogue grows.
 
     Whatever has a picture that another item has too is not held out: training would see it there.
+    Of a concept, one item stays, so that a judge may know it.
     Of small catalogues up to a quarter is held out, so that there is something to evaluate.
 
     Args:
@@ -42,6 +43,7 @@ def choose_held_out(items: pl.DataFrame) -> pl.Series:
     pairs = _pairs(known.filter("paired"))
     single = known.filter(~pl.col("paired") & pl.col("alone") & pl.col("chosen"))
     singles = _drawn(single["item_id"])
+    singles -= _last_of_concepts(known, singles)
     names = pl.concat_str("style", "concept", separator="/")
     of_pair = (pl.col("paired") & names.is_in(list(pairs))).fill_null(value=False)
     held_out = of_pair | pl.col("item_id").is_in(list(singles))
@@ -67,6 +69,13 @@ def _pairs(items: pl.DataFrame) -> set[str]:
             room[concept_of[name]] -= 1
             chosen.add(name)
     return chosen
+
+
+def _last_of_concepts(items: pl.DataFrame, drawn: set[str]) -> set[str]:
+    """Of concepts all of whose items are drawn, the item that is drawn last."""
+    concepts = items.drop_nulls("concept").group_by("concept").agg("item_id")
+    whole = [ids for ids in concepts["item_id"].to_list() if drawn.issuperset(ids)]
+    return {max(ids, key=_draw) for ids in whole}
 
 
 def _drawn(names: Iterable[str]) -> set[str]:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pigeon_rec.data.catalogue import Catalogue
-from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer
+from pigeon_rec.drawing.texts import target_texts
 from pigeon_rec.evaluation.conditioning import conditioned
 from pigeon_rec.evaluation.methods import Candidate
 from pigeon_rec.evaluation.settings import EvaluationSettings
@@ -34,7 +34,6 @@ from pigeon_rec.scoring.scorer import Scorer
 __all__ = ["CandidateStore"]
 
 _BATCH: Final = 16  # requests written together
-_SCENARIO: Final = "sticker"
 
 Images = NDArray[np.uint8]
 
@@ -69,7 +68,7 @@ class CandidateStore:
         settings: Generation settings and quality gate; mask ratios come from the candidates.
         models: What `Candidate.model` names: bundled models, or folders.
         scorer: Shortlists and chooses, whichever model draws.
-        catalogue: Source of the item pictures.
+        data: Catalogue and scenario.
         folder: Folder of the files.
     """
 
@@ -78,14 +77,14 @@ class CandidateStore:
         settings: EvaluationSettings,
         models: Mapping[str, str],
         scorer: Scorer,
-        catalogue: Catalogue,
+        data: Dataset,
         folder: Path,
     ) -> None:
         self._settings = settings
         self._models = dict(models)
         self._versions = {name: model_version(path) for name, path in models.items()}
         self._scorer = scorer
-        self._catalogue = catalogue
+        self._data = data
         self._folder = folder
         self._loaded: tuple[str, Drawer] | None = None
 
@@ -95,8 +94,8 @@ class CandidateStore:
             drawer = Drawer(
                 pipeline=load_pipeline(self._models[model]),
                 scorer=self._scorer,
-                catalogue=self._catalogue,
-                prompt=load_prompt(_SCENARIO),
+                catalogue=self._data.catalogue,
+                prompt=self._data.prompt,
                 generation=self._settings.generation,
                 gate=self._settings.gate,
             )
@@ -157,6 +156,11 @@ class CandidateStore:
             "model": self._versions[candidate.model],
             "settings": generation.model_dump(mode="json", exclude={"mask_ratios", "rendered"}),
         }
+        if self._data.world is None:  # another catalogue may have the same ids
+            catalogue, shown = self._data.catalogue, candidate.request.items
+            decided_by["pictures"] = catalogue.image_hashes(shown)
+            decided_by["texts"] = target_texts(self._data.prompt, catalogue.rows(shown))
+            decided_by["scenario"] = self._data.prompt.identity
         name = digest(decided_by)[:32]
         return self._folder / name[:2] / name
 

@@ -23,7 +23,7 @@ class Chosen:
     """One picture per case.
 
     Attributes:
-        images: uint8 `[n, 64, 64, 3]`.
+        images: uint8 `[n, side, side, 3]`.
         rejected: 1 if the quality gate refused every candidate, so that a night would serve the
             original; NaN for methods without candidates. float64 `[n]`.
     """

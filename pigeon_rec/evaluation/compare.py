@@ -17,8 +17,10 @@ import numpy as np
 import polars as pl
 from pydantic import Field, ValidationError
 
-from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.aspect import Aspect
+from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.errors import ConfigError, PlanError
+from pigeon_rec.evaluation.data import shown_catalogue
 from pigeon_rec.runtime.bootstrap import mean_interval
 from pigeon_rec.runtime.files import write_json, write_text
 from pigeon_rec.runtime.html import data_uri, encode_picture, render_template
@@ -26,6 +28,7 @@ from pigeon_rec.runtime.settings import Settings
 
 __all__ = ["Comparison", "Tally", "tally_answers", "write_comparison"]
 
+_SHOWN_SIDE: Final = 64
 _QUESTION: Final = "Which picture shows the target and better fits this user's own pictures?"
 
 Content = TypeVar("Content", bound=Settings)
@@ -125,8 +128,10 @@ def write_comparison(
                 enumerate(zip(pairs["case_id"], lefts, strict=True))}  # fmt: skip
     text = json.dumps([first, second, numbered], sort_keys=True)
     page_id = hashlib.sha256(text.encode()).hexdigest()[:12]
+    summary = json.loads((folder / "evaluation.json").read_text("utf-8"))
+    catalogue, prompt = shown_catalogue(summary)
     shown = [
-        _shown(n, row, swapped=left != first)
+        _shown(n, row, catalogue, prompt.aspect, swapped=left != first)
         for n, (row, left) in enumerate(zip(pairs.to_dicts(), lefts, strict=True))
     ]
     page, key = (folder / f"compare-{page_id}.{kind}" for kind in ("html", "key.json"))
@@ -198,15 +203,18 @@ def _chosen(folder: Path, method: str) -> pl.DataFrame:
         ) from error
 
 
-def _shown(number: int, row: Mapping[str, Any], *, swapped: bool) -> dict[str, Any]:
+def _shown(
+    number: int, row: Mapping[str, Any], catalogue: Catalogue, aspect: Aspect, *, swapped: bool
+) -> dict[str, Any]:
     """Returns the data of one pair for the page."""
-    images, _ = load_catalogue("bundled").images(row["history_ids"], size=64)
+    images, _ = catalogue.images(row["history_ids"], size=aspect.size(_SHOWN_SIDE))
+    title: str = catalogue.rows([row["reference_id"]])["title"][0]
     left, right = data_uri(row["image"]), data_uri(row["image_second"])
     if swapped:
         left, right = right, left
     return {
         "number": number,
-        "target": row["concept"].replace("-", " "),
+        "target": title if row["concept"] is None else row["concept"].replace("-", " "),
         "history": [encode_picture(image) for image in images],
         "left": left,
         "right": right,

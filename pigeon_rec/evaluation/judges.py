@@ -1,4 +1,7 @@
-"""The judges: classifiers of the style (of 8) and the concept (of 100) of a picture.
+"""The judges: classifiers of a picture's style, and of its concept or item (among 100).
+
+Of the bundled stickers they know 8 styles and all concepts. A catalogue without styles has no style
+judge, and one without concepts has an item judge in place of the concept judge.
 
 A judge is a small network (`pigeon_rec.evaluation.network`) and one unit vector per class, its
 prototype; the class with the nearest prototype wins. A new class needs only artwork, no training.
@@ -8,7 +11,7 @@ Judges only measure and never choose a picture.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -29,9 +32,10 @@ __all__ = ["CHOICES", "JUDGES_PATH", "Judge", "Judges"]
 
 JUDGES_PATH: Final = Path(__file__).parent / "weights"
 CHOICES: Final = 100
-"""Number of concepts, the right one included, in a concept hit."""
+"""Number of concepts or items, the right one included, in a hit."""
 
 _PROTOTYPES: Final = "prototypes"
+_KINDS: Final = ("style", "concept", "item")
 
 Images = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
@@ -93,18 +97,34 @@ class Judge:
 
         Args:
             name: Name of the class; the prototype of a known one is replaced.
-            images: Artwork of the class, uint8 `[n, 64, 64, 3]`; at least one.
+            images: Artwork of the class, uint8 `[n, H, W, 3]`; at least one.
         """
-        mean = self.embed(images).mean(0)
-        known = {**dict(zip(self.classes, self._prototypes, strict=True)), name: _unit(mean)}
+        return self._with({name: _unit(self.embed(images).mean(0))})
+
+    def with_pictures(self, names: Sequence[str], images: Images) -> Judge:
+        """Returns a judge that also knows pictures as classes of their own.
+
+        Args:
+            names: Name of each picture; the prototype of a known one is replaced.
+            images: uint8 `[n, H, W, 3]`.
+        """
+        return self._with(dict(zip(names, self.embed(images), strict=True)))
+
+    def _with(self, prototypes: Mapping[str, Vectors]) -> Judge:
+        known = {**dict(zip(self.classes, self._prototypes, strict=True)), **prototypes}
         return Judge(list(known), self._network, np.stack(list(known.values())))
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels at which it sees pictures."""
+        return self._network.config.image_size
 
     def codes(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Returns the positions of names in `classes`; -1 for an unknown name."""
         return np.array([self._code.get(name, -1) for name in names], dtype=np.int64)
 
     def embed(self, images: Images) -> Vectors:
-        """uint8 `[n, 64, 64, 3]` -> unit vectors float32 `[n, e]`."""
+        """uint8 `[n, H, W, 3]` -> unit vectors float32 `[n, e]`."""
         return embed(self._network, images).numpy()
 
     def scores(self, embeddings: Vectors) -> Vectors:
@@ -119,41 +139,77 @@ class _JudgeConfig(Settings):
 
 @dataclass(frozen=True)
 class Judges:
-    """The style judge and the concept judge."""
+    """The judges of one catalogue; at least one of `concept` and `item`.
 
-    style: Judge
-    concept: Judge
+    Attributes:
+        style: Judge of styles; None if the catalogue has none.
+        concept: Judge of concepts; None likewise.
+        item: Judge whose classes are single items, in place of the concept judge.
+    """
+
+    style: Judge | None
+    concept: Judge | None
+    item: Judge | None = None
 
     @classmethod
     def load(cls, folder: Path = JUDGES_PATH) -> Judges:
-        """Loads the bundled judges, or those in a folder of `train_judges`.
+        """Loads the bundled judges, or those in a folder of `train_judges` or `fit_judges`.
 
         Raises:
-            ModelError: A judge is missing or damaged.
+            ModelError: A judge is damaged, or there is none.
         """
-        return cls(Judge.load(folder / "style"), Judge.load(folder / "concept"))
+        found = {
+            kind: Judge.load(folder / kind) for kind in _KINDS if (folder / kind).is_dir()
+        } or {"style": Judge.load(folder / "style")}  # for its message
+        return cls(**{kind: found.get(kind) for kind in _KINDS})
+
+    def save(self, folder: Path) -> None:
+        """Writes a folder for each judge."""
+        for kind, judge in self.by_kind().items():
+            judge.save(folder / kind)
+
+    def by_kind(self) -> dict[str, Judge]:
+        """The judges that there are, by `style`, `concept` or `item`."""
+        every = ((kind, getattr(self, kind)) for kind in _KINDS)
+        return {kind: judge for kind, judge in every if judge is not None}
+
+    @property
+    def content(self) -> Judge | None:
+        """The judge of what a picture shows: its concept, or else its item."""
+        return self.concept or self.item
 
     def styles(self, embeddings: Vectors) -> list[str]:
-        """Predicts the style of each picture from embeddings of the style judge."""
+        """Predicts the style of each picture from embeddings of the style judge.
+
+        Raises:
+            ValueError: There is no style judge.
+        """
+        if self.style is None:
+            raise ValueError("there is no judge of styles")
         return [self.style.classes[code] for code in self.style.scores(embeddings).argmax(1)]
 
     def concept_hits(
-        self, embeddings: Vectors, concepts: Sequence[str], keys: Sequence[str]
+        self, embeddings: Vectors, concepts: Sequence[str | None], keys: Sequence[str]
     ) -> NDArray[np.bool_]:
-        """Whether the right concept scores best among 100, bool `[n]`.
+        """Whether the right concept or item scores best among 100, bool `[n]`.
 
         Args:
-            embeddings: Of the concept judge, float32 `[n, d]`.
-            concepts: The right concept of each row.
-            keys: Key of each row; decides the 99 other concepts, the same for every method.
+            embeddings: Of the judge `content`, float32 `[n, d]`.
+            concepts: The right class of each row; None is never hit.
+            keys: Key of each row; decides the 99 other classes, the same for every method.
+
+        Raises:
+            ValueError: There is no such judge.
         """
-        scores = self.concept.scores(embeddings)
-        right = self.concept.codes(concepts)
+        if self.content is None:
+            raise ValueError("there is no judge of concepts or items")
+        scores = self.content.scores(embeddings)
+        right = self.content.codes([concept or "" for concept in concepts])
         hits = np.zeros(len(right), dtype=np.bool_)
         for row, (code, key) in enumerate(zip(right, keys, strict=True)):
             if code < 0:
                 continue
-            others = _others(int(code), len(self.concept.classes), key)
+            others = _others(int(code), len(self.content.classes), key)
             hits[row] = scores[row, code] > scores[row, others].max()
         return hits
 

@@ -47,12 +47,14 @@ class NetworkConfig(Settings):
     """Sizes of a judge's network.
 
     Attributes:
-        kind: `style` or `concept`.
+        kind: `style`, or `concept` for what a picture shows.
+        image_size: Side of the pictures in pixels; pictures of another size are resized.
         widths: Channels of the first layer and of each residual block; a block halves the sides.
         dimensions: Dimension of the embedding.
     """
 
     kind: Literal["style", "concept"]
+    image_size: Positive = 64
     widths: Annotated[tuple[Positive, ...], Field(min_length=2)]
     dimensions: Positive
 
@@ -76,9 +78,12 @@ def embed(network: JudgeNetwork, images: NDArray[np.uint8]) -> Tensor:
 
     A picture's vector does not depend on the others.
     """
-    vectors = torch.zeros(len(images), network.config.dimensions)
+    vectors, side = torch.zeros(len(images), network.config.dimensions), network.config.image_size
     for rows in fixed_batches(len(images), _BATCH):
-        vectors[rows] = network(to_pixels(images[rows]))
+        pixels = to_pixels(images[rows])
+        if pixels.shape[-2:] != (side, side):
+            pixels = F.interpolate(pixels, (side, side), mode="area")
+        vectors[rows] = network(pixels)
     return vectors
 
 

@@ -28,7 +28,7 @@ __all__ = ["ShiftTolerantLpips", "in_batches", "load_weights"]
 
 _PACKAGE = "stlpips_pytorch"
 _WEIGHTS = "weights/vST0.0/alex_shift_tolerant.pth"
-_BATCH = 64
+_BATCH, _LEAST_SIDE = 64, 64
 
 Images = NDArray[np.uint8]
 
@@ -47,8 +47,12 @@ class ShiftTolerantLpips:
 
     @torch.inference_mode()
     def __call__(self, first: Images, second: Images, /) -> NDArray[np.float64]:
-        """Two batches uint8 `[n, 64, 64, 3]` -> distances `[n]`, at least 0."""
-        return in_batches(self._network, first, second).double().numpy()
+        """Two batches uint8 `[n, H, W, 3]` -> distances `[n]`, at least 0."""
+
+        def apart(one: Tensor, other: Tensor) -> Tensor:
+            return torch.as_tensor(self._network(_enlarged(one), _enlarged(other)))
+
+        return in_batches(apart, first, second).double().numpy()
 
 
 def in_batches(function: Callable[..., Tensor], *images: Images) -> Tensor:
@@ -76,6 +80,14 @@ def load_weights(network: nn.Module, path: Path) -> None:
             location=str(path),
             remedy="Install the extra `eval` again",
         ) from error
+
+
+def _enlarged(pixels: Tensor) -> Tensor:
+    """Pixels with sides of 64 at least: smaller ones would vanish in the network."""
+    small = min(pixels.shape[-2:])
+    if small >= _LEAST_SIDE:
+        return pixels
+    return F.interpolate(pixels, scale_factor=_LEAST_SIDE / small, mode="bilinear")
 
 
 def _weights_file() -> Path:

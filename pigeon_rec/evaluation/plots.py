@@ -45,11 +45,13 @@ def curve_plot(curves: Sequence[tuple[str, Mapping[str, Any]]], metrics: Mapping
 
     Args:
         curves: Label and curve of `evaluation.json`.
-        metrics: Metric -> title.
+        metrics: Metric -> title; metrics that no point has are left out.
     """
-    figure = Figure(figsize=(3.1 * len(metrics), 2.5), layout="constrained")
-    for panel, (metric, title) in enumerate(metrics.items(), start=1):
-        axes = figure.add_subplot(1, len(metrics), panel, title=title)
+    every = [point["metrics"] for _, curve in curves for point in curve["points"]]
+    shown = {m: title for m, title in metrics.items() if any(m in point for point in every)}
+    figure = Figure(figsize=(3.1 * max(1, len(shown)), 2.5), layout="constrained")
+    for panel, (metric, title) in enumerate(shown.items(), start=1):
+        axes = figure.add_subplot(1, len(shown), panel, title=title)
         for colour, (label, curve) in zip(_LINES, curves, strict=False):
             points = [p for p in curve["points"] if metric in p["metrics"]]
             x = [p["x"] for p in points]
@@ -61,7 +63,7 @@ def curve_plot(curves: Sequence[tuple[str, Mapping[str, Any]]], metrics: Mapping
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_xlabel(curves[0][1]["axis"])
         axes.grid(alpha=0.3)
-    if len(curves) > 1:
+    if len(curves) > 1 and shown:
         axes.legend(frameon=False)
     return _svg(figure)
 

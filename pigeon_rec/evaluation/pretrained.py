@@ -25,6 +25,8 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Colour statistics of ImageNet."""
 _BETAS = (0.0448, 0.2856, 0.3001)
 """Weights of the first three of the usual five scales; 64 pixels are too few for more."""
+_WINDOW = 11
+"""Side of the window of structural similarity; the picture is halved from scale to scale."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class EfficientNetEncoder:
 
     @torch.inference_mode()
     def __call__(self, images: Images, /) -> NDArray[np.float32]:
-        """uint8 `[n, 64, 64, 3]` -> unit vectors float32 `[n, 1280]`."""
+        """uint8 `[n, H, W, 3]` -> unit vectors float32 `[n, 1280]`."""
         return in_batches(self._encode, images).numpy()
 
     def _encode(self, pixels: Tensor) -> Tensor:
@@ -88,8 +90,15 @@ class EfficientNetEncoder:
 
 @torch.inference_mode()
 def ms_ssim(first: Images, second: Images) -> NDArray[np.float64]:
-    """Multi-scale structural similarity `[n]` in [0, 1] of pairs, over three scales."""
-    betas = tuple(beta / sum(_BETAS) for beta in _BETAS)
+    """Multi-scale structural similarity `[n]` in [0, 1] of pairs, over three scales.
+
+    Pictures below 41 pixels have room for fewer; below 11 pixels they are not comparable (NaN).
+    """
+    side = min(first.shape[1:3])
+    fitting = [beta for scale, beta in enumerate(_BETAS) if (_WINDOW - 1) * 2**scale < side]
+    if not fitting:
+        return np.full(len(first), np.nan)
+    betas = tuple(beta / sum(fitting) for beta in fitting)
 
     def similarity(one: Tensor, other: Tensor) -> Tensor:
         return multiscale_structural_similarity_index_measure(

@@ -11,26 +11,33 @@ from typing import Any, Final
 import polars as pl
 from markupsafe import Markup
 
-from pigeon_rec.data.catalogue import Catalogue, load_catalogue
+from pigeon_rec.data.aspect import Aspect
+from pigeon_rec.data.catalogue import Catalogue
+from pigeon_rec.evaluation.data import shown_catalogue
 from pigeon_rec.evaluation.measure import METRICS
 from pigeon_rec.evaluation.methods import CURVES, METHODS
 from pigeon_rec.evaluation.plots import curve_plot, method_plot
-from pigeon_rec.evaluation.tables import ARTWORK, JUDGES, table_rows
+from pigeon_rec.evaluation.tables import ARTWORK, judge_rows, missing_lines, table_rows
 from pigeon_rec.runtime.files import write_text
 from pigeon_rec.runtime.html import data_uri, encode_picture, render_template
 
 __all__ = ["render_page", "write_report"]
 
-_SHOWN_CASES: Final = 16
+_SHOWN_CASES, _SHOWN_SIDE = 16, 64
 _PANELS: Final = MappingProxyType(
     {
         "style_hit": "style hit (%)",
         "concept_hit": "concept hit (%)",
+        "item_hit": "item hit (%)",
+        "user_hit": "user hit (%)",
         "hist_cis": "hist-CIS",
         "hist_jis": "hist judge features",
     }
 )
-_DIFFERENCES: Final = ("style_hit", "concept_hit", "cs", "cis", "hist_cis", "user_cis", "hist_jis")
+_DIFFERENCES: Final = (
+    *("style_hit", "concept_hit", "item_hit", "text_hit", "user_hit"),
+    *("cs", "cis", "hist_cis", "user_cis", "hist_jis"),
+)
 _SHARED_AXIS: Final = {"noise": ("noise", "noise_no_mask")}
 
 
@@ -39,7 +46,7 @@ class GridRow:
     """Row of one case.
 
     Attributes:
-        title: Concept and style of the truth.
+        title: Concept of the target, or its title, and the user's style.
         history: Data URIs of the history pictures.
         pictures: Data URI of each method's picture; empty if it has none for the case.
     """
@@ -73,7 +80,8 @@ def render_page(
         grid_heads=grid_heads,
         grid=grid,
         metrics=METRICS,
-        judges=JUDGES,
+        judges=judge_rows(summary["judges"]),
+        missing=missing_lines(summary),
         artwork=ARTWORK,
     )
 
@@ -81,9 +89,10 @@ def render_page(
 def _differences(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Table of differences: one row per method; each cell has a text and a CSS class."""
     rows = []
+    shown = [m for m in _DIFFERENCES if any(m in each for each in summary["differences"].values())]
     for name, metrics in summary["differences"].items():
         cells = []
-        for metric in _DIFFERENCES:
+        for metric in shown:
             interval = metrics.get(metric)
             if interval is None:
                 cells.append(("", ""))
@@ -92,7 +101,7 @@ def _differences(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             css = "better" if low > 0 else "worse" if high < 0 else ""
             cells.append((f"{mean:+.1f} ({low:+.1f} to {high:+.1f})", css))
         rows.append({"label": METHODS[name].label, "cells": cells})
-    return [{"heads": _DIFFERENCES, "rows": rows}] if rows else []
+    return [{"heads": shown, "rows": rows}] if rows else []
 
 
 def _curves(summary: Mapping[str, Any]) -> list[str]:
@@ -113,20 +122,26 @@ def _grid(folder: Path, summary: Mapping[str, Any]) -> tuple[list[str], list[Gri
     pictures = {
         name: dict(pl.read_parquet(folder / f"chosen/{name}.parquet").iter_rows()) for name in names
     }
-    catalogue = load_catalogue("bundled")
+    catalogue, prompt = shown_catalogue(summary)
+    titles = catalogue.rows(cases["reference_id"].to_list())["title"]
     rows = [
         GridRow(
-            title=f"{case['concept'].replace('-', ' ')}, {case['style']}",
-            history=_uris(catalogue, case["history_ids"]),
+            title=_title(case, title),
+            history=_uris(catalogue, case["history_ids"], prompt.aspect),
             pictures=[_uri(pictures[name].get(case["case_id"])) for name in names],
         )
-        for case in cases.to_dicts()
+        for case, title in zip(cases.to_dicts(), titles, strict=True)
     ]
     return [METHODS[name].label for name in names], rows
 
 
-def _uris(catalogue: Catalogue, item_ids: Sequence[str]) -> list[str]:
-    images, _ = catalogue.images(item_ids, size=64)
+def _title(case: Mapping[str, Any], title: str) -> str:
+    shown = title if case["concept"] is None else case["concept"].replace("-", " ")
+    return shown if case["style"] is None else f"{shown}, {case['style']}"
+
+
+def _uris(catalogue: Catalogue, item_ids: Sequence[str], aspect: Aspect) -> list[str]:
+    images, _ = catalogue.images(item_ids, size=aspect.size(_SHOWN_SIDE))
     return [encode_picture(image) for image in images]
 
 

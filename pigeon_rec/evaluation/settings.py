@@ -4,27 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, model_validator
 
 from pigeon_rec.config import GenerationConfig, QualityGateConfig
+from pigeon_rec.data.settings import BUNDLED, TableSettings
 from pigeon_rec.evaluation.methods import CURVES, METHODS
-from pigeon_rec.runtime.settings import Count, Positive, Settings, check_settings, read_settings
+from pigeon_rec.runtime.settings import (
+    Count,
+    LocalPath,
+    Positive,
+    check_settings,
+    path_or,
+    read_settings,
+)
 
-__all__ = ["EvaluationSettings", "load_settings"]
+__all__ = ["BUNDLED_MODEL", "EvaluationSettings", "load_settings"]
+
+BUNDLED_MODEL: Final = "sticker-64"
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(TableSettings):
     """Settings of one evaluation; every field has a working default.
 
     Attributes:
         model: Name of a bundled model, or the folder of a saved one.
         stage1_model: The same model without its second stage; if missing, the method `stage1` is
             left out and reported as missing.
-        scorer: Model whose scorer retrieves histories, chooses candidates and computes CS and CIS.
-            Results are comparable only with the same scorer.
-        cases: Number of held-out cases.
+        scorer: Model whose scorer retrieves histories, chooses candidates and computes CS and CIS;
+            null is `sticker-64` for the bundled stickers, and else the evaluated model. Results are
+            comparable only with the same scorer.
+        held_out: List of what training has held out (`held_out.csv` of a training folder); null
+            takes the one in the model's folder, or else what training would hold out. The bundled
+            stickers have their own.
+        judges: Folder of judges to measure with; null is the bundled ones for the bundled stickers,
+            and for other catalogues judges that are fitted first, and kept beside the results.
+        judge_steps: Steps of training of each judge that is fitted; null for as many as the
+            pictures need (300 to 4,000).
+        cases: Most held-out cases.
         seed: Decides the cases and all pictures.
         methods: Names from `METHODS`.
         cases_of: Method -> its number of cases, if not `cases`.
@@ -37,9 +55,12 @@ class EvaluationSettings(Settings):
         threads: CPU threads; 0 for torch's default.
     """
 
-    model: str = "sticker-64"
-    stage1_model: str | None = None
-    scorer: str = "sticker-64"
+    model: Annotated[str, path_or(bare_names=True)] = "sticker-64"
+    stage1_model: Annotated[str, path_or(bare_names=True)] | None = None
+    scorer: Annotated[str, path_or(bare_names=True)] | None = None
+    held_out: LocalPath | None = None
+    judges: LocalPath | None = None
+    judge_steps: Positive | None = None
     cases: Positive = 500
     seed: int = 0
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(METHODS)
@@ -51,6 +72,11 @@ class EvaluationSettings(Settings):
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 2000
     threads: Count = 0
+
+    @property
+    def scorer_model(self) -> str:
+        """Name or folder of the model whose scorer is used."""
+        return self.scorer or (BUNDLED_MODEL if self.catalogue == BUNDLED else self.model)
 
     @model_validator(mode="after")
     def _known(self) -> EvaluationSettings:

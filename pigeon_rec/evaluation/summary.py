@@ -10,8 +10,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.data.world import load_world
 from pigeon_rec.evaluation.encoders import JudgeEncoder
 from pigeon_rec.evaluation.frechet import frechet_interval
 from pigeon_rec.evaluation.judges import Judges
@@ -33,21 +31,23 @@ def summarise(
     pictures: Mapping[str, Images],
     judges: Judges,
     settings: EvaluationSettings,
+    real: Images,
 ) -> dict[str, Any]:
     """Returns the results that `evaluation.json` has about methods.
 
     Args:
         per_case: `method, case_id, metric, value`.
-        pictures: Method -> its pictures, uint8 `[n, 64, 64, 3]`.
+        pictures: Method -> its pictures, uint8 `[n, side, side, 3]`.
         judges: The judges whose features the Fréchet distance uses.
         settings: Confidence and number of resamples.
+        real: Real held-out artwork, which the Fréchet distance is to.
 
     Returns:
         `methods` (name -> label, cases, metric -> interval), `differences` (full model minus each
         other method, paired over their common cases) and `curves` (name -> points).
     """
     tables = {name: _table(part) for (name,), part in per_case.group_by("method")}
-    distances = _distances(pictures, judges, settings)
+    distances = _distances(pictures, judges, settings, real)
     methods = {
         name: {
             "label": METHODS[name].label,
@@ -60,7 +60,11 @@ def summarise(
     return {
         "methods": methods,
         "differences": _differences(tables, settings),
-        "curves": {curve: _points(curve, tables, settings) for curve in settings.curves},
+        "curves": {
+            curve: points
+            for curve in settings.curves
+            if (points := _points(curve, tables, settings))["points"]
+        },
     }
 
 
@@ -107,16 +111,17 @@ def _points(curve: str, tables: Mapping[str, pl.DataFrame], settings: Evaluation
 
 
 def _distances(
-    pictures: Mapping[str, Images], judges: Judges, settings: EvaluationSettings
+    pictures: Mapping[str, Images], judges: Judges, settings: EvaluationSettings, real: Images
 ) -> dict[str, dict[str, Any]]:
-    """Fréchet distance of each method to the real held-out artwork."""
+    """Fréchet distance of each method to the real held-out artwork, if there is enough of both."""
+    if len(real) < _MIN_FID_CASES:
+        return {}
     encode = JudgeEncoder(judges)
-    held_out = load_world("bundled").artwork().filter("held_out")["item_id"].to_list()
-    real = encode(load_catalogue("bundled").images(held_out, size=64)[0])
+    known = encode(real)
     return {
         name: {
             _FID: _plain(
-                frechet_interval(encode(pictures[name]), real, confidence=settings.confidence)
+                frechet_interval(encode(pictures[name]), known, confidence=settings.confidence)
             )
         }
         for name in settings.methods

@@ -16,9 +16,10 @@ __all__ = [
     "BEGIN",
     "COLUMNS",
     "END",
-    "JUDGES",
     "Row",
+    "judge_rows",
     "markdown_table",
+    "missing_lines",
     "table_rows",
     "write_between",
 ]
@@ -30,6 +31,9 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "style_hit": "style hit",
         "concept_hit": "concept hit",
+        "item_hit": "item hit",
+        "text_hit": "text hit",
+        "user_hit": "user hit",
         "cs": "CS",
         "cis": "CIS",
         "jis": "judge features",
@@ -46,10 +50,8 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Metric -> column head; other metrics are in `evaluation.json` only."""
 
-JUDGES: Final[Mapping[str, str]] = MappingProxyType(
-    {"style": "style (1 of 8)", "concept": "concept (1 of 100)"}
-)
-"""Judge -> its row in the table of the judges' accuracy."""
+_CHOICES: Final[Mapping[str, int]] = MappingProxyType({"style": 8, "concept": 100})
+"""Classes of the bundled judges, for results that do not tell."""
 
 ARTWORK: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -111,8 +113,7 @@ def markdown_table(summary: Mapping[str, Any]) -> str:
         *(f"| {row.label} | {row.cases} | " + " | ".join(row.cells) + " |" for row in rows),
     ]
     if summary["missing"]:
-        missing = "; ".join(f"`{name}`: {why}" for name, why in summary["missing"].items())
-        lines += ["", f"Not measured: {missing}."]
+        lines += ["", f"Not measured: {'; '.join(missing_lines(summary))}."]
     lines += ["", *_judge_lines(summary["judges"])]
     return "\n".join(lines) + "\n"
 
@@ -138,10 +139,30 @@ def write_between(table: str, path: Path, begin: str = BEGIN, end: str = END) ->
     path.write_text(text[: found.start(1)] + table + text[found.end(1) :], encoding="utf-8")
 
 
+def missing_lines(summary: Mapping[str, Any]) -> list[str]:
+    """What was not measured, by reason: names in code marks, a colon and the reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in summary["missing"].items():
+        by_reason.setdefault(why, []).append(f"`{name}`")
+    return [f"{', '.join(names)}: {why}" for why, names in by_reason.items()]
+
+
+def judge_rows(judges: Mapping[str, Any]) -> dict[str, str]:
+    """The judges that were measured -> label of their rows."""
+    choices = judges.get("choices", _CHOICES)
+    real = judges["accuracy"][0]
+    return {
+        kind: f"{kind} (1 of {choices[kind]})"
+        for kind in ("style", "concept", "item")
+        if real.get(kind) is not None
+    }
+
+
 def _judge_lines(judges: Mapping[str, Any]) -> list[str]:
     """The accuracy of the judges in Markdown: a row per judge, a column per version of artwork."""
     versions = judges["accuracy"]
     heads = [ARTWORK[version["artwork"]] for version in versions]
+    warnings = [f"Beware: {warning}." for warning in judges.get("warnings", ())]
     return [
         f"Accuracy of the judges on {judges['pictures']:,} real held-out artworks:",
         "",
@@ -149,8 +170,9 @@ def _judge_lines(judges: Mapping[str, Any]) -> list[str]:
         "|---|" + "---:|" * len(heads),
         *(
             f"| {label} | " + " | ".join(f"{version[judge]:.1%}" for version in versions) + " |"
-            for judge, label in JUDGES.items()
+            for judge, label in judge_rows(judges).items()
         ),
+        *(["", *warnings] if warnings else []),
     ]
 
 

@@ -47,6 +47,7 @@ __all__ = [
     "JudgeRecipe",
     "fit_judge",
     "judge_stickers",
+    "partly_decoded",
     "train_judges",
     "validation_rows",
 ]
@@ -117,15 +118,14 @@ def train_judges(
     artwork = judge_stickers()
     validation = validation_rows(artwork.rows)
     images, rows = artwork.images[~validation], artwork.rows.filter(~validation)
-    decoded = _partly_decoded(images, autoencoder)
+    decoded = partly_decoded(images, autoencoder)
     judges = Judges(
         *(
             fit_judge(images, rows[kind].to_list(), recipe, decoded, progress=progress)
             for kind, recipe in (("style", STYLE_RECIPE), ("concept", CONCEPT_RECIPE))
         )
     )
-    judges.style.save(destination / "style")
-    judges.concept.save(destination / "concept")
+    judges.save(destination)
     kept = artwork.rows.filter(validation)
     return judge_accuracy(judges, kept, artwork.images[validation], autoencoder)
 
@@ -158,7 +158,7 @@ def fit_judge(
     A class of one artwork gets a prototype, but is not trained on: it has no other artwork.
 
     Args:
-        images: Artwork on white, uint8 `[n, 64, 64, 3]`.
+        images: Artwork on white, uint8 `[n, side, side, 3]`, as large as the recipe says.
         labels: The class of each.
         recipe: Sizes and schedule.
         decoded: The same artwork, decoded by an autoencoder for any part of it; shown half of the
@@ -185,7 +185,8 @@ def fit_judge(
     return Judge(names, network, _Memory(network, images, torch.from_numpy(codes)).means().numpy())
 
 
-def _partly_decoded(images: Images, autoencoder: LatentCodec | None) -> Images:
+def partly_decoded(images: Images, autoencoder: LatentCodec | None) -> Images:
+    """The artwork, a part of it decoded by an autoencoder; unchanged without one."""
     decoded = images.copy()
     if autoencoder is None:
         return decoded

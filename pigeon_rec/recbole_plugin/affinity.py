@@ -127,6 +127,10 @@ class VisualAffinity(nn.Module):
         density = (share * strength / near.mass[place]).sum(-1)
         return self._log_ratio(density) * known
 
+    def search(self, items: Tensor) -> None:
+        """Searches the neighbourhoods of items now, many at once, instead of in every batch."""
+        self._neighbourhoods(items)
+
     def _shares(self, items: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Weights of the items with an image, normalised to sum 1, and whether there are any."""
         usable = weights * self.has_image[items]

@@ -17,6 +17,7 @@ from recbole.utils import ModelType, get_model
 from torch import Tensor
 
 from pigeon_rec.errors import ConfigError
+from pigeon_rec.recbole_plugin.todays_stack import prepare
 
 __all__ = [
     "base_label",
@@ -26,6 +27,8 @@ __all__ = [
     "score_all_items",
     "score_all_pairs",
 ]
+
+prepare()  # every use of RecBole in this package imports this module
 
 _LOCATION: Final = "pigeon_base_model"
 _PAIRS: Final = 1 << 18  # pairs scored at once by models without a full sort

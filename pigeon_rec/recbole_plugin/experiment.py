@@ -28,7 +28,8 @@ from pigeon_rec.recbole_plugin.base_models import base_model_class
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
 from pigeon_rec.recbole_plugin.run import load_data
-from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update, sandbox
+from pigeon_rec.recbole_plugin.sandbox import sandbox
+from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
 from pigeon_rec.recbole_plugin.top_k import tokens_of, top_k_rows
 from pigeon_rec.recbole_plugin.validation import choose_weight
 from pigeon_rec.runtime.files import write_parquet
@@ -63,8 +64,25 @@ BASES: Final[Mapping[str, Mapping[str, Any]]] = {
         "attn_dropout_prob": 0.2,
     },
     "GRU4Rec": {**_SMALL_SEQUENCES, "embedding_size": 32},
+    "EASE": {"eval_step": 1},  # RecBole trains it for one epoch
+    "VBPR": {
+        "pigeon_base_model": "pigeon_rec.recbole_plugin.examples.vbpr:VBPR",
+        "additional_feat_suffix": ["visual"],
+        "alias_of_item_id": ["visual_item_id"],
+        "preload_weight": {"visual_item_id": "visual_vector"},
+        "load_col": {
+            "inter": ["user_id", "item_id", "timestamp"],
+            "visual": ["visual_item_id", "visual_vector"],
+        },
+        "learning_rate": 0.003,
+        "embedding_size": 64,
+        "visual_size": 32,
+        "reg_weight": 1e-5,
+        "epochs": 40,
+    },
 }
-"""RecBole settings of each base: small enough for one CPU core, with negative sampling."""
+"""RecBole settings of each base: small enough for one CPU core, with negative sampling. VBPR is the
+visual baseline, which gets the item vectors by RecBole's own settings."""
 
 _SHARED: Final[Mapping[str, Any]] = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
@@ -107,12 +125,12 @@ class Experiment:
         """RecBole's `config_dict` of one run."""
         return {
             **_SHARED,
+            "pigeon_base_model": base,
             **BASES.get(base, {}),
             **self.overrides.get(base, {}),
             "data_path": str(self.data_path.resolve()),
             "checkpoint_dir": str((self.folder / "checkpoints").resolve()),
             "seed": seed,
-            "pigeon_base_model": base,
             **pigeon,
         }
 

@@ -8,7 +8,7 @@ rows of items that RecBole's filters have removed, before RecBole numbers the it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,13 @@ from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.feature_file import FeatureColumns, ItemVectors, read_item_vectors
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
 
-__all__ = ["drop_filtered_items", "find_features", "load_item_vectors", "remember_items"]
+__all__ = [
+    "drop_filtered_items",
+    "find_features",
+    "load_features",
+    "load_item_vectors",
+    "remember_items",
+]
 
 _BUNDLED: Final = "ml-100k"  # RecBole reads this one from its own wheel, regardless of `data_path`
 _BEFORE: Final = "pigeon_items_before_filters"  # attribute of RecBole's data sets
@@ -51,7 +57,18 @@ def find_features(config: Any, settings: PigeonSettings, dataset: str) -> Path |
     given = config.external_config_dict
     if given.get("additional_feat_suffix") or given.get("preload_weight"):
         suffixes = _suffixes(given)
-        _check_conventions(merged, suffixes, settings, names[-1])
+        for suffix in suffixes:
+            _check_exists(names[-1].with_name(f"{dataset}.{suffix}"))
+        preloaded = given.get("preload_weight") or {}
+        if not suffixes and settings.visual_id_field in preloaded:
+            raise ConfigError(
+                f"preload_weight names [{settings.visual_id_field}], but additional_feat_suffix "
+                "loads no file",
+                location="additional_feat_suffix",
+                remedy=f"Set additional_feat_suffix: [{settings.visual_suffix}]",
+            )
+        if settings.visual_suffix in suffixes:
+            _check_conventions(merged, settings)
         if found is None and settings.visual_weight != 0.0 and suffixes:
             raise _left_out(suffixes, settings)
     return found
@@ -89,22 +106,39 @@ def remember_items(dataset: Any) -> None:
 
 
 def drop_filtered_items(dataset: Any) -> None:
-    """Drops rows of the feature file that RecBole loads, if their item is not in the data set.
+    """Drops rows of item features that RecBole loads, if their item is not in the data set.
 
     Call it after RecBole's filters and before it numbers the items.
     """
-    settings = PigeonSettings.of(dataset.config.final_config_dict)
-    feat = getattr(dataset, f"{settings.visual_suffix}_feat", None)
-    if feat is None or settings.visual_id_field not in feat:
-        return
+    suffixes = dataset.config["additional_feat_suffix"] or []
     known: set[str] = set()
-    for other, field, kind in dataset._get_remap_list(dataset.alias["item_id"]):
-        if field != settings.visual_id_field:
-            values = other[field].to_numpy()
+    for feat, field, kind in dataset._get_remap_list(dataset.alias["item_id"]):
+        if dataset.field2source[field] not in suffixes:
+            values = feat[field].to_numpy()
             known.update(np.concatenate(values) if kind == FeatureType.TOKEN_SEQ else values)
-    unknown = ~feat[settings.visual_id_field].isin(known)
-    feat.drop(feat.index[unknown], inplace=True)
-    feat.reset_index(drop=True, inplace=True)
+    for suffix in suffixes:
+        feat = getattr(dataset, f"{suffix}_feat", None)
+        for field in () if feat is None else sorted({*feat.columns} & {*dataset.alias["item_id"]}):
+            feat = feat[feat[field].isin(known)].reset_index(drop=True)
+        if feat is not None:
+            setattr(dataset, f"{suffix}_feat", feat)
+
+
+def load_features(load: Callable[[], None], dataset: Any) -> None:
+    """Has RecBole load its feature files, and names them if one is broken.
+
+    Raises:
+        ConfigError: RecBole cannot read a file.
+    """
+    try:
+        load()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # for any broken line
+        suffixes = ", ".join(dataset.config["additional_feat_suffix"] or [])
+        raise ConfigError(
+            f"RecBole cannot read the feature files [{suffixes}]: {error}",
+            location=f"{dataset.dataset_path}, additional_feat_suffix",
+            remedy=f"{_REMEDY}, in the separators of the data set: give --config",
+        ) from error
 
 
 def _folders(merged: Mapping[str, Any], dataset: str) -> list[Path]:
@@ -130,33 +164,30 @@ def _left_out(suffixes: Sequence[str], settings: PigeonSettings) -> ConfigError:
     )
 
 
-def _check_conventions(
-    merged: Mapping[str, Any], suffixes: Sequence[str], settings: PigeonSettings, path: Path
-) -> None:
-    """Checks RecBole's four settings of pre-trained item features against each other.
+def _check_exists(path: Path) -> None:
+    """Checks a file that RecBole is to load.
 
     Raises:
-        ConfigError: The file of a suffix is missing, a field is not loaded, or its ids are not
-            those of the items; the location is the name of RecBole's setting.
+        ConfigError: It does not exist.
     """
-    suffix = settings.visual_suffix
-    id_field, field = settings.visual_id_field, settings.visual_field
-    preloaded = merged.get("preload_weight") or {}
-    if suffix not in suffixes:
-        if id_field in preloaded:
-            raise ConfigError(
-                f"preload_weight names [{id_field}], but additional_feat_suffix "
-                f"{list(suffixes)} does not load [{suffix}]",
-                location="additional_feat_suffix",
-                remedy=f"Add {suffix}, or set pigeon_visual_suffix to the suffix of your file",
-            )
-        return  # other features than item vectors
     if not path.is_file():
         raise ConfigError(
             f"additional feature file [{path}] not found",
             location="additional_feat_suffix",
             remedy=f"{_REMEDY}, or correct the suffix",
         )
+
+
+def _check_conventions(merged: Mapping[str, Any], settings: PigeonSettings) -> None:
+    """Checks RecBole's settings of the item vectors that it is to load against each other.
+
+    Raises:
+        ConfigError: A field is not loaded, or its ids are not those of the items; the location is
+            the name of RecBole's setting.
+    """
+    suffix = settings.visual_suffix
+    id_field, field = settings.visual_id_field, settings.visual_field
+    preloaded = merged.get("preload_weight") or {}
     if preloaded.get(id_field) != field:
         raise ConfigError(
             f"preload_weight has no [{id_field}: {field}]",

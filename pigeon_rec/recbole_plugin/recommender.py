@@ -30,9 +30,9 @@ from pigeon_rec.recbole_plugin.plain_values import plain_parameters, restored_pa
 from pigeon_rec.recbole_plugin.pretrained import pretrained_parts
 from pigeon_rec.recbole_plugin.registration import register
 from pigeon_rec.recbole_plugin.retrieval import TrainingHistoryRetriever
-from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
 from pigeon_rec.recbole_plugin.served import ServedAssets
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
+from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
 from pigeon_rec.recbole_plugin.validation import ScoreTape, weighted_sum
 
 __all__ = ["PigeonRecommender"]
@@ -89,6 +89,7 @@ class PigeonRecommender(AbstractRecommender):
         # The histories of a general base are those of the training set; a sequential one gets them.
         fixed = self.affinity is not None and not self.sequential
         self._history = Histories.of(dataset, settings.max_history) if fixed else None
+        self._searched = False
         self._retriever = TrainingHistoryRetriever(dataset, self.affinity)
         item_vectors = None if self.affinity is None else self.affinity.vectors
         self.served = ServedAssets.read(settings, dataset, item_vectors)
@@ -178,6 +179,9 @@ class PigeonRecommender(AbstractRecommender):
                 location="pigeon_features",
                 remedy="Write them with `pigeon-rec recbole features`",
             )
+        if self._history is not None and not self._searched:
+            self.affinity.search(self._history.items.to(self.device))
+            self._searched = True
         return self.affinity
 
     def _users(self, interaction: Any) -> Tensor:

@@ -8,7 +8,8 @@ it therefore adds to RecBole what follows; none of it affects other models.
   tuning and `run_recbole(model="PigeonRecommender")` then find it.
 - In a `Config` of the wrapper: defaults, model type and input type of the base model, and no
   negative sampling for a sequential base with cross-entropy.
-- In a `Dataset` of the wrapper: no item that the filters have removed (see `item_vectors`).
+- In a `Dataset` of the wrapper: no item that the filters have removed, and broken feature files by
+  name (see `item_vectors`).
 - In a `Trainer` of the wrapper: checkpoints of plain values (see `checkpoints`), and the choice of
   the weight after `fit` (see `fitting`).
 - Where RecBole would use the wrapper to train or describe the base, it uses the base: dynamic
@@ -38,6 +39,7 @@ from pigeon_rec.recbole_plugin.fitting import fit_and_choose
 from pigeon_rec.recbole_plugin.item_vectors import (
     drop_filtered_items,
     find_features,
+    load_features,
     remember_items,
 )
 from pigeon_rec.recbole_plugin.settings import PigeonSettings, default_settings
@@ -52,6 +54,7 @@ def register(wrapper: type[Any], module: ModuleType) -> None:
     sys.modules[_MODULE.format(wrapper.__name__.lower())] = module
     torch.serialization.add_safe_globals([restore_config])
     _wrap_once(Config, "_load_internal_config_dict", _defaults_of_base(wrapper))
+    _wrap_once(Dataset, "_load_additional_feat", _named(wrapper))
     _wrap_once(Dataset, "_data_filtering", _before(remember_items, wrapper))
     _wrap_once(Dataset, "_remap_ID_all", _before(drop_filtered_items, wrapper))
     _wrap_once(Trainer, "_save_checkpoint", _plain_checkpoint(wrapper))
@@ -122,11 +125,23 @@ def _negative_sampling(config: Any, base: type[Any]) -> dict[str, Any]:
     return {"train_neg_sample_args": None}
 
 
+def _named(wrapper: type[Any]) -> Any:
+    def load(original: Any, dataset: Any, *args: Any) -> None:
+        call = functools.partial(original, dataset, *args)
+        return load_features(call, dataset) if _is_of(wrapper, dataset) else call()
+
+    return load
+
+
+def _is_of(wrapper: type[Any], dataset: Any) -> bool:
+    return bool(dataset.config["model"] == wrapper.__name__)
+
+
 def _before(first: Callable[[Any], None], wrapper: type[Any]) -> Any:
     """Calls a function before a method of the wrapper's data sets."""
 
     def call(original: Any, dataset: Any) -> None:
-        if dataset.config["model"] == wrapper.__name__:
+        if _is_of(wrapper, dataset):
             first(dataset)
         original(dataset)
 

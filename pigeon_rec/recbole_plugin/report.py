@@ -1,4 +1,4 @@
-"""The whole experiment on the bundled stickers and ml-100k, and its table in Markdown.
+"""The whole experiment on the bundled stickers and on ml-100k, and its tables in Markdown.
 
 Significance: for each base, the paired difference of every user's NDCG@10 with and without visuals;
 the 95 % interval and the two-sided p-value are bootstrapped over users and seeds.
@@ -7,8 +7,10 @@ the 95 % interval and the two-sided p-value are bootstrapped over users and seed
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,11 +18,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import recbole
 
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.errors import InteractionError
 from pigeon_rec.recbole_plugin.experiment import (
+    BASES,
     Experiment,
     largest_difference,
     rank_base,
@@ -40,7 +44,8 @@ BEGIN: Final = "<!-- recbole: begin -->"
 END: Final = "<!-- recbole: end -->"
 """Marks around the table in a page."""
 
-_DATASET: Final = "stickers"
+_STICKERS: Final = "stickers"
+_POSTERS: Final = "ml-100k-posters"
 _CUTOFF: Final = 10
 _RESAMPLES: Final = 2000
 _CAPTIONS: Final = 2.0
@@ -51,6 +56,10 @@ _VARIANTS: Final = {
     "captioned": "+ item visuals and captions",
     "personal": "+ personalised visuals and captions",
 }
+_HEADER: Final = (
+    "| base | variant | Recall@10 | NDCG@10 | MRR@10 | NDCG@10 gain (95 %) | p | seeds above |",
+    "|---|---|---|---|---|---|---|---|",
+)
 
 
 @dataclass(frozen=True)
@@ -61,16 +70,32 @@ class Study:
         folder: Folder of all files; existing results are not recomputed.
         bases: RecBole models.
         seeds: Seeds of RecBole's training.
+        simulations: Seeds of further simulations of users over the stickers. The interactions of
+            each are in `simulated(seed)`.
+        posters: Whether to rank on ml-100k with made posters, which are in `posters_folder`.
     """
 
     folder: Path
     bases: tuple[str, ...]
     seeds: tuple[int, ...]
+    simulations: tuple[int, ...] = ()
+    posters: bool = False
 
     @property
     def stickers(self) -> Experiment:
-        """The experiment on stickers."""
-        return Experiment(self.folder, self.folder / "data", _DATASET, {})
+        """The experiment on stickers, with the bundled users."""
+        return self._experiment(_STICKERS)
+
+    @property
+    def worlds(self) -> list[Experiment]:
+        """The experiment on stickers with the bundled users, and with those of `simulations`."""
+        names = [f"{_STICKERS}-{seed}" for seed in self.simulations]
+        return [self.stickers, *map(self._experiment, names)]
+
+    @property
+    def films(self) -> Experiment:
+        """The experiment on ml-100k with made posters."""
+        return self._experiment(_POSTERS)
 
     @property
     def movielens(self) -> Experiment:
@@ -83,30 +108,45 @@ class Study:
         """The night's serving file."""
         return self.folder / "night" / "warehouse" / "serving.duckdb"
 
+    @property
+    def posters_folder(self) -> Path:
+        """Posters of ml-100k's films, named by item id."""
+        return self.folder / "posters"
+
+    def simulated(self, seed: int) -> Path:
+        """Parquet file of the interactions of a further simulation."""
+        return self.folder / "simulations" / f"{seed}.parquet"
+
     def train(self, progress: OnStep) -> None:
         """Trains every base with every seed."""
-        for place, (base, seed) in enumerate(self._runs()):
-            progress("trained bases", place, self._total)
-            rank_base(self.stickers, base, seed)
-        progress("trained bases", self._total, self._total)
+        runs = list(self._runs())
+        for place, (experiment, base, seed) in enumerate(runs):
+            progress("trained bases", place, len(runs))
+            rank_base(experiment, base, seed)
+        progress("trained bases", len(runs), len(runs))
 
     def rank(self, progress: OnStep) -> None:
         """Ranks with item visuals, with captions and with a night's assets; compares on ml-100k."""
-        for place, (base, seed) in enumerate(self._runs()):
-            progress("ranked runs", place, self._total)
-            rank_visual(self.stickers, base, seed, "item")
-            captioned = {"pigeon_visual_suffix": "captioned"}
-            item = rank_visual(self.stickers, base, seed, "captioned", **captioned)
-            if self.served.exists():
-                # The night has used the validation items, so they cannot choose its weight.
-                personal = captioned | {
-                    "pigeon_served": str(self.served.resolve()),
-                    "pigeon_visual_weight": float(item["weight"][0]),
-                }
-                rank_visual(self.stickers, base, seed, "personal", **personal)
-        progress("ranked runs", self._total, self._total)
-        for base in self.bases:
+        runs = list(self._runs())
+        for place, (experiment, base, seed) in enumerate(runs):
+            progress("ranked runs", place, len(runs))
+            rank_visual(experiment, base, seed, "item")
+            if experiment != self.films:
+                self._rank_captioned(experiment, base, seed)
+        progress("ranked runs", len(runs), len(runs))
+        for base in self.without_pictures():
             self.difference(base)
+
+    def _rank_captioned(self, experiment: Experiment, base: str, seed: int) -> None:
+        captioned = {"pigeon_visual_suffix": "captioned"}
+        item = rank_visual(experiment, base, seed, "captioned", **captioned)
+        if self.served.exists() and experiment == self.stickers:
+            # The night has used the validation items, so they cannot choose its weight.
+            personal = captioned | {
+                "pigeon_served": str(self.served.resolve()),
+                "pigeon_visual_weight": float(item["weight"][0]),
+            }
+            rank_visual(experiment, base, seed, "personal", **personal)
 
     def difference(self, base: str) -> float:
         """Returns the largest score difference of base and wrapper on ml-100k; cached in a file."""
@@ -135,22 +175,32 @@ class Study:
             raise InteractionError("there are no interactions older than the test")
         return *paths, last.date().isoformat()
 
-    def ranks(self, base: str, variant: str) -> pl.DataFrame | None:
-        """Returns `user_id, rank, seed` of all seeds, or `None` if a run is missing."""
-        files = [(seed, self.stickers.ranks(base, seed, variant)) for seed in self.seeds]
-        if not all(path.is_file() for _, path in files):
+    def ranks(self, base: str, variant: str, worlds: Sequence[Experiment]) -> pl.DataFrame | None:
+        """Returns `user_id, rank, seed` of all runs, or `None` if one is missing.
+
+        Users of different worlds are different users.
+        """
+        runs = [(world, seed) for seed in self.seeds for world in worlds]
+        files = [(world, seed, world.ranks(base, seed, variant)) for world, seed in runs]
+        if not all(path.is_file() for *_, path in files):
             return None
         return pl.concat(
-            pl.read_parquet(path, columns=["user_id", "rank"]).with_columns(seed=pl.lit(seed))
-            for seed, path in files
+            pl.read_parquet(path, columns=["user_id", "rank"]).with_columns(
+                user_id=pl.lit(f"{world.dataset}/") + pl.col("user_id"), seed=pl.lit(seed)
+            )
+            for world, seed, path in files
         )
 
-    @property
-    def _total(self) -> int:
-        return len(self.bases) * len(self.seeds)
+    def _experiment(self, dataset: str) -> Experiment:
+        return Experiment(self.folder, self.folder / "data", dataset, {})
 
-    def _runs(self) -> Iterator[tuple[str, int]]:
-        return ((base, seed) for base in self.bases for seed in self.seeds)
+    def _runs(self) -> Iterator[tuple[Experiment, str, int]]:
+        worlds = [*self.worlds, *([self.films] if self.posters else [])]
+        return itertools.product(worlds, self.bases, self.seeds)
+
+    def without_pictures(self) -> list[str]:
+        """The bases that do not need item vectors themselves."""
+        return [base for base in self.bases if "preload_weight" not in BASES.get(base, {})]
 
 
 @dataclass(frozen=True)
@@ -173,13 +223,27 @@ class Comparison:
 
 
 def prepare(study: Study) -> None:
-    """Writes the bundled stickers as a RecBole data set with item vectors, if they are missing."""
-    folder = study.folder / "data" / _DATASET
-    for suffix, captions in (("visual", 0.0), ("captioned", _CAPTIONS)):
-        if not (folder / f"{_DATASET}.{suffix}").is_file():
-            write_dataset(
-                FeatureRequest(folder, interactions="bundled", suffix=suffix, captions=captions)
-            )
+    """Writes the data sets of the study with their item vectors, if they are missing."""
+    for world, source in zip(
+        study.worlds,
+        ["bundled", *(str(study.simulated(seed)) for seed in study.simulations)],
+        strict=True,
+    ):
+        folder = study.folder / "data" / world.dataset
+        for suffix, captions in (("visual", 0.0), ("captioned", _CAPTIONS)):
+            if not (folder / f"{world.dataset}.{suffix}").is_file():
+                write_dataset(
+                    FeatureRequest(folder, interactions=source, suffix=suffix, captions=captions)
+                )
+    folder = study.folder / "data" / _POSTERS
+    if study.posters and not (folder / f"{_POSTERS}.visual").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        # Under a name of its own: RecBole reads `ml-100k` from its wheel, whatever the folder.
+        source_file = (
+            Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
+        )
+        shutil.copyfile(source_file, folder / f"{_POSTERS}.inter")
+        write_dataset(FeatureRequest(folder, images=study.posters_folder))
 
 
 def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:
@@ -199,19 +263,26 @@ def compare(base: pl.DataFrame, other: pl.DataFrame) -> Comparison:
 
 def as_markdown(study: Study) -> str:
     """Returns the tables of the experiment; a variant without results has no row."""
-    lines = [
-        "| base | variant | Recall@10 | NDCG@10 | MRR@10 | NDCG@10 gain (95 %) | p | seeds above |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    bases = study.without_pictures()
+    lines = [*_HEADER, *_rows(study, study.worlds)]
+    lines += ["", "| ml-100k (no pictures) | largest difference between wrapper and base |"]
+    lines += ["|---|---|", *(f"| {base} | {study.difference(base):g} |" for base in bases)]
+    films = _rows(study, [study.films]) if study.posters else []
+    if films:
+        lines += ["", "ml-100k with made posters:", "", *_HEADER, *films]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(study: Study, worlds: Sequence[Experiment]) -> list[str]:
+    lines = []
     for base in study.bases:
-        own = study.ranks(base, "base")
         for variant, name in _VARIANTS.items():
-            ranks = study.ranks(base, variant)
+            # A night was drawn for the bundled users only.
+            those = worlds[:1] if variant == "personal" else worlds
+            own, ranks = (study.ranks(base, kind, those) for kind in ("base", variant))
             if own is not None and ranks is not None:
                 lines.append(_row(base, name, ranks, own, study))
-    lines += ["", "| ml-100k (no pictures) | largest difference between wrapper and base |"]
-    lines += ["|---|---|", *(f"| {base} | {study.difference(base):g} |" for base in study.bases)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _row(base: str, name: str, ranks: pl.DataFrame, own: pl.DataFrame, study: Study) -> str:

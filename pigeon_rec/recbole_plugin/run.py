@@ -9,12 +9,12 @@ from typing import Any
 import torch
 import yaml
 from recbole.data import create_dataset, data_preparation
-from recbole.quick_start import run_recbole
 from recbole.utils import init_seed
 
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
+from pigeon_rec.recbole_plugin.todays_stack import numpy_1_names
 from pigeon_rec.recbole_plugin.validation import choices
 
 __all__ = ["load_data", "load_pigeon", "read_settings", "run_pigeon_recbole"]
@@ -45,6 +45,9 @@ def run_pigeon_recbole(
     Raises:
         ConfigError: A setting is wrong; the message has RecBole's name for it.
     """
+    with numpy_1_names():  # ray needs them
+        from recbole.quick_start import run_recbole
+
     settings = dict(config_dict or {})
     if model is not None:
         settings["pigeon_base_model"] = model

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.sparse import dok_matrix  # type: ignore[import-untyped]
 
-__all__ = ["dok_matrix_update", "no_command_line", "random_state", "sandbox"]
+from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
+
+__all__ = ["no_command_line", "random_state", "sandbox"]
 
 _NUMPY_ALIASES = ("bool", "int", "float", "complex", "object", "str", "long", "unicode")
 
@@ -103,19 +104,6 @@ def _numpy_aliases() -> Iterator[None]:
         for name in _NUMPY_ALIASES:
             vars(np).pop(name, None)
         vars(np).update(before)
-
-
-@contextlib.contextmanager
-def dok_matrix_update() -> Iterator[None]:
-    """Restores `dok_matrix._update`, removed in SciPy 1.13, which RecBole's graph models call."""
-    if hasattr(dok_matrix, "_update"):
-        yield
-        return
-    dok_matrix._update = lambda self, entries: self._dict.update(entries)
-    try:
-        yield
-    finally:
-        del dok_matrix._update
 
 
 @contextlib.contextmanager

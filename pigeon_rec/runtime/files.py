@@ -53,7 +53,8 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # its folder is a file: nothing was written
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -211,6 +211,11 @@ class Scorer:
         self.tokenizer = text
         self.encoder_id = encoder_id
 
+    @property
+    def image_size(self) -> int:
+        """Side of the pictures in pixels that it sees; others are resized."""
+        return self.module.config.image_size
+
     @torch.inference_mode()
     def encode_images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 `[n, H, W, 3]` -> float32 `[n, d]`, rows of unit length; images of any size.

@@ -131,7 +131,8 @@ def _create(path: Path) -> None:
         raise storage_error(error, str(path)) from error
     finally:
         for file in (new, new.with_name(f"{new.name}.wal")):
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(NotADirectoryError):  # nothing was written
+                file.unlink(missing_ok=True)
 
 
 def _read_migration(file: Path) -> Migration:

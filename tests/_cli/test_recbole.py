@@ -81,7 +81,7 @@ def test_a_missing_config_is_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
 def test_a_data_set_without_interactions_is_an_error(tmp_path: Path, pigeon: Pigeon) -> None:
     outcome = pigeon("recbole", "features", "--dataset", "d", "--data-path", tmp_path)
     assert outcome.code == 3
-    assert "cannot read the interactions" in outcome.err
+    assert "there is no d.inter" in outcome.err
 
 
 def test_the_examples_are_short() -> None:

@@ -96,3 +96,10 @@ def test_labels_decide_between_pairs_and_items() -> None:
     chosen = held_out(frame)
     assert any(item.startswith("a") for item in chosen)
     assert any(item.startswith("i") for item in chosen)
+
+
+def test_of_a_concept_one_item_stays() -> None:
+    frame = items([(f"i{n}", None, f"c{n // 2}") for n in range(60)])
+    kept = frame.filter(~choose_held_out(frame))
+    assert choose_held_out(frame).sum() > 5
+    assert kept["concept"].n_unique() == 30

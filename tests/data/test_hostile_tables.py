@@ -197,7 +197,8 @@ def test_times_out_of_the_calendar_are_told(tmp_path: Path, times: list[str], ke
 @pytest.mark.parametrize("value", ["TIME '10:00'", "INTERVAL 3 DAYS", "true", "[1]", "{'a': 1}"])
 def test_values_that_are_no_times_are_told(tmp_path: Path, value: str) -> None:
     table = tmp_path / "e.parquet"
-    duckdb.sql(f'SELECT 1 AS "user", 2 AS item, {value} AS time').write_parquet(str(table))
+    query = f'SELECT 1 AS "user", 2 AS item, {value} AS time'
+    duckdb.execute(f"COPY ({query}) TO '{table}' (FORMAT parquet)")
     with pytest.raises(InteractionError, match="none of 1 rows is usable; the first: the time"):
         import_interactions(str(table), tmp_path / "out.parquet", InteractionColumns())
 

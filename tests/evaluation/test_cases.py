@@ -103,7 +103,7 @@ def test_noise_comes_in_other_styles(
         assert case["style"] not in {items[item]["style"] for item in case["noise_ids"]}
 
 
-@pytest.mark.parametrize("count", [0, 100_000])
+@pytest.mark.parametrize("count", [0, -3])
 def test_impossible_counts_are_refused(count: int) -> None:
-    with pytest.raises(ConfigError, match="1 to 1178"):
+    with pytest.raises(ConfigError, match="1 or more"):
         held_out_cases(count, 0)

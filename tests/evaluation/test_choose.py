@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from pigeon_rec.config import GenerationConfig, QualityGateConfig
+from pigeon_rec.data.dataset import load_dataset
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer
 from pigeon_rec.drawing.items import ItemTable
@@ -40,7 +41,7 @@ def test_a_case_and_a_request_with_the_same_key_give_the_same_bytes(
     method = METHODS["full"]
 
     store = CandidateStore(
-        settings, {"full": "sticker-64"}, load_scorer("sticker-64"), drawer.catalogue, tmp_path
+        settings, {"full": "sticker-64"}, load_scorer("sticker-64"), load_dataset(), tmp_path
     )
     table = ItemTable(
         drawer.catalogue,

@@ -18,6 +18,7 @@ from pigeon_rec.evaluation import train_judges
 from pigeon_rec.evaluation.degradations import compressed
 from pigeon_rec.evaluation.judge_accuracy import (
     ArtworkAccuracy,
+    JudgeAccuracy,
     autoencoder_of,
     held_out_accuracy,
     judge_accuracy,
@@ -37,6 +38,16 @@ from pigeon_rec.model.loading import load_pipeline
 from pigeon_rec.training.artwork import TrainingArtwork, load_artwork
 
 WORLD = load_world("bundled")
+
+
+def style_of(judges: Judges) -> Judge:
+    assert judges.style is not None
+    return judges.style
+
+
+def concept_of(judges: Judges) -> Judge:
+    assert judges.concept is not None
+    return judges.concept
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +76,24 @@ def test_validation_leaves_every_concept_in_training(stickers: TrainingArtwork) 
     assert set(learned["concept"]) == set(stickers.rows["concept"])
 
 
+def shares(accuracy: JudgeAccuracy) -> tuple[list[float], list[float]]:
+    """Accuracy of the style and the concept judge on each version of the artwork."""
+    styles = [version.style for version in accuracy.accuracy if version.style is not None]
+    concepts = [version.concept for version in accuracy.accuracy if version.concept is not None]
+    assert len(styles) == len(concepts) == len(accuracy.accuracy)
+    return styles, concepts
+
+
 @pytest.mark.slow
 def test_the_judges_are_accurate_on_all_held_out_artwork(judges: Judges) -> None:
     accuracy = held_out_accuracy(judges, autoencoder_of(load_pipeline("sticker-64")))
     assert accuracy.pictures == 1178
     assert [version.artwork for version in accuracy.accuracy] == list(ARTWORK)
-    real, *degraded = accuracy.accuracy
-    assert real.style >= 0.93
-    assert real.concept >= 0.88
-    assert min(version.style for version in degraded) >= 0.90
-    assert min(version.concept for version in degraded) >= 0.85
+    (style, *worse_styles), (concept, *worse_concepts) = shares(accuracy)
+    assert style >= 0.93
+    assert concept >= 0.88
+    assert min(worse_styles) >= 0.90
+    assert min(worse_concepts) >= 0.85
     assert min(accuracy.style_by_style.values()) >= 0.75
 
 
@@ -89,11 +108,12 @@ def test_compression_does_not_mislead_the_judges(
     judges: Judges, held_out: tuple[pl.DataFrame, NDArray[np.uint8]]
 ) -> None:
     accuracy = judge_accuracy(judges, *held_out, autoencoder=None)
-    found = {version.artwork: version for version in accuracy.accuracy}
-    assert found["real"].style >= 0.93
-    assert found["real"].concept >= 0.88
-    assert found["jpeg_75"].style >= 0.90
-    assert found["jpeg_75"].concept >= 0.85
+    assert [version.artwork for version in accuracy.accuracy][:2] == ["real", "jpeg_75"]
+    styles, concepts = shares(accuracy)
+    assert styles[0] >= 0.93
+    assert concepts[0] >= 0.88
+    assert styles[1] >= 0.90
+    assert concepts[1] >= 0.85
 
 
 def test_accuracy_counts_what_the_judges_find(
@@ -101,9 +121,9 @@ def test_accuracy_counts_what_the_judges_find(
 ) -> None:
     rows, images = held_out[0].head(20), held_out[1][:20]
     accuracy = judge_accuracy(judges, rows, images, autoencoder=None)
-    found = np.array(judges.styles(judges.style.embed(compressed(images, 60))))
+    found = np.array(judges.styles(style_of(judges).embed(compressed(images, 60))))
     hits = judges.concept_hits(
-        judges.concept.embed(compressed(images, 60)),
+        concept_of(judges).embed(compressed(images, 60)),
         rows["concept"].to_list(),
         rows["item_id"].to_list(),
     )
@@ -113,8 +133,8 @@ def test_accuracy_counts_what_the_judges_find(
 
 
 def test_every_style_and_concept_is_known(judges: Judges) -> None:
-    assert judges.style.classes == tuple(sorted(WORLD.style_descriptions))
-    assert set(judges.concept.classes) == set(WORLD.artwork()["concept"])
+    assert style_of(judges).classes == tuple(sorted(WORLD.style_descriptions))
+    assert set(concept_of(judges).classes) == set(WORLD.artwork()["concept"])
 
 
 def test_the_bundled_judges_are_small() -> None:
@@ -124,14 +144,14 @@ def test_the_bundled_judges_are_small() -> None:
 
 def test_noise_has_no_concept(judges: Judges) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
-    names = list(judges.concept.classes[::26][:60])
-    hits = judges.concept_hits(judges.concept.embed(noise), names, [str(n) for n in range(60)])
+    names = list(concept_of(judges).classes[::26][:60])
+    hits = judges.concept_hits(concept_of(judges).embed(noise), names, [str(n) for n in range(60)])
     assert hits.mean() < 0.1
 
 
 def test_the_other_concepts_depend_on_the_key_alone(judges: Judges) -> None:
     images, _ = load_catalogue("bundled").images(["noto/red-apple"] * 2, size=64)
-    embeddings = judges.concept.embed(images)
+    embeddings = concept_of(judges).embed(images)
     assert np.array_equal(
         judges.concept_hits(embeddings, ["red-apple", "red-apple"], ["a", "b"]), [True, True]
     )
@@ -144,13 +164,13 @@ def test_the_other_concepts_depend_on_the_key_alone(judges: Judges) -> None:
 
 def test_an_unknown_concept_is_never_hit(judges: Judges) -> None:
     images, _ = load_catalogue("bundled").images(["noto/red-apple"], size=64)
-    assert not judges.concept_hits(judges.concept.embed(images), ["no such thing"], ["a"])[0]
+    assert not judges.concept_hits(concept_of(judges).embed(images), ["no such thing"], ["a"])[0]
 
 
 def test_a_picture_does_not_depend_on_its_batch(judges: Judges) -> None:
     items = WORLD.artwork()["item_id"].head(5).to_list()
     images, _ = load_catalogue("bundled").images(items, size=64)
-    for judge in (judges.style, judges.concept):
+    for judge in (style_of(judges), concept_of(judges)):
         alone = np.concatenate([judge.embed(images[row : row + 1]) for row in range(5)])
         np.testing.assert_array_equal(judge.embed(images), alone)
 
@@ -207,7 +227,7 @@ def test_both_judges_are_trained_written_and_validated(
     codec = LatentCodec(AutoencoderConfig(latent_channels=4, channels=(16,))).eval()
     accuracy = train_judges.train_judges(tmp_path, codec)
     judges = Judges.load(tmp_path)
-    assert set(judges.concept.classes) == set(few["concept"])
+    assert set(concept_of(judges).classes) == set(few["concept"])
     assert 0 < accuracy.pictures < 0.1 * few.height
     assert [version.artwork for version in accuracy.accuracy] == list(ARTWORK)
 
@@ -227,13 +247,13 @@ def test_a_class_of_one_picture_is_known_and_two_classes_are_needed(
 def test_a_new_class_is_known_by_its_artwork(judges: Judges, stickers: TrainingArtwork) -> None:
     upside_down = stickers.images[:64, ::-1]  # 64 pictures of several styles
     negative = np.invert(upside_down)
-    judge = judges.style.with_class("negative", negative[:32])
-    assert judge.classes == (*judges.style.classes, "negative")
+    judge = style_of(judges).with_class("negative", negative[:32])
+    assert judge.classes == (*style_of(judges).classes, "negative")
     codes = judge.scores(judge.embed(negative[32:])).argmax(1)
     assert (codes == judge.codes(["negative"])).mean() > 0.5  # one of nine by chance
     np.testing.assert_array_equal(
         judge.scores(judge.embed(upside_down))[:, :-1],
-        judges.style.scores(judges.style.embed(upside_down)),
+        style_of(judges).scores(style_of(judges).embed(upside_down)),
     )
 
 

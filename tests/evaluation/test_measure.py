@@ -48,7 +48,10 @@ def test_real_pictures_hit_copy_or_miss_as_expected() -> None:
     own = encoders["jis"](known.images)
     text = np.ones(own.shape[1], np.float32)
     texts = {"twemoji/red-apple": text}
-    suite = MetricSuite(judges, encoders, {"ms_ssim": ms_ssim}, known, {"jis": own}, "jis", texts)
+    styles = {"twemoji/red-apple": "twemoji"}
+    suite = MetricSuite(
+        judges, encoders, {"ms_ssim": ms_ssim}, known, {"jis": own}, "jis", texts, styles
+    )
     shown = ["noto/red-apple", "twemoji/red-apple", "noto/dog-face"]
     values = suite.measure(catalogue.images(shown, size=64)[0], case)
     assert {"style_hit", "jis", "hist_jis", "user_jis", "ms_ssim", "hist_ms_ssim"} <= {*values}

@@ -189,6 +189,35 @@ def test_a_missing_table_is_an_error_of_its_reader(tmp_path: Path) -> None:
         load_catalogue(prepare_inputs(config, refresh=True).config.catalogue)
 
 
+@pytest.mark.parametrize("raw", [True, False])
+def test_users_who_opted_out_are_in_no_prepared_table(tmp_path: Path, raw: bool) -> None:
+    config = shop(tmp_path)
+    top = pl.DataFrame({"user_id": ["1", "7"], "item_id": ["1", "2"], "score": [0.5, 0.4]})
+    top.write_parquet(tmp_path / "top.parquet")
+    changes: dict[str, Any] = {"recommendations": str(tmp_path / "top.parquet")}
+    if not raw:
+        rows = prepare_inputs(config, refresh=True).config.interactions
+        changes["interactions"] = str(Path(rows).rename(tmp_path / "own.parquet"))
+    config = config.model_copy(update=changes)
+    add_opt_outs(opt_out_file(config.work_dir), ["2", "7"])
+    prepared = prepare_inputs(config, refresh=True).config
+    assert set(pl.read_parquet(prepared.interactions)["user_id"]) == {"1"}
+    assert pl.read_parquet(prepared.recommendations)["user_id"].to_list() == ["1"]
+    assert not any("user=2," in problem.message for problem in import_problems(prepared))
+    add_opt_outs(opt_out_file(config.work_dir), ["1"])
+    with pytest.raises(InteractionError, match="no rows"):
+        prepare_inputs(config, refresh=True)
+
+
+def test_users_of_a_bundled_world_may_opt_out(tmp_path: Path) -> None:
+    add_opt_outs(opt_out_file(tmp_path), ["u00001"])
+    prepared = prepare_inputs(NightlyConfig(work_dir=tmp_path), refresh=True).config
+    users = set(pl.read_parquet(prepared.interactions)["user_id"])
+    assert len(users) == 1999
+    assert "u00001" not in users
+    assert prepared.catalogue == "bundled"
+
+
 @pytest.mark.parametrize(
     ("catalogue", "columns", "message"),
     [
@@ -208,37 +237,7 @@ def test_a_query_and_its_database_belong_together(
 
 def test_a_parquet_file_with_types_that_polars_lacks_is_imported(tmp_path: Path) -> None:
     table = tmp_path / "events.parquet"
-    duckdb.sql(
-        "SELECT 1 AS \"user\", 2 AS item, DATE '2026-05-30' AS time, INTERVAL 3 DAYS AS stay"
-    ).write_parquet(str(table))
+    query = "SELECT 1 AS \"user\", 2 AS item, DATE '2026-05-30' AS time, INTERVAL 3 DAYS AS stay"
+    duckdb.execute(f"COPY ({query}) TO '{table}' (FORMAT parquet)")
     config = NightlyConfig(interactions=str(table), work_dir=tmp_path / "var")
     assert prepare_inputs(config, refresh=True).imports["interactions"]["kept"] == 1
-
-
-@pytest.mark.parametrize("raw", [True, False])
-def test_users_who_opted_out_are_in_no_prepared_table(tmp_path: Path, raw: bool) -> None:
-    config = shop(tmp_path)
-    top = pl.DataFrame({"user_id": ["1", "7"], "item_id": ["1", "2"], "score": [0.5, 0.4]})
-    top.write_parquet(tmp_path / "top.parquet")
-    changes: dict[str, Any] = {"recommendations": str(tmp_path / "top.parquet")}
-    if not raw:
-        rows = prepare_inputs(config, refresh=True).config.interactions
-        changes["interactions"] = str(Path(rows).rename(tmp_path / "own.parquet"))
-    config = config.model_copy(update=changes)
-    add_opt_outs(opt_out_file(config.work_dir), ["2", "7"])
-    prepared = prepare_inputs(config, refresh=True).config
-    assert set(pl.read_parquet(prepared.interactions)["user_id"]) == {"1"}
-    assert pl.read_parquet(prepared.recommendations)["user_id"].to_list() == ["1"]
-    assert not any("user=2," in problem.message for problem in import_problems(prepared))
-    add_opt_outs(opt_out_file(config.work_dir), ["1"])
-    with pytest.raises(InteractionError, match="there are no rows"):
-        prepare_inputs(config, refresh=True)
-
-
-def test_users_of_a_bundled_world_may_opt_out(tmp_path: Path) -> None:
-    add_opt_outs(opt_out_file(tmp_path), ["u00001"])
-    prepared = prepare_inputs(NightlyConfig(work_dir=tmp_path), refresh=True).config
-    users = set(pl.read_parquet(prepared.interactions)["user_id"])
-    assert len(users) == 1999
-    assert "u00001" not in users
-    assert prepared.catalogue == "bundled"

@@ -61,7 +61,7 @@ def build(looks: Path) -> Build:
 
         from pigeon_rec.recbole_plugin import PigeonRecommender
         from pigeon_rec.recbole_plugin.base_models import base_model_class
-        from pigeon_rec.recbole_plugin.sandbox import dok_matrix_update
+        from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
 
         model_class = PigeonRecommender if wrapped else base_model_class(base)
         given = settings(looks, base, **more)

@@ -109,3 +109,40 @@ def test_the_table_has_a_row_per_variant_with_results(tmp_path: Path) -> None:
     assert lines[3].endswith("| 1 of 1 |")
     assert not any("personalised" in line for line in lines)
     assert lines[-1] == "| BPR | 0 |"
+
+
+def test_users_of_further_simulations_and_films_have_their_rows(tmp_path: Path) -> None:
+    study = Study(tmp_path, ("BPR", "VBPR"), (0, 1), (7,), posters=True)
+    (tmp_path / "ranks").mkdir()
+    (tmp_path / "ml-100k.json").write_text('{"BPR": 0.0}')
+    for seed in study.seeds:
+        for world, rank in ((study.stickers, 1), (study.worlds[1], 3)):
+            ranks([11] * 4).write_parquet(world.ranks("BPR", seed, "base"))
+            ranks([rank] * 4).write_parquet(world.ranks("BPR", seed, "item"))
+        ranks([2] * 4).write_parquet(study.stickers.ranks("BPR", seed, "personal"))
+        ranks([1] * 6).write_parquet(study.films.ranks("VBPR", seed, "base"))
+    assert [world.dataset for world in study.worlds] == ["stickers", "stickers-7"]
+    rows = study.ranks("BPR", "item", study.worlds)
+    assert rows is not None
+    assert rows["user_id"].n_unique() == 8
+    lines = as_markdown(study).splitlines()
+    assert lines[3].startswith("| BPR | + item visuals | 1.0000 | 0.7500 | 0.6667 | +0.7500 (")
+    # The night drew for the bundled users only.
+    assert lines[4].startswith("| BPR | + personalised visuals and captions | 1.0000 | 0.6309 |")
+    assert "| BPR | 0 |" in lines
+    assert not any(line.startswith("| VBPR | 0") for line in lines)  # it needs vectors
+    assert lines[-1] == "| VBPR | base | 1.0000 | 1.0000 | 1.0000 |  |  |  |"
+
+
+def test_vbpr_is_ranked_as_a_base(experiment: Experiment) -> None:
+    small = {"epochs": 3, "embedding_size": 8, "visual_size": 4, "pigeon_neighbours": 12}
+    vbpr = Experiment(experiment.folder, experiment.data_path, "looks", {"VBPR": small})
+    base = rank_base(vbpr, "VBPR", 0)
+    item = rank_visual(vbpr, "VBPR", 0, "item")
+    assert base.height == item.height == N_USERS
+
+
+def test_ease_is_ranked_as_a_base(experiment: Experiment) -> None:
+    base = rank_base(experiment, "EASE", 0)
+    item = rank_visual(experiment, "EASE", 0, "item")
+    assert base.height == item.height == N_USERS

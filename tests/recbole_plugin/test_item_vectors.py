@@ -110,6 +110,28 @@ def test_item_features_of_another_suffix_are_not_left_out_silently(
     assert build("BPR", **renamed, **named, pigeon_visual_field="pic_vector").model.affinity
 
 
+@pytest.mark.parametrize(("broken", "refused"), [("i05\t1 2 x", True), ("i05", False), ("", False)])
+def test_a_broken_file_is_named_where_recbole_reads_it(
+    broken: str, refused: bool, build: Build, looks: Path
+) -> None:
+    path = looks / "looks" / "looks.visual"
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    rows[5] = broken
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    assert int(build("BPR").model.affinity.has_image.sum()) == N_ITEMS - 1
+    if refused:
+        with pytest.raises(ConfigError, match=r"RecBole cannot read the feature files \[visual\]"):
+            build("BPR", **CONVENTIONS)
+    else:
+        loaded = build("BPR", **CONVENTIONS).model.affinity
+        assert int(loaded.has_image.sum()) == N_ITEMS - 1
+
+
+def test_weights_to_preload_need_a_file(build: Build) -> None:
+    with pytest.raises(ConfigError, match=r"preload_weight names \[visual_item_id\], but"):
+        build("BPR", **{**CONVENTIONS, "additional_feat_suffix": None})
+
+
 def test_vectors_are_found_beside_other_item_features(build: Build, looks: Path) -> None:
     text = "x_id:token\tx_vector:float_seq\n" + "".join(f"i{n:02d}\t1 2\n" for n in range(N_ITEMS))
     (looks / "looks" / "looks.extra").write_text(text, encoding="utf-8")

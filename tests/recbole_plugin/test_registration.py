@@ -91,7 +91,7 @@ def test_hyper_parameter_tuning_can_try_weights(
         ({"pigeon_wieght": 1}, r"unknown pigeon_\* settings: pigeon_wieght"),
         (
             {**CONVENTIONS, "additional_feat_suffix": ["visuals"]},
-            "additional_feat_suffix.*does not load .visual.",
+            r"additional feature file .*looks.visuals\] not found.*additional_feat_suffix",
         ),
         ({**CONVENTIONS, "preload_weight": {"x": "y"}}, "preload_weight has no .visual_item_id"),
         ({**CONVENTIONS, "alias_of_item_id": None}, "alias_of_item_id has no .visual_item_id"),

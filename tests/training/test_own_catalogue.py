@@ -93,7 +93,8 @@ def test_broken_pictures_are_left_out_and_told(
 ) -> None:
     shapes = write_shapes(tmp_path)
     (tmp_path / "pictures" / "000.png").write_bytes(b"no picture")
-    artwork = load_artwork(load(shapes), SIDE)
+    with caplog.at_level("WARNING", logger="pigeon_rec.training.artwork"):
+        artwork = load_artwork(load(shapes), SIDE)
     assert "0" not in artwork.rows["item_id"]
     assert "1 pictures are left out; the first: 0" in caplog.text
     for picture in (tmp_path / "pictures").iterdir():
@@ -112,7 +113,8 @@ def test_placeholders_are_left_out_of_artwork_and_histories(
         shown = pl.when(few).then(pl.col(column).first()).otherwise(column)
         items = items.with_columns(shown.alias(column))
     items.write_parquet(shapes.catalogue)
-    artwork = load_artwork(load(shapes), SIDE)
+    with caplog.at_level("WARNING", logger="pigeon_rec.training.artwork"):
+        artwork = load_artwork(load(shapes), SIDE)
     placeholders = {str(number) for number in range(12)}
     assert artwork.unusable == placeholders
     assert not placeholders & {*artwork.rows["item_id"]}

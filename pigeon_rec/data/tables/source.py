@@ -235,8 +235,8 @@ def _file(
     except (OSError, EOFError, zlib.error) as cause:
         if getattr(cause, "errno", None) == errno.ENOSPC:  # of the temporary copy
             raise
-        why = getattr(cause, "strerror", None) or cause
-        raise error(f"cannot read the table: {why}", location=str(path)) from cause
+        reason = getattr(cause, "strerror", None) or cause
+        raise error(f"cannot read the table: {reason}", location=str(path)) from cause
 
 
 def _no_file(path: Path, what: str) -> str | None:
