@@ -2,12 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pigeon_rec.config import load_config
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.import_movies import import_movies
+from pigeon_rec.data.movielens import read_movielens
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 from pigeon_rec.inputs.prepare import prepare_inputs
 from pigeon_rec.inputs.starter import TeamTables, find_tables, write_night
+from tests.data.films import write_csv
 from tests.data.pictures import save_picture, save_shop
 
 EVENTS = "customer_id,sku,created_at\n1,2,2026-05-30\n"
@@ -155,3 +160,24 @@ def test_a_folder_behind_a_link_finds_its_files(tmp_path: Path) -> None:
     config = load_config(write_night(tmp_path / "link", tables))
     assert config.catalogue == str(tmp_path / "raw" / "products.csv")
     assert prepare_inputs(config, refresh=True).imports["catalogue"]["items"] == 12
+
+
+def test_movielens_with_posters_comes_through_the_same_door(tmp_path: Path) -> None:
+    folder = write_csv(tmp_path / "ml")
+    for name in ("1.jpg", "2.png", "5.webp"):
+        save_picture(tmp_path / "posters" / name)
+    tables = find_tables(folder, None, None, None, tmp_path / "posters")
+    assert (tables.items.name, tables.interactions.name) == ("movies.csv", "ratings.csv")
+    path = write_night(folder, tables, "movie")
+    text = path.read_text("utf-8").replace('rating: "rating"', 'rating: "rating", min_rating: 4')
+    path.write_text(text, encoding="utf-8")
+    prepared = prepare_inputs(load_config(path), refresh=True)
+    items = load_catalogue(prepared.config.catalogue).items
+    assert items.select("item_id", "title", "genres").rows()[1] == (
+        "2", "Matrix, The (1999)", "Action|Sci-Fi",
+    )  # fmt: skip
+    assert prepared.imports["catalogue"]["problems"] == {"image_missing": 2}
+    own = import_movies(read_movielens(folder), tmp_path / "posters", tmp_path / "own")
+    rows = pl.read_parquet(prepared.config.interactions)
+    known = rows.filter(pl.col("item_id").is_in(items["item_id"].implode()))
+    assert known.height == own.kept
