@@ -68,8 +68,8 @@ CHAPTERS: Final = (
         "training",
         "Training",
         TrainingConfig,
-        "`pigeon-rec train ... --config mine.yaml`. Bundled: `sticker-64`, `sticker-64-style` and "
-        "`smoke`. `loops` has one entry per recipe. See [training](training.md).",
+        "`pigeon-rec train ... --config mine.yaml`. Bundled: `sticker-64`, `sticker-64-style`, "
+        "`picture-128` and `smoke`. `loops` has one entry per recipe. See [training](training.md).",
     ),
     Chapter(
         "evaluation",

@@ -21,6 +21,8 @@ NIGHT = datetime.date(2026, 6, 1)
 class PixelEncoder:
     """Sees a picture as its 4x4 thumbnail, around grey; counts the pictures it encodes."""
 
+    image_size = 64
+
     def __init__(self, encoder_id: str = "pixels-1") -> None:
         self.encoder_id = encoder_id
         self.encoded = 0

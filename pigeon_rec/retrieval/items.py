@@ -24,6 +24,10 @@ class ImageEncoder(Protocol):
 
     encoder_id: str
 
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the pictures that it sees."""
+
     def encode_images(self, images: npt.NDArray[np.uint8], /) -> Vectors:
         """uint8 `[n, size, size, 3]` -> float32 `[n, dim]`."""
 
@@ -93,7 +97,9 @@ def embed_items(
         catalogue,
         item_ids,
         encoder.encode_images,
-        EmbeddingCache(cache, f"{encoder.encoder_id}{stretched}"),
+        EmbeddingCache(
+            cache, f"{encoder.encoder_id}{stretched}", (encoder.image_size, encoder.image_size)
+        ),
         on_batch=lambda done, total: progress("item images", done, total),
     )
     broken = {problem.subject: f"{problem.message} [{problem.location}]" for problem in problems}

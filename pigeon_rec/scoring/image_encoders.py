@@ -98,8 +98,8 @@ def load_image_encoder(name: str | Path) -> ImageEncoder:
 
 
 def _own(scorer: Scorer) -> ImageEncoder:
-    side = scorer.module.config.image_size
-    return ImageEncoder(scorer.encoder_id, (side, side), scorer.encode_images)
+    size = (scorer.image_size, scorer.image_size)
+    return ImageEncoder(scorer.encoder_id, size, scorer.encode_images)
 
 
 def _loaded(name: str, load: Callable[[], _Network]) -> ImageEncoder:

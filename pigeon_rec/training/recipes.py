@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from pigeon_rec.training.tokenizer import TokenizerRecipe
 from pigeon_rec.training.windows import concepts_of
 
 __all__ = ["RECIPES", "TrainingConfig", "load_training_config", "run_recipe", "training_artwork"]
+
+
+_LOG = logging.getLogger(__name__)
 
 
 def training_artwork(config: TrainingConfig, data: Dataset) -> TrainingArtwork:
@@ -102,4 +106,8 @@ def run_recipe(
         recipe = RECIPES[name](config, artwork, folder)
         if start is not None:
             start_from(recipe, name, start)
+    if loop.validate_every and not recipe.validates:
+        # Of a small catalogue nothing is left over; the last weights are as good as any.
+        _LOG.warning("%s: there is nothing to validate on, so the last weights are kept", name)
+        loop = loop.model_copy(update={"validate_every": 0})
     return train(recipe, loop, folder / name, show_progress=show_progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from pigeon_rec.evaluation.network import (
     JudgeNetwork,
     NetworkConfig,
+    embed,
     gradient_maps,
     palette,
     texture,
@@ -77,3 +79,12 @@ def test_pictures_become_unit_vectors(
     vectors = network(torch.rand(3, 3, *size) * 2.0 - 1.0)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
     assert vectors.shape == (3, 5)
+
+
+def test_pictures_are_seen_at_the_size_that_was_learned() -> None:
+    network = JudgeNetwork(
+        NetworkConfig(kind="style", image_size=32, widths=(8, 16), dimensions=5)
+    ).eval()
+    small = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    large = small.repeat(4, axis=1).repeat(4, axis=2)
+    torch.testing.assert_close(embed(network, large), embed(network, small), atol=1e-5, rtol=1e-4)

@@ -34,6 +34,22 @@ def test_ms_ssim_is_one_for_the_same_picture_and_symmetric(seed: int) -> None:
     assert (ms_ssim(one, other) < 0.9).all()
 
 
+@pytest.mark.parametrize("side", [16, 32, 64, 96, 128])
+def test_pictures_of_any_size_are_compared(side: int) -> None:
+    one, other = (np.asarray(pictures(seed)).repeat(2, 1).repeat(2, 2)[:, :side, :side] for seed in
+                  (1, 2))  # fmt: skip
+    assert ms_ssim(one, one) == pytest.approx([1.0, 1.0], abs=1e-3)
+    assert (ms_ssim(one, other) < 0.95).all()
+    distance = ShiftTolerantLpips()
+    assert distance(one, one) == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert (distance(one, other) > 0.05).all()
+    assert EfficientNetEncoder()(one).shape == (2, 1280)
+
+
+def test_structure_needs_a_few_pixels() -> None:
+    assert np.isnan(ms_ssim(pictures(0)[:, :8, :8], pictures(1)[:, :8, :8])).all()
+
+
 def test_metrics_of_the_extra_are_used_if_installed_and_reported_if_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

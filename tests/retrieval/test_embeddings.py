@@ -14,6 +14,7 @@ import pytest
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.errors import RetrievalError
 from pigeon_rec.retrieval.embeddings import EmbeddingCache, embed_catalogue
+from pigeon_rec.retrieval.items import embed_items
 from tests.small_world import PixelEncoder, png, write_catalogue, write_items
 
 
@@ -149,3 +150,18 @@ def test_vectors_of_one_encoder_have_one_length(catalogue: Catalogue, path: Path
             lambda images: np.ones((len(images), 2), dtype=np.float32),
             EmbeddingCache(path, "pixels-1"),
         )
+
+
+def test_an_encoder_gets_pictures_of_its_own_size(catalogue: Catalogue, path: Path) -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    class Larger(PixelEncoder):
+        image_size = 128
+
+        def encode_images(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            sizes.append(images.shape[1:3])
+            return super().encode_images(images[:, ::2, ::2])
+
+    found = embed_items(catalogue, pl.Series(["i00", "i01"]), Larger(), path, 1.0)
+    assert found.item_ids == ["i00", "i01"]
+    assert sizes == [(128, 128)]

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from pigeon_rec.errors import ConfigError
+from pigeon_rec.model.parts import untrained_parts
+from pigeon_rec.scoring.scorer import ImageTextEncoder
 from pigeon_rec.training.configuration import CONFIGS, TrainingConfig, load_training_config
 from pigeon_rec.training.recipes import RECIPES
 from tests.training.tiny import CONFIG
@@ -17,6 +20,20 @@ def test_the_bundled_configuration_has_a_loop_for_every_recipe() -> None:
     config = load_training_config("sticker-64")
     assert config.model.name == "sticker-64"
     assert list(config.loops) == list(RECIPES)
+
+
+def test_the_larger_configuration_draws_its_size_in_as_many_tokens() -> None:
+    small, large = (load_training_config(name) for name in ("sticker-64", "picture-128"))
+    assert list(large.loops) == list(RECIPES)
+    parts, pixels = untrained_parts(large.model), torch.zeros(1, 3, 128, 128)
+    with torch.no_grad():
+        codes = parts.tokenizer.encode(pixels)
+        decoded = parts.decoder(codes.vectors, codes.ids >= 0)
+        assert parts.decoder.preview(decoded).shape == pixels.shape
+        noise = torch.zeros(1, *parts.generator.latent_shape)
+        assert parts.generator(decoded, noise, 1, 1.0).shape == (1, 128, 128, 3)
+        assert ImageTextEncoder(large.scorer).eval().image(pixels).shape == (1, 192)
+    assert codes.ids.shape[1] == small.model.tokenizer.patches == 64
 
 
 def test_a_configuration_can_be_a_file(tmp_path: Path) -> None:

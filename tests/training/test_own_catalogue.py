@@ -18,6 +18,7 @@ from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.scoring.scorer import ScorerConfig
 from pigeon_rec.training.artwork import ArtworkTensors, TrainingArtwork, load_artwork
 from pigeon_rec.training.language_model import LanguageModelRecipe
+from pigeon_rec.training.recipes import run_recipe
 from pigeon_rec.training.restyle import RestyleSamples
 from pigeon_rec.training.scorer import ScorerRecipe
 from pigeon_rec.training.style import StyleLoss, StyleSettings
@@ -26,7 +27,7 @@ from pigeon_rec.training.text import text_tokenizer
 from pigeon_rec.training.windows import load_windows
 from tests.model.tiny import TINY, tiny_personalisation
 from tests.shapes import Shapes, write_shapes
-from tests.training.tiny import CONFIG, generator
+from tests.training.tiny import CONFIG, generator, quick_loop
 
 SIDE = 16
 STYLED, PLAIN = ("style", "concept"), ()
@@ -308,3 +309,17 @@ def test_titles_stand_before_the_pictures_of_a_shared_history(
     assert present is not None
     assert not present.all()
     assert torch.allclose(shared, apart, atol=1e-4)
+
+
+def test_a_catalogue_too_small_to_validate_on_is_trained_on_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shapes = write_shapes(tmp_path, columns=PLAIN, styles=("flat",))
+    artwork = load_artwork(load(shapes), SIDE)
+    images = ArtworkTensors.of(artwork)
+    assert len(images.validation) == 0
+    loops = {"autoencoder": quick_loop(2, validate_every=1)}
+    config = CONFIG.model_copy(update={"loops": loops})
+    path = run_recipe("autoencoder", config, tmp_path / "run", artwork=artwork)
+    assert path.is_file()
+    assert "autoencoder: there is nothing to validate on" in caplog.text

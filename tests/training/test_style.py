@@ -105,6 +105,15 @@ def test_the_share_of_degraded_images_is_the_given_one() -> None:
     assert -1.0 <= float(half.min()) <= float(half.max()) <= 1.0
 
 
+@pytest.mark.parametrize("size", [(96, 96), (128, 128), (20, 28)])
+def test_images_of_any_size_are_degraded(size: tuple[int, int]) -> None:
+    """The blocks of JPEG have 8 x 8 pixels; what they hang over the edge is cut off."""
+    flat = torch.zeros(4, 3, *size)
+    worse = degraded(flat, 1.0, generator())
+    assert worse.shape == flat.shape
+    assert 0 < float((worse - flat).abs().mean()) < 0.15
+
+
 def test_a_degraded_image_is_still_that_image() -> None:
     small = torch.rand(32, 3, 4, 4, generator=generator()) * 2 - 1
     flat = F.interpolate(small, scale_factor=8)
