@@ -117,7 +117,7 @@ def drop_filtered_items(dataset: Any) -> None:
             values = feat[field].to_numpy()
             known.update(np.concatenate(values) if kind == FeatureType.TOKEN_SEQ else values)
     for suffix in suffixes:
-        feat = getattr(dataset, f"{suffix}_feat", None)
+        feat: Any = getattr(dataset, f"{suffix}_feat", None)
         for field in () if feat is None else sorted({*feat.columns} & {*dataset.alias["item_id"]}):
             feat = feat[feat[field].isin(known)].reset_index(drop=True)
         if feat is not None:

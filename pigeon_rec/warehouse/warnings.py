@@ -70,7 +70,7 @@ def _refused(night: ServedNight, plan: Mapping[str, Any], gate: QualityGateConfi
         f"gate.{name} is {values[name]}"
         for reason in causes
         for name in _LIMITS.get(reason, ())
-        if values[name] is not None
+        if values[name] not in (None, -1.0)  # switched off
     ]
     yield (
         f"The quality gate refuses {found['rate']:.0%} of {found['requests']} requests: "
