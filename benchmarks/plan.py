@@ -38,6 +38,7 @@ class Thumbnails:
     """Encodes an image as its centred 8x8 thumbnail, 192 numbers."""
 
     encoder_id = "thumbnails"
+    image_size = 64
 
     def encode_images(self, images: npt.NDArray[np.uint8], /) -> npt.NDArray[np.float32]:
         blocks = images.reshape(len(images), 8, 8, 8, 8, 3).mean(axis=(2, 4))

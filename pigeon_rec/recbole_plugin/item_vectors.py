@@ -112,9 +112,9 @@ def drop_filtered_items(dataset: Any) -> None:
     """
     suffixes = dataset.config["additional_feat_suffix"] or []
     known: set[str] = set()
-    for feat, field, kind in dataset._get_remap_list(dataset.alias["item_id"]):
+    for table, field, kind in dataset._get_remap_list(dataset.alias["item_id"]):
         if dataset.field2source[field] not in suffixes:
-            values = feat[field].to_numpy()
+            values = table[field].to_numpy()
             known.update(np.concatenate(values) if kind == FeatureType.TOKEN_SEQ else values)
     for suffix in suffixes:
         feat: Any = getattr(dataset, f"{suffix}_feat", None)
