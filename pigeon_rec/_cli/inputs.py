@@ -53,6 +53,14 @@ GroupBy = Annotated[
         help="Column of the items whose equal values show the same thing.",
     ),
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="TABLE.WHAT=COLUMN",
+        help="Column that is not found, as interactions.time=clicked; may be repeated.",
+    ),
+]
 
 
 def init(
@@ -63,14 +71,15 @@ def init(
     images: Images = None,
     scenario: Scenario = "sticker",
     group_by: GroupBy = None,
+    columns: Columns = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a commented night.yaml for your own tables, and check them."""
-    from pigeon_rec.inputs.starter import find_tables, write_night
+    from pigeon_rec.inputs.starter import find_tables, parse_columns, write_night
 
     tables = find_tables(folder, items, interactions, recommendations, images)
-    path = write_night(folder, tables, scenario, group_by)
+    path = write_night(folder, tables, scenario, group_by, parse_columns(columns or []))
     if not (as_json or quiet):
         print_line(f"wrote {path}")
         print()

@@ -128,7 +128,12 @@ def import_items(
     if items.is_empty():
         first = f"; the first: {problems[0].message} [{problems[0].location}]" if problems else ""
         count = rows.count + len(rows.lines)
-        raise CatalogueError(f"none of {count} items is usable{first}", location=rows.location)
+        raise CatalogueError(
+            f"none of {count} items is usable{first}",
+            location=rows.location,
+            remedy=f"Pictures are read in {folder}; name another folder with --images, or in the "
+            "YAML file as images.folder",
+        )
     note = images.model_copy(update={"folder": _relative(pictures.root(items), out)})
     pictures.save_memory()
     listed = [(p.kind, p.subject, p.location, p.message) for p in problems]

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from pigeon_rec.config import QualityGateConfig
 from pigeon_rec.runtime.reasons import FAILURES
-from pigeon_rec.scoring import Rejection, SafetyChecker, check_quality, picture_scores
+from pigeon_rec.scoring import (
+    Rejection,
+    SafetyChecker,
+    check_quality,
+    picture_scores,
+    reference_likeness,
+)
 
 __all__ = ["Choice", "Conditions", "choose"]
 
@@ -41,6 +47,11 @@ class Conditions:
         known = (self.text, self.history, self.reference)
         scores = picture_scores(candidates, *(vectors[:, None] for vectors in known))
         return {name: np.round(values, _DECIMALS) for name, values in scores.items()}
+
+    def likeness(self, candidates: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How much each candidate shows what the reference shows, float64 as of `scores`."""
+        found = reference_likeness(candidates, self.reference[:, None], self.text.shape[-1])
+        return np.round(found, _DECIMALS)
 
 
 @dataclass(frozen=True)

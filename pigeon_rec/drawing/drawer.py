@@ -205,7 +205,10 @@ class Drawer:
         conditions: Conditions,
     ) -> list[Choice]:
         """Scores renderings `[requests, n, side, side, 3]` and chooses one per request."""
-        scores = conditions.scores(self.embed(images))
+        embedded = self.embed(images)
+        scores = conditions.scores(embedded)
+        if self.gate.min_reference_likeness is not None:
+            scores["likeness_score"] = conditions.likeness(embedded)
         references = items.images[items.rows([request.reference for request in requests])]
         return [
             choose(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pigeon_rec.config import NightlyConfig
+from pigeon_rec.config import NightlyConfig, QualityGateConfig, gate_limits
 from pigeon_rec.data.aspect import SQUARE
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.data.prompts import PromptTemplate
@@ -57,15 +57,18 @@ class KeyContext:
     seed: int
 
 
-def settings_hash(config: NightlyConfig, prompt: PromptTemplate) -> str:
+def settings_hash(
+    config: NightlyConfig, prompt: PromptTemplate, gate: QualityGateConfig | None = None
+) -> str:
     """Hashes all settings that decide how a request is drawn and which candidate is published.
 
     The quality gate is part of it, because it decides between the candidates of a request: under
-    another gate, an earlier choice or rejection no longer holds.
+    another gate, an earlier choice or rejection no longer holds. `gate` has the limits of a
+    calibrated night; left out, they are those of `config`.
     """
     decides = {
         "generation": _hashed(config.generation, _GENERATION),
-        "gate": _hashed(config.gate, _GATE),
+        "gate": _hashed(gate or gate_limits(config.gate), _GATE),
         "prompt": [prompt.scenario, prompt.prefix, prompt.response, *_lengths(prompt)],
     }
     arithmetic = config.placement.arithmetic

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-from pigeon_rec.columns import InteractionColumns, ItemColumns, RecommendationColumns, TableColumns
+from pigeon_rec.columns import ColumnsConfig, ItemColumns, TableColumns
 from pigeon_rec.data.prompts import is_scenario_file, load_prompt
-from pigeon_rec.data.tables import Table, find_columns, open_table
+from pigeon_rec.data.tables import Table, find_columns, listed, open_table
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError, PigeonError, PlanError
 from pigeon_rec.runtime.files import write_text
+from pigeon_rec.runtime.settings import check_settings
 
-__all__ = ["TeamTables", "find_tables", "write_night"]
+__all__ = ["TeamTables", "find_tables", "parse_columns", "write_night"]
 
 _SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".dat", ".txt")
 _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
@@ -26,7 +27,7 @@ _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "recommendations": ("recommendations", "top_k", "topk", "recs"),
 }
 _NO_BREAKS: Final = sys.maxsize
-_ATOMIC: Final[Mapping[str, str]] = {"items": "*.item", "interactions": "*.inter"}
+_ATOMIC: Final[Mapping[str, str]] = {"items": ".item", "interactions": ".inter"}
 _REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "items": ("id",),
     "interactions": ("user", "item", "time"),
@@ -81,8 +82,33 @@ def find_tables(
     return TeamTables(items, interactions, found, images)
 
 
+def parse_columns(given: Sequence[str]) -> ColumnsConfig:
+    """Reads settings of `columns:` that are given as `interactions.time=clicked`.
+
+    Raises:
+        ConfigError: One is not written like this, or there is no such setting.
+    """
+    values: dict[str, dict[str, object]] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        table, dot, what = name.partition(".")
+        if not (equals and dot):
+            raise ConfigError(
+                f"{text!r} names no column",
+                location="--columns",
+                remedy="Write it as --columns interactions.time=COLUMN",
+            )
+        several = what in ("keep", "names")
+        values.setdefault(table, {})[what] = value.split(",") if several else value
+    return check_settings(ColumnsConfig, values, "--columns")
+
+
 def write_night(
-    folder: Path, tables: TeamTables, scenario: str = "sticker", group_by: str | None = None
+    folder: Path,
+    tables: TeamTables,
+    scenario: str = "sticker",
+    group_by: str | None = None,
+    columns: ColumnsConfig | None = None,
 ) -> Path:
     """Writes `folder/night.yaml`, with comments, and returns its path.
 
@@ -93,6 +119,7 @@ def write_night(
         tables: The team's own files.
         scenario: Name of a scenario, or path of its file.
         group_by: Column of the items whose equal values mark items that show the same thing.
+        columns: What is known of the tables; the rest is found.
 
     Raises:
         ConfigError: The file exists already, or there is no such column or scenario.
@@ -106,27 +133,28 @@ def write_night(
             remedy="Check it with `pigeon-rec check`, or remove it",
         )
     load_prompt(scenario)
-    columns = {
-        "items": {} if tables.items.is_dir() else _found_items(tables.items, group_by),
+    known = columns or ColumnsConfig()
+    found = {
+        "items": {} if tables.items.is_dir() else _found_items(tables.items, known.items, group_by),
         "interactions": _found(
-            tables.interactions, InteractionColumns(), "interactions", InteractionError
+            tables.interactions, known.interactions, "interactions", InteractionError
         ),
     }
     if tables.recommendations is not None:
-        columns["recommendations"] = _found(
-            tables.recommendations, RecommendationColumns(), "recommendations", PlanError
+        found["recommendations"] = _found(
+            tables.recommendations, known.recommendations, "recommendations", PlanError
         )
-    words = os.path.relpath(scenario, folder) if is_scenario_file(scenario) else scenario
-    lines = [*_lines(folder, tables, columns), *_settings(words, group_by)]
+    words = _seen_from(folder, scenario) if is_scenario_file(scenario) else scenario
+    lines = [*_lines(folder, tables, found), *_settings(words, group_by)]
     write_text("\n".join(lines) + "\n", path)
     return path
 
 
 def _lines(
-    folder: Path, tables: TeamTables, columns: Mapping[str, Mapping[str, str]]
+    folder: Path, tables: TeamTables, columns: Mapping[str, Mapping[str, object]]
 ) -> Iterator[str]:
     def seen_from_here(path: Path) -> str:
-        return _quoted(os.path.relpath(path.absolute(), folder.absolute()))
+        return _quoted(_seen_from(folder, path))
 
     yield "# The settings of a night; paths are relative to this file. All settings and their"
     yield "# defaults: docs/settings.md. Check them with: pigeon-rec check night.yaml"
@@ -144,8 +172,7 @@ def _lines(
     yield "columns:"
     for table, found in columns.items():
         if found:
-            pairs = (f"{what}: {_quoted(name)}" for what, name in found.items())
-            yield f"  {table}: {{{', '.join(pairs)}}}"
+            yield f"  {table}: {_quoted(found)}"
             lacking = [what for what in _OPTIONAL[table] if what not in found]
             if lacking:
                 yield f"  # no column was found for: {', '.join(lacking)}"
@@ -181,38 +208,54 @@ def _settings(scenario: str, group_by: str | None) -> Iterator[str]:
     yield f"{'# ' if group_by is None else ''}recommender: {{group_by: {column}}}"
 
 
-def _found_items(path: Path, group_by: str | None) -> dict[str, str]:
-    with open_table(str(path), ItemColumns(), CatalogueError) as opened:
+def _found_items(path: Path, columns: ItemColumns, group_by: str | None) -> dict[str, object]:
+    with open_table(str(path), columns, CatalogueError) as opened:
         if group_by is not None and group_by not in opened.columns:
             raise ConfigError(
-                f"there is no column {group_by!r}; the table has {', '.join(opened.columns)}",
+                f"there is no column {group_by!r}; the table has {listed(opened.columns)}",
                 location=f"{opened.location}; --group-by",
             )
-        return _columns_of(opened, ItemColumns(), "items", CatalogueError)
+        return _columns_of(opened, columns, "items", CatalogueError)
 
 
 def _found(
     path: Path, columns: TableColumns, table: str, error: type[PigeonError]
-) -> dict[str, str]:
+) -> dict[str, object]:
     with open_table(str(path), columns, error) as opened:
         return _columns_of(opened, columns, table, error)
 
 
 def _columns_of(
     opened: Table, columns: TableColumns, table: str, error: type[PigeonError]
-) -> dict[str, str]:
-    return find_columns(opened, columns, _REQUIRED[table], _OPTIONAL[table], error)
+) -> dict[str, object]:
+    """The columns of a table, and what else is said about it."""
+    remedy = f"Name it: --columns {table}.WHAT=COLUMN"
+    found = find_columns(opened, columns, _REQUIRED[table], _OPTIONAL[table], error, remedy)
+    return {**found, **columns.model_dump(mode="json", exclude_defaults=True)}
 
 
-def _quoted(text: str) -> str:
-    """Any text as a quoted YAML value on one line."""
-    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=_NO_BREAKS).strip()
+def _seen_from(folder: Path, path: str | Path) -> str:
+    """The path relative to the folder, links followed, as `..` follows them."""
+    return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+
+
+def _quoted(value: object) -> str:
+    """A text, or a mapping of texts, as a YAML value on one line, the texts in quotes."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{what}: {_quoted(part)}' for what, part in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_quoted, value))}]"
+    if not isinstance(value, str):
+        return str(value)
+    return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=_NO_BREAKS).strip()
 
 
 def _usual_file(folder: Path, table: str) -> Path | None:
-    """The first file with a usual name; pictures alone are items too."""
-    named = (folder / f"{name}{suffix}" for name in _USUAL[table] for suffix in _SUFFIXES)
-    found = [path for path in named if path.is_file()]
-    if not found and table in _ATOMIC:
-        found = sorted(folder.glob(_ATOMIC[table]))
-    return found[0] if found else None
+    """The first file with a usual name, in upper or lower case; for RecBole's, its suffix."""
+    names = [f"{name}{suffix}" for name in _USUAL[table] for suffix in _SUFFIXES]
+    names += [f"{name}.gz" for name in names]
+    files = sorted(path for path in folder.glob("*") if path.is_file())
+    named = [path for path in files if path.name.lower() in names]
+    if named:
+        return min(named, key=lambda path: names.index(path.name.lower()))
+    return next((path for path in files if path.suffix == _ATOMIC.get(table)), None)

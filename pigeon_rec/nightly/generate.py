@@ -17,10 +17,11 @@ from typing import Any
 
 import polars as pl
 
-from pigeon_rec.config import NightlyConfig
+from pigeon_rec.config import NightlyConfig, QualityGateConfig
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.attempt import attempt, check_failures
 from pigeon_rec.drawing.drawer import Drawer, DrawnAsset
+from pigeon_rec.drawing.gate import read_night_gate
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import PlanError
 from pigeon_rec.model.placing import set_threads
@@ -74,7 +75,8 @@ def generate_shard(
     version = plan["model_version"][0]
     model = chosen_model(config.model, config.work_dir, version)
     began = monotonic()
-    new = _draw(missing, config, model.source, shard, progress)
+    gate = read_night_gate(paths.gate, config).limits
+    new = _draw(missing, config, model.source, gate, progress)
     check_failures(new["rejected_reason"].to_list(), f"shard {shard} of {paths.run_id}")
     drawn = pl.concat([kept, new]).sort("asset_key")
     write_parquet(drawn, paths.shard(shard))
@@ -128,10 +130,15 @@ def _summary(paths: NightPaths, shard: int, drawn: pl.DataFrame, generated: int)
 
 
 def _draw(
-    plan: pl.DataFrame, config: NightlyConfig, model: str, shard: int, progress: Progress
+    plan: pl.DataFrame,
+    config: NightlyConfig,
+    model: str,
+    gate: QualityGateConfig,
+    progress: Progress,
 ) -> pl.DataFrame:
     """Draws all rows of `plan`, in `config.processes` parts, as a frame of `SHARD_SCHEMA`."""
     count, done = max(1, min(config.processes, plan.height)), 0
+    shard = plan["shard"][0]
 
     def report(more: int) -> None:
         nonlocal done
@@ -139,12 +146,16 @@ def _draw(
         progress(f"assets of shard {shard}", done, plan.height)
 
     parts = [plan.gather_every(count, first) for first in range(count)]
-    drawn = map_processes(partial(_draw_part, config, model), parts, report)
+    drawn = map_processes(partial(_draw_part, config, model, gate), parts, report)
     return pl.concat(drawn).sort("asset_key")
 
 
 def _draw_part(
-    config: NightlyConfig, model: str, plan: pl.DataFrame, report: Report
+    config: NightlyConfig,
+    model: str,
+    gate: QualityGateConfig,
+    plan: pl.DataFrame,
+    report: Report,
 ) -> pl.DataFrame:
     if config.threads or config.processes > 1:
         set_threads(config.threads or max(1, (os.cpu_count() or 1) // config.processes))
@@ -153,7 +164,7 @@ def _draw_part(
         catalogue=config.catalogue,
         scenario=config.scenario,
         generation=config.generation,
-        gate=config.gate,
+        gate=gate,
         placement=config.placement,
     )
     requests = [_request(row, config.seed) for row in plan.iter_rows(named=True)]
@@ -187,7 +198,7 @@ def _drawn_row(asset: _Row, drawn: DrawnAsset, drawer: Drawer) -> _Row:
         "height": image.shape[0],
         "image_sha256": hashlib.sha256(content).hexdigest(),
         "mask_ratio": drawn.mask_ratio,
-        **drawn.choice.scores,
+        **{name: score for name, score in drawn.choice.scores.items() if name in SHARD_SCHEMA},
     }
 
 

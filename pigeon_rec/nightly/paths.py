@@ -44,6 +44,8 @@ class NightPaths:
         """The cohort of each user: `user_id, cohort`."""
         self.problems = night / "problems.parquet"
         """Bad items, images and rows found while planning."""
+        self.gate = night / "gate.json"
+        """Limits of the night's quality gate, and the calibration that they are from."""
         self.plan_info = night / "plan.json"
         """Counts, reasons and hashes of the plan."""
         self.shards = night / "shards"

@@ -71,7 +71,7 @@ def _run_step(
         config = prepare_inputs(config, refresh=False).config
     paths = NightPaths.of(config, date)
     if step == "generate" and shard is None:
-        fetch(config.exchange, paths.night, [paths.plan])
+        fetch(config.exchange, paths.night, [paths.gate, paths.plan])
         shards = shards_to_draw(config, date)
         return {"shards": [_run_step(step, config, date, n, progress) for n in shards]}
     # Shards may be drawn in parallel; a whole night takes the lock itself.
@@ -156,7 +156,7 @@ def _plan(config: NightlyConfig, date: dt.date, _: int | None, progress: Progres
     from pigeon_rec.runtime.exchange import send
 
     summary, paths = plan_night(config, date, progress=progress), NightPaths.of(config, date)
-    send(config.exchange, paths.night, [paths.plan])
+    send(config.exchange, paths.night, [paths.gate, paths.plan])
     return summary
 
 
@@ -170,7 +170,7 @@ def _generate(
     number, paths = shard or 0, NightPaths.of(config, date)
     files = paths.shard_files(number)
     # Another machine may have drawn the shard already.
-    fetch(config.exchange, paths.night, [paths.plan, *files])
+    fetch(config.exchange, paths.night, [paths.gate, paths.plan, *files])
     summary = generate_shard(config, date, number, progress=progress)
     send(config.exchange, paths.night, files)
     return summary

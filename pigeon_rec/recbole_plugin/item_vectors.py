@@ -112,12 +112,12 @@ def drop_filtered_items(dataset: Any) -> None:
     """
     suffixes = dataset.config["additional_feat_suffix"] or []
     known: set[str] = set()
-    for feat, field, kind in dataset._get_remap_list(dataset.alias["item_id"]):
+    for table, field, kind in dataset._get_remap_list(dataset.alias["item_id"]):
         if dataset.field2source[field] not in suffixes:
-            values = feat[field].to_numpy()
+            values = table[field].to_numpy()
             known.update(np.concatenate(values) if kind == FeatureType.TOKEN_SEQ else values)
     for suffix in suffixes:
-        feat = getattr(dataset, f"{suffix}_feat", None)
+        feat: Any = getattr(dataset, f"{suffix}_feat", None)
         for field in () if feat is None else sorted({*feat.columns} & {*dataset.alias["item_id"]}):
             feat = feat[feat[field].isin(known)].reset_index(drop=True)
         if feat is not None:

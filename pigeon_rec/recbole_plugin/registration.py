@@ -126,7 +126,7 @@ def _negative_sampling(config: Any, base: type[Any]) -> dict[str, Any]:
 
 
 def _named(wrapper: type[Any]) -> Any:
-    def load(original: Any, dataset: Any, *args: Any) -> None:
+    def load(original: Any, dataset: Any, *args: Any) -> Any:
         call = functools.partial(original, dataset, *args)
         return load_features(call, dataset) if _is_of(wrapper, dataset) else call()
 

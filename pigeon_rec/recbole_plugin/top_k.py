@@ -57,7 +57,7 @@ def export_top_k(
     """Trains `config.model` with RecBole and returns each user's top-K items.
 
     Runs on one CPU thread; the same interactions, settings and seed give the same result. Covers
-    the users and items that have an interaction.
+    the users and items that have an interaction, but not users who have interacted with every item.
 
     Args:
         interactions: Columns `user_id, item_id, timestamp`, in any order.
@@ -73,7 +73,7 @@ def export_top_k(
 
     Raises:
         ConfigError: `config.model` is not a general model of RecBole.
-        InteractionError: There are no interactions.
+        InteractionError: There are no interactions, or every user has interacted with every item.
         TrainingError: RecBole failed; its own error is the cause.
     """
     model_class = _general_model(config.model)
@@ -82,7 +82,7 @@ def export_top_k(
             "there are no interactions to train the recommender on",
             remedy="Check the interactions file and the logical date",
         )
-    encoded = _encode(interactions)
+    encoded = _encode(_of_users_with_unseen_items(interactions))
     with sandbox(work_dir) as folder:
         _write_atomic_file(encoded.rows, folder)
         try:
@@ -117,6 +117,26 @@ def _general_model(name: str) -> type[Any]:
             remedy="Use a general model such as BPR, LightGCN or ItemKNN",
         )
     return model
+
+
+def _of_users_with_unseen_items(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Leaves out users who have seen every item: RecBole has no negative to draw for them.
+
+    Raises:
+        InteractionError: No user is left.
+    """
+    rest = interactions
+    while not rest.is_empty():
+        items = rest["item_id"].n_unique()
+        seen = pl.col("item_id").n_unique().over("user_id")
+        kept = rest.filter(seen < items)
+        if kept.height == rest.height:
+            return rest
+        rest = kept  # an item that only those users had is gone too
+    raise InteractionError(
+        "every user has interacted with every item, so there is nothing to recommend",
+        remedy="Give interactions with more items, or recommendations of your own",
+    )
 
 
 def _encode(interactions: pl.DataFrame) -> _Encoded:

@@ -173,11 +173,12 @@ def smallest_good(overall: npt.NDArray[np.float64], by_group: npt.NDArray[np.flo
 
 def _unit(model: Any, valid_data: Any) -> float:
     """The weight at which affinity and base have the same spread; 0 if one of them has none."""
-    feat = valid_data.dataset.inter_feat
-    every = max(1, len(feat) // _ROWS)
-    rows = feat[torch.arange(0, len(feat), every)[:_ROWS]]
+    dataset = valid_data._dataset
+    every = max(1, len(dataset) // _ROWS)
+    chosen = dataset[torch.arange(0, len(dataset), every)[:_ROWS]]
+    rows = valid_data.transform(dataset, chosen)
     spreads = []
-    for part in torch.arange(len(rows)).split(max(1, _CELLS // valid_data.dataset.item_num)):
+    for part in torch.arange(len(rows)).split(max(1, _CELLS // dataset.item_num)):
         batch = rows[part].to(model.device)
         scores = score_all_items(model.base, batch, model.items, pairs=model.pairs)
         spreads.append(torch.stack([_spread(scores), _spread(model.affinity_to_all(batch))]))

@@ -83,7 +83,8 @@ class HistoryRetriever:
         keys = pairs.select("user_id", "item_id")
         references = codes_of(keys["item_id"], self._item_ids, "pairs")
         users = self._user_items.user_codes(keys["user_id"])
-        shape = (keys.height, self._config.history_length)
+        most = int(self._user_items.sizes(users).max(initial=1))
+        shape = (keys.height, min(self._config.history_length, most))
         found = np.full(shape, _NO_ITEM, dtype=np.int32)
         scores, similarity = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         for part in self._batches(users):

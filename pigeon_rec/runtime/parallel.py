@@ -85,6 +85,7 @@ def _collect(connections: list[Connection], report: Report) -> list[Any]:
                     "a process ended before its work was done",
                     location=f"part {connections.index(connection) + 1} of {len(connections)}",
                     remedy="It may have run out of memory: use fewer processes",
+                    retryable=True,
                 ) from None
             if kind == "error":
                 raise value

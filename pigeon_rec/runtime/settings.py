@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +97,9 @@ _FOLDER = "folder"
 def _from_file(path: Path, info: ValidationInfo) -> Path:
     """Expands `~`, and takes a relative path as seen from the file that it is written in."""
     expanded = path.expanduser()
-    return Path(info.context[_FOLDER], expanded) if info.context else expanded
+    found = Path(info.context[_FOLDER], expanded) if info.context else expanded
+    # Messages are easier to read without `..`, which follows links.
+    return Path(os.path.realpath(found)) if info.context and ".." in found.parts else found
 
 
 LocalPath = Annotated[Path, AfterValidator(_from_file)]

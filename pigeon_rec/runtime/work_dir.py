@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["serving_file", "warehouse_file"]
+__all__ = ["gate_file", "serving_file", "warehouse_file"]
+
+
+def gate_file(work_dir: Path) -> Path:
+    """Returns the file of the quality gate's calibrations."""
+    return work_dir / "gate.json"
 
 
 def warehouse_file(work_dir: Path) -> Path:

@@ -15,6 +15,7 @@ __all__ = [
     "clip_text_score",
     "history_similarity",
     "pixel_std",
+    "reference_likeness",
     "reference_pixel_difference",
     "reference_similarity",
     "row_cosine",
@@ -66,6 +67,14 @@ def reference_similarity(images: ArrayLike, references: ArrayLike) -> FloatArray
     Both arguments are image embeddings `[n, dim]`.
     """
     return row_cosine(images, references)
+
+
+def reference_likeness(images: ArrayLike, references: ArrayLike, concept: int) -> FloatArray:
+    """Similarity of what each image and its reference show, whatever their styles.
+
+    Both are image embeddings `[n, dim]`, which begin with a concept part of `concept` numbers.
+    """
+    return row_cosine(np.asarray(images)[..., :concept], np.asarray(references)[..., :concept])
 
 
 def history_similarity(images: ArrayLike, history: ArrayLike) -> FloatArray:

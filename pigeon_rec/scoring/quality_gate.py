@@ -6,7 +6,7 @@ Rules, in the order they are applied; the first one broken is the reason of the 
 - `scoring_failed`: a score is no finite number;
 - `blank`: nearly one colour all over;
 - `unsafe`: above the limit of the safety checker, if there is one;
-- `off_target`: too far from the target's text;
+- `off_target`: too far from the target's text, or from what the reference shows;
 - `copy_of_reference`: too near to the reference, in embeddings or pixels: the copying kind of
   guidance collapse (arXiv 2504.17349).
 
@@ -67,8 +67,9 @@ def check_quality(
 
     Args:
         image: `uint8 [height, width, 3]`; None if it could not be decoded.
-        scores: `text_score`, `reference_score` and any others, cosines. A score that is not a
-            finite number makes the picture `scoring_failed`.
+        scores: `text_score`, `reference_score`, `likeness_score` if it has a limit, and any
+            others, cosines. A score that is not a finite number makes the picture
+            `scoring_failed`.
         config: The limits.
         reference: Reference picture, `uint8 [height, width, 3]`; compared in pixels if it has the
             size of `image`.
@@ -78,16 +79,19 @@ def check_quality(
         The first rule broken, or None if the picture passes.
 
     Raises:
-        ModelError: `scores` lacks `text_score` or `reference_score`.
+        ModelError: `scores` lacks one that is needed.
     """
-    _require_scores(scores)
+    _require_scores(scores, config)
     if (problem := _undecodable(image)) is not None or image is None:
         return Rejection("undecodable", problem or "there is no picture")
     return next(_broken_rules(image, scores, config, reference, unsafe), None)
 
 
-def _require_scores(scores: Mapping[str, float]) -> None:
-    missing = [name for name in ("text_score", "reference_score") if name not in scores]
+def _require_scores(scores: Mapping[str, float], config: QualityGateConfig) -> None:
+    needed = ["text_score", "reference_score"]
+    if config.min_reference_likeness is not None:
+        needed.append("likeness_score")
+    missing = [name for name in needed if name not in scores]
     if missing:
         raise ModelError(
             f"the quality gate needs `{'` and `'.join(missing)}`",
@@ -129,6 +133,10 @@ def _broken_rules(
     text, limit = scores["text_score"], config.min_text_score
     if not text >= limit:
         yield Rejection("off_target", f"text score {text:.3f} is below the limit {limit:.3f}")
+    least = config.min_reference_likeness
+    if least is not None and not (like := scores["likeness_score"]) >= least:
+        detail = f"likeness {like:.3f} to what the reference shows is below the limit {least:.3f}"
+        yield Rejection("off_target", detail)
     near, limit = scores["reference_score"], config.max_reference_similarity
     if not near <= limit:
         detail = f"similarity {near:.4f} to the reference is above the limit {limit:.4f}"

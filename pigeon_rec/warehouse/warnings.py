@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pigeon_rec.config import NightlyConfig
+from pigeon_rec.config import PlanConfig, QualityGateConfig
 from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.warehouse.served_night import ServedNight
 
@@ -19,7 +19,7 @@ _FEWEST: Final = 10  # requests below which a share says nothing
 _LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
     "blank": ("min_pixel_std",),
     "unsafe": ("max_unsafe_score",),
-    "off_target": ("min_text_score",),
+    "off_target": ("min_text_score", "min_reference_likeness"),
     "copy_of_reference": ("max_reference_similarity", "min_reference_difference"),
 }
 
@@ -38,26 +38,26 @@ def refusals(night: ServedNight, plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def night_warnings(
-    night: ServedNight, plan: Mapping[str, Any], config: NightlyConfig
+    night: ServedNight, plan: Mapping[str, Any], gate: QualityGateConfig, settings: PlanConfig
 ) -> tuple[str, ...]:
     """Returns the warnings of a night, each a sentence."""
-    return (*_failed(night, plan, config), *_refused(night, plan, config), *_placeholders(night))
+    return (*_failed(night, plan, settings), *_refused(night, plan, gate), *_placeholders(night))
 
 
-def _failed(night: ServedNight, plan: Mapping[str, Any], config: NightlyConfig) -> Iterator[str]:
+def _failed(night: ServedNight, plan: Mapping[str, Any], settings: PlanConfig) -> Iterator[str]:
     failed = _failures(night.reasons())
     if failed:
         yield f"Requests that failed and will be tried again: {_listed(failed)}."
     given_up = _failures(plan.get("refused_before", {}))
     if given_up:
         yield (
-            f"Requests left out because they failed in {config.plan.max_attempts} nights: "
+            f"Requests left out because they failed in {settings.max_attempts} nights: "
             f"{_listed(given_up)}. Once the cause is mended, a higher plan.max_attempts tries them "
             "at once."
         )
 
 
-def _refused(night: ServedNight, plan: Mapping[str, Any], config: NightlyConfig) -> Iterator[str]:
+def _refused(night: ServedNight, plan: Mapping[str, Any], gate: QualityGateConfig) -> Iterator[str]:
     found = refusals(night, plan)
     if found["requests"] < _FEWEST or found["rate"] < HIGH_REFUSAL_RATE:
         return
@@ -65,9 +65,12 @@ def _refused(night: ServedNight, plan: Mapping[str, Any], config: NightlyConfig)
         reason: found["tonight"].get(reason, 0) + found["before"].get(reason, 0)
         for reason in found["tonight"] | found["before"]
     }
-    gate = config.gate.model_dump()
+    values = gate.model_dump()
     limits = [
-        f"gate.{name} is {gate[name]}" for reason in causes for name in _LIMITS.get(reason, ())
+        f"gate.{name} is {values[name]}"
+        for reason in causes
+        for name in _LIMITS.get(reason, ())
+        if values[name] not in (None, -1.0)  # switched off
     ]
     yield (
         f"The quality gate refuses {found['rate']:.0%} of {found['requests']} requests: "

@@ -333,3 +333,25 @@ def test_a_column_that_holds_no_ids_is_refused(tmp_path: Path, kind: str) -> Non
         import_interactions(
             "FROM events", tmp_path / "out.parquet", InteractionColumns(database=database)
         )
+
+
+@pytest.mark.parametrize(
+    ("names", "time"),
+    [
+        ("customerId,productId,clickedAt", "clickedAt"),
+        ("user,item,order date,format,combat", "order date"),
+        ("user,item,viewed_on", "viewed_on"),
+        ("user,item,started_at,ended_at,time", "time"),
+    ],
+)
+def test_a_time_is_found_by_the_end_of_its_name(tmp_path: Path, names: str, time: str) -> None:
+    values = ",".join("2026-05-30" for _ in names.split(",")[2:])
+    source = write(tmp_path, f"{names}\n1,2,{values}\n")
+    result = import_interactions(str(source), tmp_path / "out.parquet", InteractionColumns())
+    assert result.columns["time"] == time
+
+
+def test_one_of_several_times_must_be_named(tmp_path: Path) -> None:
+    source = write(tmp_path, "user,item,started_at,ended_at\n1,2,2026-05-30,2026-05-31\n")
+    with pytest.raises(InteractionError, match="no column holds the time"):
+        import_interactions(str(source), tmp_path / "out.parquet", InteractionColumns())

@@ -157,7 +157,7 @@ def test_the_file_for_your_own_data_is_a_night(tmp_path: Path) -> None:
 
     [text] = blocks((ROOT / "README.md").read_text("utf-8"), "yaml")
     (tmp_path / "night.yaml").write_text(text, "utf-8")
-    assert load_config(tmp_path / "night.yaml").catalogue == str(tmp_path / "../products.csv")
+    assert load_config(tmp_path / "night.yaml").catalogue == str(tmp_path.parent / "products.csv")
     (tmp_path / "night.yaml").write_text(text.replace("catalogue:", "catalog:"), "utf-8")
     with pytest.raises(ConfigError, match="catalog"):
         load_config(tmp_path / "night.yaml")

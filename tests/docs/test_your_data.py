@@ -34,7 +34,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         photo=pl.col("photo").str.strip_prefix("photos/"), description=pl.col("name"), kind=1
     )
     rows.write_csv("products.csv")
-    events = "".join(f"{u},{i},2026-05-{i + 10},5\n" for u in range(4) for i in range(8))
+    seen = [(user, (user + place) % 12, place) for user in range(4) for place in range(8)]
+    events = "".join(f"{user},{item},2026-05-{place + 10},5\n" for user, item, place in seen)
     Path("events.csv").write_text("customer_id,sku,created_at,stars\n" + events, encoding="utf-8")
     top = pl.DataFrame({"customer_id": [3, 3], "sku": [5, 9], "score": [0.9, 0.8]})
     top.write_parquet("top_k.parquet")

@@ -72,3 +72,19 @@ def test_a_refused_request_keeps_its_best_candidate(tmp_path: Path) -> None:
     (drawn,) = strict.draw(REQUESTS[:1], strict.items(REQUESTS[:1]))
     assert drawn.choice.rejection is not None
     assert drawn.choice.rejection.reason in ("blank", "off_target")
+
+
+def test_a_limit_of_the_likeness_is_checked_on_the_concept_part(tmp_path: Path) -> None:
+    gate = QualityGateConfig(min_text_score=-1.0, min_pixel_std=0.0, min_reference_likeness=1.0)
+    strict = tiny_drawer(tmp_path, gate=gate)
+    items = strict.items(REQUESTS)
+    (drawn,) = strict.draw(REQUESTS[:1], items)
+    assert drawn.choice.rejection is not None
+    assert drawn.choice.rejection.reason == "off_target"
+    likeness = drawn.choice.scores["likeness_score"]
+    assert f"likeness {likeness:.3f} to what the reference shows" in drawn.choice.rejection.detail
+    mine = strict.scorer.encode_images(drawn.image[None])
+    reference = strict.conditions(REQUESTS[:1], items).reference
+    assert likeness == pytest.approx(float((mine * reference).sum()), abs=1e-5)
+    lenient = replace(strict, gate=gate.model_copy(update={"min_reference_likeness": -1.0}))
+    assert lenient.draw(REQUESTS[:1], items)[0].choice.rejection is None

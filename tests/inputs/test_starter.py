@@ -2,12 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pigeon_rec.config import load_config
+from pigeon_rec.data.catalogue import load_catalogue
+from pigeon_rec.data.import_movies import import_movies
+from pigeon_rec.data.movielens import read_movielens
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
 from pigeon_rec.inputs.prepare import prepare_inputs
-from pigeon_rec.inputs.starter import TeamTables, find_tables, write_night
+from pigeon_rec.inputs.starter import TeamTables, find_tables, parse_columns, write_night
+from tests.data.films import write_csv
 from tests.data.pictures import save_picture, save_shop
 
 EVENTS = "customer_id,sku,created_at\n1,2,2026-05-30\n"
@@ -88,11 +93,49 @@ def test_a_table_without_what_is_needed_writes_nothing(tmp_path: Path) -> None:
     save_shop(tmp_path)
     bad = tmp_path / "events.csv"
     bad.write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(InteractionError, match="no column holds the user"):
+    with pytest.raises(
+        InteractionError, match=r"no column holds the user.*--columns interactions\.user=COLUMN"
+    ):
         write_night(tmp_path, TeamTables(tmp_path / "products.csv", bad))
     with pytest.raises(CatalogueError, match="no such file"):
         write_night(tmp_path, TeamTables(tmp_path / "no.csv", write_events(tmp_path)))
     assert not (tmp_path / "night.yaml").exists()
+
+
+def test_columns_may_be_given(tmp_path: Path) -> None:
+    save_shop(tmp_path)
+    events = tmp_path / "events.csv"
+    events.write_text("who;what;when;stars\n1;2;30.05.2026;5\n1;3;30.05.2026;2\n", "utf-8")
+    given = parse_columns(
+        [
+            *("interactions.user=who", "interactions.item=what", "interactions.time=when"),
+            *("interactions.time_format=%d.%m.%Y", "interactions.min_rating=4"),
+            "items.keep=brand,photo",
+        ]
+    )
+    tables = TeamTables(tmp_path / "products.csv", events)
+    config = load_config(write_night(tmp_path, tables, columns=given))
+    assert config.columns.interactions.model_dump(exclude_defaults=True) == {
+        "user": "who", "item": "what", "time": "when", "rating": "stars", "min_rating": 4.0,
+        "time_format": "%d.%m.%Y",
+    }  # fmt: skip
+    assert config.columns.items.keep == ("brand", "photo")
+    assert prepare_inputs(config, refresh=True).imports["interactions"]["kept"] == 1
+
+
+@pytest.mark.parametrize("given", ["who", "interactions=who", "items.nope=x", "shops.id=x"])
+def test_columns_that_do_not_exist_are_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"--columns"):
+        parse_columns([given])
+
+
+@pytest.mark.parametrize("name", ["Products.CSV", "ITEMS.tsv.gz"])
+def test_files_of_usual_names_are_found_in_any_case(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    write_events(tmp_path, "Events.Csv")
+    (tmp_path / "items.csv.d").mkdir()
+    tables = find_tables(tmp_path, None, None, None, None)
+    assert (tables.items.name, tables.interactions.name) == (name, "Events.Csv")
 
 
 def test_recbole_files_are_found(tmp_path: Path) -> None:
@@ -145,3 +188,34 @@ def test_columns_that_were_not_found_are_named(tmp_path: Path) -> None:
     tables = TeamTables(tmp_path / "products.csv", write_events(tmp_path))
     text = write_night(tmp_path, tables).read_text("utf-8")
     assert "# no column was found for: text, category\n" in text
+
+
+def test_a_folder_behind_a_link_finds_its_files(tmp_path: Path) -> None:
+    save_shop(tmp_path / "raw")
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "down")
+    tables = TeamTables(tmp_path / "raw" / "products.csv", write_events(tmp_path / "raw"))
+    config = load_config(write_night(tmp_path / "link", tables))
+    assert config.catalogue == str(tmp_path / "raw" / "products.csv")
+    assert prepare_inputs(config, refresh=True).imports["catalogue"]["items"] == 12
+
+
+def test_movielens_with_posters_comes_through_the_same_door(tmp_path: Path) -> None:
+    folder = write_csv(tmp_path / "ml")
+    for name in ("1.jpg", "2.png", "5.webp"):
+        save_picture(tmp_path / "posters" / name)
+    tables = find_tables(folder, None, None, None, tmp_path / "posters")
+    assert (tables.items.name, tables.interactions.name) == ("movies.csv", "ratings.csv")
+    path = write_night(folder, tables, "movie")
+    text = path.read_text("utf-8").replace('rating: "rating"', 'rating: "rating", min_rating: 4')
+    path.write_text(text, encoding="utf-8")
+    prepared = prepare_inputs(load_config(path), refresh=True)
+    items = load_catalogue(prepared.config.catalogue).items
+    assert items.select("item_id", "title", "genres").rows()[1] == (
+        "2", "Matrix, The (1999)", "Action|Sci-Fi",
+    )  # fmt: skip
+    assert prepared.imports["catalogue"]["problems"] == {"image_missing": 2}
+    own = import_movies(read_movielens(folder), tmp_path / "posters", tmp_path / "own")
+    rows = pl.read_parquet(prepared.config.interactions)
+    known = rows.filter(pl.col("item_id").is_in(items["item_id"].implode()))
+    assert known.height == own.kept

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig, QualityGateConfig
+from pigeon_rec.config import GenerationConfig, NightlyConfig, NightlyGateConfig, PlanConfig
 from pigeon_rec.data.world import load_world
 from pigeon_rec.errors import PlanError
 from pigeon_rec.model.pipeline import PigeonPipeline
@@ -63,7 +63,7 @@ def settings(work_dir: Path, shards: int, **changes: object) -> NightlyConfig:
         work_dir=work_dir,
         plan=PlanConfig(shards=shards),
         generation=GenerationConfig(mask_ratios=(0.1,), diffusion_steps=2),
-        gate=QualityGateConfig(min_text_score=-1.0),
+        gate=NightlyGateConfig(min_text_score=-1.0),
     ).model_copy(update=changes)
 
 
@@ -234,7 +234,7 @@ def test_what_drawing_took_is_noted_once(one_shard: tuple[NightlyConfig, pl.Data
 
 
 def test_what_misses_the_target_is_rejected_with_numbers(tmp_path: Path) -> None:
-    config = settings(tmp_path, shards=1, gate=QualityGateConfig(min_text_score=0.999))
+    config = settings(tmp_path, shards=1, gate=NightlyGateConfig(min_text_score=0.999))
     write_plan(config, plan_rows(1)[:1])
     (row,) = draw_all(config).iter_rows(named=True)
     assert row["rejected_reason"] == "off_target"
@@ -247,7 +247,7 @@ def test_what_the_safety_checker_refuses_is_rejected(
 ) -> None:
     (tmp_path / "refuses_all.py").write_text("def check(image):\n    return 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    gate = QualityGateConfig(min_text_score=-1.0, safety="refuses_all:check")
+    gate = NightlyGateConfig(min_text_score=-1.0, safety="refuses_all:check")
     config = settings(tmp_path, shards=1, gate=gate)
     write_plan(config, plan_rows(1)[:2])
     drawn = draw_all(config)

@@ -43,6 +43,35 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """What a model needs besides its defaults, in so small a world."""
 
+_POPULAR = {"distribution": "popularity", "sample_num": 3, "alpha": 0.5}
+_DYNAMIC = {"distribution": "uniform", "sample_num": 1, "dynamic": True, "candidate_num": 5}
+_PAIRWISE = {"loss_type": "BPR", "train_neg_sample_args": {"distribution": "uniform"}}
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("BPR", {"train_neg_sample_args": _POPULAR}),
+    ("BPR", {"train_neg_sample_args": _DYNAMIC}),
+    ("BPR", {"eval_args": {**SAMPLED, "mode": "pop5"}}),
+    ("BPR", {"eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "mode": "full"}}),
+    ("BPR", {"eval_args": {"split": {"LS": "test_only"}, "order": "TO", "mode": "full"}}),
+    ("BPR", {"metrics": ["GAUC"], "valid_metric": "GAUC"}),
+    ("BPR", {"repeatable": True, "learner": "sgd", "clip_grad_norm": {"max_norm": 0.1}}),
+    ("BPR", {"benchmark": True, "rm_dup_inter": "first", "shuffle": False}),
+    ("FISM", {"split_to": 10, "alpha": 0.5}),
+    ("GCMC", {"accum": "stack", "sparse_feature": False}),
+    ("ItemKNN", {"knn_method": "user"}),
+    ("LightGCN", {"require_pow": True, "eval_batch_size": 100}),
+    ("NAIS", {"algorithm": "concat", "split_to": 10, "alpha": 0.5, "beta": 0.1}),
+    ("NeuMF", {"mf_train": False, "eval_batch_size": 100}),
+    ("NeuMF", {"mlp_train": False, "eval_batch_size": 50}),
+    ("NeuMF", {"eval_args": SAMPLED, "metrics": ["AUC", "LogLoss"], "valid_metric": "LogLoss"}),
+    ("SGL", {"type": "RW"}),
+    ("SASRec", _PAIRWISE),
+    ("GRU4Rec", _PAIRWISE),
+    ("SASRec", {"transform": "reorder_itemseq", "beta": 0.6}),
+    ("SRGNN", {"MAX_ITEM_LIST_LENGTH": 3}),
+    ("GRU4Rec", {"eval_args": SAMPLED, "reproducibility": False}),
+]
+"""Other settings, each with what RecBole's trainers, loaders and samplers then do otherwise."""
+
 
 def _models() -> list[str]:
     found = []
@@ -112,12 +141,24 @@ def test_a_base_is_recboles_model_to_the_bit(
 ) -> None:
     if not pictures:
         (with_classes / "looks" / "looks.visual").unlink()
-    plain = one_epoch(build, name, wrapped=False)
+    compare(build, name, {}, {"pigeon_visual_weight": 0} if pictures else {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "more"), VARIANTS, ids=str)
+def test_a_base_is_recboles_model_under_other_settings(
+    name: str, more: dict[str, Any], build: Build, with_classes: Path
+) -> None:
+    compare(build, name, more, {"pigeon_visual_weight": 0})
+
+
+def compare(build: Build, name: str, more: dict[str, Any], ours_only: dict[str, Any]) -> None:
+    """Trains the model alone and in the wrapper, and compares losses, metrics and scores."""
+    plain = one_epoch(build, name, wrapped=False, **more)
     expected = plain.trainer.evaluate(plain.test, load_best_model=False)
     scores = scores_of(plain, plain.model, plain.test)
 
-    weight = {"pigeon_visual_weight": 0} if pictures else {}
-    ours = one_epoch(build, name, **weight)
+    ours = one_epoch(build, name, **more, **ours_only)
     assert ours.trainer.train_loss_dict == plain.trainer.train_loss_dict
     assert ours.trainer.evaluate(ours.test, load_best_model=False) == expected
     assert torch.equal(scores_of(ours, ours.model, ours.test), scores)

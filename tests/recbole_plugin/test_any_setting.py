@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from recbole.config import Config
 from recbole.data.interaction import Interaction
 from recbole.model.general_recommender.neumf import NeuMF
@@ -43,6 +45,17 @@ def test_sequential_bases_need_no_more_than_their_name(base: str, looks: Path) -
     config = Config(model=PigeonRecommender, dataset="looks", config_dict=given)
     assert config["train_neg_sample_args"]["distribution"] == "none"
     assert config["loss_type"] == "CE"
+
+
+def test_the_command_line_takes_a_sequential_base(pigeon: Any, looks: Path, tmp_path: Path) -> None:
+    given = {**settings(looks, "BPR", epochs=1), "dataset": "looks"}
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(given), encoding="utf-8")
+    found = pigeon("recbole", "run", "--config", config, "--base", "SASRec", "--json")
+    assert found.code == 0, found.err
+    summary = json.loads(found.out)
+    assert summary["best_valid_score"] >= summary["valid_score_at_weight_0"]
+    assert summary["visual_weight"] >= 0.0
 
 
 def test_negative_samples_for_cross_entropy_are_refused(looks: Path) -> None:

@@ -90,6 +90,23 @@ def test_users_get_unseen_items_of_their_taste(train: Callable[..., pl.DataFrame
     assert suits.to_series().mean() > 0.9  # type: ignore[operator]
 
 
+def test_users_who_have_seen_everything_get_nothing(train: Callable[..., pl.DataFrame]) -> None:
+    seen = two_tastes()
+    every = (
+        seen.select("item_id", "timestamp")
+        .unique("item_id")
+        .select(pl.lit("all").alias("user_id"), "item_id", "timestamp")
+    )
+    # Only `all` knows `rare`, so `most` has seen everything once `all` is left out.
+    rare = every.head(1).with_columns(item_id=pl.lit("rare"))
+    most = every.with_columns(user_id=pl.lit("most"))
+    top = train(interactions=pl.concat([seen, every, rare, most]))
+    assert set(top["user_id"]) == set(seen["user_id"])
+    assert top.equals(train())
+    with pytest.raises(InteractionError, match="every user has interacted with every item"):
+        train(interactions=pl.concat([every, most]))
+
+
 def test_scores_fall_with_rank(train: Callable[..., pl.DataFrame]) -> None:
     falls = train().select(pl.col("score").diff().over("user_id")).to_series().drop_nulls()
     assert (falls <= 0).all()
@@ -211,9 +228,9 @@ def test_looking_up_a_model_does_not_change_autograd(
 
 
 def test_errors_of_recbole_name_the_model(train: Callable[..., pl.DataFrame]) -> None:
-    rows = two_tastes(n_users=1, n_items=20)  # the user has seen every item
+    diverging = small(learning_rate=1e38)
     with pytest.raises(TrainingError, match=r"RecBole's BPR failed.*recommender.model = 'BPR'"):
-        train(interactions=rows)
+        train(diverging)
 
 
 def test_no_interactions_are_an_error(train: Callable[..., pl.DataFrame]) -> None:

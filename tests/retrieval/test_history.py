@@ -227,3 +227,12 @@ def test_embeddings_that_do_not_match_are_refused(
 ) -> None:
     with pytest.raises(RetrievalError, match=message):
         HistoryRetriever(embeddings, interactions([]), item_ids, RetrievalConfig(), NOW)
+
+
+def test_a_history_may_be_longer_than_any_user_has_items() -> None:
+    embeddings = unit(np.eye(len(ITEMS)))
+    rows = interactions([("u", "a", 1.0), ("u", "b", 2.0), ("v", "c", 1.0)])
+    config = RetrievalConfig(history_length=2**31 - 1)
+    retriever = HistoryRetriever(embeddings, rows, ITEMS, config, NOW)
+    found = retriever.retrieve(pairs(("u", "g"), ("v", "g"), ("w", "g")))
+    assert found["history_ids"].to_list() == [["a", "b"], ["c"], []]

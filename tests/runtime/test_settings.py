@@ -98,7 +98,7 @@ class Drawn(Settings):
         ("mine.yaml", "{folder}/mine.yaml"),
         ("mine.yml", "{folder}/mine.yml"),
         ("scenarios/mine", "{folder}/scenarios/mine"),
-        ("../mine.yaml", "{folder}/../mine.yaml"),
+        ("../mine.yaml", "{folder.parent}/mine.yaml"),
         ("/srv/mine.yaml", "/srv/mine.yaml"),
     ],
 )
@@ -119,7 +119,7 @@ def test_files_are_relative_to_the_settings_that_name_them(
         ("seed: 9223372036854775808", "seed: .*it must be from 0 to 9223372036854775807"),
         ("seed: -1", "seed: .*it must be from 0"),
         ("plan: {max_minutes: .inf}", "plan.max_minutes: .*finite"),
-        ("gate: {min_text_score: .nan}", "gate.min_text_score: .*finite"),
+        ("gate: {min_text_score: .nan}", "gate.min_text_score.*finite"),
         ("plan: {shards: 3000000000}", "plan.shards: .*it must be from"),
         ('catalogue: "a\\0b"', "catalogue: .*null character"),
         ("exchange: file:///srv/nights[1]", "exchange: .*cannot contain"),

@@ -95,6 +95,26 @@ def test_copy_in_meaning_above_the_limit_only(score: float) -> None:
         assert rejection.detail.endswith("is above the limit 0.9000")
 
 
+@given(st.floats(-1, 1, width=32))
+def test_off_target_below_the_limit_of_the_likeness_only(score: float) -> None:
+    gate = GATE.model_copy(update={"min_reference_likeness": 0.4})
+    rejection = check_quality(_picture(), GOOD | {"likeness_score": score}, gate)
+    if score >= 0.4:
+        assert rejection is None
+    else:
+        assert rejection is not None
+        assert rejection.reason == "off_target"
+        assert rejection.detail.endswith("is below the limit 0.400")
+    # Without the limit it is a score like any other.
+    assert check_quality(_picture(), GOOD | {"likeness_score": score}, GATE) is None
+
+
+def test_a_limit_of_the_likeness_needs_its_score() -> None:
+    gate = GATE.model_copy(update={"min_reference_likeness": 0.4})
+    with pytest.raises(ModelError, match="needs `likeness_score`"):
+        check_quality(_picture(), GOOD, gate)
+
+
 def test_copy_in_pixels() -> None:
     reference = _picture()
     nearly = np.where(reference > 250, reference, reference + 1).astype(np.uint8)

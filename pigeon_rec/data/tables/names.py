@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from pigeon_rec.columns import TableColumns
 from pigeon_rec.data.tables.source import Table
@@ -53,6 +54,9 @@ _USUAL: Mapping[str, str] = MappingProxyType(
 )
 """What a column holds -> its usual names, the most telling first."""
 
+_REMEDY: Final = "Name it: --WHAT COLUMN, or `WHAT:` under `columns:` in the YAML file"
+_TIME: Final = re.compile(r"(?:[ _-](?i:at|on|time|date|timestamp)|(?<=[a-z])(?:At|Time|Date))$")
+
 
 def find_columns(
     table: Table,
@@ -60,6 +64,7 @@ def find_columns(
     required: tuple[str, ...],
     optional: tuple[str, ...],
     error: type[PigeonError],
+    remedy: str = _REMEDY,
 ) -> dict[str, str]:
     """Finds the named columns, and others by their usual names in any case and spelling.
 
@@ -69,6 +74,7 @@ def find_columns(
         required: What must be found.
         optional: What may be missing.
         error: Type of the error.
+        remedy: What to do about a missing column; `WHAT` stands for what it holds.
 
     Returns:
         What -> column name; missing optional ones are left out. No column is found twice.
@@ -84,6 +90,8 @@ def find_columns(
         usual_names = _USUAL[what].split()
         names = (each if each in table.columns else plain.get(_plain(each)) for each in usual_names)
         free = next((name for name in names if name and name not in taken), None)
+        if free is None and what == "time":
+            free = _only_time(name for name in table.columns if name not in taken)
         if what not in found and free is not None:
             found[what] = free
     for what in required:
@@ -91,7 +99,7 @@ def find_columns(
             raise error(
                 f"no column holds the {what}; the table has {listed(table.columns)}",
                 location=table.location,
-                remedy=f"Name it: --{what} COLUMN, or `{what}:` under `columns:` in the YAML file",
+                remedy=remedy.replace("WHAT", what),
             )
     return found
 
@@ -103,6 +111,12 @@ def _existing(name: str, table: Table, error: type[PigeonError]) -> str:
             location=table.location,
         )
     return name
+
+
+def _only_time(names: Iterable[str]) -> str | None:
+    """The column whose name ends like that of a time, such as `clickedAt`, if there is just one."""
+    times = [name for name in names if _TIME.search(name)]
+    return times[0] if len(times) == 1 else None
 
 
 def _plain(name: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
+from pigeon_rec.drawing.gate import night_gate
 from pigeon_rec.drawing.keys import KeyContext, asset_keys, settings_hash
 from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import PlanError
@@ -143,7 +144,10 @@ def plan_night(
         model = chosen_model(config.model, config.work_dir)
         encoder = encoder or _load_encoder(model.source)
         model_version = model_version or model.version
-    context = KeyContext(model_version, settings_hash(config, inputs.prompt), config.seed)
+    gate = night_gate(config, inputs.catalogue, inputs.prompt, encoder, progress)
+    write_json(gate.facts(), paths.gate)
+    settings = settings_hash(config, inputs.prompt, gate.limits)
+    context = KeyContext(model_version, settings, config.seed)
     embeddings = embed_items(
         inputs.catalogue,
         pl.concat([inputs.recommendations["item_id"], inputs.interactions["item_id"]]),

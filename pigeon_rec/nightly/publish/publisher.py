@@ -19,6 +19,7 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import scenario_name
+from pigeon_rec.drawing.gate import read_night_gate
 from pigeon_rec.nightly.files import (
     PLAN_SCHEMA,
     read_drawing_times,
@@ -126,6 +127,7 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
                 **config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
                 # Whatever folder its file is in; what it says is part of the settings' hash.
                 "scenario": scenario_name(config.scenario),
+                "gate": read_night_gate(paths.gate, config).limits.model_dump(mode="json"),
             },
             **facts,
             **_columns({**tables, **asset_tables(plan, drawn, known)}),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pigeon_rec.config import NightlyConfig
+from pigeon_rec.config import NightlyConfig, QualityGateConfig
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.data.shown_items import ShownItems
@@ -69,7 +69,7 @@ def build_page(
     catalogue: Catalogue,
     config: NightlyConfig,
     prompt: PromptTemplate,
-    warnings: tuple[str, ...] = (),
+    gate: QualityGateConfig,
 ) -> Page:
     """Gathers the page of one night.
 
@@ -96,7 +96,7 @@ def build_page(
         model=night.facts["model_version"] if config.model == SERVING else Path(config.model).name,
         facts=_facts(night.facts),
         cards=_cards(night, prompt.pictures),
-        histograms=_histograms(night, config),
+        histograms=_histograms(night, gate),
         reasons=_in_words(night.reasons()),
         # Where a code is both a problem and a reason to skip, the skipped pairs are counted.
         skips=_in_words({**night.problem_kinds(), **skips}),
@@ -118,7 +118,6 @@ def build_page(
         picture=prompt.picture,
         pictures=prompt.pictures,
         aspect=prompt.aspect,
-        warnings=warnings,
     )
 
 
@@ -206,10 +205,10 @@ def _cards(night: ServedNight, pictures: str) -> tuple[tuple[str, str, str], ...
     )
 
 
-def _histograms(night: ServedNight, config: NightlyConfig) -> tuple[Histogram, ...]:
+def _histograms(night: ServedNight, gate: QualityGateConfig) -> tuple[Histogram, ...]:
     limits = {
-        "text_score": config.gate.min_text_score,
-        "reference_score": config.gate.max_reference_similarity,
+        "text_score": gate.min_text_score,
+        "reference_score": gate.max_reference_similarity,
     }
     charts = (
         histogram(

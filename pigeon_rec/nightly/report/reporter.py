@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import load_prompt
+from pigeon_rec.drawing.gate import read_night_gate
 from pigeon_rec.nightly.files import SKIPPED_SCHEMA, read_plan_info, read_table
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.report.gallery import render_gallery
@@ -68,15 +69,17 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
     prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
     plan = read_plan_info(paths)
-    warnings = night_warnings(night, plan, config)
+    gate = read_night_gate(paths.gate, config)
+    warnings = (*night_warnings(night, plan, gate.limits, config.plan), *gate.warnings())
     for warning in warnings:
         logger.warning("%s: %s", paths.run_id, warning)
-    page = build_page(night, skipped, catalogue, config, prompt, warnings)
-    write_text(render_gallery(page), paths.gallery)
+    page = build_page(night, skipped, catalogue, config, prompt, gate.limits)
+    write_text(render_gallery(replace(page, warnings=warnings)), paths.gallery)
     words = {"name": prompt.scenario, "pictures": prompt.pictures, "taste": prompt.taste}
     numbers = {
         "refusals": refusals(night, plan),
         "warnings": list(warnings),
+        "gate": gate.facts(),
         "scenario": words,
         "users_by_taste": page.tastes,
     }

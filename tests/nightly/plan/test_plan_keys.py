@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from pigeon_rec.config import GenerationConfig, NightlyConfig, PlanConfig, QualityGateConfig
+from pigeon_rec.config import GenerationConfig, NightlyConfig, NightlyGateConfig, PlanConfig
 from tests.nightly.plan.plans import (
     USERS,
     keys,
@@ -32,7 +32,7 @@ def test_an_idle_user_keeps_the_keys_on_the_next_night(config: NightlyConfig) ->
         {"seed": 1},
         {"generation": GenerationConfig(diffusion_steps=9)},
         {"generation": GenerationConfig(rendered=1)},
-        {"gate": QualityGateConfig(min_pixel_std=7.0)},
+        {"gate": NightlyGateConfig(min_pixel_std=7.0)},
     ],
 )
 def test_what_decides_a_picture_changes_every_key(
