@@ -128,11 +128,12 @@ def import_items(
     if items.is_empty():
         first = f"; the first: {problems[0].message} [{problems[0].location}]" if problems else ""
         count = rows.count + len(rows.lines)
+        pictureless = any(problem.kind in ("image_missing", "image_path") for problem in problems)
+        elsewhere = "name another folder with --images, or in the YAML file as images.folder"
         raise CatalogueError(
             f"none of {count} items is usable{first}",
             location=rows.location,
-            remedy=f"Pictures are read in {folder}; name another folder with --images, or in the "
-            "YAML file as images.folder",
+            remedy=f"Pictures are read in {folder}; {elsewhere}" if pictureless else None,
         )
     note = images.model_copy(update={"folder": _relative(pictures.root(items), out)})
     pictures.save_memory()

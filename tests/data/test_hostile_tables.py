@@ -73,6 +73,9 @@ def test_ten_thousand_columns(folder: Path) -> None:
         (b"id,title,image\n1,a\0b,1.png\n2,\0,2.png\n\0\0\n3,c,3.png\n", ["1", "2", "3"], 1),
         (b"id,image\r1,1.png\r2,2.png\r", ["1", "2"], 0),
         (b"id,title,image\r\n1,a,1.png\n2,b,2.png\r\n3,c\n", ["1", "2"], 1),
+        (b"id,image\r\n1,1.png\n2,2.png\r3,3.png\r\n", ["1", "2", "3"], 0),
+        (b"id,image\n1,1.png\n2,2.png\r3,3.png\n", ["1", "2", "3"], 0),
+        (b'id,title,image\n1,"a\rb",1.png\r\n2,"c\r\nd",2.png\n', ["1", "2"], 0),
         (b'id,title,image\n1,"a\r\nb",1.png\n2,b,2.png\n', ["1", "2"], 0),
         (b'id,title,image\r\n1,"a\nb",1.png\r\n2,b,2.png\r\n', ["1", "2"], 0),
         ("id,title,image\n1,ä,1.png\n".encode("utf-32"), ["1"], 0),
@@ -168,6 +171,13 @@ def test_pictures_may_be_lists_and_structures(folder: Path) -> None:
         pl.DataFrame({"id": [1, 2], "image": images}).write_parquet(folder / "i.parquet")
         result = items_import(folder / "i.parquet")
         assert (result.items, result.problems) == (2, {})
+
+
+def test_advice_about_pictures_is_given_where_pictures_are_missing(folder: Path) -> None:
+    for line, advised in (("1,no.png", True), (",1.png", False)):
+        with pytest.raises(CatalogueError, match="none of 1 items is usable") as caught:
+            items(write(folder, f"id,image\n{line}\n"))
+        assert ("images.folder" in (caught.value.remedy or "")) is advised
 
 
 def test_lines_that_are_no_objects_are_told(folder: Path) -> None:

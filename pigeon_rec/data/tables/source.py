@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,7 +113,7 @@ def open_table(source: str, columns: TableColumns, error: type[PigeonError]) -> 
             yield _file(connection, Path(source), Path(scratch.name), columns, error)
     except duckdb.Error as cause:
         if (full := os.strerror(errno.ENOSPC)) in str(cause):
-            named = re.search(r'"(/[^"]+)"', str(cause))
+            named = re.search(r'"(/[^"\\]+)', str(cause))
             raise storage_error(OSError(errno.ENOSPC, full), named[1] if named else location) from (
                 cause
             )
@@ -233,8 +232,8 @@ def _file(
             return _json(connection, file)
         return _text(connection, file)
     except (OSError, EOFError, zlib.error) as cause:
-        if getattr(cause, "errno", None) == errno.ENOSPC:  # of the temporary copy
-            raise
+        if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:  # of the temporary copy
+            raise storage_error(cause, str(scratch)) from cause
         reason = getattr(cause, "strerror", None) or cause
         raise error(f"cannot read the table: {reason}", location=str(path)) from cause
 
@@ -311,8 +310,11 @@ def _text(connection: DuckDBPyConnection, file: _File) -> Table:
     if atomic:  # its fields are name:type
         names = [name.split(":")[0] for name in names]
     check_names(names, f"{file.location}, line 1", file.error)
-    read = partial(
-        connection.read_csv,
+    if mixes_newlines(plain):  # DuckDB reads one kind only
+        alike = file.link.with_name("alike")
+        write_utf_8(plain, "utf-8", alike, newline=None)
+        plain = alike
+    relation = connection.read_csv(
         str(plain),
         header=not file.columns.names,
         # By position: names in the file may differ in case only.
@@ -321,23 +323,12 @@ def _text(connection: DuckDBPyConnection, file: _File) -> Table:
         quotechar=quote,
         escapechar=quote,
         auto_detect=False,
+        strict_mode=True,
         store_rejects=True,
     )
-    relation = read(strict_mode=not mixes_newlines(plain) or _is_readable(read(strict_mode=True)))
     notes = () if encoding == "utf-8" else (f"read as {encoding}",)
     fields = _named(relation, names)
     return Table(connection, relation, file.location, fields, stores_rejects=True, notes=notes)
-
-
-def _is_readable(relation: DuckDBPyRelation) -> bool:
-    """Whether DuckDB can go through all lines, however many of them it rejects."""
-    import duckdb
-
-    try:
-        relation.count("*").fetchall()
-    except duckdb.Error:
-        return False
-    return True
 
 
 def _named(relation: DuckDBPyRelation, names: Sequence[str]) -> Mapping[str, tuple[Any, str]]:

@@ -51,11 +51,14 @@ def encoding_of(path: Path) -> str:
     return "latin-1" if found else "utf-8"
 
 
-def write_utf_8(path: Path, encoding: str, copy: Path) -> None:
-    """Writes a plain copy in UTF-8; what is not of the encoding becomes U+FFFD."""
+def write_utf_8(path: Path, encoding: str, copy: Path, newline: str | None = "") -> None:
+    """Writes a plain copy in UTF-8; what is not of the encoding becomes U+FFFD.
+
+    With `newline=None`, every kind of newline becomes the same one.
+    """
     with (
         _opened(path) as raw,
-        io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline="") as file,
+        io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline=newline) as file,
         copy.open("w", encoding="utf-8", newline="") as out,
     ):
         shutil.copyfileobj(file, out, _BLOCK)
