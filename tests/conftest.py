@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,19 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def _own_log_levels() -> Iterator[None]:
+    """Restores the log levels that RecBole and others set for the whole process."""
+    loggers = [logging.getLogger(), logging.getLogger("pigeon_rec")]
+    before = [(logger, logger.level, logger.disabled) for logger in loggers]
+    disabled = logging.root.manager.disable
+    yield
+    logging.disable(disabled)
+    for logger, level, off in before:
+        logger.setLevel(level)
+        logger.disabled = off
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pigeon_rec._cli.options import AsJson, Quiet
 from pigeon_rec._cli.output import print_result
-
-if TYPE_CHECKING:
-    from pigeon_rec.data.import_movies import MovieImport
+from pigeon_rec._cli.tables import item_facts, pair_facts
 
 __all__ = ["register"]
-
-_SHOWN = 5
 
 Source = Annotated[
     Path,
@@ -35,7 +30,10 @@ Names = Annotated[
     typer.Option("--names", metavar="ID", help="Id in the file names: item, imdb or tmdb."),
 ]
 MinRating = Annotated[
-    float, typer.Option("--min-rating", help="Lowest rating that counts as an interaction.")
+    float | None,
+    typer.Option(
+        "--min-rating", help="Lowest rating that counts as an interaction (default: 4 of 5 stars)."
+    ),
 ]
 Semantics = Annotated[
     Path | None,
@@ -68,7 +66,7 @@ def movielens(
     posters: Posters,
     out: Out,
     names: Names = "item",
-    min_rating: MinRating = 4.0,
+    min_rating: MinRating = None,
     semantics: Semantics = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -85,7 +83,14 @@ def movielens(
         min_rating=min_rating,
         semantics=None if semantics is None else read_semantics(semantics),
     )
-    print_result(f"import {source}", _summary(imported), as_json=as_json, quiet=quiet)
+    films, ratings = item_facts(imported.items), pair_facts(imported.interactions)
+    if as_json:
+        facts = {"items": films, "made_posters": imported.made, "interactions": ratings}
+        print_result(f"imported {source}", facts, as_json=True, quiet=quiet)
+        return
+    films["made_posters"] = imported.made
+    print_result(f"imported the films of {source}", films, as_json=False, quiet=quiet)
+    print_result(f"imported the ratings of {source}", ratings, as_json=False, quiet=quiet)
 
 
 def made_posters(
@@ -137,16 +142,3 @@ def _style_names(text: str | None) -> list[str]:
     from pigeon_rec.demo.posters import STYLES
 
     return list(STYLES) if text is None else [name.strip() for name in text.split(",")]
-
-
-def _summary(imported: MovieImport) -> dict[str, Any]:
-    """All counts, the number of films by problem, and the first few of them."""
-    summary = dataclasses.asdict(imported)
-    problems = summary.pop("problems")
-    summary["left_out"] = dict(Counter(problem["kind"] for problem in problems))
-    if problems:
-        summary["first_left_out"] = [
-            {"film": p["subject"], "reason": p["kind"], "message": p["message"]}
-            for p in problems[:_SHOWN]
-        ]
-    return summary

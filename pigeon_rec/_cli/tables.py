@@ -14,8 +14,9 @@ from pigeon_rec.errors import ConfigError
 
 if TYPE_CHECKING:
     from pigeon_rec.data.import_interactions import PairImport
+    from pigeon_rec.data.import_items import ItemImport
 
-__all__ = ["register"]
+__all__ = ["item_facts", "pair_facts", "register"]
 
 _COLUMNS = "Columns (default: found by their usual names)"
 _READING = "Reading"
@@ -171,8 +172,8 @@ def items(
         check_settings(ImagesConfig, pictures, "the options"),
         progress=choose_progress(quiet=quiet or as_json),
     )
-    facts = dataclasses.asdict(imported)
-    print_result(f"imported {source or database}", _shown(facts), as_json=as_json, quiet=quiet)
+    facts = item_facts(imported)
+    print_result(f"imported {source or database}", facts, as_json=as_json, quiet=quiet)
 
 
 def interactions(
@@ -209,7 +210,8 @@ def interactions(
     )  # fmt: skip
     given = _source(source, query, database)
     imported = import_interactions(given, out / "interactions.parquet", columns)
-    _print_pairs(imported, source or str(database), as_json=as_json, quiet=quiet)
+    facts = pair_facts(imported)
+    print_result(f"imported {source or database}", facts, as_json=as_json, quiet=quiet)
 
 
 def recommendations(
@@ -235,15 +237,22 @@ def recommendations(
     columns = check_settings(RecommendationColumns, chosen, "the options")
     given = _source(source, query, database)
     imported = import_recommendations(given, out / "recommendations.parquet", columns)
-    _print_pairs(imported, source or str(database), as_json=as_json, quiet=quiet)
+    facts = pair_facts(imported)
+    print_result(f"imported {source or database}", facts, as_json=as_json, quiet=quiet)
 
 
-def _print_pairs(imported: PairImport, source: str, *, as_json: bool, quiet: bool) -> None:
+def item_facts(imported: ItemImport) -> dict[str, Any]:
+    """Returns what an import of items reports, for `print_result`."""
+    return _shown(dataclasses.asdict(imported))
+
+
+def pair_facts(imported: PairImport) -> dict[str, Any]:
+    """Returns what an import of interactions or recommendations reports, for `print_result`."""
     facts = dataclasses.asdict(imported)
     facts["left_out"] = list(facts.pop("faults"))
     if imported.first is None:
         del facts["first"], facts["last"]
-    print_result(f"imported {source}", _shown(facts), as_json=as_json, quiet=quiet)
+    return _shown(facts)
 
 
 def _source(source: str | None, query: str | None, database: Path | None) -> str:

@@ -1,33 +1,40 @@
 """Imports films: MovieLens and a folder of posters become a catalogue and interactions.
 
-Writes `items.parquet`, `interactions.parquet` and the posters into one folder. A film without a
-usable poster is left out with its interactions, and reported.
+The films are brought into a table, which `import_items` reads like any team's own, and the ratings
+are read by `import_interactions`. The posters stay where they are.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 import polars as pl
 
-from pigeon_rec.data._images import BrokenImage, decode, read_file
-from pigeon_rec.data.catalogue import Problem
+from pigeon_rec.columns import ImagesConfig, ItemColumns
+from pigeon_rec.data._images import BrokenImage, read_file
+from pigeon_rec.data._picture_files import list_pictures
+from pigeon_rec.data.import_interactions import PairImport, import_interactions
+from pigeon_rec.data.import_items import ItemImport, import_items
 from pigeon_rec.data.made_posters import made_style
-from pigeon_rec.data.movielens import MovieLens
-from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
+from pigeon_rec.data.movielens import RATING_COLUMNS, MovieLens, has_ratings
+from pigeon_rec.errors import CatalogueError, ConfigError
 from pigeon_rec.runtime.files import write_parquet
 
-__all__ = ["MovieImport", "PosterNames", "import_movies", "poster_names", "read_semantics"]
+__all__ = ["LIKED", "MovieImport", "PosterNames", "import_movies", "poster_names", "read_semantics"]
+
+LIKED: Final = 4.0
+"""Lowest of MovieLens' five stars that counts as an interaction."""
 
 PosterNames = Literal["item", "imdb", "tmdb"]
 """Which id poster files are named by: that of MovieLens, IMDb or TMDB."""
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
-_POSTERS = "posters"
+_COLUMNS: Final = ItemColumns(
+    id="item_id", title="title", text="semantics", category="category", image="image",
+    keep=("genres", "style"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,25 +42,14 @@ class MovieImport:
     """Result of an import.
 
     Attributes:
-        films: Number of films in the data set.
-        posters: Films with a usable poster, which are the items of the catalogue.
-        made: Items with a made poster.
-        kept: Number of interactions written.
-        unliked: Interactions left out because of a low rating.
-        without_item: Interactions left out because the film has no poster.
-        problems: One per film that was left out.
+        items: The films with a usable poster, and those left out.
+        interactions: The ratings that count, also those of films without poster.
+        made: Films with a made poster.
     """
 
-    catalogue: Path
-    interactions: Path
-    films: int
-    posters: int
+    items: ItemImport
+    interactions: PairImport
     made: int
-    users: int
-    kept: int
-    unliked: int
-    without_item: int
-    problems: list[Problem]
 
 
 def import_movies(
@@ -62,53 +58,34 @@ def import_movies(
     out: Path,
     *,
     names: PosterNames = "item",
-    min_rating: float = 4.0,
+    min_rating: float | None = None,
     semantics: Mapping[str, str] | None = None,
 ) -> MovieImport:
-    """Writes catalogue, interactions and posters of one data set.
+    """Writes catalogue, interactions, and the table of the films into `out`.
 
     Args:
         data: Films and ratings.
         posters: Folder of pictures named by id, for example `862.jpg` or `tt0114709.png`.
-        out: Folder to write to; the posters are copied to `out/posters`.
+        out: Folder to write to.
         names: Which id the files are named by; `imdb` with or without `tt` and leading zeros.
-        min_rating: Lowest rating that counts as an interaction; rows without a rating all count.
+        min_rating: Lowest rating that counts as an interaction; by default `LIKED` where the data
+            set has ratings.
         semantics: Item id -> what the film is about; genres and year are used for other films.
 
     Raises:
         CatalogueError: There is no such folder, or no film has a usable poster.
-        InteractionError: No film with a poster has a rating of `min_rating` or more.
+        InteractionError: The ratings cannot be read, or none is `min_rating` or more.
     """
-    items, problems = _items(data.films, posters, out, names, semantics or {})
-    if items.is_empty():
-        raise CatalogueError(
-            f"none of {data.films.height} films has a usable poster",
-            location=f"{posters}, files named by {names} id"
-            + (f"; first: {problems[0].message}" if problems else ""),
-            remedy="Check which id the files are named by; links.csv has the ids of IMDb and TMDB",
-        )
-    liked = data.ratings.filter(pl.col("rating").is_null() | (pl.col("rating") >= min_rating))
-    kept = liked.filter(pl.col("item_id").is_in(items["item_id"].implode()))
-    if kept.is_empty():
-        raise InteractionError(
-            f"none of {data.ratings.height} ratings is {min_rating} or more of a film with poster",
-            location=str(posters),
-            remedy="Lower the minimum rating, or add posters",
-        )
-    catalogue, interactions = out / "items.parquet", out / "interactions.parquet"
-    write_parquet(items, catalogue)
-    write_parquet(_timed(kept), interactions)
+    films = _films(data.films, posters, names, semantics or {})
+    lowest = LIKED if min_rating is None and has_ratings(data) else min_rating
+    table = out / "films.parquet"
+    write_parquet(films, table)
+    items = import_items(str(table), out, _COLUMNS, ImagesConfig(folder=posters))
+    columns = RATING_COLUMNS.model_copy(update={"min_rating": lowest})
     return MovieImport(
-        catalogue=catalogue,
-        interactions=interactions,
-        films=data.films.height,
-        posters=items.height,
-        made=items.height - items["style"].null_count(),
-        users=kept["user_id"].n_unique(),
-        kept=kept.height,
-        unliked=data.ratings.height - liked.height,
-        without_item=liked.height - kept.height,
-        problems=problems,
+        items,
+        import_interactions(str(data.ratings_file), out / "interactions.parquet", columns),
+        made=pl.scan_parquet(items.path).select(pl.col("style").count()).collect().item(),
     )
 
 
@@ -147,45 +124,45 @@ def read_semantics(path: Path) -> dict[str, str]:
     return dict(rows.select("item_id", "semantics").drop_nulls().iter_rows())
 
 
-def _items(
-    films: pl.DataFrame, posters: Path, out: Path, names: PosterNames, semantics: Mapping[str, str]
-) -> tuple[pl.DataFrame, list[Problem]]:
-    """Returns the catalogue's rows, and a problem for each film that is not in it."""
+def _films(
+    films: pl.DataFrame, posters: Path, names: PosterNames, semantics: Mapping[str, str]
+) -> pl.DataFrame:
+    """Returns the films as a table for `import_items`; `image` is null where there is no poster."""
     files = _files(posters, names)
-    rows: list[dict[str, str | None]] = []
-    problems: list[Problem] = []
-    for film in films.iter_rows(named=True):
-        own = film["item_id"] if names == "item" else film[f"{names}_id"]
-        name = files.get(_stem(own or "", names))
-        try:
-            if name is None:
-                raise BrokenImage("image_missing", f"there is no poster of {names} id {own}")
-            picture = _picture(posters, name, out / _POSTERS)
-        except BrokenImage as broken:
-            location = str(posters / name) if name else str(posters)
-            problems.append(Problem(broken.kind, film["item_id"], location, str(broken)))
-            continue
-        about = semantics.get(film["item_id"]) or _about(film["genres"], film["year"])
-        genres = str(film["genres"])
-        words = {"title": film["title"], "semantics": about, "genres": genres}
-        category = genres.partition(", ")[0] or "Film"
-        rows.append({"item_id": film["item_id"], **words, "category": category, **picture})
-    columns = ("item_id", "title", "semantics", "category", "genres")
-    schema = dict.fromkeys((*columns, "image_uri", "image_sha256", "style"), pl.String())
-    return pl.DataFrame(rows, schema=schema), problems
+    own = films["item_id" if names == "item" else f"{names}_id"]
+    images = [None if key is None else files.get(_stem(key, names)) for key in own]
+    if films.height and not any(images):
+        first = next((key for key in own if key is not None), None)
+        raise CatalogueError(
+            f"none of {films.height} films has a poster; the first of them has {names} id {first}",
+            location=f"{posters}, files named by {names} id",
+            remedy="Check which id the files are named by; links.csv has the ids of IMDb and TMDB",
+        )
+    facts = films.select("item_id", "genres", "year").iter_rows()
+    about = [semantics.get(film) or _about(genres, year) for film, genres, year in facts]
+    first_genre = pl.col("genres").str.split(", ").list.first()
+    category = pl.when(first_genre == "").then(pl.lit("Film")).otherwise(first_genre)
+    return films.select(
+        "item_id",
+        "title",
+        pl.Series("semantics", about, pl.String()),
+        category.alias("category"),
+        "genres",
+        pl.Series("style", [_made_style(posters, name) for name in images], pl.String()),
+        pl.Series("image", images, pl.String()),
+    )
 
 
 def _files(folder: Path, names: PosterNames) -> dict[str, str]:
-    """Id -> file name of its poster, the first by name if there are several.
+    """Id -> path of its poster below the folder, the first if there are several.
 
     Files are listed, not built from ids, so that no id can name a file outside the folder.
     """
     if not folder.is_dir():
         raise CatalogueError("there is no folder of posters", location=str(folder))
     found: dict[str, str] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _SUFFIXES:
-            found.setdefault(_stem(path.stem, names), path.name)
+    for name in list_pictures(folder)[0]:
+        found.setdefault(_stem(Path(name).stem, names), name)
     return found
 
 
@@ -193,31 +170,15 @@ def _stem(text: str, names: PosterNames) -> str:
     return text.lower().removeprefix("tt").lstrip("0") if names == "imdb" else text
 
 
-def _picture(posters: Path, name: str, target: Path) -> dict[str, str | None]:
-    """Checks one poster, copies it to the catalogue's folder and returns its columns.
-
-    Raises:
-        BrokenImage: It cannot be read or decoded, or is too large.
-    """
-    data = read_file(name, posters)
-    decode(data, (3, 2), stretch=True)
-    target.mkdir(parents=True, exist_ok=True)
-    if not (target / name).exists() or (target / name).read_bytes() != data:
-        (target / name).write_bytes(data)
-    return {
-        "image_uri": f"{_POSTERS}/{name}",
-        "image_sha256": hashlib.sha256(data).hexdigest(),
-        "style": made_style(data),
-    }
+def _made_style(posters: Path, name: str | None) -> str | None:
+    """The style of a made poster; what is wrong with a file is found by the import."""
+    try:
+        return None if name is None else made_style(read_file(name, posters))
+    except BrokenImage:
+        return None
 
 
 def _about(genres: str, year: int | None) -> str:
     """Description of a film without semantics: `comedy, drama film of 1995`."""
     kind = f"{genres.lower()} film" if genres else "film"
     return kind if year is None else f"{kind} of {year}"
-
-
-def _timed(ratings: pl.DataFrame) -> pl.DataFrame:
-    time = pl.from_epoch("timestamp", time_unit="s").cast(pl.Datetime("us"))
-    timed = ratings.with_columns(time.dt.replace_time_zone("UTC").alias("timestamp"))
-    return timed.sort("user_id", "timestamp", "item_id")

@@ -55,12 +55,12 @@ class Pair:
 
 def most_rated(data: MovieLens, films: int) -> MovieLens:
     """The films rated most often, each title once, with all ratings."""
-    counts = data.ratings.group_by("item_id").len()
+    counts = data.ratings().group_by("item_id").len()
     ranked = data.films.join(counts, on="item_id", how="left").sort(
         ["len", "item_id"], descending=[True, False], nulls_last=True
     )
     kept = ranked.unique("title", keep="first", maintain_order=True)["item_id"].head(films)
-    return MovieLens(data.films.filter(pl.col("item_id").is_in(kept.implode())), data.ratings)
+    return MovieLens(data.films.filter(pl.col("item_id").is_in(kept.implode())), data.ratings_file)
 
 
 def film_pairs(films: pl.DataFrame, styles: Sequence[str]) -> list[Pair]:

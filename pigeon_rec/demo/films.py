@@ -98,7 +98,7 @@ def make_demo(
     data = read_movielens(source if source is not None else bundled_movielens())
     data = most_rated(data, films)
     pairs = film_pairs(data.films, chosen)
-    simulated = film_users(data.ratings, pairs)
+    simulated = film_users(data.ratings(), pairs)
     if simulated.interactions.is_empty():
         raise InteractionError(
             f"no user likes enough of the {data.films.height} films",

@@ -90,7 +90,7 @@ def _pairs(films: int) -> list[Pair]:
 
 def _users(films: int, *, test: bool) -> SimulatedUsers:
     """Simulates the training users, or else the test users, who are not among them."""
-    ratings = read_movielens(bundled_movielens()).ratings
+    ratings = read_movielens(bundled_movielens()).ratings()
     every = film_users(ratings, _pairs(films), FilmUserConfig(min_films=MIN_FILMS))
     kept = [user for user in every.users["user_id"] if is_test_user(user) == test]
     chosen = pl.col("user_id").is_in(kept)

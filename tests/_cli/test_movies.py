@@ -28,10 +28,14 @@ def test_posters_are_made_and_imported(pigeon: Pigeon, tmp_path: Path) -> None:
     (made / "4.png").unlink()
     outcome = pigeon("import", "movielens", source, "--posters", made, "--out", out, "--json")
     summary = json.loads(outcome.out)
-    assert (summary["posters"], summary["made"], summary["kept"]) == (4, 4, 3)
-    assert summary["left_out"] == {"image_missing": 1}
-    assert summary["first_left_out"][0]["film"] == "4"
-    assert pl.read_parquet(summary["catalogue"]).height == 4
+    assert (summary["items"]["items"], summary["made_posters"]) == (4, 4)
+    assert summary["items"]["problems"] == {"image_missing": 1}
+    assert summary["items"]["first_problems"][0]["subject"] == "4"
+    assert pl.read_parquet(summary["items"]["path"]).height == 4
+    assert (summary["interactions"]["kept"], summary["interactions"]["low_rated"]) == (4, 1)
+    shown = pigeon("import", "movielens", source, "--posters", made, "--out", out)
+    assert "imported the films" in shown.out
+    assert "imported the ratings" in shown.out
 
 
 def test_a_wrong_name_and_a_missing_data_set_are_reported(pigeon: Pigeon, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.movielens import MovieLens, read_movielens
 from pigeon_rec.demo.posters import make_posters
 from pigeon_rec.errors import CatalogueError, ConfigError, InteractionError
-from tests.data.films import write_csv
+from tests.data.films import MOVIES, write_atomic, write_csv
 
 
 @pytest.fixture
@@ -33,8 +33,13 @@ def posters(folder: Path, *names: str) -> Path:
     return folder
 
 
+def reasons(imported: MovieImport) -> dict[str, str]:
+    """Film -> why it was left out."""
+    return dict(pl.read_parquet(imported.items.refused).select("subject", "kind").iter_rows())
+
+
 def items(imported: MovieImport) -> pl.DataFrame:
-    return pl.read_parquet(imported.catalogue)
+    return pl.read_parquet(imported.items.path)
 
 
 def test_the_catalogue_and_its_pictures_are_read_by_a_night(
@@ -42,7 +47,7 @@ def test_the_catalogue_and_its_pictures_are_read_by_a_night(
 ) -> None:
     folder = posters(tmp_path / "posters", "1.jpg", "3.PNG", "5.webp", "99.jpg")
     imported = import_movies(data, folder, tmp_path / "out")
-    catalogue = load_catalogue(imported.catalogue, Aspect(2, 3))
+    catalogue = load_catalogue(imported.items.path, Aspect(2, 3))
     assert catalogue.item_ids == ["1", "3", "5"]
     pixels, problems = catalogue.images(catalogue.item_ids)
     assert problems == []
@@ -53,8 +58,8 @@ def test_the_catalogue_and_its_pictures_are_read_by_a_night(
     assert row["genres"] == "Comedy, Drama, Romance"
     assert row["semantics"] == "comedy, drama, romance film of 1995"
     assert (row["category"], row["style"]) == ("Comedy", None)
-    interactions, unknown = load_interactions(imported.interactions, catalogue)
-    assert unknown == []
+    interactions, unknown = load_interactions(imported.interactions.path, catalogue)
+    assert [(problem.kind, problem.subject) for problem in unknown] == [("unknown_item", "4")]
     assert interactions.select("user_id", "item_id").rows() == [("7", "1"), ("7", "3"), ("8", "5")]
     assert interactions["timestamp"][0].timestamp() == 1_000_000_000
 
@@ -63,17 +68,37 @@ def test_everything_is_counted(data: MovieLens, tmp_path: Path) -> None:
     folder = posters(tmp_path / "posters", "1.jpg", "2.jpg", "3.jpg")
     (folder / "4.png").write_bytes(b"no picture")
     imported = import_movies(data, folder, tmp_path / "out")
-    assert (imported.films, imported.posters, imported.made) == (5, 3, 0)
-    # 3.5 of film 2 is not liked; films 4 and 5 have no usable poster.
-    assert (imported.users, imported.kept, imported.unliked, imported.without_item) == (1, 2, 1, 2)
-    found = {problem.subject: problem.kind for problem in imported.problems}
-    assert found == {"4": "image_corrupt", "5": "image_missing"}
+    assert (imported.items.rows, imported.items.items, imported.made) == (5, 3, 0)
+    assert imported.items.problems == {"image_corrupt": 1, "image_missing": 1}
+    refused = pl.read_parquet(imported.items.refused)
+    assert refused.select("subject", "kind").rows() == [
+        ("4", "image_corrupt"), ("5", "image_missing"),
+    ]  # fmt: skip
+    # 3.5 of film 2 is not liked.
+    assert (imported.interactions.kept, imported.interactions.low_rated) == (4, 1)
 
 
 def test_a_lower_rating_can_say_liked(data: MovieLens, tmp_path: Path) -> None:
     folder = posters(tmp_path / "posters", "1.jpg", "2.jpg")
     imported = import_movies(data, folder, tmp_path / "out", min_rating=3.0)
-    assert (imported.kept, imported.unliked) == (2, 0)
+    assert (imported.interactions.kept, imported.interactions.low_rated) == (5, 0)
+
+
+def test_ratings_may_be_missing(tmp_path: Path) -> None:
+    bare = "user_id:token\titem_id:token\ttimestamp:float\n7\t1\t5\n"
+    data = read_movielens(write_atomic(tmp_path / "ml", inter=bare))
+    folder = posters(tmp_path / "posters", "1.jpg")
+    assert import_movies(data, folder, tmp_path / "out").interactions.kept == 1
+    with pytest.raises(InteractionError, match="no column holds ratings"):
+        import_movies(data, folder, tmp_path / "out", min_rating=4.0)
+
+
+def test_films_without_id_and_repeated_ones_are_left_out(tmp_path: Path) -> None:
+    movies = MOVIES + "1,Toy Story (1995),Comedy\n,Nameless (1990),Drama\n"
+    data = read_movielens(write_csv(tmp_path / "ml", movies=movies))
+    imported = import_movies(data, posters(tmp_path / "posters", "1.jpg"), tmp_path / "out")
+    assert imported.items.items == 1
+    assert imported.items.problems["duplicate_item"] == imported.items.problems["bad_item"] == 1
 
 
 @pytest.mark.parametrize(
@@ -86,7 +111,7 @@ def test_posters_may_be_named_by_other_ids(
     folder = posters(tmp_path / "posters", *files)
     imported = import_movies(data, folder, tmp_path / "out", names=poster_names(names))
     assert items(imported)["item_id"].to_list() == ["1", "2"]
-    assert items(imported)["image_uri"].to_list() == [f"posters/{name}" for name in files]
+    assert items(imported)["image_uri"].to_list() == list(files)
 
 
 def test_given_semantics_replace_the_made_up_ones(data: MovieLens, tmp_path: Path) -> None:
@@ -115,8 +140,7 @@ def test_a_poster_that_leads_outside_is_refused(data: MovieLens, tmp_path: Path)
     (folder / "3.jpg").symlink_to(secret)
     imported = import_movies(data, folder, tmp_path / "out")
     assert items(imported)["item_id"].to_list() == ["1"]
-    assert [p.kind for p in imported.problems if p.subject == "3"] == ["image_path"]
-    assert not (tmp_path / "out" / "posters" / "3.jpg").exists()
+    assert reasons(imported)["3"] == "image_path"
 
 
 def test_huge_posters_are_refused_before_decoding(
@@ -126,16 +150,16 @@ def test_huge_posters_are_refused_before_decoding(
     Image.new("RGB", (100, 150)).save(folder / "3.png")
     monkeypatch.setattr(_images, "MAX_PIXELS", 40 * 60)
     imported = import_movies(data, folder, tmp_path / "out")
-    assert [p.kind for p in imported.problems if p.subject == "3"] == ["image_too_large"]
+    assert reasons(imported)["3"] == "image_too_large"
 
 
 def test_importing_again_gives_the_same_files(data: MovieLens, tmp_path: Path) -> None:
     folder = posters(tmp_path / "posters", "1.jpg", "3.jpg")
     first = import_movies(data, folder, tmp_path / "out")
-    before = [first.catalogue.read_bytes(), first.interactions.read_bytes()]
+    before = [first.items.path.read_bytes(), first.interactions.path.read_bytes()]
     again = import_movies(data, folder, tmp_path / "out")
     assert again == first
-    assert [again.catalogue.read_bytes(), again.interactions.read_bytes()] == before
+    assert [again.items.path.read_bytes(), again.interactions.path.read_bytes()] == before
     assert not list((tmp_path / "out").glob(".*"))
 
 
@@ -153,12 +177,12 @@ def test_nothing_to_import_says_where_to_look(data: MovieLens, tmp_path: Path) -
         import_movies(data, tmp_path / "nowhere", tmp_path / "out")
     folder = posters(tmp_path / "posters", "other.jpg")
     with pytest.raises(
-        CatalogueError, match=r"none of 5 films.*named by item id.*no poster of item"
+        CatalogueError, match=r"none of 5 films has a poster; .* item id 1 .*named by item id"
     ):
         import_movies(data, folder, tmp_path / "out")
     posters(folder, "2.jpg")
-    with pytest.raises(InteractionError, match=r"none of 5 ratings is 4\.0 or more"):
-        import_movies(data, folder, tmp_path / "out")
+    with pytest.raises(InteractionError, match=r"none of 5 rows is usable; 5 have a lower rating"):
+        import_movies(data, folder, tmp_path / "out", min_rating=6)
 
 
 def test_other_names_are_refused() -> None:

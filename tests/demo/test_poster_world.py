@@ -45,7 +45,7 @@ def world(cache: Path) -> World:
 def simulated() -> SimulatedUsers:
     """The users of 200 films, without pictures."""
     data = most_rated(read_movielens(bundled_movielens()), 200)
-    return film_users(data.ratings, film_pairs(data.films, tuple(STYLES)))
+    return film_users(data.ratings(), film_pairs(data.films, tuple(STYLES)))
 
 
 def test_films_and_styles_are_a_grid(world: World) -> None:
@@ -113,7 +113,7 @@ def test_test_users_are_others(world: World) -> None:
 
 
 def test_films_are_real_and_styles_follow_preferences(simulated: SimulatedUsers) -> None:
-    liked = read_movielens(bundled_movielens()).ratings.filter(pl.col("rating") >= 4)
+    liked = read_movielens(bundled_movielens()).ratings().filter(pl.col("rating") >= 4)
     rows = simulated.interactions.join(simulated.users, on="user_id").with_columns(
         pl.col("item_id").str.split("/").list.first().alias("style")
     )
@@ -140,7 +140,7 @@ def test_some_users_have_a_second_style(simulated: SimulatedUsers) -> None:
 
 def test_a_user_does_not_depend_on_the_others(simulated: SimulatedUsers) -> None:
     data = most_rated(read_movielens(bundled_movielens()), 200)
-    some = data.ratings.filter(pl.col("user_id").is_in(["7", "13", "94"]))
+    some = data.ratings().filter(pl.col("user_id").is_in(["7", "13", "94"]))
     again = film_users(some, film_pairs(data.films, tuple(STYLES)))
     expected = simulated.users.filter(pl.col("user_id").is_in(["7", "13", "94"]))
     assert again.users.equals(expected)

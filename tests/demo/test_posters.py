@@ -24,8 +24,8 @@ from pigeon_rec.demo.posters import (
     paint_poster,
     style_of,
 )
-from pigeon_rec.errors import ConfigError
-from tests.data.films import write_csv
+from pigeon_rec.errors import CatalogueError, ConfigError
+from tests.data.films import MOVIES, write_csv
 
 HEAT = ("Heat (1995)", 1995, "Action, Crime")
 FILMS = 50
@@ -116,6 +116,17 @@ def test_a_folder_has_a_poster_for_every_film(tmp_path: Path) -> None:
     assert [file.name for file in files] == [f"{n}.png" for n in range(1, 6)]
     assert {made_style(file.read_bytes()) for file in files} <= {"made-noir", "made-swiss"}
     assert reports[-1] == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("../6,Out (2000),Drama", r"'\.\./6' is not letters"), ("1,Twice,Drama", "'1' is repeated")],
+)
+def test_ids_that_cannot_name_files_are_refused(tmp_path: Path, row: str, message: str) -> None:
+    films = read_movielens(write_csv(tmp_path / "ml", movies=f"{MOVIES}{row}\n")).films
+    with pytest.raises(CatalogueError, match=message):
+        make_posters(films, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_styles_of_a_mix_are_about_equally_frequent() -> None:

@@ -320,6 +320,7 @@ def test_a_catalogue_too_small_to_validate_on_is_trained_on_all_the_same(
     assert len(images.validation) == 0
     loops = {"autoencoder": quick_loop(2, validate_every=1)}
     config = CONFIG.model_copy(update={"loops": loops})
-    path = run_recipe("autoencoder", config, tmp_path / "run", artwork=artwork)
+    with caplog.at_level("WARNING", logger="pigeon_rec.training.recipes"):
+        path = run_recipe("autoencoder", config, tmp_path / "run", artwork=artwork)
     assert path.is_file()
     assert "autoencoder: there is nothing to validate on" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 from PIL import Image, PngImagePlugin
@@ -12,9 +13,11 @@ from PIL import Image, PngImagePlugin
 from pigeon_rec.data.made_posters import MADE, MADE_FIELD, STYLE_FIELD
 from pigeon_rec.demo.posters.composition import compose, seed_of
 from pigeon_rec.demo.posters.styles import STYLES, paint
-from pigeon_rec.errors import ConfigError
+from pigeon_rec.errors import CatalogueError, ConfigError
 
 __all__ = ["checked_styles", "draw_made_poster", "make_posters", "paint_poster", "style_of"]
+
+_FILE_NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"
 
 
 def make_posters(
@@ -27,15 +30,17 @@ def make_posters(
     """Draws `<item_id>.png` for every film, replacing existing files; returns their number.
 
     Args:
-        films: `item_id, title, year, genres` of `read_movielens`, whose ids are safe file names.
+        films: `item_id, title, year, genres` of `read_movielens`.
         folder: Folder to write to.
         styles: Styles to mix; each film is in one of them (`style_of`).
         on_film: Called with the number of posters drawn, and their total.
 
     Raises:
+        CatalogueError: An id cannot be the name of a file, or is repeated.
         ConfigError: There is no such style.
     """
     chosen = checked_styles(styles)
+    _check_ids(films["item_id"])
     folder.mkdir(parents=True, exist_ok=True)
     rows = films.select("item_id", "title", "year", "genres").iter_rows()
     for done, (item_id, title, year, genres) in enumerate(rows, start=1):
@@ -44,6 +49,16 @@ def make_posters(
         if on_film is not None:
             on_film(done, films.height)
     return films.height
+
+
+def _check_ids(ids: pl.Series) -> None:
+    unsafe = ~ids.str.contains(_FILE_NAME).fill_null(value=False)
+    for fault, found in (
+        ("is not letters, digits, - and _", ids.filter(unsafe)),
+        ("is repeated", ids.filter(ids.is_duplicated())),
+    ):
+        if len(found):
+            raise CatalogueError(f"item id {found[0]!r} {fault}; posters are named by it")
 
 
 def draw_made_poster(
