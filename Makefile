@@ -35,6 +35,9 @@ AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
 VENV_CELERY := .venv-airflow-celery
 CELERY := $(VENV_CELERY)/.celery-$(call checksum,requirements/airflow.txt requirements/airflow-celery.txt)
 
+# One process per core, each with one thread; a file's tests share their fixtures in one process.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile
+
 # Twice quiet: errors only.
 PIP := -m pip install -qq --disable-pip-version-check
 
@@ -97,7 +100,7 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 
 .PHONY: test
 test: $(DEV) $(AIRFLOW) $(DOCS) $(OLD_DUCKDB) test-store ## run the whole suite, a real Airflow run included
-	$(VENV)/bin/python -m pytest -m "not scale"
+	$(PYTEST) -m "not scale"
 
 .PHONY: test-store
 test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
@@ -135,7 +138,7 @@ test-python:
 
 .PHONY: test-slow
 test-slow: $(DEV) $(AIRFLOW) $(DOCS) ## run what `make check` leaves out: real training, nights, kills, Airflow
-	$(VENV)/bin/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 .PHONY: scale-test
 scale-test: $(DEV) $(CELERY) scale-servers ## draw nights on two Celery workers, one of them killed (Debian, root once)
@@ -155,7 +158,7 @@ check: $(DEV) ## lint, types and the quick tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not scale"
+	$(PYTEST) -m "not slow and not gpu and not scale"
 
 .PHONY: bench
 bench: $(DEV) $(AIRFLOW) ## run the benchmarks, or ONLY=start,growth: figures, bars, machine, in build/bench
