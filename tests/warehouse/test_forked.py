@@ -97,7 +97,8 @@ def served(writer_path: Path, serving: Path) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_a_reader_works_in_a_forked_child(served: Path, case: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORKS, str(served), case],
+        # From 3.12 on, Python warns of every fork of a process with threads.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS, str(served), case],
         capture_output=True,
         text=True,
         timeout=90,
