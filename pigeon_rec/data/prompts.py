@@ -17,7 +17,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -30,6 +29,7 @@ from pydantic import (
 from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime.digests import digest
+from pigeon_rec.runtime.settings import read_mapping
 
 __all__ = ["PromptTemplate", "is_scenario_file", "load_prompt", "scenario_name"]
 
@@ -212,12 +212,9 @@ def load_prompt(scenario: str | PromptTemplate, folder: Path = _FOLDER) -> Promp
     if isinstance(scenario, PromptTemplate):
         return scenario
     path = _file_of(scenario, folder)
+    raw = read_mapping(path, "template")
     try:
-        template = _Template.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the template cannot be read: {error}", location=str(path)) from error
-    except yaml.YAMLError as error:
-        raise ConfigError("the template is not valid YAML", location=f"{path}: {error}") from error
+        template = _Template.model_validate(raw)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"the template is not usable: {faults}", location=str(path)) from error

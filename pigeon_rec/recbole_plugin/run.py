@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import init_seed
 
-from pigeon_rec.errors import ConfigError
 from pigeon_rec.recbole_plugin.checkpoints import read_checkpoint
 from pigeon_rec.recbole_plugin.recommender import PigeonRecommender
 from pigeon_rec.recbole_plugin.todays_stack import numpy_1_names
 from pigeon_rec.recbole_plugin.validation import choices
+from pigeon_rec.runtime.settings import read_mapping
 
 __all__ = ["load_data", "load_pigeon", "read_settings", "run_pigeon_recbole"]
 
@@ -102,14 +101,4 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file is missing or is not a YAML mapping.
     """
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"cannot read the RecBole config file: {error}",
-            location=str(path),
-            remedy="Give a YAML file of RecBole settings",
-        ) from error
-    if not isinstance(settings, dict):
-        raise ConfigError("a RecBole config file must be a mapping", location=str(path))
-    return settings
+    return read_mapping(path, "RecBole config file", "Give a YAML file of RecBole settings")

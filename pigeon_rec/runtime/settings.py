@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -35,6 +36,7 @@ __all__ = [
     "is_query",
     "location_or",
     "path_or",
+    "read_mapping",
     "read_settings",
 ]
 
@@ -148,20 +150,38 @@ def read_settings(kind: type[_Kind], path: Path, advice: str) -> _Kind:
     Raises:
         ConfigError: The file is missing or not a YAML mapping, or as `check_settings`.
     """
+    raw = read_mapping(path, "configuration", advice)
+    return check_settings(kind, raw, str(path), folder=path.absolute().parent)
+
+
+def read_mapping(path: Path, what: str, advice: str | None = None) -> dict[str, Any]:
+    """Reads a YAML file that holds a mapping with texts as its keys; an empty file gives `{}`.
+
+    Args:
+        path: The file.
+        what: What it is, for messages: `configuration`.
+        advice: Remedy in the message about a missing file.
+
+    Raises:
+        ConfigError: The file cannot be read, is not YAML, or holds something else.
+    """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"cannot read the configuration: {error.strerror}", location=str(path), remedy=advice
+            f"cannot read the {what}: {error.strerror}", location=str(path), remedy=advice
         ) from error
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         # Of a value that no Python object can hold, such as 2026-13-01, or of deep nesting.
-        raise ConfigError(
-            "the configuration is not valid YAML", location=f"{path}: {error}"
-        ) from error
+        raise ConfigError(f"the {what} is not valid YAML", location=f"{path}: {error}") from error
     if not isinstance(raw, dict | None):
-        raise ConfigError("the configuration must be a mapping of settings", location=str(path))
-    return check_settings(kind, raw or {}, str(path), folder=path.absolute().parent)
+        raise ConfigError(f"the {what} must be a mapping of settings", location=str(path))
+    if strange := [name for name in raw or {} if not isinstance(name, str)]:
+        raise ConfigError(
+            f"the {what} has a setting whose name is no text: {_shown(strange[0])}",
+            location=str(path),
+        )
+    return raw or {}
 
 
 def check_settings(
@@ -185,8 +205,16 @@ def check_settings(
         ) from error
 
 
+def _shown(value: object) -> str:
+    """The value in words, not too many: by aliases a short YAML file is as long as one likes."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 500
+    short.maxlevel, short.maxlist, short.maxdict = 3, 10, 10
+    return short.repr(value)
+
+
 def _problem(error: Mapping[str, Any]) -> str:
     name = ".".join(map(str, error["loc"]))
     text = f"{name}: {error['msg']}" if name else str(error["msg"])
     # The value of a renamed setting is fine, and pydantic reports the whole group as input.
-    return text if error["type"] == _RENAMED else f"{text} (received {error['input']!r})"
+    return text if error["type"] == _RENAMED else f"{text} (received {_shown(error['input'])})"

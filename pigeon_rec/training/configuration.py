@@ -6,13 +6,19 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pigeon_rec.config import GenerationConfig
-from pigeon_rec.errors import ConfigError
 from pigeon_rec.model.configuration import PigeonConfig
-from pigeon_rec.runtime.settings import Count, Fraction, NotNegative, Positive, Settings
+from pigeon_rec.runtime.settings import (
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Settings,
+    check_settings,
+    read_mapping,
+)
 from pigeon_rec.scoring.scorer import ScorerConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.preference import LossKind
@@ -147,11 +153,6 @@ def load_training_config(name_or_path: str | Path) -> TrainingConfig:
     """
     bundled = CONFIGS / f"{name_or_path}.yaml"
     path = bundled if bundled.is_file() else Path(name_or_path)
-    try:
-        return TrainingConfig.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(
-            f"the training configuration is unusable: {error}",
-            location=str(path),
-            remedy=f"Bundled ones: {', '.join(sorted(p.stem for p in CONFIGS.glob('*.yaml')))}",
-        ) from error
+    bundled_ones = f"Bundled ones: {', '.join(sorted(p.stem for p in CONFIGS.glob('*.yaml')))}"
+    raw = read_mapping(path, "training configuration", bundled_ones)
+    return check_settings(TrainingConfig, raw, str(path))

@@ -206,7 +206,14 @@ def test_identity_is_of_all_that_a_model_reads(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_bytes(b"task: \xff")
-    with pytest.raises(ConfigError, match=r"cannot be read.*own\.yaml"):
+    with pytest.raises(ConfigError, match=r"(?s)the template is not valid YAML.*own\.yaml"):
+        load_prompt(str(tmp_path / "own.yaml"))
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "[a, b]", "task: 2026-13-01", "1: 2"])
+def test_a_file_that_is_no_template_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.yaml").write_text(text, "utf-8")
+    with pytest.raises(ConfigError, match=r"(?s)the template.*own\.yaml"):
         load_prompt(str(tmp_path / "own.yaml"))
 
 

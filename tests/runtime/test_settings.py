@@ -113,6 +113,12 @@ def test_files_are_relative_to_the_settings_that_name_them(
     assert Drawn(scenario=given).scenario == given
 
 
+# As text, the last of these lists has 100 million items.
+ALIASES = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -127,6 +133,8 @@ def test_files_are_relative_to_the_settings_that_name_them(
         ("catalogue: 2026-13-01", "not valid YAML"),
         ("a: " + "[" * 5000, "not valid YAML"),
         ("seed: " + "9" * 5000, "not valid YAML"),
+        ("1: 2", "a setting whose name is no text: 1"),
+        (ALIASES, r"a0: Extra inputs are not permitted \(received \['x', .*\.\.\."),
     ],
 )
 def test_what_would_fail_later_is_refused_at_once(tmp_path: Path, text: str, message: str) -> None:
