@@ -33,6 +33,8 @@ WITH rows_of AS (
     UNION ALL
     SELECT 'served_cohort_pairs', to_json(r)::VARCHAR FROM served_cohort_pairs AS r
     UNION ALL
+    SELECT 'generated_pictures', to_json(r)::VARCHAR FROM generated_pictures AS r
+    UNION ALL
     SELECT 'models', to_json(r)::VARCHAR
     FROM (
         SELECT
