@@ -20,15 +20,23 @@ SELECT unhex(sha256(image_sha256)), NULL, min(model_version) FROM assets GROUP B
 -- row. `asset_key` is null once no night has the picture any more.
 CREATE MACRO is_generated(sha256) AS TABLE
 SELECT
-    lookup.lookup_sha256     AS sha256,
-    known.digest IS NOT NULL AS generated,
-    known.marking,
-    known.model_version,
-    stored.asset_key
-FROM (SELECT lower(sha256::VARCHAR) AS lookup_sha256) AS lookup
-LEFT JOIN generated_pictures AS known ON known.digest = unhex(sha256(lower(sha256::VARCHAR)))
-LEFT JOIN (
-    SELECT min(a.asset_key) AS asset_key
-    FROM assets AS a
-    WHERE lower(sha256::VARCHAR) IN (a.image_sha256, a.drawn_sha256)
-) AS stored ON true;
+    found.lookup_sha256     AS sha256,
+    found.known IS NOT NULL AS generated,
+    found.known.marking,
+    found.known.model_version,
+    found.asset_key
+FROM (
+    -- Subqueries, since DuckDB 1.4 has no left join for LATERAL.
+    SELECT
+        lower(sha256::VARCHAR) AS lookup_sha256,
+        (
+            SELECT any_value({'marking': g.marking, 'model_version': g.model_version})
+            FROM generated_pictures AS g
+            WHERE g.digest = unhex(sha256(lower(sha256::VARCHAR)))
+        ) AS known,
+        (
+            SELECT min(a.asset_key)
+            FROM assets AS a
+            WHERE lower(sha256::VARCHAR) IN (a.image_sha256, a.drawn_sha256)
+        ) AS asset_key
+) AS found;
