@@ -28,6 +28,9 @@ STORE := $(STORE_DIR)/.store-$(call checksum,requirements/store.txt)
 # Also in a folder of its own: a process can load one version of DuckDB only.
 OLD_DUCKDB_DIR := build/duckdb-1.4
 OLD_DUCKDB := $(OLD_DUCKDB_DIR)/.duckdb-$(call checksum,requirements/duckdb-1.4.txt)
+# The extra `c2pa` with what it imports, apart from the product's own packages.
+C2PA_DIR := build/c2pa
+C2PA := $(C2PA_DIR)/.c2pa-$(call checksum,requirements/c2pa.txt)
 # Apart from the product: it reads sources only, and pins packages that RecBole pins otherwise.
 DOCS := $(VENV_DOCS)/.docs-$(call checksum,requirements/docs.txt)
 AIRFLOW := $(VENV_AIRFLOW)/.airflow-$(call checksum,requirements/airflow.txt)
@@ -99,12 +102,16 @@ align: $(PRODUCT) airflow-home ## run one weekly alignment through Airflow: CONF
 	@echo "Verdict: $(WORK_DIR)/alignments/$(DATE)/promotion_check.json"
 
 .PHONY: test
-test: $(DEV) $(AIRFLOW) $(DOCS) $(OLD_DUCKDB) test-store ## run the whole suite, a real Airflow run included
+test: $(DEV) $(AIRFLOW) $(DOCS) $(OLD_DUCKDB) test-store test-c2pa ## run the whole suite, a real Airflow run included
 	$(PYTEST) -m "not scale"
 
 .PHONY: test-store
 test-store: $(DEV) $(STORE) ## run a night through an emulated S3 bucket
 	PYTHONPATH=$(STORE_DIR) $(VENV)/bin/python -m pytest tests/nightly/test_object_store.py
+
+.PHONY: test-c2pa
+test-c2pa: $(DEV) $(C2PA) ## sign and verify pictures of a night with C2PA
+	PYTHONPATH=$(C2PA_DIR) $(VENV)/bin/python -m pytest tests/nightly/test_signed.py
 
 .PHONY: test-duckdb
 test-duckdb: $(DEV) $(OLD_DUCKDB) ## read a serving snapshot with a DuckDB 1.4 client
@@ -236,6 +243,12 @@ $(STORE): $(DEV)
 	@echo "Installing an emulated S3 into $(STORE_DIR) ..."
 	@rm -rf $(STORE_DIR)
 	@$(VENV)/bin/python $(PIP) --no-deps --target $(STORE_DIR) -r requirements/store.txt
+	@touch $@
+
+$(C2PA): $(DEV)
+	@echo "Installing c2pa-python into $(C2PA_DIR) ..."
+	@rm -rf $(C2PA_DIR)
+	@$(VENV)/bin/python $(PIP) --no-deps --target $(C2PA_DIR) -r requirements/c2pa.txt
 	@touch $@
 
 $(OLD_DUCKDB): $(DEV)

@@ -34,6 +34,7 @@ from pigeon_rec._cli.options import AsJson
 from pigeon_rec._cli.output import print_error, print_json
 from pigeon_rec._cli.sql import sql
 from pigeon_rec._cli.stickers import posters, stickers
+from pigeon_rec._cli.verify import verify
 from pigeon_rec._version import __version__
 from pigeon_rec.errors import ConfigError, PigeonError, storage_error
 
@@ -62,6 +63,7 @@ app.command()(forget)
 app.command()(posters)
 app.command()(sql)
 app.command()(stickers)
+app.command()(verify)
 
 
 @app.command()

@@ -243,15 +243,29 @@ class ReportConfig(Settings):
 
 
 class WarehouseConfig(Settings):
-    """Where published pictures are stored.
+    """Where published pictures are stored, and how they are marked as generated.
 
     Attributes:
         images: `table` keeps their bytes in the warehouse. An fsspec location
             (`file:///srv/pictures`, `s3://bucket/pictures`) stores the pictures of later nights
             there, and the tables hold their locations.
+        marking: Mark of the pictures of later nights: `metadata` writes IPTC's digital source type,
+            the model version and the asset key into the files, `c2pa` (extra `c2pa`) signs them as
+            well; null for none. Keys and content hashes are those of the unmarked pictures.
+        certificate: PEM file with the certificate for `c2pa` and those of its authorities.
+        key: PEM file with its private key, unencrypted.
     """
 
     images: Annotated[str, location_or("table")] = "table"
+    marking: Literal["metadata", "c2pa"] | None = "metadata"
+    certificate: LocalPath | None = None
+    key: LocalPath | None = None
+
+    @model_validator(mode="after")
+    def _check_files(self) -> WarehouseConfig:
+        if self.marking == "c2pa" and not (self.certificate and self.key):
+            raise ValueError("marking c2pa needs the files certificate and key")
+        return self
 
 
 _WORLDS: Final = ("bundled", "posters")

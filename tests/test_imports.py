@@ -64,6 +64,7 @@ TOP_MAY_IMPORT: Mapping[str, set[str]] = {
 OWNERS = {
     "accelerate": {"model", "training"},
     "airflow": set[str](),
+    "c2pa": {"warehouse"},
     "diffusers": {"model", "training"},
     "duckdb": {"data", "warehouse"},  # in data: tables of any format
     "faiss": {"recbole_plugin", "retrieval"},

@@ -96,6 +96,22 @@ def drop_night(
 
 
 @app.command()
+def mark(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
+    """Mark stored pictures as `warehouse.marking` asks. Readers see it after `nightly promote`."""
+    from pigeon_rec.errors import ConfigError
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.warehouse import open_warehouse
+    from pigeon_rec.warehouse.marking import mark_stored, marker_of
+
+    marker = marker_of(night_settings(config, work_dir).warehouse)
+    if marker is None:
+        raise ConfigError("no marking is set", remedy="Set warehouse.marking in the settings")
+    with open_warehouse(_places(config, work_dir)[0], create=False) as connection:
+        facts = {"marked": mark_stored(connection, marker)}
+    print_result("mark", facts, as_json=as_json)
+
+
+@app.command()
 def gc(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
     """Remove unreferenced image files and free space inside the warehouse file."""
     from pigeon_rec.warehouse import collect_garbage

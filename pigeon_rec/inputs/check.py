@@ -13,14 +13,14 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from pigeon_rec.config import NightlyConfig
+from pigeon_rec.config import NightlyConfig, WarehouseConfig
 from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
 from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import load_recommendations
 from pigeon_rec.data.world import WORLDS
-from pigeon_rec.errors import PlanError
+from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.inputs.prepare import prepare_inputs
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.paths import is_published, model_folder
@@ -28,6 +28,7 @@ from pigeon_rec.retrieval import shared_pictures
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.runtime.work_dir import warehouse_file
 from pigeon_rec.warehouse.budget import night_budget
+from pigeon_rec.warehouse.marking import marker_of
 
 __all__ = ["Finding", "InputCheck", "check_inputs"]
 
@@ -172,7 +173,11 @@ def check_inputs(
         minutes=round(planned * budget.seconds_per_asset / 60 / config.processes, 1),
         megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 2),
         imports=prepared.imports,
-        findings=[*_findings(facts, broken, read), *_wordless(prepared.imports)],
+        findings=[
+            *_findings(facts, broken, read),
+            *_wordless(prepared.imports),
+            *_unsigned(config.warehouse),
+        ],
     )
 
 
@@ -334,6 +339,18 @@ def _wordless(imports: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
             "no column with a title or text of the items was found, so their ids are the only "
             "words for what is to be drawn",
             "Name one in the YAML file: columns: {items: {title: COLUMN, text: COLUMN}}",
+        )
+
+
+def _unsigned(settings: WarehouseConfig) -> Iterator[Finding]:
+    """A warning only, since another machine may publish and alone have the key."""
+    try:
+        marker_of(settings)
+    except ConfigError as error:
+        yield Finding(
+            "warning",
+            f"pictures cannot be signed on this machine: {error.what} [{error.location}]",
+            error.remedy or "See warehouse.marking",
         )
 
 

@@ -31,6 +31,7 @@ from pigeon_rec.runtime.files import read_parquet, storage_errors, write_json
 from pigeon_rec.runtime.leftovers import sweep
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.warehouse.marking import marker_of
 
 __all__ = ["NightSummary", "check_night", "run_night"]
 
@@ -75,13 +76,15 @@ def run_night(
     """Checks, recommends, plans, draws, publishes, promotes and reports one night.
 
     Raises:
-        ConfigError: The date is after tomorrow (UTC), and `future` is false.
+        ConfigError: The date is after tomorrow (UTC), and `future` is false; or pictures cannot be
+            signed.
         WorkDirBusyError: Another run works in the same folder.
         PigeonError: A step failed. Earlier publications are unchanged, unless the night itself
             was published.
     """
     if not future:
         check_date(date)
+    marker_of(config.warehouse)  # a night that cannot be signed is not drawn
     paths = NightPaths.of(config, date)
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}

@@ -12,14 +12,14 @@ from typing import Final
 import polars as pl
 from PIL import Image
 
-__all__ = ["FORMATS", "MAX_PIXELS", "image_faults"]
+__all__ = ["FORMATS", "MAX_PIXELS", "UNREADABLE", "image_faults"]
 
 FORMATS: Final = ("png", "webp")
 MAX_PIXELS: Final = 4096 * 4096
 
 _COLUMNS: Final = ("asset_key", "image", "image_sha256", "format", "width", "height")
 # Everything that Pillow raises for damaged files, depending on the damaged byte.
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     OSError,
     SyntaxError,
     ValueError,
@@ -74,5 +74,5 @@ def _picture_faults(image: bytes, encoding: str, size: tuple[int, int]) -> Itera
                 picture.verify()
                 with Image.open(io.BytesIO(image), formats=(encoding.upper(),)) as again:
                     again.load()
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         yield f"not a readable {encoding}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,9 @@ from duckdb import DuckDBPyConnection
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.warehouse._frames import select
 from pigeon_rec.warehouse._images import image_faults
+from pigeon_rec.warehouse._signing import is_signed
 from pigeon_rec.warehouse.connection import driver_errors, open_reader
+from pigeon_rec.warehouse.marks import Mark, mark_picture, read_mark, unmark_picture
 from pigeon_rec.warehouse.migrations import available_migrations, schema_version
 from pigeon_rec.warehouse.snapshots import content_digest
 from pigeon_rec.warehouse.sql_files import sql_text
@@ -32,6 +35,9 @@ _PICTURES: Final = pl.Schema(
         "width": pl.Int64(),
         "height": pl.Int64(),
         "byte_size": pl.Int64(),
+        "marking": pl.String(),
+        "drawn_sha256": pl.String(),
+        "model_version": pl.String(),
     }
 )
 
@@ -91,10 +97,24 @@ def _picture_faults(connection: DuckDBPyConnection) -> Iterator[Fault]:
         for key, detail in image_faults(read).iter_rows():
             location = f" [{locations[key]}]" if locations[key] else ""
             yield "damaged picture", key, detail + location
+        yield from _mark_faults(read.join(image_faults(read), on="asset_key", how="anti"))
         size = pl.col("image").bin.size("b").cast(pl.Int64)
         wrong = read.filter(size != pl.col("byte_size"))
         for key, recorded in wrong.select("asset_key", "byte_size").iter_rows():
             yield "wrong size", key, f"is not {recorded} bytes long"
+
+
+def _mark_faults(pictures: pl.DataFrame) -> Iterator[Fault]:
+    """Checks the marks in sound pictures, and that without them each is the drawn one."""
+    for row in pictures.filter(pl.col("marking").is_not_null()).iter_rows(named=True):
+        drawn = unmark_picture(row["image"], row["format"])
+        said = mark_picture(drawn, row["format"], Mark(row["model_version"], row["asset_key"]))
+        if read_mark(row["image"]) != read_mark(said):
+            yield "wrong mark", row["asset_key"], "the mark is missing or of another picture"
+        if (row["marking"] == "c2pa") != is_signed(row["image"]):
+            yield "wrong mark", row["asset_key"], f"is recorded as marked by {row['marking']}"
+        if hashlib.sha256(drawn).hexdigest() != row["drawn_sha256"]:
+            yield "wrong mark", row["asset_key"], "is not the drawn picture, apart from the mark"
 
 
 def _snapshot_faults(snapshot: Path) -> Iterator[Fault]:

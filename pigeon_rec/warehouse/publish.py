@@ -16,6 +16,7 @@ from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
 from pigeon_rec.warehouse._owners import claim
 from pigeon_rec.warehouse._resolve import ResolvedNight, resolve
 from pigeon_rec.warehouse.connection import driver_errors, is_missing, open_reader, transaction
+from pigeon_rec.warehouse.marking import Marker, marked
 from pigeon_rec.warehouse.records import NightRecords
 from pigeon_rec.warehouse.sql_files import sql_text
 from pigeon_rec.warehouse.staging import StagedNight
@@ -60,6 +61,7 @@ def publish(
     night: NightRecords | StagedNight,
     *,
     images: str = IN_TABLE,
+    marker: Marker | None = None,
     published_at: dt.datetime | None = None,
 ) -> PublishedNight:
     """Writes one night into the open warehouse, replacing an earlier publication of it.
@@ -73,6 +75,8 @@ def publish(
         night: Frames as in `NIGHT_SCHEMAS`, or a night checked by `stage`.
         images: `table`, or the address of the folder or bucket for new pictures. They are written
             before the rows that refer to them; stored pictures stay where they are.
+        marker: Marks new pictures; None stores them as they were drawn. Stored pictures keep the
+            bytes that they have.
         published_at: Time to record; the current time by default.
 
     Raises:
@@ -92,7 +96,8 @@ def publish(
         if changed:
             at = published_at or dt.datetime.now(dt.UTC)
             facts = {"content_sha256": content, "published_at": at}
-            _replace(connection, resolved, store, facts, first_time=before is None)
+            pictures = marked(resolved.new_assets, marker)
+            _replace(connection, resolved, pictures, store, facts, first_time=before is None)
     return PublishedNight(
         run_id=night.run_id,
         content_sha256=content,
@@ -134,18 +139,19 @@ def _published_content(connection: DuckDBPyConnection, run_id: str) -> str | Non
 def _replace(
     connection: DuckDBPyConnection,
     resolved: ResolvedNight,
+    pictures: pl.DataFrame,
     store: PictureStore | None,
     facts: Mapping[str, object],
     *,
     first_time: bool,
 ) -> None:
     night = resolved.night
-    stores = [store.address] if store and resolved.new_assets.height else []
+    stores = [store.address] if store and pictures.height else []
     if store and stores:
         claim(connection, store)
     with registered(
         connection,
-        night_assets=_placed(resolved.new_assets, store),
+        night_assets=_placed(pictures, store),
         night_stores=pl.DataFrame({"address": stores}, schema={"address": pl.String}),
         night_scores=resolved.new_scores,
         night_run_assets=night.run_assets,
@@ -157,9 +163,9 @@ def _replace(
         night_drawing_times=night.drawing_times,
     ):
         # A night that is published for the first time replaces nothing.
-        dropping = () if first_time else ("publish/drop_unreferenced",)
-        steps = ("publish/replace_night", "publish/replace_plan", *dropping, "publish/settle")
-        script = "".join(map(sql_text, steps))
+        dropping = () if first_time else ("drop_unreferenced",)
+        steps = ("replace_night", "list_generated", "replace_plan", *dropping, "settle")
+        script = "".join(sql_text(f"publish/{step}") for step in steps)
         run_script(connection, script, {**_run_row(resolved), **facts})
 
 

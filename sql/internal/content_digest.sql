@@ -33,6 +33,9 @@ WITH rows_of AS (
     UNION ALL
     SELECT 'served_cohort_pairs', to_json(r)::VARCHAR FROM served_cohort_pairs AS r
     UNION ALL
+    SELECT 'generated_pictures', concat(hex(digest), ' ', marking, ' ', model_version)
+    FROM generated_pictures -- a long table, without the cost of JSON
+    UNION ALL
     SELECT 'models', to_json(r)::VARCHAR
     FROM (
         SELECT

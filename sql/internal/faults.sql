@@ -39,6 +39,11 @@ faults AS (
     FROM assets
     ANTI JOIN (SELECT asset_key FROM asset_scores WHERE metric = 'selection_score') USING (asset_key)
     UNION ALL
+    SELECT 'unlisted picture', asset_key, 'is not in generated_pictures'
+    FROM assets
+    WHERE unhex(sha256(image_sha256)) NOT IN (SELECT digest FROM generated_pictures)
+       OR unhex(sha256(drawn_sha256)) NOT IN (SELECT digest FROM generated_pictures)
+    UNION ALL
     SELECT 'wrong count', run_id,
            'records ' || concat_ws(', ', generated, reused, rejected) || ' generated, reused, rejected, but has '
                || concat_ws(', ', generated_rows, reused_rows, rejected_rows)

@@ -170,3 +170,10 @@ def test_the_bundled_night_has_no_findings(tmp_path: Path) -> None:
     check = check_inputs(NightlyConfig(work_dir=tmp_path), UNTIL)
     assert check.findings == []
     assert check.planned == 720
+
+
+def test_a_night_that_cannot_be_signed_here_is_a_warning(tmp_path: Path) -> None:
+    """Another machine may publish, and have the key."""
+    files = {"certificate": tmp_path / "chain.pem", "key": tmp_path / "key.pem"}
+    config = shop(tmp_path, events_of(3, 6), warehouse={"marking": "c2pa", **files})
+    assert levels(check_inputs(config, UNTIL))["pictures cannot be"] == "warning"

@@ -22,7 +22,10 @@ from tests.conftest import ROOT
 from tests.nightly.made_night import NIGHT, small_night, write_catalogue
 
 CLIENT = ROOT / "build" / "duckdb-1.4"
-VIEWS = ("served_assets", "asset_quality_daily", "assets", "asset_scores", "rejections", "runs")
+VIEWS = (
+    *("served_assets", "asset_quality_daily", "assets", "asset_scores", "rejections", "runs"),
+    "generated_pictures",
+)
 PROGRAM = """
 import json, sys, duckdb
 assert duckdb.__version__.startswith("1.4"), duckdb.__version__
@@ -71,6 +74,9 @@ def answers_of(snapshot: Path, *queries: str) -> list[list[list[Any]]]:
         "SELECT origin FROM asset_for('nobody', 'flat/apple')",
         "SELECT item_id, origin FROM assets_for_user('ada') ORDER BY ALL",
         "SELECT count(*) FROM plan_explain('ada')",
+        "SELECT * FROM is_generated('0')",
+        "SELECT found.* FROM assets CROSS JOIN LATERAL is_generated(image_sha256) AS found "
+        "ORDER BY ALL",
     ],
 )
 def test_it_answers_as_the_present_client(snapshot: Path, query: str) -> None:

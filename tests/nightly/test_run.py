@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pigeon_rec.config import NightlyConfig, PlanConfig
+from pigeon_rec.config import NightlyConfig, PlanConfig, WarehouseConfig
 from pigeon_rec.data.catalogue import load_catalogue
-from pigeon_rec.errors import PlanError
+from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.nightly import run
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.warehouse import served_assets
@@ -82,6 +82,16 @@ def test_a_night_that_would_draw_nothing_ends_at_once(
     nothing = config.model_copy(update={"plan": PlanConfig(min_interactions=99)})
     with pytest.raises(PlanError, match="no user has 99 different items"):
         run.run_night(nothing, NIGHT)
+    assert calls == []
+
+
+def test_a_night_that_cannot_be_signed_is_not_drawn(
+    config: NightlyConfig, calls: list[str], tmp_path: Path
+) -> None:
+    files = {"certificate": tmp_path / "chain.pem", "key": tmp_path / "key.pem"}
+    signing = WarehouseConfig(marking="c2pa", **files)
+    with pytest.raises(ConfigError):
+        run.run_night(config.model_copy(update={"warehouse": signing}), NIGHT)
     assert calls == []
 
 

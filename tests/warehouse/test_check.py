@@ -19,13 +19,16 @@ from pigeon_rec.warehouse import (
     sql_root,
 )
 from pigeon_rec.warehouse.connection import connect
+from pigeon_rec.warehouse.marking import Marker
 from tests.warehouse.nights import FIRST, SECOND, key_of, night_of
 
 ANN, BEN, CAT = ("ann", "noto/apple"), ("ben", "noto/apple"), ("cat", "noto/pear")
 
 BROKEN = {
     "UPDATE assets SET image = 'x'::BLOB WHERE user_id = 'ann'": {"damaged picture", "wrong size"},
-    "UPDATE assets SET image_sha256 = 'x' WHERE user_id = 'ann'": {"damaged picture"},
+    "UPDATE assets SET image_sha256 = 'x' WHERE user_id = 'ann'": {
+        *("damaged picture", "unlisted picture"),
+    },
     "UPDATE assets SET width = 5 WHERE user_id = 'ann'": {"damaged picture"},
     "UPDATE assets SET byte_size = 1 WHERE user_id = 'ann'": {"wrong size"},
     "DELETE FROM assets WHERE user_id = 'ann'": {"lost picture"},
@@ -42,14 +45,22 @@ BROKEN = {
     "DELETE FROM served_pairs WHERE user_id = 'ann'": {"wrong serving row"},
     "UPDATE served_pairs SET score = 1 WHERE user_id = 'ann'": {"wrong serving row"},
     "INSERT INTO problems VALUES ('2000-01-01', 'k', 's', NULL, 'm')": {"unknown night"},
+    "DELETE FROM generated_pictures": {"unlisted picture"},
+    "DELETE FROM generated_pictures WHERE marking IS NULL": {"unlisted picture"},
+    "UPDATE assets SET drawn_sha256 = 'x' WHERE user_id = 'ann'": {
+        *("unlisted picture", "wrong mark"),
+    },
+    "UPDATE assets SET marking = 'c2pa' WHERE user_id = 'ann'": {"wrong mark"},
+    "UPDATE assets SET model_version = 'x' WHERE user_id = 'ann'": {"wrong mark"},
 }
 
 
 @pytest.fixture
 def sound(writer_path: Path) -> Path:
     with open_warehouse(writer_path) as connection:
-        publish(connection, night_of([ANN], rejected=[CAT], problems=2))
-        publish(connection, night_of([BEN], date=SECOND, reused=[ANN]))
+        marker = Marker("metadata")
+        publish(connection, night_of([ANN], rejected=[CAT], problems=2), marker=marker)
+        publish(connection, night_of([BEN], date=SECOND, reused=[ANN]), marker=marker)
     return writer_path
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pigeon_rec.config import NightlyConfig, WarehouseConfig, load_config
 from pigeon_rec.nightly.publish import promote_night, publish_night
-from pigeon_rec.warehouse import ask, query_names
+from pigeon_rec.warehouse import AssetReader, ask, query_names
 from tests.nightly.made_night import NIGHT, MadeNight, Pair
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "warehouse.md"
@@ -43,6 +43,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     MadeNight(pairs).write(config)
     publish_night(config, NIGHT)
     promote_night(config)
+    with AssetReader(folder / "var" / "warehouse" / "serving.duckdb") as reader:
+        shown = reader.get("u00001", "noto/red-apple")
+    assert shown is not None
+    (folder / "picture.png").write_bytes(shown.read())
     return folder
 
 

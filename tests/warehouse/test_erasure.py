@@ -96,14 +96,16 @@ def files_with(folder: Path, *words: bytes) -> list[str]:
 def pictures_of(config: NightlyConfig, user: str) -> pl.DataFrame:
     return ask(
         serving_file(config.work_dir),
-        "SELECT asset_key, image_sha256, image FROM served_assets WHERE user_id = $user",
+        "SELECT asset_key, p.image_sha256, p.image, drawn_sha256 FROM served_assets AS p "
+        "JOIN assets USING (asset_key) WHERE p.user_id = $user",
         {"user": user},
     )
 
 
 def test_no_file_has_the_user_or_their_pictures(config: NightlyConfig, tmp_path: Path) -> None:
     theirs = pictures_of(config, ADA)
-    hashes = [text.encode() for text in theirs["image_sha256"]]
+    columns = ("asset_key", "image_sha256", "drawn_sha256")
+    hashes = [text.encode() for column in columns for text in theirs[column]]
     bytes_of = [data for data in theirs["image"] if data]
     assert files_with(tmp_path, ADA.encode())
     erased = forget(config, ADA)
@@ -122,6 +124,25 @@ def test_no_table_has_a_row_of_the_user(config: NightlyConfig) -> None:
         for table in tables:
             query = f"SELECT count(*) FROM {table} AS r WHERE contains(to_json(r)::VARCHAR, $id)"
             assert ask(path, query, {"id": ADA}).item() == 0, table
+
+
+def test_their_pictures_are_still_known_as_generated_and_nothing_more(
+    config: NightlyConfig,
+) -> None:
+    theirs, others = pictures_of(config, ADA), pictures_of(config, BOB)
+    forget(config, ADA)
+    serving = serving_file(config.work_dir)
+    query = "SELECT * EXCLUDE (sha256) FROM is_generated($sha256)"
+    for sha256, drawn in theirs.select("image_sha256", "drawn_sha256").iter_rows():
+        found = ask(serving, query, {"sha256": sha256}).rows()
+        assert found == [(True, "metadata", "model-1", None)]
+        assert ask(serving, query, {"sha256": drawn}).rows() == [(True, None, "model-1", None)]
+    for key, sha256 in others.select("asset_key", "image_sha256").iter_rows():
+        found = ask(serving, query, {"sha256": sha256}).rows()
+        assert found == [(True, "metadata", "model-1", key)]
+    # Nothing in the list is a hash of theirs, or leads to them.
+    columns = ask(serving, "DESCRIBE generated_pictures")["column_name"].to_list()
+    assert columns == ["digest", "marking", "model_version"]
 
 
 def test_everything_of_others_stays(config: NightlyConfig) -> None:

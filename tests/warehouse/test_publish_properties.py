@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pigeon_rec.warehouse import content_digest, known_assets, open_warehouse, publish
+from pigeon_rec.warehouse.marking import Marker
 from tests.warehouse.nights import FIRST, Pair, again, contents, key_of, night_of
 
 USERS = ("ann", "ben", "cy")
@@ -23,7 +24,9 @@ PAIRS: list[Pair] = [(user, item) for user in USERS for item in ITEMS]
 Verdicts = tuple[str, ...]
 days = st.integers(0, 2)
 verdicts = st.tuples(*[st.sampled_from(["", "made", "made", "rejected"])] * len(PAIRS))
-histories = st.lists(st.tuples(days, verdicts, st.sampled_from(["", "redrawn"])), max_size=6)
+salts = st.sampled_from(["", "redrawn"])
+markers = st.sampled_from([None, Marker("metadata")])
+histories = st.lists(st.tuples(days, verdicts, salts, markers), max_size=6)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,10 @@ def assert_consistent(connection: DuckDBPyConnection) -> None:
         SELECT 'unreferenced picture' FROM assets ANTI JOIN run_assets USING (asset_key)
         UNION ALL SELECT 'lost picture' FROM run_assets ANTI JOIN assets USING (asset_key)
         UNION ALL SELECT 'wrong bytes' FROM assets WHERE sha256(image) <> image_sha256
+        UNION ALL SELECT 'not listed' FROM assets
+        CROSS JOIN LATERAL is_generated(image_sha256) AS as_stored
+        CROSS JOIN LATERAL is_generated(coalesce(drawn_sha256, image_sha256)) AS as_drawn
+        WHERE NOT (as_stored.generated AND as_drawn.generated)
         UNION ALL SELECT 'stray score' FROM asset_scores AS s
         WHERE s.asset_key NOT IN (SELECT asset_key FROM run_assets)
           AND s.asset_key NOT IN (SELECT asset_key FROM rejections)
@@ -59,20 +66,22 @@ def assert_consistent(connection: DuckDBPyConnection) -> None:
 @settings(max_examples=12, deadline=None)
 @given(history=histories)
 def test_any_history_of_nights_is_consistent(
-    folder: Path, history: list[tuple[int, Verdicts, str]]
+    folder: Path, history: list[tuple[int, Verdicts, str, Marker | None]]
 ) -> None:
     published: dict[dt.date, Verdicts] = {}
     with (
         tempfile.TemporaryDirectory(dir=folder) as name,
         open_warehouse(Path(name) / "pigeon.duckdb") as connection,
+        open_warehouse(Path(name) / "unmarked.duckdb") as unmarked,
     ):
-        for day, choice, salt in history:
+        for day, choice, salt, marker in history:
             date = FIRST + dt.timedelta(days=day)
             made, rejected = pairs_with(choice, "made"), pairs_with(choice, "rejected")
             others = {t: others_of(r, date) for t, r in contents(connection).items()}
             night = night_of(made, date=date, rejected=rejected, salt=salt)
 
-            first = publish(connection, night)
+            first = publish(connection, night, marker=marker)
+            assert first == publish(unmarked, night)
             published[date] = choice
 
             assert_consistent(connection)

@@ -168,6 +168,7 @@ def test_the_newest_snapshots_are_kept(writer_path: Path, serving: Path) -> None
 
 
 def test_the_served_snapshot_is_never_removed(writer_path: Path, serving: Path) -> None:
+    publish_one(writer_path, [ANN, BEN])  # what was ever generated is part of the content
     publish_one(writer_path, [ANN])
     first = promote(writer_path, serving)
     publish_one(writer_path, [BEN])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from duckdb import DuckDBPyConnection
 
 from pigeon_rec.warehouse import (
     AssetReader,
@@ -24,6 +25,7 @@ from pigeon_rec.warehouse import (
     sql_root,
 )
 from pigeon_rec.warehouse.migrations import available_migrations
+from pigeon_rec.warehouse.publish import PublishedNight
 from tests.warehouse.nights import (
     FIRST,
     SECOND,
@@ -50,6 +52,14 @@ OLD_NIGHT = (
         f"INSERT INTO asset_scores VALUES ($key, '{metric}', {value})"
         for _, metric, value in scores_of([ANN]).iter_rows()
     ),
+)
+
+
+UNDO_MARKS = (
+    "DROP MACRO TABLE is_generated",
+    "DROP TABLE generated_pictures",
+    "ALTER TABLE assets DROP COLUMN marking",
+    "ALTER TABLE assets DROP COLUMN drawn_sha256",
 )
 
 
@@ -110,6 +120,15 @@ def test_an_upgrade_alone_serves_the_old_night(
     assert rows == [("ann", FIRST)]
 
 
+def publish_before_marks(connection: DuckDBPyConnection, night: NightRecords) -> PublishedNight:
+    """Publishes into a warehouse of a version before 8, whose tables it has again afterwards."""
+    connection.execute((sql_root() / "migrations" / "0008_marking.sql").read_text("utf-8"))
+    published = publish(connection, night)
+    for statement in UNDO_MARKS:
+        connection.execute(statement)
+    return published
+
+
 def named_night(names: dict[str, str]) -> NightRecords:
     """A night with the names that migration 6 replaces, or with those that replace them."""
     kinds = ["bad_candidate", "duplicate_candidate", "image_missing"]
@@ -140,7 +159,7 @@ def test_older_names_are_replaced_and_nothing_else(writer_path: Path, tmp_path: 
     old, new = named_night({}), named_night(NEW_NAMES)
     with connect(writer_path) as connection:
         migrate(connection, migrations_until(5, tmp_path / "migrations"))
-        publish(connection, old)
+        publish_before_marks(connection, old)
         before = contents(connection)
     with open_warehouse(writer_path) as connection:
         after = contents(connection)
@@ -149,8 +168,10 @@ def test_older_names_are_replaced_and_nothing_else(writer_path: Path, tmp_path: 
         assert '"weight_decay":1e-05' in config
         kinds = connection.execute("SELECT kind FROM problems ORDER BY kind").fetchall()
         assert kinds == [("bad_recommendation",), ("duplicate_recommendation",), ("image_missing",)]
-        for table in ("assets", "run_assets", "asset_scores", "rejections"):
+        for table in ("run_assets", "asset_scores", "rejections"):
             assert after[table] == before[table]
+        # The stored bytes are the drawn ones, and have no mark.
+        assert after["assets"] == [(*row, None, None) for row in before["assets"]]
 
 
 def test_a_night_published_again_after_the_upgrade_changes_its_hash_only(
@@ -158,7 +179,7 @@ def test_a_night_published_again_after_the_upgrade_changes_its_hash_only(
 ) -> None:
     with connect(writer_path) as connection:
         migrate(connection, migrations_until(5, tmp_path / "migrations"))
-        first = publish(connection, named_night({}))
+        first = publish_before_marks(connection, named_night({}))
     with open_warehouse(writer_path) as connection:
         upgraded = contents(connection)
         # The hash covers the names of the settings, so it differs once.

@@ -39,6 +39,7 @@ from pigeon_rec.warehouse import (
     stage,
 )
 from pigeon_rec.warehouse.drawn import asset_tables
+from pigeon_rec.warehouse.marking import marker_of
 from pigeon_rec.warehouse.planning import known_before
 
 __all__ = ["PublishSummary", "promote_night", "publish_night"]
@@ -92,11 +93,11 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
     All rows are written in one transaction, after the pictures if those lie outside the table.
 
     Raises:
-        ConfigError: The location of the pictures cannot be reached.
+        ConfigError: The location of the pictures cannot be reached, or they cannot be signed.
         PlanError: The night is not planned, or a shard of it is missing or incomplete.
         WarehouseError: The warehouse is locked or rejects the night; its tables are unchanged.
     """
-    paths = NightPaths.of(config, date)
+    paths, marker = NightPaths.of(config, date), marker_of(config.warehouse)
     plan = read_table(paths.plan, "plan", PLAN_SCHEMA)
     drawn = read_shards(paths, plan)
     info = read_plan_info(paths)
@@ -133,7 +134,7 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
             **_columns({**tables, **asset_tables(plan, drawn, known)}),
         )
         staged = stage(records, paths.staged)
-        published = publish(connection, staged, images=config.warehouse.images)
+        published = publish(connection, staged, images=config.warehouse.images, marker=marker)
     return PublishSummary(
         **dataclasses.asdict(published),
         served=published.served,
