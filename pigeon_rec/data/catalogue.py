@@ -24,7 +24,7 @@ from pigeon_rec.data.aspect import SQUARE, Aspect
 from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import CatalogueError, may_pass
 from pigeon_rec.runtime.digests import digest
-from pigeon_rec.runtime.files import read_parquet
+from pigeon_rec.runtime.files import read_parquet, real_path
 
 __all__ = [
     "IMAGES_NOTE",
@@ -214,7 +214,7 @@ def load_catalogue(source: str | Path, aspect: Aspect = SQUARE) -> Catalogue:
             remedy="Give the path of an items.parquet, or `bundled`",
             retryable=isinstance(error, OSError) and may_pass(error),
         ) from error
-    root = None if bundled else path.resolve().parent
+    root = None if bundled else real_path(path).parent
     images = _images_note(path)
     if root is not None and images is not None and images.folder is not None:
         root = root / images.folder

@@ -29,7 +29,7 @@ from pigeon_rec.data.published_dataset import (
     read_published,
 )
 from pigeon_rec.errors import CatalogueError
-from pigeon_rec.runtime.files import write_parquet
+from pigeon_rec.runtime.files import real_path, write_parquet
 
 __all__ = ["FIRST_TIME", "ImportSummary", "import_published"]
 
@@ -128,10 +128,10 @@ def import_published(
 
 def _refuse_paths_outside(dataset: PublishedDataset, root: Path) -> None:
     """Refuses the whole dataset if any path leads out of the image folder."""
-    base = root.resolve()
+    base = real_path(root)
     for number, path in enumerate(dataset.image_paths):
         try:
-            outside = bool(path) and not (base / path).resolve().is_relative_to(base)
+            outside = bool(path) and not real_path(base / path).is_relative_to(base)
         except (OSError, ValueError):  # a NUL, a loop of links
             outside = True
         if outside:
@@ -176,13 +176,13 @@ def _items(
 
 def _link(source: Path, root: Path, out: Path) -> str:
     """Links or copies a picture to `out/images` and returns its path relative to `out`."""
-    inside = source.resolve().relative_to(root.resolve())
+    inside = real_path(source).relative_to(real_path(root))
     target = out / "images" / inside
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (target.exists() and target.samefile(source)):
         target.unlink(missing_ok=True)
         try:
-            os.link(source.resolve(), target)
+            os.link(real_path(source), target)
         except OSError:  # another file system, or one without links
             shutil.copyfile(source, target)
     return target.relative_to(out).as_posix()

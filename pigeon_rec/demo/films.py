@@ -20,7 +20,7 @@ from pigeon_rec.demo.film_users import film_users
 from pigeon_rec.demo.posters import STYLES, draw_made_poster
 from pigeon_rec.demo.posters.make import checked_styles
 from pigeon_rec.errors import CatalogueError, InteractionError
-from pigeon_rec.runtime.files import write_parquet
+from pigeon_rec.runtime.files import real_path, write_parquet
 
 __all__ = ["DEMO_FILMS", "DemoFilms", "bundled_movielens", "make_demo"]
 
@@ -146,9 +146,9 @@ def _night(catalogue: Path, interactions: Path, out: Path) -> dict[str, object]:
     """Settings of a night small enough for two CPU cores, with absolute paths."""
     return {
         "scenario": "movie",
-        "catalogue": str(catalogue.resolve()),
-        "interactions": str(interactions.resolve()),
-        "work_dir": str((out / "var").resolve()),
+        "catalogue": str(real_path(catalogue)),
+        "interactions": str(real_path(interactions)),
+        "work_dir": str(real_path(out / "var")),
         "plan": {"max_assets": 120, "shards": 2, "cohorts": {"count": 4, "references": 5}},
         "gate": {"min_text_score": -1.0},
     }

@@ -10,6 +10,7 @@ from pigeon_rec.errors import ModelError, WarehouseError
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.digests import digest, folder_sha256
+from pigeon_rec.runtime.files import real_path
 from pigeon_rec.runtime.work_dir import warehouse_file
 from pigeon_rec.warehouse import open_warehouse
 from pigeon_rec.warehouse.models import (
@@ -84,9 +85,9 @@ def register_by_hand(model: str | Path, work_dir: Path, reason: str) -> Register
         ModelError: There is no such model.
         WarehouseError: The model is registered already; its decision stays as it is.
     """
-    folder, version = model_folder(model).resolve(), model_version(model)
-    inside = folder.is_relative_to(work_dir.resolve())
-    path = folder.relative_to(work_dir.resolve()) if inside else folder
+    folder, version = real_path(model_folder(model)), model_version(model)
+    inside = folder.is_relative_to(real_path(work_dir))
+    path = folder.relative_to(real_path(work_dir)) if inside else folder
     trained = TrainedModel(
         version=version,
         parent_version=None,

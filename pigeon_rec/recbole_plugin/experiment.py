@@ -32,7 +32,7 @@ from pigeon_rec.recbole_plugin.sandbox import sandbox
 from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
 from pigeon_rec.recbole_plugin.top_k import tokens_of, top_k_rows
 from pigeon_rec.recbole_plugin.validation import choose_weight
-from pigeon_rec.runtime.files import write_parquet
+from pigeon_rec.runtime.files import real_path, write_parquet
 
 __all__ = [
     "BASES",
@@ -128,8 +128,8 @@ class Experiment:
             "pigeon_base_model": base,
             **BASES.get(base, {}),
             **self.overrides.get(base, {}),
-            "data_path": str(self.data_path.resolve()),
-            "checkpoint_dir": str((self.folder / "checkpoints").resolve()),
+            "data_path": str(real_path(self.data_path)),
+            "checkpoint_dir": str(real_path(self.folder / "checkpoints")),
             "seed": seed,
             **pigeon,
         }
@@ -247,7 +247,7 @@ def _data(
 
 def _trainer(config: Any, model: Any, checkpoint: Path) -> Trainer:
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
-    trainer.saved_model_file = str(checkpoint.resolve())
+    trainer.saved_model_file = str(real_path(checkpoint))
     return trainer
 
 

@@ -33,7 +33,7 @@ from pigeon_rec.recbole_plugin.experiment import (
 )
 from pigeon_rec.recbole_plugin.features import FeatureRequest, write_dataset
 from pigeon_rec.runtime.bootstrap import resampled_means
-from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.files import real_path, write_json, write_parquet
 
 __all__ = ["BEGIN", "END", "Comparison", "Study", "as_markdown", "compare", "prepare"]
 
@@ -143,7 +143,7 @@ class Study:
         if self.served.exists() and experiment == self.stickers:
             # The night has used the validation items, so they cannot choose its weight.
             personal = captioned | {
-                "pigeon_served": str(self.served.resolve()),
+                "pigeon_served": str(real_path(self.served)),
                 "pigeon_visual_weight": float(item["weight"][0]),
             }
             rank_visual(experiment, base, seed, "personal", **personal)

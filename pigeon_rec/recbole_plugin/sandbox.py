@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from pigeon_rec.recbole_plugin.todays_stack import dok_matrix_update
+from pigeon_rec.runtime.files import real_path
 
 __all__ = ["no_command_line", "random_state", "sandbox"]
 
@@ -38,7 +39,7 @@ def sandbox(work_dir: Path) -> Iterator[Path]:
     Yields:
         The folder, which is also the current one; it is removed at the end.
     """
-    work_dir = work_dir.resolve()  # the working directory is about to change
+    work_dir = real_path(work_dir)  # the working directory is about to change
     work_dir.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         # The process in the name lets the next night remove what a killed one leaves.

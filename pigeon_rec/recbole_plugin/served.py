@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.recbole_plugin.settings import PigeonSettings
+from pigeon_rec.runtime.files import real_path
 
 __all__ = ["ServedAssets", "served_vectors"]
 
@@ -140,7 +141,7 @@ def served_vectors(path: Path, encoder: str) -> tuple[pl.DataFrame, npt.NDArray[
     numbered = served.with_columns(item_id=pl.int_range(pl.len()).cast(pl.String()))
     catalogue = Catalogue(
         numbered.select("item_id", "image", pl.col("image_uri").fill_null(""), "image_sha256"),
-        path.resolve().parent,
+        real_path(path).parent,
     )
     loaded = load_image_encoder(encoder)
     images, problems = catalogue.images(catalogue.item_ids, size=loaded.image_size)

@@ -24,6 +24,7 @@ __all__ = [
     "current_folder",
     "read_json",
     "read_parquet",
+    "real_path",
     "replacing",
     "replacing_folder",
     "storage_errors",
@@ -33,6 +34,14 @@ __all__ = [
     "write_parquet",
     "write_text",
 ]
+
+
+def real_path(path: str | Path) -> Path:
+    """Returns the absolute path with links followed; a link in a loop stays as it is.
+
+    `Path.resolve` raises `RuntimeError` for such a link before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager

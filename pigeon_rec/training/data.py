@@ -15,7 +15,7 @@ from pigeon_rec.data.dataset import Dataset, load_dataset, read_held_out, write_
 from pigeon_rec.data.settings import DataSettings
 from pigeon_rec.data.world import WORLDS
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.runtime.files import write_json
+from pigeon_rec.runtime.files import real_path, write_json
 from pigeon_rec.runtime.settings import check_settings
 
 __all__ = ["HELD_OUT", "folder_data", "substitutes"]
@@ -122,10 +122,10 @@ def _check_same(folder: Path, known: DataSettings | None, given: DataSettings) -
 def _resolved(settings: DataSettings) -> DataSettings:
     """The same settings with absolute paths, so that they hold wherever a command is run."""
     paths = {
-        name: str(Path(value).resolve())
+        name: str(real_path(value))
         for name, value in settings.model_dump(include={"catalogue", "interactions"}).items()
         if value not in WORLDS
     }
     if Path(settings.scenario).suffix in (".yaml", ".yml") or "/" in settings.scenario:
-        paths["scenario"] = str(Path(settings.scenario).resolve())
+        paths["scenario"] = str(real_path(settings.scenario))
     return settings.model_copy(update=paths)

@@ -12,7 +12,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import WarehouseError
-from pigeon_rec.runtime.files import sync_folder
+from pigeon_rec.runtime.files import real_path, sync_folder
 from pigeon_rec.warehouse._frames import fetch, run_script
 from pigeon_rec.warehouse.connection import connect_memory, driver_errors
 from pigeon_rec.warehouse.snapshots import content_digest
@@ -36,7 +36,7 @@ def compact(path: Path, *, always: bool = False) -> int:
         WarehouseBusyError: Another process holds the file.
         WarehouseError: The copy differs in content; the file is unchanged.
     """
-    file = path.resolve()
+    file = real_path(path)
     # Not `runtime.files.replacing`: DuckDB makes the file and a `.wal` beside it. Their names are
     # fixed, so that the next call removes what a kill left.
     new = file.with_name(f".{file.name}.compact.tmp")

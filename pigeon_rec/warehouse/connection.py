@@ -16,6 +16,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import WarehouseError, may_pass
+from pigeon_rec.runtime.files import real_path
 from pigeon_rec.runtime.leftovers import spill_folder
 from pigeon_rec.warehouse._frames import fetch, run_script
 from pigeon_rec.warehouse.sql_files import sql_text
@@ -53,7 +54,7 @@ def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
     """
     # Links are resolved here: DuckDB shares one instance per path within a process, and the serving
     # link must open the snapshot that it points to now.
-    file = _existing(path) if read_only else path.resolve()
+    file = _existing(path) if read_only else real_path(path)
     if not read_only:
         _make_folder(file.parent)
     with driver_errors(path):
@@ -174,7 +175,7 @@ def driver_errors(location: object) -> Iterator[None]:
 
 
 def _existing(path: Path) -> Path:
-    file = path.resolve()
+    file = real_path(path)
     if not file.is_file():
         raise WarehouseError(
             "there is no warehouse",

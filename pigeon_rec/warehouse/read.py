@@ -16,6 +16,7 @@ import polars as pl
 from duckdb import DuckDBPyConnection, DuckDBPyRelation, StatementType
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.files import real_path
 from pigeon_rec.warehouse._arrow import ArrowStream
 from pigeon_rec.warehouse._frames import run_script, select
 from pigeon_rec.warehouse.connection import driver_errors, open_private, open_reader
@@ -55,7 +56,7 @@ def warehouse_info(path: Path, link: Path) -> dict[str, Any]:
         "file_bytes": path.stat().st_size,
         "snapshots": len(snapshots),
         "snapshot_bytes": sum(snapshot.stat().st_size for snapshot in snapshots),
-        "served_snapshot": link.resolve().name if link.exists() else None,
+        "served_snapshot": real_path(link).name if link.exists() else None,
     }
 
 

@@ -92,3 +92,12 @@ def test_a_statement_that_is_no_query_is_an_error(sql: Pigeon, work_dir: Path) -
     outcome = sql("SELECT * FROM read_text('/proc/self/environ')", "--json")
     assert json.loads(outcome.out)["error"]["kind"] == "WarehouseError"
     assert not (work_dir / "x.csv").exists()
+
+
+def test_a_work_directory_that_is_a_link_in_a_loop_has_no_tables(
+    pigeon: Pigeon, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    outcome = pigeon("sql", "night", "--work-dir", tmp_path / "loop")
+    assert outcome.code == 5
+    assert "there is no warehouse" in outcome.err

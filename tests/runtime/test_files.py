@@ -14,6 +14,7 @@ from pigeon_rec.runtime.files import (
     current_folder,
     read_json,
     read_parquet,
+    real_path,
     replacing,
     replacing_folder,
     storage_errors,
@@ -189,3 +190,10 @@ def test_a_damaged_json_file_is_a_value_error(tmp_path: Path, content: bytes) ->
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"."):
         read_json(path)
+
+
+def test_a_link_in_a_loop_is_a_path(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert real_path(tmp_path / "loop") == tmp_path.resolve() / "loop"
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert real_path(tmp_path / "link") == tmp_path.resolve() / "file"

@@ -246,3 +246,19 @@ def test_the_command_prints_no_id(config: NightlyConfig, pigeon: Any, tmp_path: 
     assert "erased 2 users" in ended.out
     assert ADA not in ended.out + ended.err
     assert EVE not in ended.out + ended.err
+    assert "Nothing of them" not in ended.out
+
+
+def test_the_command_says_that_nothing_was_found(pigeon: Any, tmp_path: Path) -> None:
+    ended = pigeon("forget", "nobody", "--work-dir", tmp_path)
+    assert ended.code == 0, ended.err
+    assert "Nothing of them was found: check the ids." in ended.out
+
+
+def test_a_list_that_is_no_text_erases_nobody(pigeon: Any, tmp_path: Path) -> None:
+    listed = tmp_path / "users.parquet"
+    listed.write_bytes(b"PAR1\0\0ann\0PAR1")
+    ended = pigeon("forget", "--users", listed, "--work-dir", tmp_path / "var")
+    assert ended.code == 2
+    assert "has control characters" in ended.err
+    assert not (tmp_path / "var").exists()
