@@ -23,6 +23,7 @@ from pigeon_rec.data.dataset import read_held_out
 from pigeon_rec.drawing.texts import described_texts
 from pigeon_rec.errors import ModelError, error_text
 from pigeon_rec.model.paths import model_folder
+from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import read_json, write_json
 from pigeon_rec.runtime.progress import Progress
 from pigeon_rec.runtime.work_dir import gate_file
@@ -33,6 +34,7 @@ __all__ = [
     "ImageTextScorer",
     "KeptCalibration",
     "Originals",
+    "drop_outdated",
     "find_calibration",
     "make_calibration",
 ]
@@ -85,6 +87,7 @@ class KeptCalibration:
         limits: The limits and their grounds.
         held_out: Whether the training of the scorer has never seen the pictures.
         sample: Item id -> SHA-256 of each picture that was scored.
+        made_from: Digest of the pictures that were chosen, usable or not, and of their texts.
     """
 
     scenario: str
@@ -92,6 +95,7 @@ class KeptCalibration:
     limits: GateCalibration
     held_out: bool
     sample: Mapping[str, str]
+    made_from: str = ""
 
     def left(self, catalogue: Catalogue) -> float:
         """Returns the share of its pictures that the catalogue still has."""
@@ -142,7 +146,6 @@ def make_calibration(
         ModelError: The file of earlier calibrations is damaged.
     """
     replaced, _ = find_calibration([folder], originals, scorer.encoder_id)
-    others = [kept for kept in _read(folder) if kept != replaced]
     item_ids, held_out = _sample(originals)
     usable, images = _embed(originals.catalogue, item_ids, scorer, progress)
     rows = originals.catalogue.rows(usable)
@@ -153,10 +156,38 @@ def make_calibration(
         limits=calibrate(images, scorer.encode_texts(texts), texts),
         held_out=held_out,
         sample=dict(rows.select("item_id", "image_sha256").iter_rows()),
+        made_from=_digest(originals.catalogue, item_ids),
     )
-    everything = [dataclasses.asdict(kept) for kept in (*others, made)]
-    write_json({"calibrations": everything}, gate_file(folder))
+    _write(folder, [*(kept for kept in _read(folder) if kept != replaced), made])
     return made
+
+
+def drop_outdated(folder: Path, originals: Originals, scorer: str) -> None:
+    """Removes a calibration of other pictures or texts than would be scored now.
+
+    Only for folders whose nights have drawn nothing yet: another limit draws all pictures anew.
+
+    Raises:
+        ModelError: The file of the calibrations is damaged.
+    """
+    kept, _ = find_calibration([folder], originals, scorer)
+    if kept is None:
+        return
+    item_ids, _ = _sample(originals)
+    # Pictures that could not be used then may be usable now.
+    whole = len(kept.sample) == len(item_ids)
+    if not whole or kept.made_from != _digest(originals.catalogue, item_ids):
+        _write(folder, [other for other in _read(folder) if other != kept])
+
+
+def _digest(catalogue: Catalogue, item_ids: list[str]) -> str:
+    rows = catalogue.rows(item_ids)
+    return digest([rows.select("item_id", "image_sha256").rows(), described_texts(rows)])
+
+
+def _write(folder: Path, calibrations: Iterable[KeptCalibration]) -> None:
+    everything = [dataclasses.asdict(kept) for kept in calibrations]
+    write_json({"calibrations": everything}, gate_file(folder))
 
 
 def _embed(
