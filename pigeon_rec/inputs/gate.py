@@ -13,6 +13,7 @@ from pigeon_rec.drawing.calibrations import Originals, drop_outdated
 from pigeon_rec.drawing.gate import NightGate, night_gate
 from pigeon_rec.runtime.progress import Progress
 from pigeon_rec.runtime.work_dir import warehouse_file
+from pigeon_rec.warehouse.planning import has_nights
 
 __all__ = ["GateCheck", "gate_check", "gate_of_check"]
 
@@ -70,7 +71,7 @@ def gate_of_check(
     from pigeon_rec.scoring.scorer import load_scorer
 
     scorer = load_scorer(model)
-    if not warehouse_file(config.work_dir).exists():
+    if not has_nights(warehouse_file(config.work_dir)):
         originals = Originals(catalogue, prompt.scenario, model)
         drop_outdated(config.work_dir, originals, scorer.encoder_id)
     return night_gate(config, catalogue, prompt, scorer, progress, compare=True)
