@@ -71,7 +71,7 @@ class InputCheck:
         unknown_share: Share of the interactions whose item is not in the catalogue.
         recommendations: Rows of the given recommendations; None if a recommender is trained.
         reachable_users: Users of the recommendations who have enough history.
-        problems: Numbers of rows and pictures that were left out, by kind.
+        problems: Rows, items and pictures that were left out, by kind.
         gate: Limits of the quality gate; None if there would be no night.
         estimate: What a night without earlier ones would draw.
         imports: What the imports of the tables reported.
@@ -316,10 +316,7 @@ def _recommendations(config: NightlyConfig) -> tuple[pl.DataFrame | None, list[P
 
 
 def _by_kind(problems: Sequence[Problem]) -> Counter[str]:
-    counts = Counter[str]()
-    for problem in problems:
-        counts[problem.kind] += problem.rows
-    return counts
+    return Counter(problem.kind for problem in problems)
 
 
 def _left_out(imports: Mapping[str, Mapping[str, Any]]) -> Counter[str]:

@@ -110,7 +110,10 @@ class GateCalibration:
             yield GateWarning(
                 f"At gate.min_text_score {limit}, {passing[0]:.0%} of the catalogue's own pictures "
                 f"pass with their own text, and {passing[1]:.0%} with a wrong one",
-                "Leave gate.min_text_score out, and it is calibrated",
+                "Train a model on this catalogue (`pigeon-rec train all --help`) for a scorer that "
+                "reads its texts better, or set a higher limit, which refuses more right pictures"
+                if limit == self.min_text_score
+                else "Leave gate.min_text_score out, and it is calibrated",
             )
 
     def passing(self, limit: float) -> tuple[float, float] | None:

@@ -121,6 +121,11 @@ def test_warnings_say_what_a_limit_means_and_what_to_do() -> None:
     told, passing = noise.warnings(0.3)
     assert "with gate.min_text_score: auto, the likeness" in told.text
     assert passing.text.startswith("At gate.min_text_score 0.3, ")
+    # A limit that the calibration itself has chosen is not to be calibrated.
+    weak = calibrate(*scored(300, 0.6))
+    [many] = weak.warnings(weak.min_text_score)
+    assert "% with a wrong one" in many.text
+    assert many.remedy.startswith("Train a model")
     [few] = calibrate(*scored(3, 0.1)).warnings(-1.0)
     assert "has 3 pictures" in few.text
 
