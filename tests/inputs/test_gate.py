@@ -28,7 +28,7 @@ class Heard:
     def __init__(self) -> None:
         self.labels: list[str] = []
 
-    def __call__(self, label: str, done: int, total: int) -> None:
+    def __call__(self, label: str, done: int, total: int, **fields: float) -> None:
         self.labels.append(label)
 
     def scored(self) -> bool:
