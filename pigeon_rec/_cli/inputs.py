@@ -129,7 +129,9 @@ def _print_check(file: Path, found: InputCheck, facts: dict[str, Any]) -> None:
     print_result(f"checked {file}", _joined(facts), as_json=False)
     if gate is not None:
         print_result("quality gate", gate, as_json=False)
-    print_result(f"estimate of a first night ({_basis(found)})", estimate, as_json=False)
+    print_result(
+        f"estimate of a night that reuses nothing ({_basis(found)})", estimate, as_json=False
+    )
     for each in findings:
         print()
         print_line(f"{each['level']}: {each['finding']}")

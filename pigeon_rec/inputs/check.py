@@ -73,7 +73,7 @@ class InputCheck:
         reachable_users: Users of the recommendations who have enough history.
         problems: Rows, items and pictures that were left out, by kind.
         gate: Limits of the quality gate; None if there would be no night.
-        estimate: What a night without earlier ones would draw.
+        estimate: What the night draws if it can reuse nothing, and how long that takes.
         imports: What the imports of the tables reported.
         findings: What to know or to mend.
     """

@@ -19,7 +19,7 @@ _BYTES_PER_PIXEL: Final = 1.4
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a night would draw if no earlier night had drawn anything.
+    """What a night draws that can reuse no picture.
 
     Attributes:
         pictures: Pictures to draw.

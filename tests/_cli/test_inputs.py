@@ -117,9 +117,8 @@ def test_a_check_says_what_the_gate_and_a_night_will_do(
     ended = pigeon("init", shop)
     assert "quality gate\n  chosen_by" in ended.out
     assert "warning: the catalogue has 12 pictures to calibrate the quality gate on" in ended.out
-    assert "estimate of a first night (one core of a usual processor, the bundled model)" in (
-        ended.out
-    )
+    basis = "one core of a usual processor, the bundled model"
+    assert f"estimate of a night that reuses nothing ({basis})" in ended.out
     facts = json.loads(pigeon("check", shop / "night.yaml", "--json").out)
     assert facts["gate"]["chosen_by"] == "calibration"
     assert facts["gate"]["min_text_score"] == -1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -113,7 +113,7 @@ def test_a_report_names_the_limits() -> None:
         "0.95.",
         "Beware: Texts are read poorly.",
     ]
-    unread = {"min_text_score": -1.0, "own_texts_pass": None, "warnings": []}
+    unread: dict[str, Any] = {"min_text_score": -1.0, "own_texts_pass": None, "warnings": []}
     [line] = gate_lines({"gate": gate | unread | {"min_reference_likeness": 0.46, "auc": 0.52}})
     assert line == (
         "Quality gate: a likeness to the reference of at least 0.46. AUC of right against wrong "
