@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from pigeon_rec.config import NightlyConfig
     from pigeon_rec.data.settings import DataSettings, TableSettings
 
 __all__ = ["GivenData", "with_data"]
@@ -74,18 +75,28 @@ class GivenData:
         values = self.fields()
         return check_settings(TableSettings, values, "options") if values else None
 
+    def night_settings(self) -> NightlyConfig | None:
+        """The settings of the night; None if none was given.
+
+        Raises:
+            ConfigError: They cannot be read.
+        """
+        from pigeon_rec.config import load_config
+
+        return None if self.night is None else load_config(self.night)
+
     def fields(self) -> dict[str, Any]:
         """The fields of `TableSettings` that were given: those of a night, then single options.
 
         Raises:
             ConfigError: The settings of the night cannot be read.
         """
-        if self.night is None:
+        night = self.night_settings()
+        if night is None:
             return dict(self.values)
-        from pigeon_rec.config import load_config
         from pigeon_rec.inputs.data import tables_of_night
 
-        return {**tables_of_night(load_config(self.night)).model_dump(), **self.values}
+        return {**tables_of_night(night).model_dump(), **self.values}
 
     def prepared(self, folder: Path, *, quiet: bool) -> DataSettings | None:
         """As `settings`; tables that are not in our own form are imported into `folder`.

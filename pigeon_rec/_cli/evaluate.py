@@ -121,7 +121,8 @@ def evaluate(
         "curve_cases": curve_cases,
         "threads": threads,
     }
-    chosen = load_settings(settings, given.fields() | _without_none(options))
+    fields = given.fields() | _without_none(options)
+    chosen = load_settings(settings, fields, given.night_settings())
     # Drawing takes seconds to import, so settings are checked first.
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.evaluation.report import write_report
@@ -185,15 +186,23 @@ def scorer(
     out: Out = _OUT,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the accuracy of a scorer on all real held-out artwork."""
+    """Measure the accuracy of a scorer on all real held-out artwork.
+
+    Texts pass or fail at the limits that a night would have: calibrated on a catalogue of your own.
+    """
+    from pigeon_rec.config import NightlyGateConfig
     from pigeon_rec.evaluation.data import data_for
+    from pigeon_rec.evaluation.gate import GivenGate, evaluation_gate
     from pigeon_rec.evaluation.scorer_accuracy import scorer_accuracy
     from pigeon_rec.scoring.scorer import load_scorer
 
+    night = given.night_settings()
+    limits, nights = (NightlyGateConfig(), None) if night is None else (night.gate, night.work_dir)
     data = data_for(given.prepared(out, quiet=True), model)
     found = load_scorer(model)
-    accuracy = scorer_accuracy(found, data=data, side=found.image_size)
-    print_result("scorer", asdict(accuracy), as_json=as_json)
+    gate = evaluation_gate(GivenGate(limits, model, nights, out), data, found)
+    accuracy = scorer_accuracy(found, gate.limits, data, found.image_size)
+    print_result("scorer", asdict(accuracy) | {"gate": gate.summary()}, as_json=as_json)
 
 
 @app.command("train-judges")

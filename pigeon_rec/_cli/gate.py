@@ -29,7 +29,8 @@ def calibrate(
     Other limits than before give all pictures new keys, so that they are drawn anew.
     """
     from pigeon_rec._cli.bars import choose_progress
-    from pigeon_rec.drawing.gate import calibrate_gate
+    from pigeon_rec.config import QualityGateConfig
+    from pigeon_rec.drawing.gate import NightGate, calibrate_gate
     from pigeon_rec.inputs.prepare import prepare_inputs
     from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.nightly.steps import night_settings
@@ -40,17 +41,15 @@ def calibrate(
     with hold(NightPaths.of(settings, dt.datetime.now(dt.UTC).date()), "gate calibrate"):
         prepared = prepare_inputs(settings, refresh=True, progress=progress).config
         made = calibrate_gate(prepared, progress=progress)
-    limits = made.limits
-    own, other = limits.passing(limits.min_text_score) if limits.own else (None, None)
+    limits = QualityGateConfig(
+        min_text_score=made.limits.min_text_score,
+        min_reference_likeness=made.limits.min_reference_likeness,
+    )
+    gate = NightGate(limits, made.limits)
     facts: dict[str, Any] = {
-        "pictures": limits.pictures,
+        **gate.summary(),
         "held_out": made.held_out,
-        "auc": limits.auc,
-        "min_text_score": limits.min_text_score,
-        "min_reference_likeness": limits.min_reference_likeness,
-        "own_texts_pass": own,
-        "wrong_texts_pass": other,
         "used": settings.gate.min_text_score == "auto" and settings.catalogue != "bundled",
-        "warnings": list(limits.warnings(limits.min_text_score)),
+        "warnings": [str(warning) for warning in gate.warnings()],
     }
     print_result("quality gate", facts, as_json=as_json, quiet=quiet)

@@ -93,7 +93,7 @@ def check(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check the tables and pictures of a night, and say what to do next."""
+    """Check a night's tables, pictures and quality gate, and say what to do next."""
     _check(file, date, work_dir, as_json=as_json, quiet=quiet)
 
 
@@ -102,14 +102,17 @@ def _check(
 ) -> None:
     from pigeon_rec._cli.bars import choose_progress
     from pigeon_rec.inputs.check import check_inputs
-    from pigeon_rec.nightly.paths import end_of_day
+    from pigeon_rec.nightly.paths import NightPaths, end_of_day
     from pigeon_rec.nightly.steps import night_settings
     from pigeon_rec.runtime.airflow_step import parse_date
+    from pigeon_rec.runtime.lock import hold
 
     settings = night_settings(file, work_dir)
     night = dt.datetime.now(dt.UTC).date() if date is None else parse_date(date)
     progress = choose_progress(quiet=quiet or as_json)
-    found = check_inputs(settings, end_of_day(night), progress=progress)
+    # It writes what a running night reads: imported tables and the gate's calibration.
+    with hold(NightPaths.of(settings, night), "check"):
+        found = check_inputs(settings, end_of_day(night), progress=progress)
     facts = found.as_json()
     if as_json:
         print_result(f"checked {file}", facts, as_json=True)
@@ -122,8 +125,13 @@ def _check(
 def _print_check(file: Path, found: InputCheck, facts: dict[str, Any]) -> None:
     for name, facts_of_import in facts.pop("imports").items():
         _print_import(name, facts_of_import)
-    findings = facts.pop("findings")
+    findings, gate, estimate = (facts.pop(name) for name in ("findings", "gate", "estimate"))
     print_result(f"checked {file}", _joined(facts), as_json=False)
+    if gate is not None:
+        print_result("quality gate", gate, as_json=False)
+    print_result(
+        f"estimate of a night that reuses nothing ({_basis(found)})", estimate, as_json=False
+    )
     for each in findings:
         print()
         print_line(f"{each['level']}: {each['finding']}")
@@ -135,6 +143,13 @@ def _print_check(file: Path, found: InputCheck, facts: dict[str, Any]) -> None:
         last = "" if found.last is None else f" --date {found.last.date()}"
         print_line(f"Next: pigeon-rec nightly run --config {file}{last}")
         print_line(f"Then: pigeon-rec sql best_assets --config {file}")
+
+
+def _basis(found: InputCheck) -> str:
+    nights = found.estimate.measured_nights
+    if not nights:
+        return "one core of a usual processor, the bundled model"
+    return f"as fast as {'the last night' if nights == 1 else f'the last {nights} nights'}"
 
 
 def _print_import(name: str, facts: dict[str, Any]) -> None:

@@ -56,12 +56,14 @@ class Problem:
         subject: Id of the item.
         location: File and row, or the path of the picture.
         message: The reason, as one sentence.
+        rows: Number of rows that are left out for it.
     """
 
     kind: str
     subject: str
     location: str
     message: str
+    rows: int = 1
 
 
 class Catalogue:

@@ -161,7 +161,13 @@ def _bad(rows: pl.DataFrame, path: Path) -> list[Problem]:
     subject = pl.col("user_id").fill_null("").replace("", "?")
     groups = rows.group_by(subject, "fault").agg(pl.col("row").min(), pl.len().alias("count"))
     return [
-        Problem("bad_interaction", user, row_location(path, row), f"{fault}; left out ({count})")
+        Problem(
+            kind="bad_interaction",
+            subject=user,
+            location=row_location(path, row),
+            message=f"{fault}; left out ({count})",
+            rows=count,
+        )
         for user, fault, row, count in groups.sort("row").iter_rows()
     ]
 
@@ -175,6 +181,7 @@ def _unknown(rows: pl.DataFrame, path: Path) -> list[Problem]:
             location=row_location(path, row),
             message=f"item {item_id!r} is not in the catalogue; its interactions are left out "
             f"({count})",
+            rows=count,
         )
         for item_id, row, count in by_id.iter_rows()
     ]

@@ -22,7 +22,14 @@ from pigeon_rec.warehouse.models import (
     serving_model,
 )
 
-__all__ = ["FALLBACK", "SERVING", "ChosenModel", "chosen_model", "register_by_hand"]
+__all__ = [
+    "FALLBACK",
+    "SERVING",
+    "ChosenModel",
+    "chosen_model",
+    "model_source",
+    "register_by_hand",
+]
 
 SERVING: Final = "serving"
 """Value of `model` for the model that was promoted last."""
@@ -71,6 +78,16 @@ def chosen_model(model: str, work_dir: Path, version: str | None = None) -> Chos
             remedy="Plan the night again",
         )
     return fallback
+
+
+def model_source(model: str, work_dir: Path) -> str:
+    """Returns `chosen_model(model, work_dir).source`, without reading weights where it can.
+
+    Raises:
+        ModelError: `serving` is a model whose weights are missing or changed.
+        WarehouseError: The registry cannot be read.
+    """
+    return model if model != SERVING else chosen_model(model, work_dir).source
 
 
 def register_by_hand(model: str | Path, work_dir: Path, reason: str) -> RegisteredModel:

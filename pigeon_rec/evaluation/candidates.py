@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pigeon_rec.config import gate_limits
 from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer
@@ -29,6 +30,7 @@ from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import replacing
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.scoring import load_safety_checker
 from pigeon_rec.scoring.scorer import Scorer
 
 __all__ = ["CandidateStore"]
@@ -65,7 +67,8 @@ class CandidateStore:
     """Drawn candidates in a folder, and the models that draw them.
 
     Args:
-        settings: Generation settings and quality gate; mask ratios come from the candidates.
+        settings: Generation settings and the limits of the quality gate; mask ratios come from the
+            candidates.
         models: What `Candidate.model` names: bundled models, or folders.
         scorer: Shortlists and chooses, whichever model draws.
         data: Catalogue and scenario.
@@ -91,13 +94,15 @@ class CandidateStore:
     def drawer(self, model: str) -> Drawer:
         """Draws with the named model; one model is held in memory at a time."""
         if self._loaded is None or self._loaded[0] != model:
+            gate = gate_limits(self._settings.gate)
             drawer = Drawer(
                 pipeline=load_pipeline(self._models[model]),
                 scorer=self._scorer,
                 catalogue=self._data.catalogue,
                 prompt=self._data.prompt,
                 generation=self._settings.generation,
-                gate=self._settings.gate,
+                gate=gate,
+                unsafe=load_safety_checker(gate.safety),
             )
             self._loaded = (model, drawer)
         return self._loaded[1]

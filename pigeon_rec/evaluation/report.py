@@ -17,7 +17,13 @@ from pigeon_rec.evaluation.data import shown_catalogue
 from pigeon_rec.evaluation.measure import METRICS
 from pigeon_rec.evaluation.methods import CURVES, METHODS
 from pigeon_rec.evaluation.plots import curve_plot, method_plot
-from pigeon_rec.evaluation.tables import ARTWORK, judge_rows, missing_lines, table_rows
+from pigeon_rec.evaluation.tables import (
+    ARTWORK,
+    gate_lines,
+    judge_rows,
+    missing_lines,
+    table_rows,
+)
 from pigeon_rec.runtime.files import write_text
 from pigeon_rec.runtime.html import data_uri, encode_picture, render_template
 
@@ -81,6 +87,7 @@ def render_page(
         grid=grid,
         metrics=METRICS,
         judges=judge_rows(summary["judges"]),
+        gate=gate_lines(summary),
         missing=missing_lines(summary),
         artwork=ARTWORK,
     )

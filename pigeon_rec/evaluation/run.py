@@ -17,9 +17,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pigeon_rec.config import NightlyGateConfig
 from pigeon_rec.data.aspect import Aspect
 from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.data.settings import BUNDLED
+from pigeon_rec.drawing.gate import NightGate
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.texts import described_texts
 from pigeon_rec.evaluation.candidates import CandidateStore
@@ -33,6 +35,7 @@ from pigeon_rec.evaluation.data import (
 )
 from pigeon_rec.evaluation.encoders import Encoder, JudgeEncoder
 from pigeon_rec.evaluation.fit import fitted_judges
+from pigeon_rec.evaluation.gate import GivenGate, evaluation_gate
 from pigeon_rec.evaluation.judge_accuracy import MOST, autoencoder_of, held_out_accuracy
 from pigeon_rec.evaluation.judges import JUDGES_PATH, Judges
 from pigeon_rec.evaluation.measure import FEATURES, MetricSuite
@@ -94,12 +97,19 @@ class _Job:
     candidates: Sequence[Sequence[Candidate]]
 
 
-def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> Evaluation:
+def evaluate(
+    settings: EvaluationSettings,
+    out: Path,
+    *,
+    gate: NightGate | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
     """Runs or resumes an evaluation; pictures that exist in `out` are not drawn again.
 
     Args:
         settings: Their tables are in our own form.
         out: Folder of pictures and results.
+        gate: The quality gate, if it is known; else that of the settings, or calibrated.
         progress: Receives what is done.
 
     Raises:
@@ -109,6 +119,11 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
     """
     set_threads(settings.threads)
     data, scorer = evaluation_data(settings), load_scorer(settings.scorer_model)
+    if gate is None:
+        given = GivenGate(settings.gate, settings.scorer_model, settings.work_dir, out)
+        gate = evaluation_gate(given, data, scorer, progress=progress)
+    limits = NightlyGateConfig.model_validate(gate.limits)
+    settings = settings.model_copy(update={"gate": limits})
     store = CandidateStore(settings, _models(settings), scorer, data, out / "pictures")
     pipeline = store.drawer("full").pipeline
     side = pipeline.config.tokenizer.image_size
@@ -154,6 +169,7 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
         "settings": settings.model_dump(mode="json"),
         "model_version": model_version(settings.model),
         "data": {"name": data.name, "cases": describe(data, cases)},
+        "gate": {**gate.summary(), "warnings": [str(warning) for warning in gate.warnings()]},
         "judges": asdict(accuracy),
         "missing": {**missing, **pretrained.missing},
         **summarise(per_case, pictures, judges, settings, real_pictures(data, side)),

@@ -46,8 +46,7 @@ class ScorerAccuracy:
         concept_by_text: The artwork's own text is nearest among 100 texts.
         own_text_passes: The artwork passes the gate's text score with its own text.
         wrong_text_passes: It passes with the text of another concept.
-        lowest_own_text: The text score that 95 % of the artwork exceeds with its own text: a limit
-            for `gate.min_text_score`.
+        lowest_own_text: The text score that 95 % of the artwork exceeds with its own text.
     """
 
     pictures: int
@@ -94,7 +93,7 @@ def scorer_accuracy(
 
     Args:
         scorer: The scorer.
-        gate: Sets the minimum text score.
+        gate: Sets the minimum text score; the limit of the bundled stickers by default.
         data: The catalogue; the bundled stickers by default.
         side: Side of the pictures in pixels, as the scorer sees them.
     """

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pigeon_rec.config import GenerationConfig, QualityGateConfig
+from pigeon_rec.config import GenerationConfig, NightlyConfig, NightlyGateConfig
 from pigeon_rec.data.settings import BUNDLED, TableSettings
 from pigeon_rec.evaluation.methods import CURVES, METHODS
 from pigeon_rec.runtime.settings import (
@@ -55,7 +55,10 @@ class EvaluationSettings(TableSettings):
         curves: Names from `CURVES`.
         curve_cases: Cases of each point of a curve.
         generation: Sampling and rendering.
-        gate: Quality gate that chosen pictures must pass.
+        gate: Quality gate that chosen pictures must pass, as in the settings of a night.
+        work_dir: Work directory of nights: calibrations of the quality gate that are kept there
+            come first. Null for none: then the gate is calibrated as a first night would, and kept
+            beside the results.
         confidence: Confidence level of all intervals.
         resamples: Bootstrap samples.
         threads: CPU threads; 0 for torch's default.
@@ -75,7 +78,8 @@ class EvaluationSettings(TableSettings):
     curves: tuple[str, ...] = ()
     curve_cases: Positive = 100
     generation: GenerationConfig = GenerationConfig()
-    gate: QualityGateConfig = QualityGateConfig()
+    gate: NightlyGateConfig = NightlyGateConfig()
+    work_dir: LocalPath | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 2000
     threads: Count = 0
@@ -100,8 +104,12 @@ class EvaluationSettings(TableSettings):
         return self
 
 
-def load_settings(path: Path | None, given: Mapping[str, Any]) -> EvaluationSettings:
+def load_settings(
+    path: Path | None, given: Mapping[str, Any], night: NightlyConfig | None = None
+) -> EvaluationSettings:
     """Reads a YAML file, or takes the defaults, and replaces the fields that are given.
+
+    The quality gate of `night`, and its work directory, are taken where the file has none.
 
     Raises:
         ConfigError: The file is unusable, a field is unknown or a value out of range.
@@ -110,5 +118,8 @@ def load_settings(path: Path | None, given: Mapping[str, Any]) -> EvaluationSett
     settings = EvaluationSettings() if path is None else read_settings(
         EvaluationSettings, path, advice
     )  # fmt: skip
-    values = settings.model_dump() | dict(given)
+    own = settings.model_fields_set
+    of_night = {} if night is None else {"gate": night.gate, "work_dir": night.work_dir}
+    taken = {name: value for name, value in of_night.items() if name not in own}
+    values = settings.model_dump() | taken | dict(given)
     return check_settings(EvaluationSettings, values, str(path or "options"))

@@ -17,6 +17,7 @@ __all__ = [
     "COLUMNS",
     "END",
     "Row",
+    "gate_lines",
     "judge_rows",
     "markdown_table",
     "missing_lines",
@@ -112,6 +113,8 @@ def markdown_table(summary: Mapping[str, Any]) -> str:
         "|---|---:|" + "---:|" * len(heads),
         *(f"| {row.label} | {row.cases} | " + " | ".join(row.cells) + " |" for row in rows),
     ]
+    for line in gate_lines(summary):
+        lines += ["", line]
     if summary["missing"]:
         lines += ["", f"Not measured: {'; '.join(missing_lines(summary))}."]
     lines += ["", *_judge_lines(summary["judges"])]
@@ -145,6 +148,32 @@ def missing_lines(summary: Mapping[str, Any]) -> list[str]:
     for name, why in summary["missing"].items():
         by_reason.setdefault(why, []).append(f"`{name}`")
     return [f"{', '.join(names)}: {why}" for why, names in by_reason.items()]
+
+
+def gate_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The limits of a finished evaluation, and warnings of them, each a sentence.
+
+    Args:
+        summary: The content of its `evaluation.json`; earlier versions did not tell the limits.
+    """
+    gate = summary.get("gate")
+    if gate is None:
+        return []
+    rules = []
+    if gate["min_text_score"] > -1.0:
+        rules.append(f"a text score of at least {gate['min_text_score']:g}")
+    if gate["min_reference_likeness"] is not None:
+        rules.append(f"a likeness to the reference of at least {gate['min_reference_likeness']:g}")
+    line = f"Quality gate: {' and '.join(rules) or 'neither texts nor likeness are checked'}."
+    if gate["own_texts_pass"] is not None:
+        line += (
+            f" Of {gate['pictures']:,} of the catalogue's own pictures, "
+            f"{gate['own_texts_pass']:.0%} pass with their own text and "
+            f"{gate['wrong_texts_pass']:.0%} with a wrong one."
+        )
+    if gate["auc"] is not None:
+        line += f" AUC of right against wrong texts: {gate['auc']:.2f}."
+    return [line, *(f"Beware: {warning}" for warning in gate["warnings"])]
 
 
 def judge_rows(judges: Mapping[str, Any]) -> dict[str, str]:

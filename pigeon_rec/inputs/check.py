@@ -13,17 +13,20 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from pigeon_rec.config import NightlyConfig, WarehouseConfig
+from pigeon_rec.config import NightlyConfig, WarehouseConfig, gate_limits
 from pigeon_rec.data.catalogue import Catalogue, Problem, load_catalogue
 from pigeon_rec.data.ids import unmet_ids
 from pigeon_rec.data.interactions import load_interactions
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.data.recommendations import load_recommendations
 from pigeon_rec.data.world import WORLDS
+from pigeon_rec.drawing.gate import NightGate
+from pigeon_rec.drawing.keys import settings_hash
+from pigeon_rec.drawing.models import chosen_model
 from pigeon_rec.errors import ConfigError, PlanError
+from pigeon_rec.inputs.estimate import Estimate, estimate_night
+from pigeon_rec.inputs.gate import GateCheck, gate_check, gate_of_check
 from pigeon_rec.inputs.prepare import prepare_inputs
-from pigeon_rec.model.configuration import PigeonConfig
-from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.retrieval import shared_pictures
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.runtime.work_dir import warehouse_file
@@ -35,9 +38,7 @@ __all__ = ["Finding", "InputCheck", "check_inputs"]
 _READ_AT_ONCE: Final = 256
 _MOST_READ: Final = 2_000
 _UNKNOWN: Final = 0.2
-_PUBLISHED_SIZE: Final = 1024
-_BYTES_PER_PIXEL: Final = 1.4
-"""Pictures of the bundled model, stored losslessly: 5.7 kB for 64 x 64 pixels."""
+_MOMENT: Final = dt.timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,8 @@ class InputCheck:
         recommendations: Rows of the given recommendations; None if a recommender is trained.
         reachable_users: Users of the recommendations who have enough history.
         problems: Rows, items and pictures that were left out, by kind.
-        planned: Pictures that a first night would draw.
-        minutes: Expected time of drawing them, in all processes of one machine.
-        megabytes: Expected size of the pictures.
+        gate: Limits of the quality gate; None if there would be no night.
+        estimate: What the night draws if it can reuse nothing, and how long that takes.
         imports: What the imports of the tables reported.
         findings: What to know or to mend.
     """
@@ -90,9 +90,8 @@ class InputCheck:
     recommendations: int | None
     reachable_users: int
     problems: Mapping[str, int]
-    planned: int
-    minutes: float
-    megabytes: float
+    gate: GateCheck | None
+    estimate: Estimate
     imports: Mapping[str, Mapping[str, Any]]
     findings: Sequence[Finding]
 
@@ -117,23 +116,27 @@ def check_inputs(
 ) -> InputCheck:
     """Prepares all inputs of a night, reads them, and reports on them.
 
+    The quality gate is calibrated, unless it has been, and the night uses that calibration.
+
     Args:
         config: Settings of the night; its tables may be in any form.
         until: End of the night's date: interactions before this time are read.
         progress: Receives the number of items and pictures read.
 
     Raises:
-        ConfigError: There is no such scenario or model.
+        ConfigError: There is no such scenario.
+        ModelError: There is no such model, or it has no scorer.
         CatalogueError, InteractionError, PlanError: A table is unusable as a whole.
     """
+    model = chosen_model(config.model, config.work_dir)
     prepared = prepare_inputs(config, refresh=True, progress=progress)
-    budget = night_budget(config.plan, warehouse_file(config.work_dir), until.date(), "", "")
     config = prepared.config
-    prompt, size = load_prompt(config.scenario), _image_size(config.model)
+    prompt = load_prompt(config.scenario)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
     prompt.check_columns(catalogue.text_columns, config.catalogue)
     rows, problems = load_interactions(config.interactions, catalogue, until=until)
-    unknown = sum(_count(p) for p in problems if p.kind == "unknown_item")
+    strange = [problem for problem in problems if problem.kind == "unknown_item"]
+    unknown = sum(problem.rows for problem in strange)
     read, broken = _read_pictures(catalogue, config, progress)
     usable = rows.filter(~pl.col("item_id").is_in([p.subject for p in broken]))
     histories = usable.group_by("user_id").agg(pl.col("item_id").n_unique().alias("items"))
@@ -145,7 +148,6 @@ def check_inputs(
         else with_history.join(recommendations, on="user_id", how="semi")
     )
     every = _by_kind([*catalogue.problems, *problems, *broken, *refused])
-    planned = min(budget.assets, reachable.height * config.plan.max_assets_per_user)
     facts = _Facts(
         config=config,
         prompt=prompt,
@@ -153,10 +155,26 @@ def check_inputs(
         interactions=rows,
         recommendations=recommendations,
         unknown=unknown,
-        unknown_ids=[p.subject for p in problems if p.kind == "unknown_item"],
+        unknown_ids=[problem.subject for problem in strange],
         reachable=reachable.height,
         until=until,
     )
+    findings = [
+        *_findings(facts, broken, read),
+        *_wordless(prepared.imports),
+        *_unsigned(config.warehouse),
+    ]
+    gate = NightGate(gate_limits(config.gate))
+    hopeless = any(found.level == "error" for found in findings)
+    if not hopeless:  # nothing is calibrated on what is about to be mended
+        gate = gate_of_check(config, catalogue, prompt, model.source, progress)
+        findings += [
+            Finding("warning", text[0].lower() + text[1:], remedy)
+            for text, remedy in gate.warnings()
+        ]
+    settings = settings_hash(config, prompt, gate.limits)
+    date, warehouse = (until - _MOMENT).date(), warehouse_file(config.work_dir)
+    budget = night_budget(config.plan, warehouse, date, model.version, settings)
     return InputCheck(
         items=len(catalogue),
         pictures_read=read,
@@ -169,15 +187,10 @@ def check_inputs(
         recommendations=None if recommendations is None else recommendations.height,
         reachable_users=reachable.height,
         problems=dict(sorted((every + _left_out(prepared.imports)).items())),
-        planned=planned,
-        minutes=round(planned * budget.seconds_per_asset / 60 / config.processes, 1),
-        megabytes=round(planned * size * size * _BYTES_PER_PIXEL / 1e6, 2),
+        gate=None if hopeless else gate_check(config, gate),
+        estimate=estimate_night(config, model.source, budget, reachable.height),
         imports=prepared.imports,
-        findings=[
-            *_findings(facts, broken, read),
-            *_wordless(prepared.imports),
-            *_unsigned(config.warehouse),
-        ],
+        findings=findings,
     )
 
 
@@ -307,15 +320,6 @@ def _recommendations(config: NightlyConfig) -> tuple[pl.DataFrame | None, list[P
     return load_recommendations(Path(config.recommendations))
 
 
-def _image_size(model: str) -> int:
-    if model == "serving":
-        model = "sticker-64"
-    folder = model_folder(model)
-    if is_published(folder):
-        return _PUBLISHED_SIZE
-    return PigeonConfig.load(folder).tokenizer.image_size
-
-
 def _by_kind(problems: Sequence[Problem]) -> Counter[str]:
     return Counter(problem.kind for problem in problems)
 
@@ -352,11 +356,6 @@ def _unsigned(settings: WarehouseConfig) -> Iterator[Finding]:
             f"pictures cannot be signed on this machine: {error.what} [{error.location}]",
             error.remedy or "See warehouse.marking",
         )
-
-
-def _count(problem: Problem) -> int:
-    """The number of interactions in the message of an unknown item."""
-    return int(problem.message.rpartition("(")[2].rstrip(")"))
 
 
 def _time(value: object) -> dt.datetime | None:

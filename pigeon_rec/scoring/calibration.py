@@ -13,14 +13,22 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pigeon_rec.scoring.metrics import FloatArray, clip_text_score, reference_likeness
 
-__all__ = ["FEWEST", "PASSING", "TELLING", "GateCalibration", "area_under_curve", "calibrate"]
+__all__ = [
+    "FEWEST",
+    "PASSING",
+    "TELLING",
+    "GateCalibration",
+    "GateWarning",
+    "area_under_curve",
+    "calibrate",
+]
 
 PASSING: Final = 0.95
 """Share of the originals that must pass the text rule."""
@@ -35,6 +43,16 @@ _MANY_PASS: Final = 0.25
 _OTHERS: Final = 5  # other texts, and other pictures, that each picture is scored against
 _DECIMALS: Final = 1000  # further digits differ between machines, and the limits are part of keys
 _OFF: Final = -1.0
+
+
+class GateWarning(NamedTuple):
+    """What a team should know of its quality gate, and what to do; as text, two sentences."""
+
+    text: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.text}. {self.remedy}."
 
 
 @dataclass(frozen=True)
@@ -63,41 +81,59 @@ class GateCalibration:
         """Whether texts tell right from wrong pictures well enough for a limit."""
         return self.auc is not None and self.auc >= TELLING
 
-    def warnings(self, limit: float) -> Iterator[str]:
+    def warnings(self, limit: float) -> Iterator[GateWarning]:
         """Yields what a team should know, given the limit of the text score in use."""
         if self.pictures < FEWEST:
-            yield (
+            yield GateWarning(
                 f"The catalogue has {self.pictures} pictures to calibrate the quality gate on, and "
                 f"{FEWEST} are needed: unless the settings have limits, neither texts nor likeness "
-                "to the reference are checked."
+                "to the reference are checked",
+                "Give the catalogue more pictures, or set gate.min_text_score",
             )
         elif not self.texts_count:
             why = (
                 f"there are fewer than {FEWEST} different ones"
                 if self.auc is None
                 else f"AUC {self.auc:.2f}, where 0.5 is chance; at a limit that {PASSING:.0%} of "
-                f"the pictures pass, {self.passing(self.own[round(100 * (1 - PASSING))])[1]:.0%} "
-                "pass with a wrong text"
+                f"the pictures pass, {self._share(self.other, self._usual_limit):.0%} pass with a "
+                "wrong text"
             )
             instead = "the likeness to the reference is checked instead"
-            yield (
+            yield GateWarning(
                 f"The scorer cannot tell right from wrong texts of this catalogue ({why}): "
-                + (instead if limit <= _OFF else f"with gate.min_text_score: auto, {instead}")
-                + "."
+                + (instead if limit <= _OFF else f"with gate.min_text_score: auto, {instead}"),
+                "Train a model on this catalogue (`pigeon-rec train all --help`), or name columns "
+                "whose texts say what is to be seen",
             )
-        if self.own and limit > _OFF:
-            own, other = self.passing(limit)
-            if own < _FEW_PASS or other > _MANY_PASS:
-                yield (
-                    f"At gate.min_text_score {limit}, {own:.0%} of the catalogue's own pictures "
-                    f"pass with their own text, and {other:.0%} with a wrong one."
-                )
+        passing = self.passing(limit)
+        if passing is not None and (passing[0] < _FEW_PASS or passing[1] > _MANY_PASS):
+            yield GateWarning(
+                f"At gate.min_text_score {limit}, {passing[0]:.0%} of the catalogue's own pictures "
+                f"pass with their own text, and {passing[1]:.0%} with a wrong one",
+                "Train a model on this catalogue (`pigeon-rec train all --help`) for a scorer that "
+                "reads its texts better, or set a higher limit, which refuses more right pictures"
+                if limit == self.min_text_score
+                else "Leave gate.min_text_score out, and it is calibrated",
+            )
 
-    def passing(self, limit: float) -> tuple[float, float]:
-        """Shares of the originals that pass a limit with their own text, and with another one."""
-        steps = np.linspace(0.0, 1.0, len(self.own))
-        own, other = (float(np.interp(limit, part, steps)) for part in (self.own, self.other))
-        return round(1.0 - own, 4), round(1.0 - other, 4)
+    def passing(self, limit: float) -> tuple[float, float] | None:
+        """Shares of the originals that pass a limit with their own text, and with another one.
+
+        None if the limit switches the rule off, or too few were scored.
+        """
+        if not self.own or limit <= _OFF:
+            return None
+        return self._share(self.own, limit), self._share(self.other, limit)
+
+    @property
+    def _usual_limit(self) -> float:
+        return self.own[round(100 * (1 - PASSING))]
+
+    @staticmethod
+    def _share(quantiles: tuple[float, ...], limit: float) -> float:
+        """Share of scores above a limit, from their quantiles in equal steps."""
+        steps = np.linspace(0.0, 1.0, len(quantiles))
+        return round(1.0 - float(np.interp(limit, quantiles, steps)), 4)
 
 
 def calibrate(

@@ -10,11 +10,14 @@ from typing import Final
 from pigeon_rec.config import PlanConfig
 from pigeon_rec.warehouse.planning import drawing_times
 
-__all__ = ["DEFAULT_SECONDS", "Budget", "night_budget"]
+__all__ = ["DEFAULT_SECONDS", "START_SECONDS", "Budget", "night_budget"]
 
 DEFAULT_SECONDS: Final = 1.7
 """Seconds per picture before any night was measured: the bundled model with its default settings
 on one CPU core (`python -m benchmarks.generation`, shards of 40)."""
+
+START_SECONDS: Final = 6.0
+"""Seconds of the same core before a shard's first picture, to load model, scorer and catalogue."""
 
 _NIGHTS: Final = 7
 

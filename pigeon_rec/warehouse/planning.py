@@ -1,4 +1,4 @@
-"""What planning reads of earlier nights: known keys, refusals and drawing times."""
+"""What planning reads of earlier nights: whether there are any, known keys, refusals, times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pigeon_rec.warehouse._frames import fetch, registered, select
 from pigeon_rec.warehouse.connection import driver_errors, is_missing, open_reader
 from pigeon_rec.warehouse.sql_files import sql_text
 
-__all__ = ["ATTEMPT_DAYS", "drawing_times", "known_before", "refused_before"]
+__all__ = ["ATTEMPT_DAYS", "drawing_times", "has_nights", "known_before", "refused_before"]
 
 ATTEMPT_DAYS: Final = 30
 """Days in which failed attempts to draw a request are counted."""
@@ -30,6 +30,19 @@ _TIMES: Final = pl.Schema(
         "seconds": pl.Float64(),
     }
 )
+
+
+def has_nights(path: Path) -> bool:
+    """Returns whether any night has been published; a missing warehouse has none.
+
+    Raises:
+        WarehouseError: The file cannot be read.
+    """
+    if is_missing(path):
+        return False
+    with open_reader(path) as connection, driver_errors(path):
+        [(found,)] = fetch(connection, sql_text("plan/has_nights"))
+    return bool(found)
 
 
 def drawing_times(path: Path, *, before: dt.date) -> pl.DataFrame:

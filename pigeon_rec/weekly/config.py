@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from pigeon_rec.config import GenerationConfig, QualityGateConfig, load_config
+from pigeon_rec.config import GenerationConfig, NightlyGateConfig, load_config
 from pigeon_rec.data.settings import TableSettings
 from pigeon_rec.runtime.settings import (
     Count,
@@ -75,7 +75,8 @@ class EvaluationConfig(Settings):
         judge_steps: Steps of training of each judge that is fitted on a catalogue of your own; null
             for as many as the pictures need.
         generation: How pictures are drawn; keep it equal to that of the nights.
-        gate: Quality gate that chosen pictures must pass; likewise.
+        gate: Quality gate that chosen pictures must pass; likewise. Calibrated as that of a night;
+            calibrations of the nights in `work_dir` come first.
         threads: CPU threads; 0 leaves the choice to torch.
     """
 
@@ -84,7 +85,7 @@ class EvaluationConfig(Settings):
     scorer: Annotated[str, path_or(bare_names=True)] | None = None
     judge_steps: Positive | None = None
     generation: GenerationConfig = GenerationConfig()
-    gate: QualityGateConfig = QualityGateConfig()
+    gate: NightlyGateConfig = NightlyGateConfig()
     threads: Count = 0
 
 

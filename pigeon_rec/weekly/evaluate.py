@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from pigeon_rec._version import __version__
+from pigeon_rec.config import NightlyGateConfig, gate_limits
+from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.data.settings import BUNDLED
+from pigeon_rec.drawing.gate import NightGate
 from pigeon_rec.drawing.models import SERVING, chosen_model
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.evaluation.data import evaluation_data, identity
+from pigeon_rec.evaluation.gate import GivenGate, evaluation_gate
 from pigeon_rec.evaluation.measure import METRICS
 from pigeon_rec.evaluation.run import evaluate as run_evaluation
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.scoring.scorer import load_scorer
 from pigeon_rec.training.data import HELD_OUT, folder_data
 from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.data import end_of
@@ -55,7 +60,11 @@ def evaluate(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent
         "serving": (serving.version, serving.source),
     }
     settings = _settings(config, date, sources["new"][1])
-    deciding = _deciding(settings, bundled["version"])
+    data = None if settings.catalogue == BUNDLED else evaluation_data(settings)
+    gate = _gate(settings, data, config, paths, progress)
+    limits = NightlyGateConfig.model_validate(gate.limits)
+    settings = settings.model_copy(update={"gate": limits})
+    deciding = _deciding(settings, data, bundled["version"])
     tables = {
         name: paths.evaluation(version, digest(deciding)) / "per_case.parquet"
         for name, (version, _) in sources.items()
@@ -66,7 +75,7 @@ def evaluate(config: WeeklyConfig, date: dt.date, *, progress: Progress = silent
             # The summary is written last, so it marks a complete measurement.
             if not _is_complete(tables[name].parent):
                 of_model = settings.model_copy(update={"model": source})
-                run_evaluation(of_model, tables[name].parent, progress=progress)
+                run_evaluation(of_model, tables[name].parent, gate=gate, progress=progress)
         return {
             **{name: path.relative_to(paths.work_dir).as_posix() for name, path in tables.items()},
             "new_version": bundled["version"],
@@ -111,17 +120,32 @@ def _settings(config: WeeklyConfig, date: dt.date, new: str) -> EvaluationSettin
     return EvaluationSettings(methods=(METHOD,), **(given | own))
 
 
-def _deciding(settings: EvaluationSettings, version: str) -> dict[str, Any]:
+def _gate(
+    settings: EvaluationSettings,
+    data: Dataset | None,
+    config: WeeklyConfig,
+    paths: AlignmentPaths,
+    progress: Progress,
+) -> NightGate:
+    """The quality gate for both models: that of the nights, with the scorer of the evaluation."""
+    if data is None:
+        return NightGate(gate_limits(settings.gate))
+    given = GivenGate(settings.gate, settings.scorer_model, config.work_dir, paths.run)
+    scorer = load_scorer(settings.scorer_model)
+    return evaluation_gate(given, data, scorer, progress=progress)
+
+
+def _deciding(settings: EvaluationSettings, data: Dataset | None, version: str) -> dict[str, Any]:
     """Everything that decides a measurement besides the model.
 
-    The bundled stickers and their judges ship with the product. Another catalogue is known by what
-    its items and users are, and the scorer of the new model by the model's version.
+    The bundled stickers and their judges ship with the product, and have no `data`. Another
+    catalogue is known by what its items and users are, and the scorer of the new model by the
+    model's version.
     """
-    left_out = {"model", "threads"}
+    left_out = {"model", "threads", "work_dir"}
     found: dict[str, Any] = {"product_version": __version__}
-    if settings.catalogue != BUNDLED:
+    if data is not None:
         left_out |= {"held_out", "judges", "catalogue", "interactions", "scorer"}
-        data = evaluation_data(settings)
         found["data"] = digest([identity(data), data.interactions.hash_rows().to_list()])
         found["scorer"] = settings.scorer if settings.scorer is None else version
     return {**settings.model_dump(mode="json", exclude=left_out), **found}

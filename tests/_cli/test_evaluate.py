@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.shapes import write_shapes
+
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
 SUBCOMMANDS = {"judges", "train-judges", "compare", "tally"}
 
@@ -53,3 +55,21 @@ def test_a_comparison_needs_an_evaluation(pigeon: Callable[..., Any], tmp_path: 
     outcome = pigeon("evaluate", "compare", "full", "unchanged", "--out", tmp_path)
     assert outcome.code == 3
     assert "there are no pictures of 'full'" in outcome.err
+
+
+def test_the_texts_of_a_scorer_pass_at_the_limits_of_a_night(
+    pigeon: Callable[..., Any], tmp_path: Path
+) -> None:
+    shapes = write_shapes(tmp_path / "shapes")
+    night = tmp_path / "night.yaml"
+    tables = f"catalogue: {shapes.catalogue}\ninteractions: {shapes.interactions}\n"
+    night.write_text(tables + "work_dir: nights\n", encoding="utf-8")
+    ended = pigeon("evaluate", "scorer", "--night", night, "--out", tmp_path / "out", "--json")
+    assert ended.code == 0, ended.err
+    gate = json.loads(ended.out)["gate"]
+    assert (gate["min_text_score"], gate["pictures"]) == (-1.0, 72)
+    assert 0.0 < gate["min_reference_likeness"] < 1.0
+    night.write_text(tables + "gate: {min_text_score: 1.5}\n", encoding="utf-8")
+    ended = pigeon("evaluate", "scorer", "--night", night, "--out", tmp_path / "out", "--json")
+    accuracy = json.loads(ended.out)
+    assert (accuracy["gate"]["min_text_score"], accuracy["own_text_passes"]) == (1.5, 0.0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pigeon_rec.nightly.paths import NightPaths
+from pigeon_rec.runtime.lock import hold
 from tests.data.pictures import save_shop
 
 
@@ -96,7 +99,7 @@ def test_a_date_without_a_next_day_is_refused(
 
 @pytest.mark.parametrize(
     ("work", "message"),
-    [("events.csv", "Not a directory"), ("loop", "symbolic link"), ("/proc/no", "No such file")],
+    [("events.csv", "File exists"), ("loop", "File exists"), ("/proc/no", "No such file")],
 )
 def test_a_work_folder_that_cannot_be_made_is_told(
     shop: Path, pigeon: Callable[..., Any], work: str, message: str
@@ -104,6 +107,27 @@ def test_a_work_folder_that_cannot_be_made_is_told(
     pigeon("init", shop, "--quiet")
     (shop / "loop").symlink_to(shop / "loop")
     ended = pigeon("check", shop / "night.yaml", "--work-dir", shop / work)
+    assert ended.code == 2
+    assert f"cannot write in the work directory: {message}" in ended.err
+
+
+def test_a_check_says_what_the_gate_and_a_night_will_do(
+    shop: Path, pigeon: Callable[..., Any]
+) -> None:
+    ended = pigeon("init", shop)
+    assert "quality gate\n  chosen_by" in ended.out
+    assert "warning: the catalogue has 12 pictures to calibrate the quality gate on" in ended.out
+    basis = "one core of a usual processor, the bundled model"
+    assert f"estimate of a night that reuses nothing ({basis})" in ended.out
+    facts = json.loads(pigeon("check", shop / "night.yaml", "--json").out)
+    assert facts["gate"]["chosen_by"] == "calibration"
+    assert facts["gate"]["min_text_score"] == -1.0
+    assert facts["estimate"]["pictures"] > 0
+
+
+def test_a_check_waits_for_a_running_night(shop: Path, pigeon: Callable[..., Any]) -> None:
+    pigeon("init", shop, "--quiet")
+    with hold(NightPaths(shop / "var", dt.date(2026, 5, 30)), "plan"):
+        ended = pigeon("check", shop / "night.yaml")
     assert ended.code == 3
-    assert "cannot read or write a file" in ended.err
-    assert message in ended.err
+    assert "which has been running `plan`" in ended.err

@@ -88,6 +88,7 @@ def test_unknown_items_are_reported_with_file_row_and_id(catalogue: Catalogue, i
     assert problems[0].location == f"{inter}, row 2 (line 3)"
     assert "'grey'" in problems[0].message
     assert "(2)" in problems[0].message
+    assert [p.rows for p in problems] == [2, 1]
 
 
 def test_unknown_items_after_until_are_not_reported(catalogue: Catalogue, inter: Path) -> None:

@@ -133,7 +133,15 @@ def test_the_check_tells_the_faults_of_the_shop(tmp_path: Path, pigeon: Callable
         "unknown_item": 3,
     }
     assert (facts["items"], facts["users_with_history"]) == (508, 120)
-    assert [finding["level"] for finding in facts["findings"]] == ["warning"]
+    assert [finding["level"] for finding in facts["findings"]] == ["warning", "warning"]
+    # The bundled scorer reads these texts, though not as well as those of stickers.
+    gate = facts["gate"]
+    assert (gate["chosen_by"], gate["pictures"]) == ("calibration", 508)
+    assert gate["auc"] > 0.9
+    assert 0.95 <= gate["own_texts_pass"] < 0.97
+    assert 0.25 < gate["wrong_texts_pass"] < 0.35
+    assert "% with a wrong one" in facts["findings"][1]["finding"]
+    assert facts["findings"][1]["advice"].startswith("Train a model on this catalogue")
 
 
 @pytest.mark.slow

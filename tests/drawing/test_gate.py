@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pigeon_rec.config import NightlyConfig, NightlyGateConfig, QualityGateConfig
 from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import load_prompt
-from pigeon_rec.drawing.gate import NightGate, night_gate, read_night_gate
+from pigeon_rec.drawing.calibrations import Originals
+from pigeon_rec.drawing.gate import NightGate, calibrated_gate, night_gate, read_night_gate
 from pigeon_rec.errors import ModelError, PlanError
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.work_dir import gate_file
@@ -86,7 +87,48 @@ def test_a_number_of_the_settings_is_never_overruled(config: NightlyConfig) -> N
     given = gate_of(with_gate(config, min_text_score=1.01), reader)
     assert given.limits.min_text_score == 1.01
     [warning] = given.warnings()
-    assert "At gate.min_text_score 1.01, 0% of the catalogue's own pictures pass" in warning
+    assert "At gate.min_text_score 1.01, 0% of the catalogue's own pictures pass" in warning.text
+
+
+def test_a_number_of_the_settings_can_be_compared_with_the_pictures(config: NightlyConfig) -> None:
+    given, reader = with_gate(config, min_text_score=1.01), Reader()
+    prompt, catalogue = load_prompt(config.scenario), load_catalogue(config.catalogue)
+    gate = night_gate(given, catalogue, prompt, reader, compare=True)
+    assert gate.limits == QualityGateConfig(min_text_score=1.01)
+    assert gate.summary() == {
+        "min_text_score": 1.01,
+        "min_reference_likeness": None,
+        "pictures": COUNT,
+        "auc": 1.0,
+        "own_texts_pass": 0.0,
+        "wrong_texts_pass": 0.0,
+    }
+    # What was scored to compare is what `auto` takes.
+    read = reader.read
+    calibrated = gate_of(config, reader)
+    assert calibrated.calibration == gate.calibration
+    assert reader.read == read
+    assert calibrated.summary()["own_texts_pass"] >= 0.9
+    assert calibrated.summary()["wrong_texts_pass"] < 0.1
+
+
+def test_calibrations_of_another_folder_are_found_and_stay(
+    config: NightlyConfig, tmp_path: Path
+) -> None:
+    reader = Reader()
+    first, before = gate_of(config, reader), gate_file(config.work_dir).read_bytes()
+    prompt, catalogue = load_prompt(config.scenario), load_catalogue(config.catalogue)
+    originals = Originals(catalogue, prompt.scenario, config.model)
+    read = reader.read
+    for folders in ([config.work_dir], [tmp_path / "none", config.work_dir]):
+        found = calibrated_gate(config.gate, originals, reader, [*folders, tmp_path / "own"])
+        assert (found, reader.read) == (first, read)
+    assert not gate_file(tmp_path / "own").exists()
+    # Without it, the same pictures give the same limits, kept apart.
+    assert calibrated_gate(config.gate, originals, reader, [tmp_path / "own"]) == first
+    assert reader.read > read
+    assert gate_file(tmp_path / "own").read_bytes() == before
+    assert gate_file(config.work_dir).read_bytes() == before
 
 
 def test_the_bundled_catalogue_and_scorers_without_texts_keep_the_default(
@@ -102,7 +144,7 @@ def test_where_texts_tell_nothing_the_reference_is_checked(config: NightlyConfig
     gate = gate_of(config, Reader(literate=False))
     assert gate.limits.min_text_score == -1.0
     assert gate.limits.min_reference_likeness is not None
-    assert "the likeness to the reference is checked instead" in gate.warnings()[0]
+    assert "the likeness to the reference is checked instead" in gate.warnings()[0].text
     own = gate_of(with_gate(config, min_reference_likeness=0.7), Reader(literate=False))
     assert own.limits.min_reference_likeness == 0.7
 
@@ -130,7 +172,7 @@ def test_a_growing_catalogue_keeps_its_limits(config: NightlyConfig) -> None:
     later = gate_of(config, Reader())
     assert later.limits == first.limits
     [warning] = later.warnings()
-    assert "40% are no longer in the catalogue" in warning
+    assert "40% are no longer in the catalogue" in warning.text
 
 
 def test_another_catalogue_or_scorer_is_calibrated_by_itself(config: NightlyConfig) -> None:

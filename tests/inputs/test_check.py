@@ -10,6 +10,8 @@ import pytest
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.inputs.check import InputCheck, check_inputs
+from pigeon_rec.inputs.gate import GateCheck
+from pigeon_rec.runtime.work_dir import gate_file
 from tests.data.pictures import save_shop
 from tests.small_world import write_catalogue, write_interactions
 
@@ -44,12 +46,12 @@ def test_numbers_of_a_sound_shop(tmp_path: Path) -> None:
     plan = {"max_assets": 100, "max_assets_per_user": 2, "min_interactions": 5}
     check = check_inputs(shop(tmp_path, events_of(3, 6) + "9,1,2026-05-01\n", plan=plan), UNTIL)
     assert (check.items, check.interactions, check.users) == (12, 19, 4)
-    assert (check.users_with_history, check.reachable_users, check.planned) == (3, 3, 6)
+    assert (check.users_with_history, check.reachable_users) == (3, 3)
     assert (check.unknown_share, check.recommendations) == (0.0, None)
     assert check.first == dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
     assert check.last == dt.datetime(2026, 5, 6, tzinfo=dt.UTC)
-    assert check.minutes > 0
-    assert check.megabytes > 0
+    assert (check.estimate.pictures, check.estimate.image_size) == (6, 64)
+    assert check.estimate.megabytes > 0
     check.raise_errors()
     json.dumps(check.as_json())
 
@@ -169,7 +171,9 @@ def test_a_scenario_that_the_catalogue_cannot_fill_stops_at_once(tmp_path: Path)
 def test_the_bundled_night_has_no_findings(tmp_path: Path) -> None:
     check = check_inputs(NightlyConfig(work_dir=tmp_path), UNTIL)
     assert check.findings == []
-    assert check.planned == 720
+    assert check.estimate.pictures == 720
+    assert check.gate == GateCheck("default", 0.02, None, 0, None, None, None)
+    assert not gate_file(tmp_path).exists()
 
 
 def test_a_night_that_cannot_be_signed_here_is_a_warning(tmp_path: Path) -> None:

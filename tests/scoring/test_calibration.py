@@ -55,7 +55,8 @@ def test_the_stated_share_of_the_originals_passes(count: int, noise: float, seed
     assert found.min_reference_likeness is None
     passing = (clip_text_score(images, texts) >= found.min_text_score).mean()
     assert PASSING <= passing <= PASSING + 0.03 + 2 / count
-    assert found.passing(found.min_text_score)[0] == pytest.approx(passing, abs=0.02)
+    own, _ = found.passing(found.min_text_score) or (0.0, 0.0)
+    assert own == pytest.approx(passing, abs=0.02)
 
 
 def test_the_same_pictures_give_the_same_limits() -> None:
@@ -105,16 +106,33 @@ def test_few_pictures_calibrate_nothing(count: int) -> None:
     assert found == GateCalibration(max(count, 1), None, -1.0, None)
 
 
-def test_warnings_say_what_a_limit_means() -> None:
+def test_warnings_say_what_a_limit_means_and_what_to_do() -> None:
     good, noise = calibrate(*scored(400, 0.1)), calibrate(*scored(400, 4.0))
     assert list(good.warnings(good.min_text_score)) == []
     [strict] = good.warnings(0.99)
-    assert "At gate.min_text_score 0.99, " in strict
+    assert "At gate.min_text_score 0.99, " in strict.text
+    assert str(strict).endswith(". Leave gate.min_text_score out, and it is calibrated.")
     [instead] = noise.warnings(-1.0)
-    assert "cannot tell right from wrong texts" in instead
-    assert "% pass with a wrong text): the likeness to the reference is checked instead." in instead
+    assert "cannot tell right from wrong texts" in instead.text
+    assert instead.text.endswith(
+        "% pass with a wrong text): the likeness to the reference is checked instead"
+    )
+    assert "Train a model on this catalogue" in instead.remedy
     told, passing = noise.warnings(0.3)
-    assert "with gate.min_text_score: auto, the likeness" in told
-    assert passing.startswith("At gate.min_text_score 0.3, ")
+    assert "with gate.min_text_score: auto, the likeness" in told.text
+    assert passing.text.startswith("At gate.min_text_score 0.3, ")
+    # A limit that the calibration itself has chosen is not to be calibrated.
+    weak = calibrate(*scored(300, 0.6))
+    [many] = weak.warnings(weak.min_text_score)
+    assert "% with a wrong one" in many.text
+    assert many.remedy.startswith("Train a model")
     [few] = calibrate(*scored(3, 0.1)).warnings(-1.0)
-    assert "has 3 pictures" in few
+    assert "has 3 pictures" in few.text
+
+
+def test_nothing_passes_a_rule_that_is_off() -> None:
+    found = calibrate(*scored(400, 4.0))
+    assert found.passing(-1.0) is None
+    assert calibrate(*scored(3, 0.1)).passing(0.5) is None
+    own, wrong = found.passing(0.0) or (0.0, 0.0)
+    assert 0.0 < wrong < own < 1.0

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pigeon_rec.config import NightlyGateConfig
 from pigeon_rec.errors import ConfigError
+from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.weekly.config import CONFIGS, WeeklyConfig, load_weekly
 
 
@@ -81,6 +83,16 @@ def test_a_night_fills_in_what_the_week_does_not_say(tmp_path: Path) -> None:
     assert config.evaluation.cases == 60
     assert config.evaluation.generation.temperature == 0.5
     assert config.evaluation.gate.min_text_score == -1.0
+
+
+def test_a_night_without_limits_leaves_them_to_its_calibration(tmp_path: Path) -> None:
+    (tmp_path / "night.yaml").write_text(
+        "catalogue: items.csv\ninteractions: picks.csv\ngate: {min_pixel_std: 9.0}\n", "utf-8"
+    )
+    config = load_weekly(written(tmp_path, "night: night.yaml"))
+    assert config.evaluation.gate == NightlyGateConfig(min_pixel_std=9.0)
+    # The evaluation takes these settings as they are.
+    assert EvaluationSettings(**dict(config.evaluation)).gate.min_text_score == "auto"
 
 
 def test_paths_are_seen_from_the_file(tmp_path: Path) -> None:

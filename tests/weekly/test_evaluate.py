@@ -12,17 +12,24 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pigeon_rec.config import NightlyGateConfig
+from pigeon_rec.data.settings import DataSettings
+from pigeon_rec.drawing.gate import NightGate
 from pigeon_rec.drawing.models import FALLBACK
 from pigeon_rec.errors import TrainingError
 from pigeon_rec.evaluation.settings import EvaluationSettings
 from pigeon_rec.model.version import model_version
+from pigeon_rec.runtime.files import read_json, write_json
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.runtime.work_dir import gate_file
+from pigeon_rec.training.data import folder_data
 from pigeon_rec.weekly import evaluate as module
 from pigeon_rec.weekly.config import EvaluationConfig, WeeklyConfig
 from pigeon_rec.weekly.decide import check, promote
 from pigeon_rec.weekly.evaluate import METHOD, evaluate
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.records import finished
+from tests.shapes import write_shapes
 from tests.weekly.conftest import SUNDAY
 
 
@@ -33,8 +40,14 @@ class Evaluations:
         self.calls: list[EvaluationSettings] = []
 
     def __call__(
-        self, settings: EvaluationSettings, out: Path, *, progress: Progress = silent
+        self,
+        settings: EvaluationSettings,
+        out: Path,
+        *,
+        gate: NightGate,
+        progress: Progress = silent,
     ) -> None:
+        assert NightlyGateConfig.model_validate(gate.limits) == settings.gate
         self.calls.append(settings)
         value = 0.6 if "tiny" in settings.model else 0.5
         rows = [
@@ -124,10 +137,12 @@ def test_other_settings_are_another_measurement_and_threads_are_none(
 def test_half_a_measurement_is_finished_and_a_whole_one_kept(
     alignment: WeeklyConfig, evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(settings: EvaluationSettings, out: Path, *, progress: Progress = silent) -> None:
+    def killed(
+        settings: EvaluationSettings, out: Path, *, gate: NightGate, progress: Progress = silent
+    ) -> None:
         if settings.model == FALLBACK:
             raise KeyboardInterrupt
-        evaluations(settings, out, progress=progress)
+        evaluations(settings, out, gate=gate, progress=progress)
 
     monkeypatch.setattr(module, "run_evaluation", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -156,3 +171,47 @@ def test_without_a_bundle_nothing_is_measured(
     with pytest.raises(TrainingError, match="pigeon-rec align bundle"):
         evaluate(alignment, SUNDAY)
     assert evaluations.models() == []
+
+
+@pytest.fixture
+def own(alignment: WeeklyConfig, tmp_path: Path) -> WeeklyConfig:
+    """The alignment with its model trained on a catalogue of shapes."""
+    shapes = write_shapes(tmp_path / "shapes", columns=())
+    data = DataSettings(catalogue=str(shapes.catalogue), interactions=str(shapes.interactions))
+    folder_data(tmp_path / "begun", data)  # its files say what a training folder was begun with
+    training = AlignmentPaths.of(alignment, SUNDAY).training
+    shutil.copytree(tmp_path / "begun", training, dirs_exist_ok=True)
+    return alignment
+
+
+def test_both_models_have_the_gate_calibrated_on_the_catalogue(
+    own: WeeklyConfig, evaluations: Evaluations
+) -> None:
+    first = evaluate(own, SUNDAY)
+    new, old = evaluations.calls
+    assert new.gate == old.gate
+    # 24 texts are too few: what is checked is the likeness to the reference.
+    assert new.gate.min_text_score == -1.0
+    assert new.gate.min_reference_likeness is not None
+    assert gate_file(AlignmentPaths.of(own, SUNDAY).run).is_file()
+    assert not gate_file(own.work_dir).exists()
+    assert evaluate(own, SUNDAY).kept
+    # Other limits are another measurement.
+    evaluations.models()
+    gate = NightlyGateConfig(min_text_score=0.01)
+    limited = own.evaluation.model_copy(update={"gate": gate})
+    second = evaluate(own.model_copy(update={"evaluation": limited}), SUNDAY)
+    assert [settings.gate for settings in evaluations.calls] == [gate, gate]
+    assert second.facts["new"] != first.facts["new"]
+
+
+def test_the_calibration_of_the_nights_is_the_one_that_counts(
+    own: WeeklyConfig, evaluations: Evaluations
+) -> None:
+    evaluate(own, SUNDAY)
+    kept = read_json(gate_file(AlignmentPaths.of(own, SUNDAY).run))
+    kept["calibrations"][0]["limits"]["min_reference_likeness"] = 0.123
+    write_json(kept, gate_file(own.work_dir))
+    evaluations.calls.clear()
+    assert not evaluate(own, SUNDAY).kept
+    assert {settings.gate.min_reference_likeness for settings in evaluations.calls} == {0.123}
