@@ -49,7 +49,7 @@ def numbered(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows in the schema of an import, with their numbers."""
     given = rows.drop("row", strict=False).with_row_index("row", offset=1)
     missing = [pl.lit(None, kind).alias(n) for n, kind in SCHEMA.items() if n not in given.columns]
-    return given.with_columns(missing).select(SCHEMA.names()).cast(dict(SCHEMA))
+    return given.with_columns(missing).select(SCHEMA.names()).cast(SCHEMA)
 
 
 def add_exposures(folder: Path, rows: pl.DataFrame, tastes: pl.DataFrame | None = None) -> Merged:
