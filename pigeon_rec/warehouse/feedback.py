@@ -23,11 +23,13 @@ from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
 from pigeon_rec.warehouse.connection import driver_errors, open_private, transaction
 from pigeon_rec.warehouse.migrations import open_feedback
 from pigeon_rec.warehouse.sql_files import sql_text
+from pigeon_rec.warehouse.stores import with_bytes
 
 __all__ = [
     "TASTES",
     "Merged",
     "attach_exposures",
+    "click_pairs",
     "compact_feedback",
     "erase_exposures",
     "feedback_beside",
@@ -105,6 +107,45 @@ def merge_exposures(
             run_script(connection, sql_text("feedback/merge"), {})
         [counts] = select(connection, sql_text("feedback/merged")).to_dicts()
     return Merged(counts, tuple(faults))
+
+
+def click_pairs(
+    link: Path, *, within: str = "cohort", min_shown: int = 1, limit: int
+) -> pl.DataFrame:
+    """Returns two pictures of one item of which one was clicked and the other not, row by row.
+
+    Args:
+        link: The serving link; the exposures lie beside it.
+        within: Whose exposures are compared: those of one user, or of all users of one cohort.
+        min_shown: Least number of exposures of the picture that was not clicked.
+        limit: Largest number of pairs; those with most clicks and exposures are kept.
+
+    Returns:
+        `item_id`, `comparable` (the user or cohort), `chosen_key` and `rejected_key` (null for the
+        original), how often they were shown and clicked, `weight` (mean inverse propensities of
+        both, multiplied), and of the chosen picture `user_id`, `history_ids` and `chosen_ratio`;
+        `rejected_ratio`; and both pictures as encoded bytes, null where they cannot be read and for
+        the original.
+
+    Raises:
+        ConfigError: `within` is neither, or a number is out of range.
+        WarehouseError: There are no exposures, or a file cannot be read.
+    """
+    if within not in ("user", "cohort") or min_shown < 1 or limit < 1:
+        raise ConfigError(
+            "pairs are within a `user` or a `cohort`, of pictures shown at least once, received "
+            f"{within!r} and {min_shown}",
+            location="pairs from clicks",
+        )
+    facts = {"within": within, "min_shown": min_shown, "limit": limit}
+    with open_private(link) as connection, driver_errors("pairs from clicks"):
+        attach_exposures(connection, link)
+        rows = select(connection, sql_text("feedback/click_pairs"), facts)
+    for side in ("chosen", "rejected"):
+        given = rows.select(image=f"{side}_image", image_uri=f"{side}_uri")
+        images = with_bytes(given.with_columns(asset_key=rows[f"{side}_key"]))["image"]
+        rows = rows.with_columns(images.alias(f"{side}_image")).drop(f"{side}_uri")
+    return rows
 
 
 def erase_exposures(path: Path, users: Sequence[str]) -> int:
