@@ -12,6 +12,7 @@ from pigeon_rec.runtime.settings import LocalPath, Settings
 __all__ = [
     "WHITE",
     "ColumnsConfig",
+    "ExposureColumns",
     "ImagesConfig",
     "InteractionColumns",
     "ItemColumns",
@@ -102,6 +103,41 @@ class RecommendationColumns(TableColumns):
     user: str | None = None
     item: str | None = None
     score: str | None = None
+
+
+class ExposureColumns(TableColumns):
+    """Columns of the exposures: what users were shown, and whether they clicked.
+
+    Attributes:
+        user: Id of the user.
+        item: Id of the item.
+        asset: `asset_key` of the picture; empty or `original` for the catalogue's own picture.
+        arm: Arm of the experiment that the user was in.
+        propensity: Probability of that arm, above 0 and at most 1.
+        time: Date, date-time or number: when it was shown.
+        clicked: Whether the user clicked: true or false, yes or no, 1 or 0.
+        taste: The user's taste before the experiment; optional, else from the served pictures.
+        cohort: The user's cohort before the experiment; optional, else from the nights.
+        arms: The arms that there are; rows of others are left out. `original` is the arm of the
+            catalogue's own pictures.
+        time_unit: Unit of numbers since 1970; null finds it from their size.
+        time_zone: Zone of times that do not name one.
+        time_format: Format of times that are not in ISO 8601, as `%d.%m.%Y %H:%M`.
+    """
+
+    user: str | None = None
+    item: str | None = None
+    asset: str | None = None
+    arm: str | None = None
+    propensity: str | None = None
+    time: str | None = None
+    clicked: str | None = None
+    taste: str | None = None
+    cohort: str | None = None
+    arms: Annotated[tuple[str, ...], Field(min_length=1)] = ("personalised", "original")
+    time_unit: Literal["s", "ms", "us", "ns"] | None = None
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    time_format: Annotated[str, Field(min_length=2)] | None = None
 
 
 class ColumnsConfig(Settings):

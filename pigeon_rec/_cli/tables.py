@@ -1,4 +1,4 @@
-"""`pigeon-rec import items|interactions|recommendations`: a team's own tables, in any format."""
+"""`pigeon-rec import items|interactions|recommendations|exposures`: a team's own tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pigeon_rec._cli.options import AsJson, Quiet
+from pigeon_rec._cli.options import AsJson, Config, Quiet, WorkDir
 from pigeon_rec._cli.output import print_result
 from pigeon_rec.errors import ConfigError
 
@@ -81,6 +81,15 @@ Item = Annotated[str | None, _column("--item", "Id of the item.")]
 Time = Annotated[str | None, _column("--time", "Date, date-time or number.")]
 Rating = Annotated[str | None, _column("--rating", "Rating; optional.")]
 Score = Annotated[str | None, _column("--score", "Score; higher is better.")]
+Asset = Annotated[
+    str | None, _column("--asset", "Asset key; empty or `original` for the item's own picture.")
+]
+Arm = Annotated[str | None, _column("--arm", "Arm of the experiment.")]
+Propensity = Annotated[str | None, _column("--propensity", "Probability of that arm.")]
+Clicked = Annotated[str | None, _column("--clicked", "Whether it was clicked.")]
+Taste = Annotated[str | None, _column("--taste", "Taste of the user; optional.")]
+Cohort = Annotated[str | None, _column("--cohort", "Cohort of the user; optional.")]
+Arms = Annotated[str, typer.Option("--arms", metavar="A,B,...", help="The arms that there are.")]
 Images = Annotated[
     Path | None,
     typer.Option("--images", metavar="DIR", help="Folder that the paths of pictures start from."),
@@ -128,6 +137,7 @@ def register(app: typer.Typer) -> None:
     app.command("items")(items)
     app.command("interactions")(interactions)
     app.command("recommendations")(recommendations)
+    app.command("exposures")(exposures)
 
 
 def items(
@@ -239,6 +249,54 @@ def recommendations(
     imported = import_recommendations(given, out / "recommendations.parquet", columns)
     facts = pair_facts(imported)
     print_result(f"imported {source or database}", facts, as_json=as_json, quiet=quiet)
+
+
+def exposures(
+    source: Source = None,
+    user: User = None,
+    item: Item = None,
+    asset: Asset = None,
+    arm: Arm = None,
+    propensity: Propensity = None,
+    time: Time = None,
+    clicked: Clicked = None,
+    taste: Taste = None,
+    cohort: Cohort = None,
+    arms: Arms = "personalised,original",
+    time_unit: TimeUnit = None,
+    time_zone: TimeZone = "UTC",
+    time_format: TimeFormat = None,
+    query: Query = None,
+    database: Database = None,
+    names: Names = None,
+    separator: Separator = None,
+    config: Config = None,
+    work_dir: WorkDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Import what users were shown and clicked, into the exposures of a work directory."""
+    from pigeon_rec.columns import ExposureColumns
+    from pigeon_rec.inputs.exposures import import_exposures
+    from pigeon_rec.nightly.steps import night_settings
+    from pigeon_rec.runtime.settings import check_settings
+
+    columns = check_settings(
+        ExposureColumns,
+        {
+            **_reading(names, separator, database),
+            "user": user, "item": item, "asset": asset, "arm": arm, "propensity": propensity,
+            "time": time, "clicked": clicked, "taste": taste, "cohort": cohort, "arms": _list(arms),
+            "time_unit": time_unit, "time_zone": time_zone, "time_format": time_format,
+        },
+        "the options",
+    )  # fmt: skip
+    given = _source(source, query, database)
+    imported = import_exposures(given, night_settings(config, work_dir), columns)
+    facts = dataclasses.asdict(imported)
+    facts["left_out"] = list(facts.pop("faults"))
+    title = f"imported {source or database}"
+    print_result(title, _shown(facts), as_json=as_json, quiet=quiet)
 
 
 def item_facts(imported: ItemImport) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +11,12 @@ import typer
 
 from pigeon_rec._cli.data_options import GivenData, with_data
 from pigeon_rec._cli.options import AsJson, Quiet
-from pigeon_rec._cli.output import print_json
+from pigeon_rec._cli.output import print_json, print_result
+from pigeon_rec.errors import ConfigError
 
 if TYPE_CHECKING:
     from pigeon_rec.data.dataset import Dataset
+    from pigeon_rec.training.configuration import TrainingConfig
 
 __all__ = ["app"]
 
@@ -44,8 +47,37 @@ Minutes = Annotated[
         "--minutes", metavar="N", min=0.01, help="Minutes of training, instead of the configured."
     ),
 ]
+From = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="candidates|clicks",
+        help="Candidates of stage 1 that differ clearly, or served pictures that users clicked.",
+    ),
+]
+FromNights = Annotated[
+    Path | None,
+    typer.Option(
+        "--work-dir", metavar="DIR", help="Work directory of the nights, for --from clicks."
+    ),
+]
+Within = Annotated[
+    str,
+    typer.Option(
+        "--within", metavar="user|cohort", help="Whose exposures are compared, for --from clicks."
+    ),
+]
+MinShown = Annotated[
+    int,
+    typer.Option(
+        "--min-shown",
+        metavar="N",
+        min=1,
+        help="Least exposures of a picture that nobody clicked, for --from clicks.",
+    ),
+]
 _OUT = Path("training-runs/sticker-64")
-_PAIRS = "Preference pairs: candidates of stage 1 that differ clearly."
+_PAIRS = "Preference pairs: candidates of stage 1 that differ clearly, or clicks."
 
 RECIPES = {
     "tokenizer": "Visual tokenizer and tokenizer decoder (backbone).",
@@ -95,6 +127,10 @@ def _pairs(
     given: GivenData,
     config: Config = "sticker-64",
     out: Out = _OUT,
+    source: From = "candidates",
+    work_dir: FromNights = None,
+    within: Within = "cohort",
+    min_shown: MinShown = 1,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -103,9 +139,46 @@ def _pairs(
     from pigeon_rec.training.pairs import make_pairs
 
     settings = load_training_config(config)
+    if source not in ("candidates", "clicks"):
+        raise ConfigError(
+            f"pairs are made from candidates or from clicks, received {source!r}",
+            location="--from",
+        )
     _data(out, given, quiet=quiet or as_json)
+    if source == "clicks":
+        _report_clicks(settings, out, work_dir, within, min_shown, as_json=as_json, quiet=quiet)
+        return
     path = make_pairs(settings, out, progress=choose_progress(quiet=quiet or as_json))
     _report("pairs", path, as_json=as_json, quiet=quiet)
+
+
+def _report_clicks(
+    settings: TrainingConfig,
+    out: Path,
+    work_dir: Path | None,
+    within: str,
+    min_shown: int,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Makes the pairs from the exposures of a work directory, and prints how many there are."""
+    from pigeon_rec.runtime.work_dir import serving_file
+    from pigeon_rec.training.click_pairs import make_click_pairs
+    from pigeon_rec.warehouse.feedback import click_pairs
+
+    if work_dir is None:
+        raise ConfigError(
+            "pairs from clicks need the work directory of the nights",
+            location="--work-dir",
+            remedy="For example: pigeon-rec train pairs --from clicks --work-dir var",
+        )
+    most = settings.pairs.windows + settings.pairs.validation_windows
+    link = serving_file(work_dir)
+    clicks = click_pairs(link, within=within, min_shown=min_shown, limit=most)
+    made = make_click_pairs(settings, out, clicks)
+    facts = {"found": clicks.height, **dataclasses.asdict(made)}
+    print_result("pairs from clicks", facts, as_json=as_json, quiet=quiet)
 
 
 for _recipe, _line in RECIPES.items():

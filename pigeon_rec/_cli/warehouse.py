@@ -65,13 +65,16 @@ def retain(
     work_dir: WorkDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove old nights. Readers see the change after the next `nightly promote`."""
-    from pigeon_rec.warehouse import open_warehouse
+    """Remove old nights and exposures. Readers see the change after the next `nightly promote`."""
+    from pigeon_rec.warehouse import open_warehouse, retain_exposures
     from pigeon_rec.warehouse import retain as drop_old
+    from pigeon_rec.warehouse.feedback import feedback_beside
 
-    with open_warehouse(_places(config, work_dir)[0], create=False) as connection:
+    warehouse = _places(config, work_dir)[0]
+    with open_warehouse(warehouse, create=False) as connection:
         kept = drop_old(connection, keep_days)
-    facts = {"dropped": list(kept.dropped), "pictures": kept.pictures}
+        exposures = retain_exposures(feedback_beside(warehouse), connection, keep_days)
+    facts = {"dropped": list(kept.dropped), "pictures": kept.pictures, "exposures": exposures}
     print_result("retain", facts, as_json=as_json)
 
 

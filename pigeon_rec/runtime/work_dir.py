@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["gate_file", "serving_file", "warehouse_file"]
+__all__ = ["feedback_file", "gate_file", "serving_file", "warehouse_file"]
+
+
+def feedback_file(work_dir: Path) -> Path:
+    """Returns the DuckDB file of the exposures, which are no part of what readers open."""
+    return work_dir / "warehouse" / "feedback.duckdb"
 
 
 def gate_file(work_dir: Path) -> Path:

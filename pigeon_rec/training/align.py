@@ -160,7 +160,7 @@ class AlignRecipe(Recipe):
             kind=self.settings.loss,
         )
         return {
-            "loss": pairs.losses.mean(),
+            "loss": (self.pairs.weight[rows] * pairs.losses).mean(),
             "margin": pairs.margins.mean(),
             "accuracy": pairs.accuracy,
             "chosen_reward": pairs.chosen_rewards.mean(),

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pigeon_rec.config import QualityGateConfig
+from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.choice import Conditions
 from pigeon_rec.drawing.drawer import Drawer
@@ -28,7 +29,16 @@ from pigeon_rec.training.frozen import load_part
 from pigeon_rec.training.restyle import other_style
 from pigeon_rec.training.windows import load_windows
 
-__all__ = ["CANDIDATES", "COPY", "STRANGER", "PairMaker", "WindowBatch", "pick_pairs"]
+__all__ = [
+    "CANDIDATES",
+    "COPY",
+    "STRANGER",
+    "PairMaker",
+    "WindowBatch",
+    "conditioning",
+    "load_drawer",
+    "pick_pairs",
+]
 
 CANDIDATES, COPY, STRANGER = "candidates", "copy", "stranger"
 """What a pair rejects: a candidate, the reference's own codes, a picture for another history."""
@@ -149,19 +159,7 @@ class PairMaker:
         Raises:
             TrainingError: A recipe has not been trained in `folder`.
         """
-        placement = Placement(device=str(new_accelerator().device))
-        pipeline = assemble(config, folder, "reconstruct", placement)
-        encoder = ImageTextEncoder(config.scorer)
-        load_part(encoder, folder, "scorer")
-        drawer = Drawer(
-            pipeline=pipeline,
-            scorer=Scorer(encoder, pipeline.text, "scorer"),
-            catalogue=artwork.data.catalogue,
-            prompt=artwork.data.prompt,
-            generation=config.pairs.candidates,
-            gate=QualityGateConfig(),
-        )
-        return cls(config.pairs, artwork, drawer)
+        return cls(config.pairs, artwork, load_drawer(config, folder, artwork.data))
 
     def batches(self) -> Iterator[WindowBatch]:
         """Windows of both splits, each split sampled by its own random generator."""
@@ -231,11 +229,12 @@ class PairMaker:
                 **batch.windows[row],
                 "reference_id": requests[row].reference,
                 "target_text": texts[row],
-                **self._conditioning(requests[row], items, ratios[chosen]),
+                **conditioning(self.drawer, requests[row], items, ratios[chosen]),
                 "chosen_codes": two.codes[0].tolist(),
                 "rejected_codes": two.codes[1].tolist(),
                 "chosen_ratio": ratios[chosen],
                 "rejected_ratio": None if rejected is None else ratios[rejected],
+                "weight": 1.0,
                 "history_margin": margins[0],
                 "text_margin": margins[1],
                 "mask_ratios": list(ratios),
@@ -295,21 +294,42 @@ class PairMaker:
         clear = history > 0.0 and history >= self.settings.min_margin
         return differ and clear and text >= -_TEXT_LOSS
 
-    @torch.inference_mode()
-    def _conditioning(
-        self, request: Request, items: ItemTable, ratio: float
-    ) -> dict[str, list[Any]]:
-        """History and reference codes, and which of them the candidate at `ratio` was shown."""
-        device = self.drawer.pipeline.placement.device
-        history = torch.from_numpy(items.codes[items.rows(request.history)])[None].to(device)
-        reference = torch.from_numpy(items.codes[items.rows([request.reference])]).to(device)
-        share = self.drawer.generation.history_mask_ratio
-        history_keep, (reference_keep,) = self.drawer.pipeline.masks(
-            history, reference, [request.key], share, [ratio]
-        )
-        return {
-            "history_codes": history.flatten().tolist(),
-            "history_keep": (history_keep.flatten() > 0.5).tolist(),
-            "reference_codes": reference.flatten().tolist(),
-            "reference_keep": (reference_keep.flatten() > 0.5).tolist(),
-        }
+
+def load_drawer(config: TrainingConfig, folder: Path, data: Dataset) -> Drawer:
+    """Loads stage 1, on the accelerator if there is one, and the scorer of a training folder.
+
+    Raises:
+        TrainingError: A recipe has not been trained in `folder`.
+    """
+    placement = Placement(device=str(new_accelerator().device))
+    pipeline = assemble(config, folder, "reconstruct", placement)
+    encoder = ImageTextEncoder(config.scorer)
+    load_part(encoder, folder, "scorer")
+    return Drawer(
+        pipeline=pipeline,
+        scorer=Scorer(encoder, pipeline.text, "scorer"),
+        catalogue=data.catalogue,
+        prompt=data.prompt,
+        generation=config.pairs.candidates,
+        gate=QualityGateConfig(),
+    )
+
+
+@torch.inference_mode()
+def conditioning(
+    drawer: Drawer, request: Request, items: ItemTable, ratio: float
+) -> dict[str, list[Any]]:
+    """History and reference codes, and which of them the candidate at `ratio` is shown."""
+    device = drawer.pipeline.placement.device
+    history = torch.from_numpy(items.codes[items.rows(request.history)])[None].to(device)
+    reference = torch.from_numpy(items.codes[items.rows([request.reference])]).to(device)
+    share = drawer.generation.history_mask_ratio
+    history_keep, (reference_keep,) = drawer.pipeline.masks(
+        history, reference, [request.key], share, [ratio]
+    )
+    return {
+        "history_codes": history.flatten().tolist(),
+        "history_keep": (history_keep.flatten() > 0.5).tolist(),
+        "reference_codes": reference.flatten().tolist(),
+        "reference_keep": (reference_keep.flatten() > 0.5).tolist(),
+    }

@@ -23,9 +23,9 @@ PAIRS = "pairs.parquet"
 SCHEMA: Mapping[str, Any] = {
     # The window.
     "split": pl.String(),
-    "kind": pl.String(),  # of the rejected sequence: candidates, copy or stranger
+    "kind": pl.String(),  # of the rejected sequence: candidates, copy or stranger; or clicks
     "user_id": pl.String(),
-    "position": pl.Int64(),  # of the target among the user's interactions
+    "position": pl.Int64(),  # of the target among the user's interactions; null for clicks
     "history_ids": pl.List(pl.String()),
     "target_id": pl.String(),
     "reference_id": pl.String(),
@@ -39,8 +39,9 @@ SCHEMA: Mapping[str, Any] = {
     "chosen_codes": pl.List(pl.Int32()),
     "rejected_codes": pl.List(pl.Int32()),
     "chosen_ratio": pl.Float64(),
-    "rejected_ratio": pl.Float64(),  # null for hard negatives
-    "text_margin": pl.Float64(),  # between the renderings
+    "rejected_ratio": pl.Float64(),  # null for hard negatives and originals
+    "weight": pl.Float64(),  # in the loss; 1 unless the pair is from clicks
+    "text_margin": pl.Float64(),  # between the renderings; null for clicks
     "history_margin": pl.Float64(),
     # Previews of all candidates, in the order of their ratios.
     "mask_ratios": pl.List(pl.Float64()),
@@ -69,6 +70,7 @@ class PairTensors:
         reference_keep: float32 `[n, P]`.
         chosen: int64 `[n, P]`.
         rejected: int64 `[n, P]`.
+        weight: float32 `[n]`, of each pair in the loss.
     """
 
     texts: tuple[str, ...]
@@ -78,6 +80,7 @@ class PairTensors:
     reference_keep: Tensor
     chosen: Tensor
     rejected: Tensor
+    weight: Tensor
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -101,9 +104,10 @@ def read_pairs(folder: Path) -> pl.DataFrame:
     """
     path = folder / PAIRS
     try:
-        return pl.read_parquet(path).select(
-            pl.col(name).cast(kind) for name, kind in SCHEMA.items()
-        )
+        pairs = pl.read_parquet(path)
+        if "weight" not in pairs.columns:  # made before there were weights
+            pairs = pairs.with_columns(weight=1.0)
+        return pairs.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TrainingError(
             f"the preference pairs cannot be read: {error}",
@@ -128,4 +132,5 @@ def pair_tensors(pairs: pl.DataFrame) -> PairTensors:
         reference_keep=rows("reference_keep").float(),
         chosen=rows("chosen_codes").long(),
         rejected=rows("rejected_codes").long(),
+        weight=torch.from_numpy(pairs["weight"].cast(pl.Float32).to_numpy(writable=True)),
     )

@@ -11,6 +11,7 @@ from pigeon_rec.warehouse.connection import (
     open_reader,
     transaction,
 )
+from pigeon_rec.warehouse.feedback import merge_exposures, open_feedback, retain_exposures
 from pigeon_rec.warehouse.migrations import migrate, open_warehouse, schema_version
 from pigeon_rec.warehouse.publish import known_assets, publish
 from pigeon_rec.warehouse.read import answer, ask, query, served_assets, warehouse_info
@@ -39,7 +40,9 @@ __all__ = [
     "drop_night",
     "image_faults",
     "known_assets",
+    "merge_exposures",
     "migrate",
+    "open_feedback",
     "open_reader",
     "open_warehouse",
     "promote",
@@ -48,6 +51,7 @@ __all__ = [
     "query_names",
     "read_staged",
     "retain",
+    "retain_exposures",
     "schema_version",
     "served_assets",
     "sql_root",

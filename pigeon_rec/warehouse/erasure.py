@@ -21,11 +21,13 @@ from duckdb import DuckDBPyConnection
 from pigeon_rec.data.opt_out import add_opt_outs, opt_out_file, user_digest
 from pigeon_rec.errors import ConfigError
 from pigeon_rec.runtime.files import write_json, write_parquet
+from pigeon_rec.runtime.leftovers import sweep
 from pigeon_rec.runtime.storage import list_files, remove_files
-from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
+from pigeon_rec.runtime.work_dir import feedback_file, serving_file, warehouse_file
 from pigeon_rec.warehouse._compact import compact
 from pigeon_rec.warehouse._frames import fetch, registered, run_script
 from pigeon_rec.warehouse.connection import driver_errors, transaction
+from pigeon_rec.warehouse.feedback import erase_exposures
 from pigeon_rec.warehouse.migrations import open_warehouse
 from pigeon_rec.warehouse.retention import collect_garbage
 from pigeon_rec.warehouse.snapshots import promote
@@ -86,7 +88,10 @@ def erase_users(
     if not work_dir.is_dir():
         raise ConfigError("there is no such work directory", location=str(work_dir.absolute()))
     add_opt_outs(opt_out_file(work_dir), users)
+    sweep(work_dir)
     rows, snapshots = _from_warehouse(work_dir, users, images)
+    if (exposures := feedback_file(work_dir)).is_file():
+        rows["exposures"] = erase_exposures(exposures, users)
     files = sum(map(_remove_tree, (work_dir / name for name in _INTERMEDIATE)))
     files += _from_exchange(exchange)
     removed, rewritten = _from_folders(work_dir, users)

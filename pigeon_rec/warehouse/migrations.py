@@ -29,7 +29,14 @@ from pigeon_rec.warehouse.connection import (
 )
 from pigeon_rec.warehouse.sql_files import sql_root, sql_text
 
-__all__ = ["Migration", "available_migrations", "migrate", "open_warehouse", "schema_version"]
+__all__ = [
+    "Migration",
+    "available_migrations",
+    "migrate",
+    "open_feedback",
+    "open_warehouse",
+    "schema_version",
+]
 
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
@@ -64,14 +71,20 @@ def open_warehouse(path: Path, *, create: bool = True) -> DuckDBPyConnection:
                 remedy="Run `pigeon-rec nightly publish` first, or name the right work directory",
             )
         _create(path)
-    connection = connect(path)
-    try:
-        check_ours(connection, path)
-        migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return _opened(path)
+
+
+def open_feedback(path: Path) -> DuckDBPyConnection:
+    """Opens the file of the exposures for writing; a missing one is made.
+
+    Raises:
+        WarehouseBusyError: Another process holds the file; the message names it.
+        WarehouseError: The file is another one, or of a newer version.
+    """
+    folder = sql_root() / "feedback" / "migrations"
+    if not path.exists():
+        _create(path, folder)
+    return _opened(path, folder)
 
 
 def available_migrations(folder: Path | None = None) -> list[Migration]:
@@ -117,12 +130,23 @@ def schema_version(connection: DuckDBPyConnection) -> int:
     return max(_applied(connection), default=0) if has_schema(connection) else 0
 
 
-def _create(path: Path) -> None:
+def _opened(path: Path, folder: Path | None = None) -> DuckDBPyConnection:
+    connection = connect(path)
+    try:
+        check_ours(connection, path)
+        migrate(connection, folder)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create(path: Path, folder: Path | None = None) -> None:
     """Makes an empty warehouse, whole or not at all: a torn file could never be opened."""
     new = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         with connect(new) as connection:
-            migrate(connection)
+            migrate(connection, folder)
         # Unlike a rename, a link never replaces the warehouse that another process has just made.
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(new)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +21,14 @@ from pigeon_rec.runtime.files import real_path
 from pigeon_rec.warehouse._arrow import ArrowStream
 from pigeon_rec.warehouse._frames import run_script, select
 from pigeon_rec.warehouse.connection import driver_errors, open_private, open_reader
+from pigeon_rec.warehouse.feedback import attach_exposures
 from pigeon_rec.warehouse.sql_files import query_names, sql_text
 
 __all__ = ["answer", "ask", "query", "served_assets", "warehouse_info"]
 
 _READING: Final = (StatementType.SELECT, StatementType.EXPLAIN, StatementType.MULTI)  # or PIVOT
+# DuckDB tells the tables of a query only if that has no parameters.
+_READS_EXPOSURES: Final = re.compile(r"""(?:\bfrom|\bjoin|,)\s*"?exposures\b""", re.IGNORECASE)
 _EXACT: Final = {
     *("boolean", "tinyint", "smallint", "integer", "bigint", "hugeint"),
     *("utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"),
@@ -72,7 +76,10 @@ def query(path: Path, name: str, params: Mapping[str, object] | None = None) -> 
         WarehouseError: The query or a parameter is unknown, a parameter is missing, or the file
             cannot be read.
     """
-    return _run(path, name, _saved(name), params)
+    sql = _saved(name)
+    if _READS_EXPOSURES.search(sql):
+        return ask(path, name, params)  # in an instance of its own, which other files can join
+    return _run(path, name, sql, params)
 
 
 def _saved(name: str) -> str:
@@ -97,7 +104,8 @@ def answer(
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Runs a saved query by name, or one SQL query; `params` has a value for every `$name`.
 
-    The query can read the tables of the file and nothing else: no other file, network or extension.
+    The query can read the tables of the file and the exposures beside it, and nothing else: no
+    other file, network or extension.
 
     Returns:
         The names of the columns, which may repeat, and the rows. Values are numbers, truth values,
@@ -121,6 +129,8 @@ def _locked_relation(
     name, sql = (text, _saved(text)) if saved else ("SQL text", text)
     _check_encoding(name, sql, params)
     with open_private(path) as connection, driver_errors(f"{name} on {path}"):
+        if _READS_EXPOSURES.search(sql):
+            attach_exposures(connection, path)
         run_script(connection, sql_text("internal/lock_down"), {})
         _check_statement(connection, name, sql, params)
         yield connection.sql(sql, params=dict(params) if params else None)

@@ -16,6 +16,7 @@ from pigeon_rec.warehouse._compact import compact
 from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
 from pigeon_rec.warehouse._owners import claim
 from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
+from pigeon_rec.warehouse.feedback import compact_feedback, feedback_beside
 from pigeon_rec.warehouse.migrations import open_warehouse
 from pigeon_rec.warehouse.sql_files import sql_text
 from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore
@@ -43,7 +44,7 @@ class Collected:
     Attributes:
         pictures: Number of picture files outside the table that were removed.
         picture_bytes: Their size in bytes.
-        file_bytes: Number of bytes that the warehouse file shrank by.
+        file_bytes: Number of bytes that the files of warehouse and exposures shrank by.
     """
 
     pictures: int
@@ -119,7 +120,9 @@ def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collec
         for store, found in orphans.items():
             store.remove(list(found))
     sizes = [size for found in orphans.values() for size in found.values()]
-    return Collected(len(sizes), sum(sizes), compact(path))
+    exposures = feedback_beside(path)
+    freed = compact(path) + (compact_feedback(exposures) if exposures.is_file() else 0)
+    return Collected(len(sizes), sum(sizes), freed)
 
 
 def _drop(connection: DuckDBPyConnection, expired: pl.DataFrame) -> Retained:

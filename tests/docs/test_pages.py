@@ -21,6 +21,7 @@ from tests.docs.pages import PAGES, blocks, name_of
 RUN_BY = {
     "README.md": "tests/test_readme.py",
     "docs/evaluation.md": None,  # commands only
+    "docs/feedback.md": "tests/docs/test_feedback.py",
     "docs/method.md": "tests/docs/test_examples.py",
     "docs/movies.md": "tests/nightly/test_movie_docs.py",
     "docs/parity.md": "tests/parity/test_docs.py",

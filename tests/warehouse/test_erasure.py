@@ -14,12 +14,13 @@ import pytest
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.data.opt_out import opt_out_file, read_opt_outs, user_digest
 from pigeon_rec.errors import ConfigError, InteractionError
+from pigeon_rec.inputs.exposures import import_exposures
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.publish import promote_night, publish_night
 from pigeon_rec.nightly.report import report_night
 from pigeon_rec.nightly.steps import erase
 from pigeon_rec.runtime.lock import WorkDirBusyError, hold
-from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
+from pigeon_rec.runtime.work_dir import feedback_file, serving_file, warehouse_file
 from pigeon_rec.warehouse import ask, check_serving, check_warehouse, open_warehouse
 from pigeon_rec.warehouse.erasure import Erased, erase_users
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
@@ -68,6 +69,7 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> NightlyConfig:
         publish_night(config, date)
         promote_night(config)
         report_night(config, date)
+    show(config, tmp_path)
     left = config.work_dir / "recbole" / "run-1"
     left.mkdir(parents=True)
     (left / "data.inter").write_text(f"{ADA}\ti\t1\n", encoding="utf-8")
@@ -77,6 +79,31 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> NightlyConfig:
     rows.write_parquet(inputs / "interactions.parquet")
     (inputs / "interactions.json").write_text(json.dumps({"example": f"user={ADA}, item=i"}))
     return config
+
+
+def show(config: NightlyConfig, folder: Path) -> None:
+    """Exposures of all three, and what a killed import has left."""
+    shown = f"{NIGHTS[1]} 12:00:00"
+    keys = pictures_of(config, ADA)["asset_key"]
+    lines = [
+        f"{ADA},{item},{key},personalised,0.5,{shown},1" for item, key in items_of(keys, config)
+    ]
+    lines += [f"{user},flat/cat,,original,0.5,{shown},0" for user in (ADA, BOB, EVE)]
+    source = folder / "shown.csv"
+    header = "user,item,asset_key,arm,propensity,time,clicked"
+    source.write_text("\n".join([header, *lines]), encoding="utf-8")
+    import_exposures(str(source), config)
+    source.unlink()
+    left = feedback_file(config.work_dir).with_name(".exposures.999999999.tmp")
+    pl.DataFrame({"user_id": [ADA]}).write_parquet(left)
+
+
+def items_of(keys: pl.Series, config: NightlyConfig) -> list[tuple[str, str]]:
+    """Item and key of pictures."""
+    query = (
+        "SELECT item_id, asset_key FROM assets WHERE list_contains($keys, asset_key) ORDER BY ALL"
+    )
+    return ask(serving_file(config.work_dir), query, {"keys": keys.to_list()}).rows()
 
 
 def forget(config: NightlyConfig, *users: str) -> Erased:
@@ -112,6 +139,7 @@ def test_no_file_has_the_user_or_their_pictures(config: NightlyConfig, tmp_path:
     assert files_with(tmp_path, ADA.encode(), *hashes, *bytes_of) == []
     assert erased.rows == {
         "run_assets": 4, "rejections": 2, "plan_pairs": 4, "cohorts": 2, "problems": 4, "assets": 2,
+        "exposures": 3,
     }  # fmt: skip
 
 
@@ -124,6 +152,22 @@ def test_no_table_has_a_row_of_the_user(config: NightlyConfig) -> None:
         for table in tables:
             query = f"SELECT count(*) FROM {table} AS r WHERE contains(to_json(r)::VARCHAR, $id)"
             assert ask(path, query, {"id": ADA}).item() == 0, table
+    count = "SELECT count(*) FROM exposures AS r WHERE contains(to_json(r)::VARCHAR, $id)"
+    for user, rows in ((ADA, 0), (BOB, 1)):
+        assert ask(serving_file(config.work_dir), count, {"id": user}).item() == rows
+
+
+def test_a_forgotten_user_is_not_imported_again(config: NightlyConfig, tmp_path: Path) -> None:
+    forget(config, ADA)
+    source = tmp_path / "again.csv"
+    row = f"flat/cat,,original,0.5,{NIGHTS[1]} 12:00:00,0\n"
+    source.write_text(
+        f"user,item,asset_key,arm,propensity,time,clicked\n{ADA},{row}{BOB},{row}", encoding="utf-8"
+    )
+    found = import_exposures(str(source), config)
+    source.unlink()
+    assert (found.rows, found.known, found.added) == (1, 1, 0)
+    assert files_with(tmp_path, ADA.encode()) == []
 
 
 def test_their_pictures_are_still_known_as_generated_and_nothing_more(

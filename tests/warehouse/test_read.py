@@ -22,12 +22,16 @@ from pigeon_rec.warehouse import (
     served_assets,
     sql_root,
 )
+from tests.warehouse.exposures import add_exposures, exposures_of
 from tests.warehouse.nights import FIRST, SECOND, file_hash, key_of, night_of
 
 ANN, BEN, CAT = ("ann", "noto/apple"), ("ben", "noto/apple"), ("cat", "noto/pear")
 PARAMS: Mapping[str, dict[str, object]] = {
+    "ab_lift": {"treatment": "personalised", "control": "original"},
     "ab_split": {"experiment": "june", "share": 0.5},
     "user_gallery": {"user_id": "ann"},
+    "policy_replay": {"policy": "personalised"},
+    "policy_value": {"policy": "personalised"},
     "run_gallery": {"run_id": "2026-06-01"},
     "run_problems": {"run_id": "2026-06-01"},
     "run_rejections": {"run_id": "2026-06-01"},
@@ -43,6 +47,7 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Path:
         publish(connection, night_of([ANN], rejected=[CAT], problems=2))
         publish(connection, night_of([BEN], date=SECOND, reused=[ANN]))
     promote(folder / "pigeon.duckdb", folder / "serving.duckdb")
+    add_exposures(folder, exposures_of("ann", clicked=[True, False]))
     return folder / "serving.duckdb"
 
 
@@ -182,7 +187,7 @@ def test_ask_takes_a_name_or_sql(link: Path) -> None:
         ("", {}, "expected one SQL statement, received 0"),
         ("SELECT * FROM no_such_table", {}, "no_such_table"),
         ("SELEC 1", {}, "syntax error"),
-        ("no_such_query", {}, "no saved query.*Saved queries: ab_split"),
+        ("no_such_query", {}, "no saved query.*Saved queries: ab_lift, ab_split"),
         ("DROP TABLE runs", {}, "read-only"),
     ],
 )

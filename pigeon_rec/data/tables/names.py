@@ -49,6 +49,12 @@ _USUAL: Mapping[str, str] = MappingProxyType(
             "unix_review_time day"
         ),
         "rating": ("rating stars overall rate"),
+        "asset": ("asset_key asset picture_key image_key picture"),
+        "arm": ("arm variant treatment bucket test_group experiment_arm group"),
+        "propensity": ("propensity propensity_score probability prob action_prob"),
+        "clicked": ("clicked click is_click was_clicked has_clicked clicks"),
+        "taste": "taste",
+        "cohort": "cohort",
         "score": ("score prediction predicted relevance weight rating"),
     }
 )

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pigeon_rec.columns import InteractionColumns
+from pigeon_rec.columns import ExposureColumns, InteractionColumns
 from pigeon_rec.data._rows import LAST_SECOND
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
-__all__ = ["MISSING_WORDS", "holds_ids", "id_text", "number", "text", "utc_micros"]
+__all__ = ["MISSING_WORDS", "holds_ids", "id_text", "number", "text", "truth", "utc_micros"]
 
 MISSING_WORDS: Final = ("", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>", "\\N")
 """Texts that stand for a missing value."""
@@ -54,8 +54,15 @@ def number(name: str) -> str:
     return f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
+def truth(name: str) -> str:
+    """The value as BOOLEAN; null unless it is one, or 1 or 0, or such a word in any case."""
+    written = rf"lower(trim(CAST({name} AS VARCHAR), E' \t\r\n'))"
+    yes, no = "('true', 't', 'yes', 'y', '1', '1.0')", "('false', 'f', 'no', 'n', '0', '0.0')"
+    return f"CASE WHEN {written} IN {yes} THEN true WHEN {written} IN {no} THEN false END"
+
+
 def utc_micros(
-    rows: DuckDBPyRelation, name: str, kind: str, columns: InteractionColumns
+    rows: DuckDBPyRelation, name: str, kind: str, columns: InteractionColumns | ExposureColumns
 ) -> tuple[str, str]:
     """The time as microseconds since 1970 in UTC, as BIGINT, null outside of 1970 to 9999.
 
@@ -71,7 +78,7 @@ def utc_micros(
 
 
 def _micros(
-    rows: DuckDBPyRelation, name: str, kind: str, columns: InteractionColumns
+    rows: DuckDBPyRelation, name: str, kind: str, columns: InteractionColumns | ExposureColumns
 ) -> tuple[str, str]:
     if kind.startswith(("TIMESTAMP", "DATE")):
         return f"epoch_us(CAST({name} AS TIMESTAMPTZ))", kind.lower()
