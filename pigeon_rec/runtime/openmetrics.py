@@ -71,7 +71,7 @@ def _lines(gauge: Gauge, labels: Mapping[str, str]) -> Iterator[str]:
     yield f"# HELP {gauge.name} {gauge.help.translate(_ESCAPED)}"
     for own, value in gauge.samples:
         pairs = ",".join(
-            f'{name}="{text.translate(_ESCAPED)}"' for name, text in (labels | own).items()
+            f'{name}="{text.translate(_ESCAPED)}"' for name, text in {**labels, **own}.items()
         )
         yield (
             f"{gauge.name}{{{pairs}}} {_number(value)}"

@@ -103,7 +103,7 @@ def _times(steps: Mapping[str, float], drawing: pl.DataFrame) -> Iterator[Gauge]
 
 
 def _sizes(night: ServedNight) -> Iterator[Gauge]:
-    pictures = night.served.unique("asset_key")["image"].bin.size().sum()
+    pictures = int(night.served.unique("asset_key")["image"].bin.size().sum())
     for name, text, size in (
         ("picture", "Bytes of the served pictures", pictures),
         ("snapshot", "Bytes of the serving snapshot", night.snapshot_bytes),

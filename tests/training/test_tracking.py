@@ -42,7 +42,7 @@ def of_file(folder: Path) -> Curves:
     }
 
 
-def close_to(expected: Curves) -> Curves:
+def close_to(expected: Curves) -> dict[str, list[tuple[int, Any]]]:
     """TensorBoard keeps 32 bits."""
     return {
         name: [(step, pytest.approx(value, rel=1e-6)) for step, value in curve]
@@ -86,7 +86,7 @@ def test_trackers_change_nothing_of_the_weights(tmp_path: Path) -> None:
 def test_a_tracker_that_is_not_installed_stops_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(tracking._INSTALLED, "mlflow", lambda: False)  # type: ignore[index]
+    monkeypatch.setitem(tracking._INSTALLED, "mlflow", lambda: False)
     settings = load_training_config("smoke").model_copy(update={"trackers": ("mlflow",)})
     with pytest.raises(TrainingError, match="not installed: mlflow") as found:
         run_recipe("tokenizer", settings, tmp_path / "out")
@@ -175,7 +175,7 @@ def test_mlflow_gets_a_run_with_the_name_of_the_recipe(
     module.log_metrics = lambda values, step: calls.append(("log", {"step": step, **values}))  # type: ignore[attr-defined]
     module.end_run = lambda: calls.append(("end", {}))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mlflow", module)
-    monkeypatch.setitem(tracking._INSTALLED, "mlflow", lambda: True)  # type: ignore[index]
+    monkeypatch.setitem(tracking._INSTALLED, "mlflow", lambda: True)
     train(Toy(), config(), tmp_path / "align", trackers=["mlflow"])
     (first, started), *logged, (last, _) = calls
     assert (first, started["run_name"], started["experiment_id"], last) == (
