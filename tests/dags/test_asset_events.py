@@ -149,6 +149,25 @@ print(json.dumps([event.extra, event.add_partitions.call_args.args]))
     assert told == [{"date": NIGHT}, [NIGHT]]
 
 
+def test_the_event_of_a_promoted_model_has_its_date_and_version(
+    airflow: Any, repository: Path
+) -> None:
+    program = """
+import json, sys
+from collections import defaultdict
+from types import SimpleNamespace as Of
+sys.path.insert(0, sys.argv[1])
+from pigeon_align import SERVING_MODEL, announce
+events = defaultdict(Of)
+context = {"task": Of(op_kwargs={"date": "2026-06-07"}), "outlet_events": events}
+announce(context, {"version": "own-1", "step": "promote"})
+print(json.dumps(events[SERVING_MODEL].extra))
+"""
+    answer = airflow.run("-c", program, str(repository / "dags"))
+    told = json.loads(answer.stdout.rstrip().rsplit("\n", 1)[-1])
+    assert told == {"date": "2026-06-07", "version": "own-1"}
+
+
 def test_a_table_of_yours_has_the_address_of_your_lineage(airflow: Any, repository: Path) -> None:
     program = """
 import sys
