@@ -19,7 +19,28 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.timetables.trigger import CronTriggerTimetable
 
 ACCELERATOR_POOL = "pigeon_accelerator"
-SERVING_MODEL = Asset(name="pigeon_serving_model", uri="x-pigeon://warehouse/serving_model")
+
+
+def data(name: str, path: str) -> Asset:
+    """Returns the asset of some data of the alignments; its address is a name, as in the nights."""
+    return Asset(name=f"pigeon_{name}", uri=f"file://pigeon/{path}")
+
+
+def table(name: str) -> Asset:
+    """Returns the asset of a table of yours, with the URI of `PIGEON_<NAME>_ASSET` if it is set."""
+    own = os.environ.get(f"PIGEON_{name.upper()}_ASSET")
+    return Asset(own) if own else data(name, name)
+
+
+CATALOGUE, INTERACTIONS = table("catalogue"), table("interactions")
+SERVING_MODEL = data("serving_model", "warehouse/serving_model")
+TRAINING_DATA = data("training_data", "alignment/training_data")
+STAGE_1 = data("stage_1_weights", "alignment/stage_1")
+PAIRS = data("preference_pairs", "alignment/pairs")
+STAGE_2 = data("stage_2_weights", "alignment/stage_2")
+NEW_MODEL = data("new_model", "alignment/model")
+EVALUATION = data("evaluation", "alignment/evaluation")
+VERDICT = data("promotion_check", "alignment/promotion_check")
 
 
 def setting(name: str, default: str = "") -> str:
@@ -64,8 +85,10 @@ again: finished steps are kept, and training resumes from its checkpoint.
   defaults) and `PIGEON_WORK_DIR` (absolute folder of runs, alignments and warehouse; empty for the
   configuration's own).
 * **Pool**: training and drawing take a slot of `pigeon_accelerator`, as nights do.
-* **Asset**: `pigeon_serving_model` is updated when a model is promoted. Nights with
-  `model: serving` draw with it from then on.
+* **Asset**: `pigeon_serving_model` is updated when a model is promoted; the event's `extra` has
+  `date` and `version`. Nights with `model: serving` draw with it from then on.
+* **Lineage**: every task has inlets and outlets. `PIGEON_CATALOGUE_ASSET` and
+  `PIGEON_INTERACTIONS_ASSET` (environment variables) are the URIs of these tables in your lineage.
 * **Retries**: two, for errors that may pass. A wrong setting, missing input or unusable model
   fails at once.
 * **Registry**: `pigeon-rec models list`; the verdict in numbers: `promotion_check.json`.
@@ -95,6 +118,13 @@ class OnlyTemporary(RetryPolicy):
         return RetryDecision.default()
 
 
+def announce(context: Any, result: Any = None) -> None:
+    """Gives the event of the promoted model its date and version; runs in Airflow's process."""
+    date = context["task"].op_kwargs["date"]
+    version = (result or {}).get("version")
+    context["outlet_events"][SERVING_MODEL].extra = {"date": date, "version": version}
+
+
 @dag(
     dag_id="pigeon_align",
     doc_md=DOC,
@@ -113,51 +143,81 @@ class OnlyTemporary(RetryPolicy):
 def pigeon_align() -> None:
     """Connects the steps; task bodies run in another interpreter and use nothing of this file."""
 
-    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    @task.external_python(
+        **IN_PRODUCT,
+        pool=ACCELERATOR_POOL,
+        inlets=[CATALOGUE, INTERACTIONS, SERVING_MODEL],
+        outlets=[TRAINING_DATA],
+    )
     def prepare(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.weekly.steps import run_in_airflow
 
         return run_in_airflow("prepare", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    @task.external_python(
+        **IN_PRODUCT,
+        pool=ACCELERATOR_POOL,
+        inlets=[TRAINING_DATA],
+        outlets=[STAGE_1],
+    )
     def reconstruct(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.weekly.steps import run_in_airflow
 
         return run_in_airflow("reconstruct", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    @task.external_python(
+        **IN_PRODUCT,
+        pool=ACCELERATOR_POOL,
+        inlets=[TRAINING_DATA, STAGE_1],
+        outlets=[PAIRS],
+    )
     def pairs(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.weekly.steps import run_in_airflow
 
         return run_in_airflow("pairs", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    @task.external_python(
+        **IN_PRODUCT,
+        pool=ACCELERATOR_POOL,
+        inlets=[PAIRS, STAGE_1],
+        outlets=[STAGE_2],
+    )
     def prefer(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.weekly.steps import run_in_airflow
 
         return run_in_airflow("prefer", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT)
+    @task.external_python(**IN_PRODUCT, inlets=[STAGE_1, STAGE_2], outlets=[NEW_MODEL])
     def bundle(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.weekly.steps import run_in_airflow
 
         return run_in_airflow("bundle", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT, pool=ACCELERATOR_POOL)
+    @task.external_python(
+        **IN_PRODUCT,
+        pool=ACCELERATOR_POOL,
+        inlets=[NEW_MODEL, SERVING_MODEL, TRAINING_DATA],
+        outlets=[EVALUATION],
+    )
     def evaluate(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.weekly.steps import run_in_airflow
 
         return run_in_airflow("evaluate", date, config, work_dir)
 
     # Returns the id of the task to run next; the other one is skipped.
-    @task.branch_external_python(**IN_PRODUCT)
+    @task.branch_external_python(**IN_PRODUCT, inlets=[EVALUATION], outlets=[VERDICT])
     def check(date: str, config: str, work_dir: str) -> str:
         from pigeon_rec.weekly.steps import run_in_airflow
 
         accepted = run_in_airflow("check", date, config, work_dir)["accepted"]
         return "promote" if accepted else "keep_serving"
 
-    @task.external_python(**IN_PRODUCT, outlets=[SERVING_MODEL])
+    @task.external_python(
+        **IN_PRODUCT,
+        inlets=[NEW_MODEL, VERDICT],
+        outlets=[SERVING_MODEL],
+        post_execute=announce,
+    )
     def promote(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.weekly.steps import run_in_airflow
 
@@ -165,7 +225,8 @@ def pigeon_align() -> None:
 
     trained = prepare(**SETTINGS) >> reconstruct(**SETTINGS) >> pairs(**SETTINGS)
     evaluated = trained >> prefer(**SETTINGS) >> bundle(**SETTINGS) >> evaluate(**SETTINGS)
-    evaluated >> check(**SETTINGS) >> [promote(**SETTINGS), EmptyOperator(task_id="keep_serving")]
+    keep_serving = EmptyOperator(task_id="keep_serving", inlets=[VERDICT])
+    evaluated >> check(**SETTINGS) >> [promote(**SETTINGS), keep_serving]
 
 
 pigeon_align()

@@ -17,7 +17,38 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 ACCELERATOR_POOL = "pigeon_accelerator"
-SERVED_ASSETS = Asset(name="pigeon_served_assets", uri="x-pigeon://warehouse/served_assets")
+
+
+def data(name: str, path: str) -> Asset:
+    """Returns the asset of some data of the nights.
+
+    OpenLineage shows only schemes that it knows, so these are `file` addresses. They are names of a
+    made-up host: the real paths are settings, which are rendered when a task runs.
+    """
+    return Asset(name=f"pigeon_{name}", uri=f"file://pigeon/{path}")
+
+
+def table(name: str) -> Asset:
+    """Returns the asset of a table of yours: the environment variable `PIGEON_<NAME>_ASSET`.
+
+    Set to the URI that your own lineage has for the table, it joins both.
+    """
+    own = os.environ.get(f"PIGEON_{name.upper()}_ASSET")
+    return Asset(own) if own else data(name, name)
+
+
+CATALOGUE, INTERACTIONS = table("catalogue"), table("interactions")
+CHECKED = data("input_check", "night/check")
+RECOMMENDATIONS = data("recommendations", "night/recommendations")
+PLAN = data("plan", "night/plan")
+DRAWN_PICTURES = data("drawn_pictures", "night/shards")
+ASSETS = data("assets", "warehouse/assets")
+SERVED_ASSETS = data("served_assets", "serving/served_assets")
+SERVING_SNAPSHOT = data("serving_snapshot", "serving/snapshot")
+REPORT = data("report", "night/report")
+SERVING_MODEL = data("serving_model", "warehouse/serving_model")
+
+COUNTS = ("planned", "generated", "reused", "served", "rejected", "skipped")
 
 
 def setting(name: str, default: str = "") -> str:
@@ -59,8 +90,14 @@ finished shards are kept. A backfill of a past date gives the same rows as a run
 * **Queues**: environment variables `PIGEON_QUEUE` (workers with the work directory) and
   `PIGEON_DRAW_QUEUE` (workers that draw); both are `default` unless set.
 * **Pool**: `pigeon_accelerator`; its slots are the shards drawn at the same time.
-* **Asset**: `pigeon_served_assets` is updated when readers get the new night; your own DAG can be
-  scheduled on it.
+* **Assets**: `promote` updates two when readers get the new night. Schedule your own DAG with
+  `schedule=[Asset(name="pigeon_serving_snapshot", uri="file://pigeon/serving/snapshot")]`, or, for
+  the date in `dag_run.partition_key`, with `schedule=PartitionedAssetTimetable(assets=Asset(
+  name="pigeon_served_assets", uri="file://pigeon/serving/served_assets"))`. Events of the second
+  are partitioned: `schedule=[...]` alone never runs on them. The `extra` of both has `date`,
+  `planned`, `generated`, `reused`, `served`, `rejected`, `skipped` and `content_sha256`.
+* **Lineage**: every task has inlets and outlets. `PIGEON_CATALOGUE_ASSET` and
+  `PIGEON_INTERACTIONS_ASSET` (environment variables) are the URIs of these tables in your lineage.
 * **Retries**: two, for failures that may pass. A wrong setting, a missing input or an unusable
   model fails at once.
 * **Bad items and users** never fail a night; they are listed in the table `problems` and counted
@@ -91,6 +128,17 @@ class OnlyTemporary(RetryPolicy):
         return RetryDecision.default()
 
 
+def announce(context: Any, result: object = None) -> None:  # noqa: ARG001 - a hook's interface
+    """Gives the events of the promoted night its date and its counts; runs in Airflow's process."""
+    date = context["task"].op_kwargs["date"]
+    night = context["ti"].xcom_pull(task_ids="publish") or {}
+    counts = {name: night[name] for name in (*COUNTS, "content_sha256") if name in night}
+    events = context["outlet_events"]
+    for asset in (SERVED_ASSETS, SERVING_SNAPSHOT):
+        events[asset].extra = {"date": date, **counts}
+    events[SERVED_ASSETS].add_partitions(date)
+
+
 @dag(
     dag_id="pigeon_nightly",
     doc_md=DOC,
@@ -110,19 +158,23 @@ class OnlyTemporary(RetryPolicy):
 def pigeon_nightly() -> None:
     """Connects the steps; task bodies run in another interpreter and cannot use this file."""
 
-    @task.external_python(**IN_PRODUCT)
+    @task.external_python(**IN_PRODUCT, inlets=[CATALOGUE, INTERACTIONS], outlets=[CHECKED])
     def check(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         return run_in_airflow("check", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT)
+    @task.external_python(**IN_PRODUCT, inlets=[CATALOGUE, INTERACTIONS], outlets=[RECOMMENDATIONS])
     def recommend(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         return run_in_airflow("recommend", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT)
+    @task.external_python(
+        **IN_PRODUCT,
+        inlets=[CATALOGUE, INTERACTIONS, RECOMMENDATIONS, SERVING_MODEL, ASSETS],
+        outlets=[PLAN],
+    )
     def plan(date: str, config: str, work_dir: str) -> list[int]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
@@ -133,6 +185,8 @@ def pigeon_nightly() -> None:
         **DRAWING,
         pool=ACCELERATOR_POOL,
         map_index_template="shard {{ task.op_kwargs['shard'] }}",
+        inlets=[PLAN, CATALOGUE, SERVING_MODEL],
+        outlets=[DRAWN_PICTURES],
     )
     def generate(date: str, config: str, work_dir: str, shard: int) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
@@ -140,19 +194,29 @@ def pigeon_nightly() -> None:
         return run_in_airflow("generate", date, config, work_dir, shard)
 
     # Not "all succeeded": without shards to draw, the mapped task counts as skipped.
-    @task.external_python(**IN_PRODUCT, trigger_rule="none_failed")
+    @task.external_python(
+        **IN_PRODUCT,
+        trigger_rule="none_failed",
+        inlets=[PLAN, CATALOGUE, DRAWN_PICTURES],
+        outlets=[ASSETS],
+    )
     def publish(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         return run_in_airflow("publish", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT, outlets=[SERVED_ASSETS])
+    @task.external_python(
+        **IN_PRODUCT,
+        inlets=[ASSETS],
+        outlets=[SERVED_ASSETS, SERVING_SNAPSHOT],
+        post_execute=announce,
+    )
     def promote(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 
         return run_in_airflow("promote", date, config, work_dir)
 
-    @task.external_python(**IN_PRODUCT)
+    @task.external_python(**IN_PRODUCT, inlets=[SERVED_ASSETS, PLAN, CATALOGUE], outlets=[REPORT])
     def report(date: str, config: str, work_dir: str) -> dict[str, Any]:
         from pigeon_rec.nightly.steps import run_in_airflow
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pigeon_rec.columns import ColumnsConfig, ImagesConfig
 from pigeon_rec.placement import Placement
+from pigeon_rec.runtime.openmetrics import is_label_name
 from pigeon_rec.runtime.settings import (
     Count,
     Fraction,
@@ -236,10 +237,33 @@ def gate_limits(gate: NightlyGateConfig | QualityGateConfig) -> QualityGateConfi
 
 
 class ReportConfig(Settings):
-    """Largest numbers shown on a night's gallery page; the rest is only counted."""
+    """What is told about a night.
+
+    Attributes:
+        max_users: Users shown on the gallery page; the rest is only counted.
+        max_assets_per_user: Pictures shown of each of them.
+        metrics: Where to write a copy of the night's `metrics.prom`, such as a file in the folder
+            of node_exporter's textfile collector, which reads names that end with `.prom`.
+        metrics_labels: Labels of every metric, such as `{shop: toys}`, where several nights are
+            watched on one machine.
+    """
 
     max_users: Positive = 60
     max_assets_per_user: Positive = 2
+    metrics: LocalPath | None = None
+    metrics_labels: Mapping[str, str] = {}
+
+    @field_validator("metrics_labels")
+    @classmethod
+    def _are_labels(cls, labels: Mapping[str, str]) -> Mapping[str, str]:
+        if own := sorted({"kind", "reason", "source", "step", "version"} & labels.keys()):
+            raise ValueError(f"metrics have labels of this name already: {', '.join(own)}")
+        if wrong := sorted(name for name in labels if not is_label_name(name)):
+            raise ValueError(
+                f"{wrong[0]!r} is no name of a label: letters, digits and `_`, no digit first, and "
+                "`__` is reserved"
+            )
+        return labels
 
 
 class WarehouseConfig(Settings):

@@ -10,9 +10,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import polars as pl
@@ -31,6 +29,7 @@ from pigeon_rec.runtime.files import read_parquet, storage_errors, write_json
 from pigeon_rec.runtime.leftovers import sweep
 from pigeon_rec.runtime.lock import hold
 from pigeon_rec.runtime.progress import Progress, silent
+from pigeon_rec.runtime.step_times import read_step_times, timed
 from pigeon_rec.warehouse.marking import marker_of
 
 __all__ = ["NightSummary", "check_night", "run_night"]
@@ -87,21 +86,22 @@ def run_night(
     marker_of(config.warehouse)  # a night that cannot be signed is not drawn
     paths = NightPaths.of(config, date)
     results: dict[str, Any] = {}
-    seconds: dict[str, float] = {}
     with storage_errors(paths.work_dir), hold(paths, "run"):
         sweep(paths.work_dir)
-        check = partial(check_night, config, date, progress)
-        results["check"], seconds["check"] = _timed(check)
+        with timed(paths.seconds, "check"):
+            results["check"] = check_night(config, date, progress)
         prepared = prepare_inputs(config, refresh=False).config
         for name, step in _steps(prepared, date, progress).items():
-            results[name], seconds[name] = _timed(step)
+            with timed(paths.seconds, name):
+                results[name] = step()
+        seconds = read_step_times(paths.seconds)
         plan = read_parquet(paths.plan).filter(pl.col("status") == "generate")
     return NightSummary(
         drawn=plan["asset_key"].n_unique(),
         published=results["publish"],
         reported=results["report"],
         snapshot=results["promote"],
-        seconds=seconds,
+        seconds={name: seconds[name] for name in results},
     )
 
 
@@ -129,11 +129,6 @@ def _steps(
         "promote": lambda: promote_night(config),
         "report": lambda: report_night(config, date),
     }
-
-
-def _timed(step: Callable[[], Any]) -> tuple[Any, float]:
-    began = monotonic()
-    return step(), round(monotonic() - began, 2)
 
 
 def _draw(config: NightlyConfig, date: dt.date, progress: Progress) -> None:

@@ -66,6 +66,7 @@ def _run_step(
     from pigeon_rec.runtime.exchange import fetch
     from pigeon_rec.runtime.leftovers import sweep
     from pigeon_rec.runtime.lock import hold
+    from pigeon_rec.runtime.step_times import timed
 
     if step not in ("check", "run"):  # these two look for changes of the tables themselves
         config = prepare_inputs(config, refresh=False).config
@@ -76,7 +77,9 @@ def _run_step(
         return {"shards": [_run_step(step, config, date, n, progress) for n in shards]}
     # Shards may be drawn in parallel; a whole night takes the lock itself.
     alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
-    with alone:
+    # Shards have times of their own, and a run measures its steps.
+    unmeasured = step in ("generate", "run")
+    with alone, nullcontext() if unmeasured else timed(paths.seconds, step):
         if step in ("check", "recommend"):  # either may be the first of a night
             sweep(paths.work_dir)
         summary = _plain(STEPS[step](config, date, shard, progress))

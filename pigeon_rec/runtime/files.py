@@ -45,18 +45,20 @@ def real_path(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, keep_suffix: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success the file written there replaces `path`.
 
-    The temporary file is removed if the block raises. Missing parent folders are made.
+    The temporary file is removed if the block raises. Missing parent folders are made. With
+    `keep_suffix` its name ends as that of `path`, because some writers derive the format from it;
+    programs that watch a folder for a suffix would read it half written.
 
     Raises:
         OSError: The file cannot be written; `filename` is its path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two writers apart; the same folder keeps the rename atomic. The suffix
-    # stays last, because some writers derive the format from it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    # The process id keeps two writers apart; the same folder keeps the rename atomic.
+    name, suffix = (path.stem, path.suffix) if keep_suffix else (path.name, "")
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp{suffix}")
     try:
         with _named(path, temporary):
             yield temporary
@@ -108,7 +110,7 @@ def write_bytes(content: bytes, path: Path) -> None:
 
 def write_text(text: str, path: Path) -> None:
     """Writes UTF-8 text atomically."""
-    with replacing(path) as temporary:
+    with replacing(path, keep_suffix=False) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.data import folder_data
 from pigeon_rec.training.pairs import make_pairs
 from pigeon_rec.training.recipes import RECIPES, run_recipe, training_artwork
+from pigeon_rec.training.tracking import check_trackers
 
 __all__ = ["train_all"]
 
@@ -44,6 +45,7 @@ def train_all(
         ModelError: The model to start from does not exist.
         TrainingError: As `run_recipe`, `make_pairs` and `bundle`.
     """
+    check_trackers(config.trackers)  # before anything takes time
     artwork = training_artwork(config, folder_data(folder))
     if start is not None:
         adopt_what_fits(config, folder, start, artwork)

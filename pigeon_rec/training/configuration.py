@@ -23,6 +23,7 @@ from pigeon_rec.scoring.scorer import ScorerConfig
 from pigeon_rec.training.loop import LoopConfig
 from pigeon_rec.training.preference import LossKind
 from pigeon_rec.training.style import StyleSettings
+from pigeon_rec.training.tracking import Tracker
 
 __all__ = [
     "CONFIGS",
@@ -112,6 +113,8 @@ class TrainingConfig(Settings):
         adopt: Recipe -> least PSNR in dB. `train all --start MODEL` adopts the model's part
             unchanged if it redraws the catalogue's pictures that well, and trains it otherwise;
             parts that are not named are trained.
+        trackers: Trackers that are told the metrics of every recipe besides `metrics.jsonl`:
+            `tensorboard`, and `mlflow` if it is installed.
     """
 
     model: PigeonConfig = PigeonConfig()
@@ -120,6 +123,7 @@ class TrainingConfig(Settings):
     users: Positive | None = None
     items: Positive = 50_000
     adopt: Mapping[Adoptable, float] = {}
+    trackers: tuple[Tracker, ...] = ()
     loops: dict[str, LoopConfig]
     pairs: PairsConfig = PairsConfig()
     align: AlignConfig = AlignConfig()

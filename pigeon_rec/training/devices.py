@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -16,11 +17,12 @@ __all__ = ["Precision", "autocast", "average_gradients", "new_accelerator"]
 Precision = Literal["no", "bf16"]
 
 
-def new_accelerator() -> Accelerator:
+def new_accelerator(trackers: Sequence[GeneralTracker] = ()) -> Accelerator:
     """The devices of this run, as `accelerate launch` or `torchrun` assigned them."""
     # Set explicitly: without an accelerator, processes started by torchrun would otherwise not
     # find each other, and each would train alone.
-    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+    on_cpu = not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=on_cpu, log_with=list(trackers) or None)
     if accelerator.device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32
         torch.backends.cudnn.allow_tf32 = True

@@ -18,6 +18,7 @@ from typing import Annotated, Self
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from accelerate.utils import broadcast
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ from pigeon_rec.training.checkpoint import TrainingState, export, resume, save_c
 from pigeon_rec.training.devices import Precision, autocast, average_gradients, new_accelerator
 from pigeon_rec.training.metrics import Metrics, draw_curves
 from pigeon_rec.training.recipe import Losses, Recipe
+from pigeon_rec.training.tracking import Tracker, Tracking, new_trackers
 
 __all__ = ["LoopConfig", "lane_seed", "learning_rate_factor", "train"]
 
@@ -97,18 +99,27 @@ def learning_rate_factor(step: int, progress: float, config: LoopConfig) -> floa
     return rise * (min(1.0, (1.0 - progress) / config.decay) if config.decay else 1.0)
 
 
-def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bool = False) -> Path:
+def train(
+    recipe: Recipe,
+    config: LoopConfig,
+    folder: Path,
+    *,
+    trackers: Sequence[Tracker] = (),
+    show_progress: bool = False,
+) -> Path:
     """Trains a recipe; returns the path of the averaged weights (`model.safetensors`).
 
     Writes `metrics.jsonl` (step, losses, samples per second), `curves.png` and `checkpoint/`. An
     existing checkpoint in `folder` is resumed, and the metrics of repeated steps are replaced. Of
-    several processes only the first one writes.
+    several processes only the first one writes. `trackers` are told the same metrics and the
+    learning rate, in a run that has the name of the folder.
 
     Raises:
-        TrainingError: Loss or gradient is not finite, the checkpoint belongs to another model, or
-            `validate_every` is set and the recipe has no validation.
+        TrainingError: Loss or gradient is not finite, the checkpoint belongs to another model,
+            `validate_every` is set and the recipe has no validation, or a tracker is not installed
+            or cannot be started.
     """
-    run = _begin(recipe, config)
+    run = _begin(recipe, config, new_trackers(trackers, folder))
     writes = run.accelerator.is_main_process
     if writes:
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,9 +135,11 @@ def train(recipe: Recipe, config: LoopConfig, folder: Path, *, show_progress: bo
         config.batch_size * config.accumulate * run.accelerator.num_processes,
         show=show_progress,
     )
-    with closing(metrics):
+    with closing(metrics), closing(Tracking(run.accelerator, step)) as tracking:
         while recipe.progress < 1.0 and not run.exhausted:
-            _step(step, run, metrics, folder if writes else None)
+            row = _step(step, run, metrics, folder if writes else None)
+            if row:
+                tracking.log({**row, "learning_rate": run.learning_rate})
             step += 1
     run.accelerator.wait_for_everyone()
     if writes:
@@ -147,6 +160,11 @@ class _Run:
     trainable: Sequence[nn.Parameter]
 
     @property
+    def learning_rate(self) -> float:
+        """Learning rate of the last step."""
+        return float(self.state.optimizer.param_groups[0]["lr"])
+
+    @property
     def exhausted(self) -> bool:
         """Whether validation has not improved for `patience` checks."""
         return 0 < self.config.patience <= self.state.stopping.checks
@@ -163,14 +181,14 @@ class _Run:
         return every > 0 and ((step + 1) % every == 0 or self.recipe.progress >= 1.0)
 
 
-def _begin(recipe: Recipe, config: LoopConfig) -> _Run:
+def _begin(recipe: Recipe, config: LoopConfig, trackers: Sequence[GeneralTracker]) -> _Run:
     if config.validate_every and not recipe.validates:
         raise TrainingError(
             f"{type(recipe).__name__} has no validation",
             location="validate_every",
             remedy="Set validate_every: 0 in this recipe's loop",
         )
-    accelerator = new_accelerator()
+    accelerator = new_accelerator(trackers)
     set_threads(config.threads)
     recipe.place(accelerator.device)
     recipe.set_training(True)
@@ -198,8 +216,11 @@ def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Te
     return update
 
 
-def _step(step: int, run: _Run, metrics: Metrics, folder: Path | None) -> None:
-    """One gradient step, then validation, metrics and (if `folder` is given) checkpoint."""
+def _step(step: int, run: _Run, metrics: Metrics, folder: Path | None) -> dict[str, float]:
+    """One gradient step, then validation, metrics and (if `folder` is given) checkpoint.
+
+    Returns the row of the metrics; empty if the step has none.
+    """
     config, recipe = run.config, run.recipe
     losses = _gradient_step(step, run)
     recipe.after_step(step)
@@ -210,12 +231,14 @@ def _step(step: int, run: _Run, metrics: Metrics, folder: Path | None) -> None:
     if run.due(step, config.validate_every):
         validated = _validate(run)
         run.state.stopping.note(validated["loss"], run.state)
+    row: dict[str, float] = {}
     if validated or step % config.log_every == 0 or recipe.progress >= 1.0:
-        metrics.write(step, _values(step, losses, run), validated)
+        row = metrics.write(step, _values(step, losses, run), validated)
     if run.due(step, config.checkpoint_every) or run.exhausted:
         _values(step, losses, run)  # no checkpoint holds broken weights
         if folder:
             save_checkpoint(folder, step + 1, run.state)
+    return row
 
 
 def _gradient_step(step: int, run: _Run) -> dict[str, Tensor]:

@@ -74,14 +74,16 @@ class Metrics:
 
     def write(
         self, step: int, losses: Mapping[str, float], validation: Mapping[str, float]
-    ) -> None:
-        """Writes the row of a step and resets the sample rate."""
+    ) -> dict[str, float]:
+        """Writes and returns the row of a step, and resets the sample rate."""
         rate = {"samples_per_second": round(self._rate(), 1)}
         validated = {_VALIDATION + name: value for name, value in validation.items()}
+        row = {"step": step, **losses, **rate, **validated}
         if self._log is not None:
-            self._log.write(json.dumps({"step": step, **losses, **rate, **validated}) + "\n")
+            self._log.write(json.dumps(row) + "\n")
             self._log.flush()
         self._since, self._steps, self._loss = time.perf_counter(), 0, losses["loss"]
+        return row
 
     def _rate(self) -> float:
         seconds = time.perf_counter() - self._since

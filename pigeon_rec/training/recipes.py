@@ -25,6 +25,7 @@ from pigeon_rec.training.scorer import ScorerRecipe
 from pigeon_rec.training.start import copy_text_tokenizer, start_from
 from pigeon_rec.training.text import text_tokenizer
 from pigeon_rec.training.tokenizer import TokenizerRecipe
+from pigeon_rec.training.tracking import check_trackers
 from pigeon_rec.training.windows import concepts_of
 
 __all__ = ["RECIPES", "TrainingConfig", "load_training_config", "run_recipe", "training_artwork"]
@@ -88,7 +89,7 @@ def run_recipe(
     Raises:
         ModelError: The model to start from does not exist.
         TrainingError: `config` has no loop for the recipe, the weights of an earlier recipe are
-            missing, or the model to start from has other sizes.
+            missing, the model to start from has other sizes, or a tracker is not installed.
     """
     if name not in RECIPES or name not in config.loops:
         raise TrainingError(
@@ -96,6 +97,7 @@ def run_recipe(
             location=str(folder),
             remedy=f"Recipes with a loop: {', '.join(n for n in RECIPES if n in config.loops)}",
         )
+    check_trackers(config.trackers)  # before anything takes time
     loop = config.loops[name]
     # The first process learns the text tokenizer; the others read it.
     with new_accelerator().main_process_first():
@@ -110,4 +112,4 @@ def run_recipe(
         # Of a small catalogue nothing is left over; the last weights are as good as any.
         _LOG.warning("%s: there is nothing to validate on, so the last weights are kept", name)
         loop = loop.model_copy(update={"validate_every": 0})
-    return train(recipe, loop, folder / name, show_progress=show_progress)
+    return train(recipe, loop, folder / name, trackers=config.trackers, show_progress=show_progress)

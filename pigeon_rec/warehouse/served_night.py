@@ -10,6 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.runtime.reasons import NOT_DRAWN
 from pigeon_rec.warehouse.read import query
 from pigeon_rec.warehouse.stores import with_bytes
 
@@ -29,6 +30,8 @@ class ServedNight:
         scores: `outcome, asset_key, metric, value`; outcome is `served` or `rejected`.
         rejections: `user_id, item_id, asset_key, reason, detail`.
         problems: `kind, subject, location, message`.
+        drawing_times: `shard, assets, seconds` of the shards that were drawn and measured.
+        snapshot_bytes: Size of the snapshot.
     """
 
     facts: Mapping[str, Any]
@@ -36,6 +39,8 @@ class ServedNight:
     scores: pl.DataFrame
     rejections: pl.DataFrame
     problems: pl.DataFrame
+    drawing_times: pl.DataFrame
+    snapshot_bytes: int
 
     @property
     def own(self) -> pl.DataFrame:
@@ -51,6 +56,13 @@ class ServedNight:
     def users(self) -> int:
         """Number of users with an asset of their own."""
         return self.own["user_id"].n_unique()
+
+    @property
+    def drawn(self) -> int:
+        """Number of requests drawn in this night, rejected ones included."""
+        rejected = sum(count for why, count in self.reasons().items() if why not in NOT_DRAWN)
+        generated: int = self.facts["generated"]
+        return generated + rejected
 
     def reasons(self) -> dict[str, int]:
         """Counts rejections by reason."""
@@ -111,6 +123,8 @@ def read_served_night(serving: Path, run_id: str) -> ServedNight:
         scores=query(serving, "run_scores", of_run),
         rejections=query(serving, "run_rejections", of_run),
         problems=query(serving, "run_problems", of_run),
+        drawing_times=query(serving, "run_drawing_times", of_run),
+        snapshot_bytes=serving.stat().st_size,
     )
 
 

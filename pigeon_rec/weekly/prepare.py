@@ -27,6 +27,7 @@ from pigeon_rec.training.recipes import (
     run_recipe,
     training_artwork,
 )
+from pigeon_rec.training.tracking import check_trackers
 from pigeon_rec.weekly.config import WeeklyConfig
 from pigeon_rec.weekly.data import data_inputs, end_of, prepared
 from pigeon_rec.weekly.evaluate import check_rules
@@ -111,6 +112,7 @@ def _training(config: WeeklyConfig) -> TrainingConfig:
             location=config.training,
             remedy="An alignment needs both stages",
         )
+    check_trackers(training.trackers)  # not only when the training begins
     return training
 
 
@@ -133,7 +135,8 @@ def _trained_recipes(folder: Path) -> list[str]:
 
 def _inputs(config: WeeklyConfig, training: TrainingConfig, weights: str | None) -> dict[str, Any]:
     return {
-        "training": training.model_dump(mode="json"),
+        # Whom a training tells of its metrics changes nothing of it.
+        "training": training.model_dump(mode="json", exclude={"trackers"}),
         "start": config.start,
         "weights": weights,
         **data_inputs(config),

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 
 def describe_task(task: Any) -> dict[str, Any]:
@@ -24,8 +25,16 @@ def describe_task(task: Any) -> dict[str, Any]:
         "pool": option("pool"),
         "retries": option("retries"),
         "trigger_rule": option("trigger_rule").value,
+        "inlets": [asset.name for asset in option("inlets") or []],
         "outlets": [asset.name for asset in option("outlets") or []],
+        "in_lineage": all(map(in_lineage, [*option("inlets"), *option("outlets")])),
     }
+
+
+def in_lineage(asset: Any) -> bool:
+    """Whether OpenLineage shows an asset: it leaves those out whose scheme has no converter."""
+    scheme = str(asset.normalized_uri).partition(":")[0]
+    return scheme in ProvidersManagerTaskRuntime().asset_to_openlineage_converters
 
 
 def main(folder: str) -> None:

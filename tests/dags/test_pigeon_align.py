@@ -75,9 +75,26 @@ def test_every_step_runs_in_the_product_and_is_retried_twice(align: dict[str, An
             assert "PIGEON_PYTHON" in task["python"], name
 
 
-def test_promotion_updates_the_asset(align: dict[str, Any]) -> None:
-    outlets = {name: task["outlets"] for name, task in align["tasks"].items() if task["outlets"]}
-    assert outlets == {"promote": ["pigeon_serving_model"]}
+def test_lineage_leads_from_the_tables_to_the_serving_model(align: dict[str, Any]) -> None:
+    data, stage_1, serving = "training_data", "stage_1_weights", "serving_model"
+
+    def names(task: dict[str, Any], side: str) -> list[str]:
+        return [asset.removeprefix("pigeon_") for asset in task[side]]
+
+    assert {
+        name: (names(task, "inlets"), names(task, "outlets"))
+        for name, task in align["tasks"].items()
+    } == {
+        "prepare": (["catalogue", "interactions", serving], [data]),
+        "reconstruct": ([data], [stage_1]),
+        "pairs": ([data, stage_1], ["preference_pairs"]),
+        "prefer": (["preference_pairs", stage_1], ["stage_2_weights"]),
+        "bundle": ([stage_1, "stage_2_weights"], ["new_model"]),
+        "evaluate": (["new_model", serving, data], ["evaluation"]),
+        "check": (["evaluation"], ["promotion_check"]),
+        "promote": (["new_model", "promotion_check"], [serving]),
+        "keep_serving": (["promotion_check"], []),
+    }
 
 
 def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> None:

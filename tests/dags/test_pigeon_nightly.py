@@ -10,19 +10,9 @@ import pytest
 
 from pigeon_rec.errors import PigeonError
 from pigeon_rec.runtime.airflow_step import TEMPORARY_FAILURE
-from tests.dags.few_users import write_first_users
+from tests.dags.conftest import NIGHT
 
 pytestmark = pytest.mark.slow  # in Airflow's own environment
-
-NIGHT = "2026-06-01"
-SMALL_NIGHT = """
-interactions: {interactions}
-threads: 1
-recommender: {{epochs: 1, embedding_size: 8, top_k: 5}}
-plan: {{max_assets: 12, max_assets_per_user: 2, shards: 3}}
-generation: {{mask_ratios: [0.3], diffusion_steps: 4}}
-gate: {{min_text_score: -1.0}}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +62,24 @@ def test_a_night_without_shards_is_still_published(nightly: dict[str, Any]) -> N
     assert nightly["tasks"]["publish"]["trigger_rule"] == "none_failed"
 
 
-def test_promotion_updates_the_asset(nightly: dict[str, Any]) -> None:
-    outlets = {name: task["outlets"] for name, task in nightly["tasks"].items() if task["outlets"]}
-    assert outlets == {"promote": ["pigeon_served_assets"]}
+def test_lineage_leads_from_the_tables_to_what_is_served(nightly: dict[str, Any]) -> None:
+    tables = ["pigeon_catalogue", "pigeon_interactions"]
+    model = "pigeon_serving_model"
+    lineage = {name: (task["inlets"], task["outlets"]) for name, task in nightly["tasks"].items()}
+    assert lineage == {
+        "check": (tables, ["pigeon_input_check"]),
+        "recommend": (tables, ["pigeon_recommendations"]),
+        "plan": ([*tables, "pigeon_recommendations", model, "pigeon_assets"], ["pigeon_plan"]),
+        "generate": (["pigeon_plan", tables[0], model], ["pigeon_drawn_pictures"]),
+        "publish": (["pigeon_plan", tables[0], "pigeon_drawn_pictures"], ["pigeon_assets"]),
+        "promote": (["pigeon_assets"], ["pigeon_served_assets", "pigeon_serving_snapshot"]),
+        "report": (["pigeon_served_assets", "pigeon_plan", tables[0]], ["pigeon_report"]),
+    }
+
+
+@pytest.mark.parametrize("name", ["pigeon_nightly", "pigeon_align"])
+def test_openlineage_shows_every_asset(described: dict[str, Any], name: str) -> None:
+    assert all(task["in_lineage"] for task in described["dags"][name]["tasks"].values())
 
 
 @pytest.mark.parametrize("module", ["pigeon_nightly", "pigeon_align"])
@@ -99,27 +104,6 @@ def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> 
     assert "plan.shards" in ended.stdout
     assert "a retry cannot help" in ended.stdout
     assert not (tmp_path / "var").exists()
-
-
-@pytest.fixture(scope="module")
-def night(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A small night run twice through Airflow: its work directory and both outputs."""
-    folder = tmp_path_factory.mktemp("night")
-    interactions = write_first_users(folder / "few.inter")
-    config = folder / "night.yaml"
-    config.write_text(SMALL_NIGHT.format(interactions=interactions), encoding="utf-8")
-    pool = ("pools", "set", "pigeon_accelerator", "1", "pictures at the same time")
-    assert airflow.run("-m", "airflow", *pool).returncode == 0
-    outputs = []
-    for _ in range(2):
-        ended = airflow.run(
-            *("-m", "airflow", "dags", "test", "pigeon_nightly", NIGHT),
-            PIGEON_CONFIG=str(config),
-            PIGEON_WORK_DIR=str(folder / "var"),
-        )
-        assert ended.returncode == 0, ended.stdout[-8000:]
-        outputs.append(ended.stdout)
-    return folder / "var", outputs
 
 
 @pytest.mark.timeout(3000)

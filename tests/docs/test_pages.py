@@ -24,6 +24,7 @@ RUN_BY = {
     "docs/feedback.md": "tests/docs/test_feedback.py",
     "docs/method.md": "tests/docs/test_examples.py",
     "docs/movies.md": "tests/nightly/test_movie_docs.py",
+    "docs/operating.md": "tests/dags/test_asset_events.py",
     "docs/parity.md": "tests/parity/test_docs.py",
     "docs/planning.md": "tests/nightly/test_docs.py",
     "docs/published.md": "tests/model/published/test_docs.py",

@@ -33,6 +33,7 @@ PARAMS: Mapping[str, dict[str, object]] = {
     "policy_replay": {"policy": "personalised"},
     "policy_value": {"policy": "personalised"},
     "run_gallery": {"run_id": "2026-06-01"},
+    "run_drawing_times": {"run_id": "2026-06-01"},
     "run_problems": {"run_id": "2026-06-01"},
     "run_rejections": {"run_id": "2026-06-01"},
     "run_scores": {"run_id": "2026-06-01"},
@@ -44,7 +45,9 @@ PARAMS: Mapping[str, dict[str, object]] = {
 def link(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("warehouse")
     with open_warehouse(folder / "pigeon.duckdb") as connection:
-        publish(connection, night_of([ANN], rejected=[CAT], problems=2))
+        first = night_of([ANN], rejected=[CAT], problems=2)
+        times = pl.DataFrame([(0, 2, 1.5)], schema=NIGHT_SCHEMAS["drawing_times"], orient="row")
+        publish(connection, dataclasses.replace(first, drawing_times=times))
         publish(connection, night_of([BEN], date=SECOND, reused=[ANN]))
     promote(folder / "pigeon.duckdb", folder / "serving.duckdb")
     add_exposures(folder, exposures_of("ann", clicked=[True, False]))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pytest
 
 from pigeon_rec.errors import ConfigError, ModelError, TrainingError
 from pigeon_rec.model.version import model_version
-from pigeon_rec.training.configuration import TrainingConfig
+from pigeon_rec.training import tracking
+from pigeon_rec.training.configuration import TrainingConfig, load_training_config
 from pigeon_rec.weekly.config import PromotionRules, WeeklyConfig
 from pigeon_rec.weekly.paths import AlignmentPaths
 from pigeon_rec.weekly.prepare import BACKBONE, begun, prepare
@@ -47,6 +49,29 @@ def test_a_start_from_a_training_folder_takes_its_backbone_only(
     for name in BACKBONE:
         file = Path(name) / "model.safetensors"
         assert (folder / file).read_bytes() == (source / file).read_bytes()
+
+
+def test_other_trackers_repeat_no_step(trained: WeeklyConfig, tmp_path: Path) -> None:
+    config = begin(trained, tmp_path, start=str(tiny_model(trained)))
+    prepare(config, SUNDAY)
+    values = load_training_config(config.training).model_dump(mode="json")
+    file = tmp_path / "told.json"
+    file.write_text(json.dumps(values | {"trackers": ["tensorboard"]}), encoding="utf-8")
+    told = config.model_copy(update={"training": str(file)})
+    assert prepare(told, SUNDAY).kept
+    assert begun(told, SUNDAY)[1].trackers == ("tensorboard",)
+
+
+def test_a_tracker_that_is_not_installed_ends_the_first_step(
+    trained: WeeklyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tracking._INSTALLED, "tensorboard", lambda: False)
+    values = load_training_config(trained.training).model_dump(mode="json")
+    file = tmp_path / "told.json"
+    file.write_text(json.dumps(values | {"trackers": ["tensorboard"]}), encoding="utf-8")
+    with pytest.raises(TrainingError, match="not installed: tensorboard"):
+        prepare(begin(trained, tmp_path, training=str(file)), SUNDAY)
+    assert not (tmp_path / "var").exists()
 
 
 def test_the_serving_model_is_settled_when_the_alignment_begins(

@@ -54,7 +54,6 @@ _WORDS: Final[Mapping[str, str]] = {
     "bad_recommendation": "Invalid recommendation",
     "duplicate_recommendation": "Repeated recommendation",
 }
-_NOT_DRAWN: Final = ("unreadable_input", "drawing_failed")
 _EXAMPLES_PER_KIND: Final = 5
 _COMPARISONS: Final = 3
 _VERSIONS: Final = 7
@@ -190,7 +189,6 @@ def _picture(row: _Row, items: ShownItems, label: str = "") -> Picture:
 def _cards(night: ServedNight, pictures: str) -> tuple[tuple[str, str, str], ...]:
     facts = night.facts
     gated = facts["served"] + facts["rejected"]
-    refused = sum(count for why, count in night.reasons().items() if why not in _NOT_DRAWN)
     share = f"{facts['rejected'] / gated:.1%} of all requests" if gated else ""
     cohorts = night.shared["user_id"].n_unique()
     count = f"{cohorts} cohort{'s' if cohorts > 1 else ''}"
@@ -199,7 +197,7 @@ def _cards(night: ServedNight, pictures: str) -> tuple[tuple[str, str, str], ...
         ("requests planned", f"{facts['planned']:,}", f"{facts['skipped']:,} skipped"),
         (f"{pictures} served", f"{night.own.height:,}", f"to {night.users:,} users"),
         *((for_cohorts,) if cohorts else ()),
-        ("drawn", f"{facts['generated'] + refused:,}", f"{facts['generated']:,} of them served"),
+        ("drawn", f"{night.drawn:,}", f"{facts['generated']:,} of them served"),
         ("reused", f"{facts['reused']:,}", ""),
         ("rejected", f"{facts['rejected']:,}", share),
     )

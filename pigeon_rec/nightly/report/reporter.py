@@ -22,6 +22,9 @@ from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.report.gallery import render_gallery
 from pigeon_rec.nightly.report.page import build_page
 from pigeon_rec.runtime.files import write_json, write_text
+from pigeon_rec.runtime.openmetrics import openmetrics
+from pigeon_rec.runtime.step_times import read_step_times
+from pigeon_rec.warehouse.metrics import night_metrics
 from pigeon_rec.warehouse.served_night import ServedNight, read_served_night
 from pigeon_rec.warehouse.warnings import night_warnings, refusals
 
@@ -41,6 +44,7 @@ class ReportSummary:
         users: Users with an asset of their own.
         users_shown: Users on the gallery page.
         report: The numbers, `report.json`.
+        metrics: The numbers for monitoring, `metrics.prom`.
         gallery: The page, `gallery.html`.
         warnings: What should be looked into, each a sentence; also in both files and in the log.
     """
@@ -51,12 +55,15 @@ class ReportSummary:
     served: int
     rejected: int
     report: Path
+    metrics: Path
     gallery: Path
     warnings: tuple[str, ...]
 
 
 def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
-    """Writes `report.json` and `gallery.html` of one promoted night.
+    """Writes `report.json`, `metrics.prom` and `gallery.html` of one promoted night.
+
+    The metrics are also written to `report.metrics`, if that is set.
 
     Raises:
         WarehouseError: The night is not in the serving snapshot.
@@ -84,7 +91,17 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
         "scenario": words,
         "users_by_taste": page.tastes,
     }
-    write_json(_numbers(night, skipped, len(page.users)) | numbers, paths.report)
+    counts = _numbers(night, skipped, len(page.users))
+    write_json(counts | numbers, paths.report)
+    gauges = night_metrics(
+        night,
+        plan,
+        skipped=counts["skipped"],
+        warnings={"night": len(warnings) - len(gate.warnings()), "gate": len(gate.warnings())},
+        steps=read_step_times(paths.seconds),
+    )
+    for file in filter(None, (paths.metrics, config.report.metrics)):
+        write_text(openmetrics(gauges, config.report.metrics_labels), file)
     return ReportSummary(
         run_id=paths.run_id,
         users=night.users,
@@ -92,6 +109,7 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
         served=night.facts["served"],
         rejected=night.facts["rejected"],
         report=paths.report,
+        metrics=paths.metrics,
         gallery=paths.gallery,
         warnings=warnings,
     )
