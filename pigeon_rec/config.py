@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -243,15 +243,34 @@ class ReportConfig(Settings):
 
 
 class WarehouseConfig(Settings):
-    """Where published pictures are stored.
+    """Where published pictures are stored, and the mirror for readers on other machines.
 
     Attributes:
         images: `table` keeps their bytes in the warehouse. An fsspec location
             (`file:///srv/pictures`, `s3://bucket/pictures`) stores the pictures of later nights
             there, and the tables hold their locations.
+        mirror: `parquet` copies the served tables to `mirror_address` after every promotion, as
+            parquet files by date and bucket of users; null for no mirror.
+        mirror_address: An fsspec location that holds nothing else.
+        mirror_buckets: Number of buckets. Every bucket is one search through the snapshot, and has
+            one file for each 16 MB of pictures.
+        mirror_grace_hours: Hours that the files of a night stay after another one replaced it, for
+            readers that began with it.
     """
 
     images: Annotated[str, location_or("table")] = "table"
+    mirror: Literal["parquet"] | None = None
+    mirror_address: Annotated[str, location_or()] | None = None
+    mirror_buckets: Annotated[int, Field(ge=1, le=4096)] = 16
+    mirror_grace_hours: Annotated[float, Field(ge=0.0, le=24.0 * 365)] = 24.0
+
+    @model_validator(mode="after")
+    def _has_address(self) -> Self:
+        if self.mirror is not None and self.mirror_address is None:
+            raise ValueError("`mirror` needs `mirror_address`, such as s3://bucket/mirror")
+        if self.mirror_address is not None and self.mirror_address == self.images:
+            raise ValueError("`mirror_address` must differ from `images`: a mirror is alone there")
+        return self
 
 
 _WORLDS: Final = ("bundled", "posters")
