@@ -290,7 +290,8 @@ class NightlyConfig(Settings):
         work_dir: Folder of runs, caches and the warehouse.
         exchange: `disk` if all steps share the work directory, else an fsspec location
             (`s3://bucket/nights`) through which plan and shards are exchanged.
-        model: Name of a bundled model, the folder of a saved one, or `serving`: the model promoted
+        model: Name of a bundled model, the folder of a saved one, `hf://owner/name` or
+            `hf://owner/name@revision` of the Hugging Face Hub, or `serving`: the model promoted
             last, and the bundled `sticker-64` before any promotion.
         scenario: Instruction, aspect ratio, words and taste column of the pictures: the name of a
             bundled scenario (`sticker`, `movie`, `book-cover`), or the path of a YAML file of your
@@ -313,7 +314,7 @@ class NightlyConfig(Settings):
     images: ImagesConfig = ImagesConfig()
     work_dir: LocalPath = Path("var")
     exchange: Annotated[str, location_or("disk")] = "disk"
-    model: Annotated[str, path_or(bare_names=True)] = "sticker-64"
+    model: Annotated[str, path_or(bare_names=True, hub=True)] = "sticker-64"
     scenario: Annotated[str, path_or(bare_names=True)] = "sticker"
     seed: int = 0
     batch_size: Positive = 32
