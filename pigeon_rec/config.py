@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -267,7 +267,7 @@ class ReportConfig(Settings):
 
 
 class WarehouseConfig(Settings):
-    """Where published pictures are stored, and how they are marked as generated.
+    """Where published pictures are stored, how they are marked, and the mirror for other machines.
 
     Attributes:
         images: `table` keeps their bytes in the warehouse. An fsspec location
@@ -278,17 +278,36 @@ class WarehouseConfig(Settings):
             well; null for none. Keys and content hashes are those of the unmarked pictures.
         certificate: PEM file with the certificate for `c2pa` and those of its authorities.
         key: PEM file with its private key, unencrypted.
+        mirror: `parquet` copies the served tables to `mirror_address` after every promotion, as
+            parquet files by date and bucket of users; null for no mirror.
+        mirror_address: An fsspec location that holds nothing else.
+        mirror_buckets: Number of buckets. Every bucket is one search through the snapshot, and has
+            one file for each 16 MB of pictures.
+        mirror_grace_hours: Hours that the files of a night stay after another one replaced it, for
+            readers that began with it.
     """
 
     images: Annotated[str, location_or("table")] = "table"
     marking: Literal["metadata", "c2pa"] | None = "metadata"
     certificate: LocalPath | None = None
     key: LocalPath | None = None
+    mirror: Literal["parquet"] | None = None
+    mirror_address: Annotated[str, location_or()] | None = None
+    mirror_buckets: Annotated[int, Field(ge=1, le=4096)] = 16
+    mirror_grace_hours: Annotated[float, Field(ge=0.0, le=24.0 * 365)] = 24.0
 
     @model_validator(mode="after")
     def _check_files(self) -> WarehouseConfig:
         if self.marking == "c2pa" and not (self.certificate and self.key):
             raise ValueError("marking c2pa needs the files certificate and key")
+        return self
+
+    @model_validator(mode="after")
+    def _has_address(self) -> Self:
+        if self.mirror is not None and self.mirror_address is None:
+            raise ValueError("`mirror` needs `mirror_address`, such as s3://bucket/mirror")
+        if self.mirror_address is not None and self.mirror_address == self.images:
+            raise ValueError("`mirror_address` must differ from `images`: a mirror is alone there")
         return self
 
 
@@ -309,7 +328,8 @@ class NightlyConfig(Settings):
         work_dir: Folder of runs, caches and the warehouse.
         exchange: `disk` if all steps share the work directory, else an fsspec location
             (`s3://bucket/nights`) through which plan and shards are exchanged.
-        model: Name of a bundled model, the folder of a saved one, or `serving`: the model promoted
+        model: Name of a bundled model, the folder of a saved one, `hf://owner/name` or
+            `hf://owner/name@revision` of the Hugging Face Hub, or `serving`: the model promoted
             last, and the bundled `sticker-64` before any promotion.
         scenario: Instruction, aspect ratio, words and taste column of the pictures: the name of a
             bundled scenario (`sticker`, `movie`, `book-cover`), or the path of a YAML file of your
@@ -332,7 +352,7 @@ class NightlyConfig(Settings):
     images: ImagesConfig = ImagesConfig()
     work_dir: LocalPath = Path("var")
     exchange: Annotated[str, location_or("disk")] = "disk"
-    model: Annotated[str, path_or(bare_names=True)] = "sticker-64"
+    model: Annotated[str, path_or(bare_names=True, hub=True)] = "sticker-64"
     scenario: Annotated[str, path_or(bare_names=True)] = "sticker"
     seed: int = 0
     batch_size: Positive = 32

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pigeon_rec.model.version import model_version
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.runtime.digests import folder_sha256
+from pigeon_rec.runtime.digests import weights_sha256
 from pigeon_rec.warehouse import open_warehouse
 from pigeon_rec.warehouse.models import TrainedModel, promote_model, register_model
 
@@ -34,7 +34,7 @@ def promoted(work_dir: Path, name: str, source: Path, *ignored: str) -> str:
         config={},
         metrics={},
         weights_path=f"models/{name}",
-        weights_sha256=folder_sha256(folder),
+        weights_sha256=weights_sha256(folder),
         decision="accepted",
         reason="a test's own",
     )

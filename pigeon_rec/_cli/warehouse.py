@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pigeon_rec._cli.options import AsJson, Config, WorkDir
 from pigeon_rec._cli.output import as_table, print_json, print_result
+
+if TYPE_CHECKING:
+    from pigeon_rec.config import WarehouseConfig
+    from pigeon_rec.warehouse.mirror import Mirror
 
 __all__ = ["app"]
 
@@ -69,12 +73,19 @@ def retain(
     from pigeon_rec.warehouse import open_warehouse, retain_exposures
     from pigeon_rec.warehouse import retain as drop_old
     from pigeon_rec.warehouse.feedback import feedback_beside
+    from pigeon_rec.warehouse.mirror import clean_mirrors
 
-    warehouse = _places(config, work_dir)[0]
+    warehouse, _, settings = _places(config, work_dir)
     with open_warehouse(warehouse, create=False) as connection:
         kept = drop_old(connection, keep_days)
         exposures = retain_exposures(feedback_beside(warehouse), connection, keep_days)
-    facts = {"dropped": list(kept.dropped), "pictures": kept.pictures, "exposures": exposures}
+        mirrored = clean_mirrors(connection, _mirror(settings))
+    facts = {
+        "dropped": list(kept.dropped),
+        "pictures": kept.pictures,
+        "exposures": exposures,
+        "mirrored": mirrored,
+    }
     print_result("retain", facts, as_json=as_json)
 
 
@@ -116,19 +127,25 @@ def mark(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = Fals
 
 @app.command()
 def gc(config: Config = None, work_dir: WorkDir = None, as_json: AsJson = False) -> None:
-    """Remove unreferenced image files and free space inside the warehouse file."""
+    """Remove unreferenced image files, clean mirrors, free space inside the warehouse file."""
     from pigeon_rec.warehouse import collect_garbage
 
-    warehouse, link, images = _places(config, work_dir)
-    collected = collect_garbage(warehouse, link, images=images)
+    warehouse, link, settings = _places(config, work_dir)
+    collected = collect_garbage(warehouse, link, images=settings.images, mirror=_mirror(settings))
     print_result("gc", dataclasses.asdict(collected), as_json=as_json)
 
 
-def _places(config: Path | None, work_dir: Path | None) -> tuple[Path, Path, str]:
-    """Returns the warehouse, the serving link and the setting `warehouse.images`."""
+def _mirror(settings: WarehouseConfig) -> Mirror | None:
+    from pigeon_rec.warehouse.mirror import mirror_of
+
+    return mirror_of(settings)
+
+
+def _places(config: Path | None, work_dir: Path | None) -> tuple[Path, Path, WarehouseConfig]:
+    """Returns the warehouse, the serving link and the settings of the group `warehouse`."""
     from pigeon_rec.nightly.steps import night_settings
     from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 
     settings = night_settings(config, work_dir)
     folder = settings.work_dir
-    return warehouse_file(folder), serving_file(folder), settings.warehouse.images
+    return warehouse_file(folder), serving_file(folder), settings.warehouse

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pigeon_rec.errors import ModelError, WarehouseError
+from pigeon_rec.model.hub import PREFIX, cached_model
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
-from pigeon_rec.runtime.digests import digest, folder_sha256
+from pigeon_rec.runtime.digests import digest, weights_sha256
 from pigeon_rec.runtime.files import real_path
 from pigeon_rec.runtime.work_dir import warehouse_file
 from pigeon_rec.warehouse import open_warehouse
@@ -42,7 +44,7 @@ class ChosenModel:
     """A model that can be loaded.
 
     Attributes:
-        source: Name of a bundled model, or the folder of a saved one.
+        source: Name of a bundled model, or the folder of a saved or downloaded one.
         version: Name and content digest; part of every `asset_key`.
     """
 
@@ -54,7 +56,8 @@ def chosen_model(model: str, work_dir: Path, version: str | None = None) -> Chos
     """Resolves the setting `model`.
 
     Args:
-        model: Name of a bundled model, the folder of a saved one, or `serving`.
+        model: Name of a bundled model, the folder of a saved one, `hf://owner/name` of the Hub, or
+            `serving`.
         work_dir: Folder of the warehouse with the registry.
         version: Version of the plan. `serving` then means that version, even if another was
             promoted since: one night has one model.
@@ -65,7 +68,7 @@ def chosen_model(model: str, work_dir: Path, version: str | None = None) -> Chos
         WarehouseError: The registry cannot be read.
     """
     if model != SERVING:
-        return ChosenModel(model, model_version(model))
+        return _pinned(model, version)
     warehouse = warehouse_file(work_dir)
     known = serving_model(warehouse) if version is None else find_model(warehouse, version)
     if known is not None:
@@ -78,6 +81,18 @@ def chosen_model(model: str, work_dir: Path, version: str | None = None) -> Chos
             remedy="Plan the night again",
         )
     return fallback
+
+
+def _pinned(model: str, version: str | None) -> ChosenModel:
+    """A branch of the Hub may move on during a night, which stays with the plan's commit."""
+    folder = model_folder(model)
+    found = cached_model(folder)
+    if found is None:
+        return ChosenModel(model, model_version(model))
+    commit = re.search(r"@([0-9a-f]{40})-", version or "")
+    if commit is not None and commit[1] != found.revision:
+        folder = model_folder(f"{PREFIX}{found.repository}", commit[1])
+    return ChosenModel(str(folder), model_version(folder))
 
 
 def model_source(model: str, work_dir: Path) -> str:
@@ -113,7 +128,7 @@ def register_by_hand(model: str | Path, work_dir: Path, reason: str) -> Register
         config={},
         metrics={},
         weights_path=path.as_posix(),
-        weights_sha256=folder_sha256(folder),
+        weights_sha256=weights_sha256(folder),
         decision="accepted",
         reason=reason,
     )

@@ -64,9 +64,9 @@ class EvaluationSettings(TableSettings):
         threads: CPU threads; 0 for torch's default.
     """
 
-    model: Annotated[str, path_or(bare_names=True)] = "sticker-64"
-    stage1_model: Annotated[str, path_or(bare_names=True)] | None = None
-    scorer: Annotated[str, path_or(bare_names=True)] | None = None
+    model: Annotated[str, path_or(bare_names=True, hub=True)] = "sticker-64"
+    stage1_model: Annotated[str, path_or(bare_names=True, hub=True)] | None = None
+    scorer: Annotated[str, path_or(bare_names=True, hub=True)] | None = None
     held_out: LocalPath | None = None
     judges: LocalPath | None = None
     judge_steps: Positive | None = None

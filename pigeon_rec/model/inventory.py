@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pigeon_rec.errors import ModelError
+from pigeon_rec.model.card import CardFacts, read_card
 from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.hub import cached_model
 from pigeon_rec.model.parts import saved_weights, untrained_parts
 from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.model.published.folder import PublishedFolder
@@ -23,6 +25,7 @@ from pigeon_rec.model.published.key_maps import KEY_MAPS, OWN, KeyMap
 from pigeon_rec.model.published.parts import add_lora, build_parts
 from pigeon_rec.model.published.sizes import PublishedSizes, measure
 from pigeon_rec.model.published.weight_files import WeightFiles
+from pigeon_rec.model.version import model_version
 
 __all__ = ["Inventory", "PartFacts", "take_inventory"]
 
@@ -70,6 +73,9 @@ class Inventory:
         parts: The parts whose files exist.
         missing: Missing files and folders.
         problem: Any other reason that it cannot be loaded, found in headers and settings.
+        version: The version that its pictures get.
+        hub: Repository and commit of a model from the Hugging Face Hub.
+        card: The facts of its card.
     """
 
     folder: Path
@@ -77,6 +83,9 @@ class Inventory:
     parts: tuple[PartFacts, ...]
     missing: tuple[str, ...]
     problem: str | None = None
+    version: str | None = None
+    hub: str | None = None
+    card: CardFacts | None = None
 
     @property
     def complete(self) -> bool:
@@ -90,14 +99,21 @@ class Inventory:
         return None if None in values else sum(values)
 
 
-def take_inventory(name_or_path: str | Path) -> Inventory:
-    """Inspects a bundled model, a saved one or a published folder.
+def take_inventory(name_or_path: str | Path, revision: str | None = None) -> Inventory:
+    """Inspects a bundled model, a saved one, a published folder, or a model of the Hub.
 
     Raises:
         ModelError: There is no such model, or a file is damaged.
     """
-    folder = model_folder(name_or_path)
-    return _published(folder) if is_published(folder) else _saved(folder)
+    folder = model_folder(name_or_path, revision)
+    found = _published(folder) if is_published(folder) else _saved(folder)
+    source = cached_model(folder)
+    return replace(
+        found,
+        version=model_version(folder),
+        hub=None if source is None else str(source),
+        card=read_card(folder),
+    )
 
 
 def _saved(folder: Path) -> Inventory:

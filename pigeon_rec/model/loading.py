@@ -14,17 +14,22 @@ __all__ = ["load_pipeline"]
 
 
 def load_pipeline(
-    name_or_path: str | Path, batch_size: int = BATCH_SIZE, placement: Placement | None = None
+    name_or_path: str | Path,
+    batch_size: int = BATCH_SIZE,
+    placement: Placement | None = None,
+    *,
+    revision: str | None = None,
 ) -> Pipeline:
-    """Loads a bundled model by name, or a saved or published one by folder.
+    """Loads a bundled model by name, a saved or published one by folder, or one from the Hub.
 
-    A published folder is LaVIT's with Pigeon's checkpoint in it; see `load_published`.
+    A published folder is LaVIT's with Pigeon's checkpoint in it; see `load_published`. `revision`
+    is a branch, tag or commit hash of a Hub model `owner/name`.
 
     Raises:
         ModelError: There is no such model, a file is missing, weights and configuration do not fit,
             or the placement is not possible on this machine or with this model.
     """
-    folder = model_folder(name_or_path)
+    folder = model_folder(name_or_path, revision)
     if is_published(folder):
         return load_published(folder, batch_size=batch_size, placement=placement)
     return PigeonPipeline.from_pretrained(folder, batch_size, placement)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
@@ -21,7 +22,9 @@ from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.base import BATCH_SIZE, BasePipeline
+from pigeon_rec.model.card import CardFacts, write_card
 from pigeon_rec.model.configuration import PigeonConfig
+from pigeon_rec.model.hub import HubModel, push_folder
 from pigeon_rec.model.image_generator import ImageGenerator
 from pigeon_rec.model.output import PigeonOutput
 from pigeon_rec.model.parts import load_weights, saved_weights, untrained_parts
@@ -116,15 +119,19 @@ class PigeonPipeline(BasePipeline[ImageGenerator]):
         name_or_path: str | Path,
         batch_size: int = BATCH_SIZE,
         placement: Placement | None = None,
+        *,
+        revision: str | None = None,
     ) -> Self:
-        """Loads a bundled model by name, or a saved one by folder.
+        """Loads a bundled model by name, a saved one by folder, or `owner/name` from the Hub.
+
+        `revision` is a branch, tag or commit hash of a Hub model.
 
         Raises:
             ModelError: A file is missing, weights and configuration do not fit, the placement is
                 not possible on this machine or with this model, or the folder has the published
                 layout (use `load_pipeline`).
         """
-        placement, folder = placement or Placement(), model_folder(name_or_path)
+        placement, folder = placement or Placement(), model_folder(name_or_path, revision)
         _check_own(folder, placement)
         device, dtype = check_device(placement.device), torch_dtype(placement)
         config = PigeonConfig.load(folder)
@@ -135,7 +142,7 @@ class PigeonPipeline(BasePipeline[ImageGenerator]):
         return cls(config, parts, text, batch_size, placement)
 
     def save_pretrained(self, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
-        """Writes `config.json`, `tokenizer.json` and one safetensors file per part."""
+        """Writes `config.json`, `tokenizer.json`, one safetensors file per part, and a card."""
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n", "utf-8")
@@ -146,6 +153,38 @@ class PigeonPipeline(BasePipeline[ImageGenerator]):
                 for k, v in saved_weights(part, self.config).items()
             }
             save_file(weights, folder / f"{name}.safetensors")
+        write_card(folder, CardFacts())
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        branch: str | None = None,
+        private: bool | None = None,
+        license: str = "other",  # noqa: A002 - as the Hub names it
+    ) -> HubModel:
+        """Saves this pipeline and uploads it to the Hugging Face Hub.
+
+        A scorer is no part of a pipeline: for a model that nights use, upload its folder with
+        `pigeon_rec.model.hub.push_folder` or `pigeon-rec model push`.
+
+        Args:
+            repository: `owner/name`; created if it is missing.
+            branch: Branch to commit to; None for the default one.
+            private: Whether a repository that is created here is private.
+            license: Licence of the weights for the card.
+
+        Returns:
+            The model at the new commit.
+
+        Raises:
+            ModelError: As `push_folder`.
+        """
+        with TemporaryDirectory() as temporary:
+            folder = Path(temporary, self.config.name)
+            self.save_pretrained(folder)
+            write_card(folder, CardFacts(license=license))
+            return push_folder(folder, repository, branch=branch, private=private)
 
     @property
     def image_shape(self) -> tuple[int, int]:

@@ -98,6 +98,7 @@ def erase(config: Path | None, work_dir: Path | None, users: Sequence[str]) -> E
     from pigeon_rec.nightly.paths import NightPaths
     from pigeon_rec.runtime.lock import hold
     from pigeon_rec.warehouse.erasure import erase_users
+    from pigeon_rec.warehouse.mirror import mirror_of
 
     settings = night_settings(config, work_dir)
     today = dt.datetime.now(dt.UTC).date()
@@ -107,6 +108,7 @@ def erase(config: Path | None, work_dir: Path | None, users: Sequence[str]) -> E
             users,
             images=settings.warehouse.images,
             exchange=settings.exchange,
+            mirror=mirror_of(settings.warehouse),
         )
 
 

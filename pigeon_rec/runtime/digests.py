@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["canonical_json", "digest", "file_sha256", "folder_sha256", "frame_sha256"]
+__all__ = [
+    "NOTES",
+    "canonical_json",
+    "digest",
+    "file_sha256",
+    "folder_sha256",
+    "frame_sha256",
+    "weights_sha256",
+]
+
+NOTES: Final = frozenset({"README.md", "evaluation.json", ".gitattributes"})
+"""Files of a model folder that tell about the model and change no picture."""
 
 _SLICE_ROWS: Final = 1 << 18
 
@@ -41,10 +53,21 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def folder_sha256(folder: Path) -> str:
-    """Returns the SHA-256 of relative names and bytes of all files below `folder`, by name."""
+def weights_sha256(folder: Path) -> str:
+    """Returns the digest of a model folder, as `folder_sha256` without the card (`NOTES`)."""
+    return folder_sha256(folder, leave_out=NOTES)
+
+
+def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
+    """Returns the SHA-256 of relative names and bytes of all files below `folder`, by name.
+
+    `leave_out` are relative names.
+    """
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(file.relative_to(folder).as_posix().encode())
+        name = file.relative_to(folder).as_posix()
+        if name in leave_out:
+            continue
+        digest.update(name.encode())
         digest.update(bytes.fromhex(file_sha256(file)))  # without reading a file into memory
     return digest.hexdigest()

@@ -113,30 +113,31 @@ def is_query(text: str) -> bool:
     return _QUERY.match(text) is not None
 
 
-def path_or(*words: str, bare_names: bool = False) -> AfterValidator:
+def path_or(*words: str, bare_names: bool = False, hub: bool = False) -> AfterValidator:
     """Makes the validator of a setting that is one of `words`, a path, or a query (`SELECT ...`).
 
     Paths are treated as `LocalPath`. With `bare_names`, a text without a slash, and without a
-    suffix `.yaml`, is a name and not a path.
+    suffix `.yaml`, is a name and not a path. With `hub`, so is one that begins with `hf://`.
     """
 
     def check(value: str, info: ValidationInfo) -> str:
         is_name = bare_names and "/" not in value and not value.endswith((".yaml", ".yml"))
-        if value in words or is_name or is_query(value):
+        if value in words or is_name or is_query(value) or (hub and value.startswith("hf://")):
             return value
         return str(_from_file(Path(value), info))
 
     return AfterValidator(check)
 
 
-def location_or(word: str) -> AfterValidator:
-    """Makes the validator of a setting that is either `word` or an fsspec location."""
+def location_or(word: str | None = None) -> AfterValidator:
+    """Makes the validator of a setting that is either `word`, if given, or an fsspec location."""
 
     def check(value: str) -> str:
         try:
             return value if value == word else check_location(value)
         except ConfigError as error:
-            raise ValueError(f"neither `{word}` nor a usable location: {error}") from error
+            what = "not" if word is None else f"neither `{word}` nor"
+            raise ValueError(f"{what} a usable location: {error}") from error
 
     return AfterValidator(check)
 

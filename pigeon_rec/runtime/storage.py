@@ -27,6 +27,7 @@ __all__ = [
     "put_file",
     "put_files",
     "remove_files",
+    "remove_folders",
 ]
 
 _PATTERNS: Final = frozenset("*?[]")
@@ -141,6 +142,22 @@ def remove_files(locations: Iterable[str]) -> None:
         fs, _ = filesystem(doomed[0])
         with _reaching():
             fs.rm(doomed)
+
+
+def remove_folders(locations: Iterable[str]) -> None:
+    """Removes files, or folders with all that is in them; missing ones are no error.
+
+    On a disk, the folder that held one goes with it if that leaves it empty.
+    """
+    for location in locations:
+        fs, path = filesystem(location)
+        with _reaching():
+            fs.invalidate_cache()
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm(path, recursive=True)
+        if _is_local(fs):
+            with contextlib.suppress(OSError):
+                Path(path).parent.rmdir()
 
 
 @contextlib.contextmanager

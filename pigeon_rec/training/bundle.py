@@ -8,13 +8,14 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.card import CardFacts, write_card
 from pigeon_rec.model.parts import untrained_parts
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.text_tokenizer import TextTokenizer
 from pigeon_rec.placement import Placement
 from pigeon_rec.training.align import belongs_to_stage_one
 from pigeon_rec.training.configuration import TrainingConfig
-from pigeon_rec.training.data import HELD_OUT
+from pigeon_rec.training.data import HELD_OUT, started_from, trained_on
 from pigeon_rec.training.frozen import load_part
 from pigeon_rec.training.lora import add_lora, merge_lora
 
@@ -34,7 +35,8 @@ def bundle(config: TrainingConfig, folder: Path, destination: Path) -> Path:
     """Writes the pipeline and its scorer to `destination` in half precision.
 
     The LoRA adapters of the last finished stage are merged into the language model. The list of
-    what was held out goes with the weights, so that an evaluation knows it.
+    what was held out goes with the weights, so that an evaluation knows it; the card says what the
+    model was trained on.
 
     Raises:
         TrainingError: A recipe has not been trained in `folder`, or stage 2 was trained from
@@ -52,6 +54,9 @@ def bundle(config: TrainingConfig, folder: Path, destination: Path) -> Path:
     _save_scorer(config, folder, destination / "scorer")
     if (folder / HELD_OUT).is_file():
         shutil.copyfile(folder / HELD_OUT, destination / HELD_OUT)
+    lines = (*trained_on(folder), f"Last training step: {stage}")
+    facts = CardFacts(trained_on=lines, base_model=started_from(folder))
+    write_card(destination, facts)
     return destination
 
 

@@ -15,14 +15,17 @@ from pigeon_rec.data.dataset import Dataset, load_dataset, read_held_out, write_
 from pigeon_rec.data.settings import DataSettings
 from pigeon_rec.data.world import WORLDS
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.hub import cached_model
+from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.files import real_path, write_json
-from pigeon_rec.runtime.settings import check_settings
+from pigeon_rec.runtime.settings import check_settings, is_query
 
-__all__ = ["HELD_OUT", "folder_data", "substitutes"]
+__all__ = ["HELD_OUT", "folder_data", "started_from", "substitutes", "trained_on"]
 
 HELD_OUT: Final = "held_out.csv"
 """List of the held-out items, in a training folder and in a model made there."""
 _RECORD: Final = "data.json"
+_START: Final = "start.json"
 
 
 def folder_data(
@@ -48,6 +51,8 @@ def folder_data(
         TrainingError: The folder was begun with other data.
         PigeonError: The data cannot be loaded, as `load_dataset`.
     """
+    if started_from is not None and not (folder / _START).is_file():
+        write_json({"model": _name_of(started_from)}, folder / _START)
     known = _recorded(folder)
     if settings is not None:
         settings = _resolved(settings)
@@ -70,6 +75,32 @@ def folder_data(
             {"settings": settings.model_dump(mode="json"), "until": moment}, folder / _RECORD
         )
     return data
+
+
+def started_from(folder: Path) -> str | None:
+    """Returns the model that training in this folder started from, if that is recorded."""
+    path = folder / _START
+    return str(json.loads(path.read_text("utf-8"))["model"]) if path.is_file() else None
+
+
+def trained_on(folder: Path) -> tuple[str, ...]:
+    """Says in a sentence each what a training folder was trained on, without paths."""
+    settings, until = _recorded(folder) or DataSettings(), _recorded_until(folder)
+    lines = [f"Pictures: {_source(settings.catalogue)}", f"Users: {_source(settings.interactions)}"]
+    lines.append(f"Scenario: {Path(settings.scenario).stem}")
+    return (*lines, f"Interactions before {until:%Y-%m-%d}") if until else tuple(lines)
+
+
+def _source(setting: str) -> str:
+    if setting in WORLDS:
+        return f"the world `{setting}` of pigeon-rec, whose users are simulated"
+    return "a catalogue of the owner's" if is_query(setting) else f"`{Path(setting).name}`"
+
+
+def _name_of(folder: Path) -> str:
+    if (found := cached_model(folder)) is not None:
+        return found.repository
+    return model_version(folder) if (folder / "config.json").is_file() else folder.name
 
 
 def substitutes(data: Dataset) -> Mapping[str, str]:

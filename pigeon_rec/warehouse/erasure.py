@@ -1,4 +1,4 @@
-"""Erasure of users: from the warehouse, all snapshots, picture stores, runs and caches.
+"""Erasure of users: from the warehouse, all snapshots, mirrors, picture stores, runs and caches.
 
 Deleted rows would stay in the free space of a DuckDB file, so the file is written anew, and
 snapshots from before are removed. Files of runs are intermediate; the runs' folders are removed as
@@ -29,6 +29,7 @@ from pigeon_rec.warehouse._frames import fetch, registered, run_script
 from pigeon_rec.warehouse.connection import driver_errors, transaction
 from pigeon_rec.warehouse.feedback import erase_exposures
 from pigeon_rec.warehouse.migrations import open_warehouse
+from pigeon_rec.warehouse.mirror import Mirror, erase_mirrors
 from pigeon_rec.warehouse.retention import collect_garbage
 from pigeon_rec.warehouse.snapshots import promote
 from pigeon_rec.warehouse.sql_files import sql_text
@@ -53,6 +54,7 @@ class Erased:
         snapshots: Snapshots that were removed.
         files: Other files that were removed.
         rewritten: Tables outside the warehouse that were written anew without the users.
+        mirrored: Nights removed from mirrors; the served one was mirrored anew.
     """
 
     receipt: Path
@@ -61,10 +63,16 @@ class Erased:
     snapshots: int
     files: int
     rewritten: int
+    mirrored: int
 
 
 def erase_users(
-    work_dir: Path, user_ids: Sequence[str], *, images: str = IN_TABLE, exchange: str = "disk"
+    work_dir: Path,
+    user_ids: Sequence[str],
+    *,
+    images: str = IN_TABLE,
+    exchange: str = "disk",
+    mirror: Mirror | None = None,
 ) -> Erased:
     """Removes users from everything in a work directory, and keeps them out of later nights.
 
@@ -76,6 +84,8 @@ def erase_users(
         user_ids: The users; unknown ones are no error.
         images: The setting `warehouse.images`.
         exchange: The setting `exchange`; its files of all nights are removed.
+        mirror: The mirror of the settings. It gets the served night anew, and every other address
+            that was ever mirrored to is emptied.
 
     Raises:
         ConfigError: No user is named, or the exchange or a store cannot be reached.
@@ -89,14 +99,16 @@ def erase_users(
         raise ConfigError("there is no such work directory", location=str(work_dir.absolute()))
     add_opt_outs(opt_out_file(work_dir), users)
     sweep(work_dir)
-    rows, snapshots = _from_warehouse(work_dir, users, images)
+    rows, snapshots = _from_warehouse(work_dir, users)
     if (exposures := feedback_file(work_dir)).is_file():
         rows["exposures"] = erase_exposures(exposures, users)
+    mirrored = _from_outside(work_dir, images, mirror)
     files = sum(map(_remove_tree, (work_dir / name for name in _INTERMEDIATE)))
     files += _from_exchange(exchange)
     removed, rewritten = _from_folders(work_dir, users)
     receipt = _receipt_file(work_dir)
-    erased = Erased(receipt, len(users), rows, snapshots, files + removed, rewritten)
+    files += removed
+    erased = Erased(receipt, len(users), rows, snapshots, files, rewritten, mirrored)
     facts = {
         "erased_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "users": [user_digest(user) for user in users],
@@ -104,14 +116,13 @@ def erase_users(
         "snapshots": snapshots,
         "files": erased.files,
         "rewritten": rewritten,
+        "mirrored": mirrored,
     }
     write_json(facts, receipt)
     return erased
 
 
-def _from_warehouse(
-    work_dir: Path, users: Sequence[str], images: str
-) -> tuple[dict[str, int], int]:
+def _from_warehouse(work_dir: Path, users: Sequence[str]) -> tuple[dict[str, int], int]:
     """Returns the rows removed by table, and the number of snapshots removed."""
     warehouse, link = warehouse_file(work_dir), serving_file(work_dir)
     if not warehouse.is_file():
@@ -134,8 +145,18 @@ def _from_warehouse(
         old.discard(promote(warehouse, link, keep=1))
         for snapshot in old:
             snapshot.unlink(missing_ok=True)
-    collect_garbage(warehouse, link, images=images)
     return {name: before[name] - after[name] for name in _TABLES}, len(old)
+
+
+def _from_outside(work_dir: Path, images: str, mirror: Mirror | None) -> int:
+    """Cleans mirrors and picture stores; returns the number of mirrored nights removed."""
+    warehouse, link = warehouse_file(work_dir), serving_file(work_dir)
+    if not warehouse.is_file():
+        return 0
+    # Mirrors first: pictures that a mirrored night refers to are not collected.
+    mirrored = erase_mirrors(warehouse, link, mirror)
+    collect_garbage(warehouse, link, images=images, mirror=mirror)
+    return mirrored
 
 
 def _counts(connection: DuckDBPyConnection) -> dict[str, int]:

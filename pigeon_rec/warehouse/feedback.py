@@ -18,6 +18,7 @@ from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import ConfigError, WarehouseError
 from pigeon_rec.runtime.airflow_step import latest_date
+from pigeon_rec.runtime.files import real_path
 from pigeon_rec.warehouse._compact import compact
 from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
 from pigeon_rec.warehouse.connection import driver_errors, open_private, transaction
@@ -99,7 +100,7 @@ def merge_exposures(
     with driver_errors("exposures"):
         run_script(connection, sql_text("feedback/settle_memory"), {})
         nights = "attach_nights" if link.exists() else "no_nights"
-        run_script(connection, sql_text(f"feedback/{nights}"), {"nights": str(link.resolve())})
+        run_script(connection, sql_text(f"feedback/{nights}"), {"nights": str(real_path(link))})
         run_script(connection, sql_text("feedback/read"), {"file": str(rows)})
         faults = fetch(connection, sql_text("feedback/faults"))
         known = tastes.match_to_schema(TASTES)
@@ -212,7 +213,7 @@ def attach_exposures(connection: DuckDBPyConnection, path: Path) -> None:
             location=str(file.absolute()),
             remedy="Import them first: pigeon-rec import exposures FILE",
         )
-    run_script(connection, sql_text("feedback/attach_reader"), {"file": str(file.resolve())})
+    run_script(connection, sql_text("feedback/attach_reader"), {"file": str(real_path(file))})
 
 
 def _count(connection: DuckDBPyConnection) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import ModelError, WarehouseError
-from pigeon_rec.runtime.digests import folder_sha256
+from pigeon_rec.runtime.digests import folder_sha256, weights_sha256
 from pigeon_rec.warehouse._frames import fetch, select
 from pigeon_rec.warehouse.connection import driver_errors, is_missing, open_reader, transaction
 from pigeon_rec.warehouse.sql_files import sql_text
@@ -175,8 +175,9 @@ def checked_weights(model: TrainedModel, work_dir: Path) -> Path:
             location=str(folder),
             remedy="Restore the folder, or promote another model: pigeon-rec models list",
         )
-    found = folder_sha256(folder)
-    if found != model.weights_sha256:
+    found = weights_sha256(folder)
+    # Of a model that was registered when the card was hashed as well.
+    if model.weights_sha256 not in (found, folder_sha256(folder)):
         raise ModelError(
             f"the weights of model {model.version!r} were changed: their SHA-256 is "
             f"{found[:12]}..., registered was {model.weights_sha256[:12]}...",

@@ -18,6 +18,7 @@ from pigeon_rec.warehouse._owners import claim
 from pigeon_rec.warehouse.connection import driver_errors, open_reader, transaction
 from pigeon_rec.warehouse.feedback import compact_feedback, feedback_beside
 from pigeon_rec.warehouse.migrations import open_warehouse
+from pigeon_rec.warehouse.mirror import Mirror, clean_mirrors, mirrored_pictures
 from pigeon_rec.warehouse.sql_files import sql_text
 from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore
 
@@ -45,11 +46,13 @@ class Collected:
         pictures: Number of picture files outside the table that were removed.
         picture_bytes: Their size in bytes.
         file_bytes: Number of bytes that the files of warehouse and exposures shrank by.
+        mirrored: Nights removed from mirrors, unfinished ones included.
     """
 
     pictures: int
     picture_bytes: int
     file_bytes: int
+    mirrored: int
 
 
 def retain(connection: DuckDBPyConnection, keep_days: int) -> Retained:
@@ -88,24 +91,29 @@ def drop_night(connection: DuckDBPyConnection, date: dt.date) -> Retained:
         return _drop(connection, pl.DataFrame(night))
 
 
-def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collected:
-    """Removes picture files that nothing refers to, and compacts the warehouse file.
+def collect_garbage(
+    path: Path, link: Path, *, images: str = IN_TABLE, mirror: Mirror | None = None
+) -> Collected:
+    """Removes picture files that nothing refers to, cleans mirrors, compacts the warehouse file.
 
-    A picture file is kept as long as the warehouse or any snapshot beside `link` refers to it. The
-    warehouse is locked meanwhile, so that files of a publication in progress are not removed.
+    A picture file is kept as long as the warehouse, any snapshot beside `link` or a mirrored night
+    refers to it. The warehouse is locked meanwhile, so that files of a publication or mirroring in
+    progress are not removed.
 
     Args:
         path: The warehouse.
         link: The serving link.
         images: The present setting `warehouse.images`; earlier stores are listed in the warehouse.
+        mirror: The mirror of the settings; earlier ones are listed in the warehouse.
 
     Raises:
         WarehouseBusyError: The warehouse is open for writing.
-        WarehouseError: A snapshot cannot be read, a store is used by another warehouse too, or a
-            store cannot be cleaned. No file that is referred to was removed.
+        WarehouseError: A snapshot or mirror cannot be read, a store is used by another warehouse
+            too, or a store cannot be cleaned. No file that is referred to was removed.
     """
     with open_warehouse(path, create=False) as connection, driver_errors(path):
-        referred = set(_outside(connection)) | set(_in_snapshots(link))
+        mirrored = clean_mirrors(connection, mirror)
+        referred = {*_outside(connection), *_in_snapshots(link), *mirrored_pictures(connection)}
         addresses = {address for (address,) in fetch(connection, sql_text("internal/image_stores"))}
         if images != IN_TABLE:
             addresses.add(PictureStore(images).address)
@@ -122,7 +130,7 @@ def collect_garbage(path: Path, link: Path, *, images: str = IN_TABLE) -> Collec
     sizes = [size for found in orphans.values() for size in found.values()]
     exposures = feedback_beside(path)
     freed = compact(path) + (compact_feedback(exposures) if exposures.is_file() else 0)
-    return Collected(len(sizes), sum(sizes), freed)
+    return Collected(len(sizes), sum(sizes), freed, mirrored)
 
 
 def _drop(connection: DuckDBPyConnection, expired: pl.DataFrame) -> Retained:

@@ -82,7 +82,7 @@ class EvaluationConfig(Settings):
 
     cases: Positive = 400
     seed: int = 0
-    scorer: Annotated[str, path_or(bare_names=True)] | None = None
+    scorer: Annotated[str, path_or(bare_names=True, hub=True)] | None = None
     judge_steps: Positive | None = None
     generation: GenerationConfig = GenerationConfig()
     gate: NightlyGateConfig = NightlyGateConfig()
@@ -108,7 +108,7 @@ class WeeklyConfig(TableSettings):
 
     night: LocalPath | None = None
     training: Annotated[str, path_or(bare_names=True)] = "sticker-64"
-    start: Annotated[str, path_or(bare_names=True)] = "serving"
+    start: Annotated[str, path_or(bare_names=True, hub=True)] = "serving"
     work_dir: LocalPath = Path("var")
     evaluation: EvaluationConfig = EvaluationConfig()
     promotion_check: PromotionRules = PromotionRules()

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from pigeon_rec.model.version import model_version
-from pigeon_rec.runtime.digests import folder_sha256
+from pigeon_rec.runtime.digests import weights_sha256
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.training.bundle import bundle as assemble
 from pigeon_rec.training.pairs import make_pairs
@@ -81,7 +81,7 @@ def bundle(config: WeeklyConfig, date: dt.date) -> StepRecord:
         assemble(training, paths.training, folder)
         return {
             "version": model_version(folder),
-            "sha256": folder_sha256(folder),
+            "sha256": weights_sha256(folder),
             "weights_path": folder.relative_to(paths.work_dir).as_posix(),
         }
 

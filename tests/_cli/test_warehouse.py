@@ -79,7 +79,7 @@ def test_retain_removes_old_nights_and_gc_their_files_once_no_snapshot_has_them(
     pigeon: Pigeon, options: tuple[str | Path, ...], config: NightlyConfig, tmp_path: Path
 ) -> None:
     kept = json.loads(pigeon("warehouse", "retain", "--keep-days", "7", *options, "--json").out)
-    assert kept == {"dropped": ["2026-06-01"], "pictures": 5, "exposures": 0}
+    assert kept == {"dropped": ["2026-06-01"], "pictures": 5, "exposures": 0, "mirrored": 0}
     assert json.loads(pigeon("warehouse", "gc", *options, "--json").out)["pictures"] == 0
     for snapshot in (config.work_dir / "warehouse" / "snapshots").iterdir():
         snapshot.unlink()

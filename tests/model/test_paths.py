@@ -37,7 +37,7 @@ def test_a_bundled_model_is_found_by_its_name(saved: Path, monkeypatch: pytest.M
 
 def test_an_unknown_name_tells_the_known_ones(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "_BUNDLED", saved.parent)
-    with pytest.raises(ModelError, match=r"no model 'sticker-46'.*bundled models: mine"):
+    with pytest.raises(ModelError, match=r"no model 'sticker-46'.*bundled models \(mine\)"):
         model_folder("sticker-46")
 
 

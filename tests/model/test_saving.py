@@ -49,7 +49,7 @@ def test_a_model_folder_holds_these_files_and_shares_tied_weights(
 ) -> None:
     pipeline.save_pretrained(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "config.json", "image_generator.safetensors", "personalisation.safetensors",
+        "README.md", "config.json", "image_generator.safetensors", "personalisation.safetensors",
         "tokenizer.json", "tokenizer_decoder.safetensors", "visual_tokenizer.safetensors",
     ]  # fmt: skip
     names = load_file(tmp_path / "personalisation.safetensors").keys()

@@ -6,6 +6,7 @@ their own: `make test-store` runs this file.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from pigeon_rec.runtime.exchange import ExchangeError, fetch, send
 from pigeon_rec.runtime.files import write_json
 from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 from pigeon_rec.warehouse import AssetReader, PictureStore, check_warehouse
+from pigeon_rec.warehouse._mirror_place import MirrorPlace
+from pigeon_rec.warehouse.erasure import erase_users
+from pigeon_rec.warehouse.mirror import mirror_of
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 
 pytest.importorskip("s3fs", reason="its packages are not installed: run `make test-store`")
@@ -129,3 +133,34 @@ def test_pictures_of_a_night_lie_in_a_bucket(tmp_path: Path, bucket: str) -> Non
     assert set(shown["image"]) == set(shard["image"])
     store.remove(list(store.holdings()))
     assert store.holdings() == {}
+
+
+def test_a_mirror_in_a_bucket_is_whole_and_cleaned(tmp_path: Path, bucket: str) -> None:
+    settings = WarehouseConfig(mirror="parquet", mirror_address=f"{bucket}/mirror")
+    config = NightlyConfig(work_dir=tmp_path / "var", warehouse=settings)
+    place = MirrorPlace(f"{bucket}/mirror")
+    for days, pairs in enumerate((PAIRS, [Pair("eve", "line/cat")])):
+        MadeNight(pairs, NIGHT + dt.timedelta(days=days)).write(config)
+        publish_night(config, NIGHT + dt.timedelta(days=days))
+        promote_night(config)
+        reconnect()
+        pointer = place.pointer()
+        assert pointer is not None
+        assert place.holds(pointer.files())
+        found = place.read(pointer.tables["served_assets"].files)
+        users = pl.concat(map(pl.read_parquet, found))["user_id"].sort().to_list()
+        assert users == sorted(pair.user_id for pair in pairs)
+        # As polars finds them on another machine, by their pattern.
+        pattern = f"{bucket}/mirror/{pointer.path}/served_assets/*/*.parquet"
+        assert len(fsspec.filesystem("s3").glob(pattern)) == settings.mirror_buckets
+    assert pointer is not None
+    assert len(pointer.replaced) == 1
+    erased = erase_users(config.work_dir, ["ada"], mirror=mirror_of(settings))
+    assert erased.mirrored == 2
+    reconnect()
+    pointer = place.pointer()
+    assert pointer is not None
+    left = fsspec.filesystem("s3").find(f"{bucket}/mirror/date={pointer.night}")
+    others = fsspec.filesystem("s3").find(f"{bucket}/mirror")
+    assert len(others) == len(left) + 2  # the pointer and the owner
+    assert all(pointer.path in name for name in left)

@@ -11,7 +11,7 @@ from pigeon_rec.errors import ModelError, TrainingError
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
-from pigeon_rec.runtime.digests import folder_sha256
+from pigeon_rec.runtime.digests import folder_sha256, weights_sha256
 from pigeon_rec.scoring.scorer import load_scorer
 from pigeon_rec.training.adopt import PARTS, adopt
 from pigeon_rec.training.bundle import bundle
@@ -23,7 +23,7 @@ def test_bundling_adopted_parts_gives_the_same_files(model: Path, tmp_path: Path
     paths = adopt(model, CONFIG, tmp_path / "parts")
     assert paths == [tmp_path / "parts" / name / "model.safetensors" for name in PARTS]
     bundle(CONFIG, tmp_path / "parts", tmp_path / "tiny")
-    assert folder_sha256(tmp_path / "tiny") == folder_sha256(model)
+    assert weights_sha256(tmp_path / "tiny") == weights_sha256(model)
 
 
 @pytest.mark.slow

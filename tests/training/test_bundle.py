@@ -12,12 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pigeon_rec.errors import TrainingError
+from pigeon_rec.model.card import read_card
+from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.personalisation import Personalisation
 from pigeon_rec.model.pipeline import PigeonPipeline
+from pigeon_rec.model.version import model_version
 from pigeon_rec.scoring import clip_text_score
 from pigeon_rec.scoring.scorer import load_scorer
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.bundle import bundle
+from pigeon_rec.training.data import folder_data
 from pigeon_rec.training.lora import add_lora
 from tests.model.tiny import QUICK, TINY, seeded
 from tests.training.tiny import CONFIG
@@ -99,3 +103,17 @@ def test_missing_adapters_are_refused(trained: Path, tmp_path: Path) -> None:
     save_file(plain, path)
     with pytest.raises(TrainingError, match="'reconstruct' cannot be used"):
         bundle(CONFIG, tmp_path / "run", tmp_path / "model")
+
+
+def test_the_card_says_what_the_model_was_trained_on(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint"))
+    folder_data(tmp_path / "run", started_from=model_folder("sticker-64"))
+    facts = read_card(bundle(CONFIG, tmp_path / "run", tmp_path / "model"))
+    assert facts is not None
+    assert facts.trained_on == (
+        "Pictures: the world `bundled` of pigeon-rec, whose users are simulated",
+        "Users: the world `bundled` of pigeon-rec, whose users are simulated",
+        "Scenario: sticker",
+        "Last training step: align",
+    )
+    assert facts.base_model == model_version("sticker-64")

@@ -12,7 +12,7 @@ import pytest
 from pigeon_rec.data.dataset import read_held_out
 from pigeon_rec.data.settings import DataSettings
 from pigeon_rec.errors import TrainingError
-from pigeon_rec.training.data import HELD_OUT, folder_data, substitutes
+from pigeon_rec.training.data import HELD_OUT, folder_data, started_from, substitutes, trained_on
 from tests.shapes import Shapes, write_shapes
 
 
@@ -52,6 +52,17 @@ def test_paths_hold_wherever_the_next_command_is_run(
     folder_data(tmp_path, relative)
     monkeypatch.chdir(tmp_path)
     assert len(folder_data(tmp_path).catalogue) == 72
+
+
+def test_a_card_names_files_without_their_folders(shapes: Shapes, tmp_path: Path) -> None:
+    assert trained_on(tmp_path)[0].startswith("Pictures: the world `bundled`")
+    until = datetime(2026, 6, 1, tzinfo=UTC)
+    folder_data(tmp_path, settings(shapes), until=until, started_from=shapes.catalogue.parent)
+    lines = trained_on(tmp_path)
+    assert lines[0] == "Pictures: `items.parquet`"
+    assert lines[-1] == "Interactions before 2026-06-01"
+    assert not any("/" in line for line in lines)
+    assert started_from(tmp_path) == shapes.catalogue.parent.name
 
 
 def test_other_data_are_refused(shapes: Shapes, tmp_path: Path) -> None:

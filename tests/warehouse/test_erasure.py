@@ -23,6 +23,7 @@ from pigeon_rec.runtime.lock import WorkDirBusyError, hold
 from pigeon_rec.runtime.work_dir import feedback_file, serving_file, warehouse_file
 from pigeon_rec.warehouse import ask, check_serving, check_warehouse, open_warehouse
 from pigeon_rec.warehouse.erasure import Erased, erase_users
+from pigeon_rec.warehouse.mirror import Mirror, mirror_of, mirror_served
 from tests.nightly.made_night import NIGHT, MadeNight, Pair, write_catalogue
 
 ADA, BOB, EVE = "user-ada-7f3c", "user-bob-19d2", "user-eve-55aa"
@@ -61,7 +62,12 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> NightlyConfig:
         {
             "work_dir": tmp_path / "var",
             "catalogue": str(write_catalogue(tmp_path / "catalogue")),
-            "warehouse": {"images": images},
+            "warehouse": {
+                "images": images,
+                "mirror": "parquet",
+                "mirror_address": (tmp_path / "mirror").as_uri(),
+                "mirror_buckets": 2,
+            },
         }
     )
     for date, status in zip(NIGHTS, ("generate", "reuse"), strict=True):
@@ -107,7 +113,8 @@ def items_of(keys: pl.Series, config: NightlyConfig) -> list[tuple[str, str]]:
 
 
 def forget(config: NightlyConfig, *users: str) -> Erased:
-    return erase_users(config.work_dir, users, images=config.warehouse.images)
+    images, mirror = config.warehouse.images, mirror_of(config.warehouse)
+    return erase_users(config.work_dir, users, images=images, mirror=mirror)
 
 
 def files_with(folder: Path, *words: bytes) -> list[str]:
@@ -208,6 +215,39 @@ def test_only_the_new_snapshot_is_left(config: NightlyConfig) -> None:
     assert snapshots == [serving_file(config.work_dir).resolve()]
 
 
+def mirrored(folder: Path) -> pl.DataFrame:
+    """All rows of the night that a mirror has, by its pointer."""
+    pointer = json.loads((folder / "current.json").read_text("utf-8"))
+    assert [str(p.relative_to(folder)) for p in folder.glob("date=*/version=*")] == [
+        pointer["path"]
+    ]
+    return pl.read_parquet(folder / pointer["path"] / "served_assets", hive_partitioning=False)
+
+
+def test_the_mirror_has_only_the_new_night(config: NightlyConfig, tmp_path: Path) -> None:
+    hashes = pictures_of(config, ADA)["image_sha256"].to_list()
+    assert len(list((tmp_path / "mirror").glob("date=*/version=*"))) == 2
+    erased = forget(config, ADA)
+    assert erased.mirrored == 2
+    rows = mirrored(tmp_path / "mirror")
+    assert set(rows["user_id"]) == {BOB}
+    assert not set(rows["image_sha256"]) & set(hashes)
+    for file in (tmp_path / "mirror").rglob("*.parquet"):
+        # Columns are compressed, so a search of the files alone could miss an id.
+        assert ADA not in str(pl.read_parquet(file, hive_partitioning=False).to_dicts())
+    assert json.loads(erased.receipt.read_text("utf-8"))["mirrored"] == 2
+
+
+def test_a_mirror_at_an_earlier_address_is_emptied(config: NightlyConfig, tmp_path: Path) -> None:
+    files = warehouse_file(config.work_dir), serving_file(config.work_dir)
+    mirror_served(*files, Mirror((tmp_path / "moved").as_uri(), 2))
+    assert forget(config, ADA).mirrored == 3
+    assert not (tmp_path / "moved").exists()
+    assert set(mirrored(tmp_path / "mirror")["user_id"]) == {BOB}
+    erase_users(config.work_dir, [BOB], images=config.warehouse.images)
+    assert not (tmp_path / "mirror").exists()
+
+
 def test_a_user_of_no_picture_is_erased_too(config: NightlyConfig, tmp_path: Path) -> None:
     forget(config, EVE, "unknown-user-1")
     assert files_with(tmp_path, EVE.encode()) == []
@@ -282,8 +322,7 @@ def test_the_command_prints_no_id(config: NightlyConfig, pigeon: Any, tmp_path: 
     listed.write_text(f"{ADA}\n\n", encoding="utf-8")
     settings = tmp_path / "night.yaml"
     settings.write_text(
-        f"work_dir: {config.work_dir}\nwarehouse: {{images: '{config.warehouse.images}'}}\n",
-        "utf-8",
+        f"work_dir: {config.work_dir}\nwarehouse: {config.warehouse.model_dump_json()}\n", "utf-8"
     )
     ended = pigeon("forget", EVE, "--users", listed, "--config", settings)
     assert ended.code == 0, ended.err

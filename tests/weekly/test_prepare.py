@@ -45,7 +45,8 @@ def test_a_start_from_a_training_folder_takes_its_backbone_only(
     config = begin(trained, tmp_path, start=str(source))
     assert prepare(config, SUNDAY).facts == {"parent_version": None}
     folder = AlignmentPaths.of(config, SUNDAY).training
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*BACKBONE, "tokenizer.json"])
+    names = [*BACKBONE, "start.json", "tokenizer.json"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     for name in BACKBONE:
         file = Path(name) / "model.safetensors"
         assert (folder / file).read_bytes() == (source / file).read_bytes()

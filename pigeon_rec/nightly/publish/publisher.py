@@ -40,6 +40,7 @@ from pigeon_rec.warehouse import (
 )
 from pigeon_rec.warehouse.drawn import asset_tables
 from pigeon_rec.warehouse.marking import marker_of
+from pigeon_rec.warehouse.mirror import mirror_of, mirror_served
 from pigeon_rec.warehouse.planning import known_before
 
 __all__ = ["PublishSummary", "promote_night", "publish_night"]
@@ -145,12 +146,20 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
 
 
 def promote_night(config: NightlyConfig) -> Path:
-    """Makes the published nights visible to readers; returns their snapshot.
+    """Makes the published nights visible to readers, then to those of the mirror.
+
+    Returns:
+        The snapshot that readers open.
 
     Raises:
-        WarehouseError: Nothing was published, or the copy is damaged.
+        WarehouseError: Nothing was published, or the copy is damaged; or the mirror cannot be
+            written, and its readers keep the night they have.
     """
-    return promote(warehouse_file(config.work_dir), serving_file(config.work_dir))
+    warehouse, link = warehouse_file(config.work_dir), serving_file(config.work_dir)
+    snapshot = promote(warehouse, link)
+    if (mirror := mirror_of(config.warehouse)) is not None:
+        mirror_served(warehouse, link, mirror)
+    return snapshot
 
 
 def _columns(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:

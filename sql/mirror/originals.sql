@@ -1,0 +1,1 @@
+SELECT item_id, image_uri, image_sha256 FROM originals;

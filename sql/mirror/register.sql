@@ -1,0 +1,1 @@
+INSERT INTO mirrors VALUES ($address) ON CONFLICT DO NOTHING;
