@@ -20,11 +20,13 @@ from duckdb import DuckDBPyConnection
 from pigeon_rec.config import WarehouseConfig
 from pigeon_rec.runtime.files import real_path
 from pigeon_rec.runtime.leftovers import spill_folder
+from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 from pigeon_rec.warehouse._frames import fetch, run_script
 from pigeon_rec.warehouse._mirror_place import MirrorPlace, Pointer, Replaced
 from pigeon_rec.warehouse._mirror_tables import OUTSIDE, write_tables
 from pigeon_rec.warehouse.connection import driver_errors, open_private
 from pigeon_rec.warehouse.migrations import open_warehouse
+from pigeon_rec.warehouse.snapshots import promote
 from pigeon_rec.warehouse.sql_files import sql_text
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "mirror_of",
     "mirror_served",
     "mirrored_pictures",
+    "promote_and_mirror",
 ]
 
 
@@ -76,6 +79,23 @@ def mirror_of(config: WarehouseConfig) -> Mirror | None:
         return None
     grace = dt.timedelta(hours=config.mirror_grace_hours)
     return Mirror(config.mirror_address, config.mirror_buckets, grace)
+
+
+def promote_and_mirror(work_dir: Path, config: WarehouseConfig) -> Path:
+    """Makes the published nights visible to readers, then to those of the mirror, if one is set.
+
+    Returns:
+        The snapshot that readers of this machine open.
+
+    Raises:
+        WarehouseError: Nothing was published, or the copy is damaged; or the mirror cannot be
+            written, and its readers keep the night they have.
+    """
+    warehouse, link = warehouse_file(work_dir), serving_file(work_dir)
+    snapshot = promote(warehouse, link)
+    if (mirror := mirror_of(config)) is not None:
+        mirror_served(warehouse, link, mirror)
+    return snapshot
 
 
 def mirror_served(

@@ -28,19 +28,17 @@ from pigeon_rec.nightly.files import (
     read_table,
 )
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 from pigeon_rec.warehouse import (
     NIGHT_SCHEMAS,
     NightRecords,
     known_assets,
     open_warehouse,
-    promote,
     publish,
     stage,
 )
 from pigeon_rec.warehouse.drawn import asset_tables
 from pigeon_rec.warehouse.marking import marker_of
-from pigeon_rec.warehouse.mirror import mirror_of, mirror_served
+from pigeon_rec.warehouse.mirror import promote_and_mirror
 from pigeon_rec.warehouse.planning import known_before
 
 __all__ = ["PublishSummary", "promote_night", "publish_night"]
@@ -146,20 +144,8 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
 
 
 def promote_night(config: NightlyConfig) -> Path:
-    """Makes the published nights visible to readers, then to those of the mirror.
-
-    Returns:
-        The snapshot that readers open.
-
-    Raises:
-        WarehouseError: Nothing was published, or the copy is damaged; or the mirror cannot be
-            written, and its readers keep the night they have.
-    """
-    warehouse, link = warehouse_file(config.work_dir), serving_file(config.work_dir)
-    snapshot = promote(warehouse, link)
-    if (mirror := mirror_of(config.warehouse)) is not None:
-        mirror_served(warehouse, link, mirror)
-    return snapshot
+    """Makes the published nights visible to readers, as `promote_and_mirror`."""
+    return promote_and_mirror(config.work_dir, config.warehouse)
 
 
 def _columns(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
