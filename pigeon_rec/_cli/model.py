@@ -84,7 +84,7 @@ def card(
 
     if evaluation is not None:
         add_evaluation(folder, evaluation)
-    given = {
+    given: dict[str, Any] = {
         "license": license_id,
         "base_model": base_model,
         "trained_on": None if trained_on is None else tuple(trained_on),

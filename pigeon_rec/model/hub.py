@@ -161,12 +161,13 @@ def _hub_errors(model: HubModel) -> Iterator[None]:
         ) from error
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, _transport(errors)) as error:
         raise _explained(error, model, errors) from error
 
 
 def _explained(error: Exception, model: HubModel, kinds: Any) -> ModelError:
     place, status = f"{PREFIX}{model}", getattr(getattr(error, "response", None), "status_code", 0)
+    unreached = False
     # A gated repository counts as a missing one to the package, so it comes first.
     if isinstance(error, kinds.GatedRepoError):
         what = f"the repository {model.repository!r} is gated: its owner must grant access"
@@ -180,13 +181,21 @@ def _explained(error: Exception, model: HubModel, kinds: Any) -> ModelError:
     elif isinstance(error, kinds.IncompleteSnapshotError):
         what = f"only a part of {model.repository!r} is in the cache, and the Hub is out of reach"
         remedy = "Load it once with a network; a download that was interrupted goes on"
-    elif isinstance(error, (kinds.LocalEntryNotFoundError, kinds.OfflineModeIsEnabled)):
+    elif isinstance(error, kinds.LocalEntryNotFoundError):
         what = f"the Hub is out of reach, and {str(model)!r} is not in the cache"
         remedy = "Load it once with a network (HF_HUB_OFFLINE unset), or give the folder of a model"
+    elif unreached := isinstance(error, (_transport(kinds), ConnectionError)) and not status:
+        what, remedy = f"the Hub is out of reach: {error_text(error)}", "Try again with a network"
     else:
         what, remedy = f"the Hugging Face Hub failed: {error_text(error)}", "Try again later"
-    passing = isinstance(error, (kinds.LocalEntryNotFoundError, ConnectionError)) or status >= 500
+    passing = unreached or isinstance(error, kinds.LocalEntryNotFoundError) or status >= 500
     return ModelError(what, location=place, remedy=remedy, retryable=passing)
+
+
+def _transport(kinds: Any) -> type[Exception]:
+    """Returns the base of what the transport raises, whichever package the client uses for it."""
+    base: type[Exception] = kinds.HfHubHTTPError.__bases__[0]
+    return base
 
 
 def _page(model: HubModel) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -154,7 +154,8 @@ def _fill(
     folder = paths.training
     folder.mkdir(parents=True, exist_ok=True)
     # What that training has held out stays held out.
-    before = {"model": model_folder, "folder": Path}.get(start.kind)
+    folders: Mapping[str, Callable[[str], Path]] = {"model": model_folder, "folder": Path}
+    before = folders.get(start.kind)
     data = folder_data(
         folder,
         prepared(config, paths, progress),

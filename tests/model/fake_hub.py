@@ -92,8 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts[:2] == ["api", "validate-yaml"]:
             self._json({"errors": [], "warnings": []})
         elif parts[4] == "preupload":
-            files = [f["path"] for f in json.loads(body)["files"]]
-            modes = [{"path": f, "uploadMode": "regular", "shouldIgnore": False} for f in files]
+            names = [file["path"] for file in json.loads(body)["files"]]
+            modes = [{"path": n, "uploadMode": "regular", "shouldIgnore": False} for n in names]
             self._json({"files": modes})
         elif parts[4] == "branch":
             branches = self.hub.branches["/".join(parts[2:4])]

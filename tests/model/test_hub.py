@@ -67,8 +67,8 @@ def test_what_is_pushed_draws_the_same_pictures(
     loaded = PigeonPipeline.from_pretrained(NAME, batch_size=4)
     local = PigeonPipeline.from_pretrained(saved, batch_size=4)
     given: Any = (pictures(1, 3), pictures(1, seed=1), ["a cat"])
-    images = [p(*given, keys=["a"], settings=QUICK).images for p in (loaded, local)]
-    assert np.array_equal(*images)
+    ours, theirs = (p(*given, keys=["a"], settings=QUICK).images for p in (loaded, local))
+    assert np.array_equal(ours, theirs)
     assert read_card(model_folder(NAME)) == CardFacts("mit")
     assert set(hub.commits[str(pushed.revision)]) == {path.name for path in saved.iterdir()}
 
@@ -245,6 +245,18 @@ def test_errors_say_what_is_wrong_and_what_to_do(
         model_folder(name)
     assert caught.value.retryable is retryable
     assert caught.value.remedy
+
+
+def test_uploading_without_a_network_is_an_error(
+    hub: FakeHub, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.close()
+    with pytest.raises(ModelError, match="the Hub is out of reach") as caught:
+        push_folder(saved, NAME)
+    assert caught.value.retryable
+    offline(monkeypatch)
+    with pytest.raises(ModelError, match="the Hub is out of reach"):
+        push_folder(saved, NAME)
 
 
 def test_code_is_not_downloaded(hub: FakeHub, saved: Path) -> None:
