@@ -24,9 +24,10 @@ from pigeon_rec.config import NightlyConfig, QualityGateConfig, gate_limits
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.dataset import read_held_out
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
-from pigeon_rec.drawing.models import chosen_model
+from pigeon_rec.drawing.models import night_model, scorer_source
 from pigeon_rec.drawing.texts import described_texts
 from pigeon_rec.errors import ModelError, PlanError, error_text
+from pigeon_rec.model.backbones.kinds import is_function
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.runtime.files import read_json, write_json
 from pigeon_rec.runtime.progress import Progress, silent
@@ -202,7 +203,7 @@ def calibrate_gate(config: NightlyConfig, *, progress: Progress = silent) -> Kep
     from pigeon_rec.scoring.scorer import load_scorer
 
     prompt = load_prompt(config.scenario)
-    scorer = load_scorer(chosen_model(config.model, config.work_dir).source)
+    scorer = load_scorer(scorer_source(night_model(config).source, config.scorer))
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
     return _calibrate(config, catalogue, prompt, scorer, progress)
 
@@ -262,9 +263,10 @@ def _never_seen(config: NightlyConfig, items: pl.DataFrame) -> pl.Series:
     """Which items the catalogue itself, or the training of the model, has held out."""
     if "held_out" in items.columns:
         return items["held_out"]
-    folder = model_folder(chosen_model(config.model, config.work_dir).source)
-    listed = folder / "held_out.csv"
-    ids = read_held_out(listed) if listed.is_file() else pl.Series([], dtype=pl.String())
+    source = night_model(config).source
+    listed = None if is_function(source) else model_folder(source) / "held_out.csv"
+    known = listed is not None and listed.is_file()
+    ids = read_held_out(listed) if listed and known else pl.Series([], dtype=pl.String())
     return items["item_id"].is_in(ids.implode())
 
 

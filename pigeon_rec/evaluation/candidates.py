@@ -24,7 +24,8 @@ from pigeon_rec.drawing.texts import target_texts
 from pigeon_rec.evaluation.conditioning import conditioned
 from pigeon_rec.evaluation.methods import Candidate
 from pigeon_rec.evaluation.settings import EvaluationSettings
-from pigeon_rec.model.loading import load_pipeline
+from pigeon_rec.model.backbones.load import load_backbone
+from pigeon_rec.model.backbones.pigeon import PigeonBackbone
 from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import replacing
@@ -92,7 +93,7 @@ class CandidateStore:
         """Draws with the named model; one model is held in memory at a time."""
         if self._loaded is None or self._loaded[0] != model:
             drawer = Drawer(
-                pipeline=load_pipeline(self._models[model]),
+                backbone=load_backbone(self._models[model]),
                 scorer=self._scorer,
                 catalogue=self._data.catalogue,
                 prompt=self._data.prompt,
@@ -169,8 +170,9 @@ class CandidateStore:
         drawer, first = self.drawer(batch.first.model), batch.first
         items = drawer.items(batch.requests)
         if first.round_trip:
-            return items.codes[items.rows([r.reference for r in batch.requests])][:, None]
-        drawer = replace(drawer, pipeline=conditioned(drawer.pipeline, first.conditioning))
+            return drawer.codes(items)[items.rows([r.reference for r in batch.requests])][:, None]
+        pipeline = conditioned(drawer.pipeline, first.conditioning)
+        drawer = replace(drawer, backbone=PigeonBackbone(pipeline))
         return drawer.with_generation(
             mask_ratios=batch.ratios, history_mask_ratio=first.history_mask_ratio
         ).write(batch.requests, items)

@@ -137,7 +137,7 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
         progress=progress,
     )
     pretrained = load_pretrained()
-    items = ItemTable(data.catalogue, _item_ids(cases), pipeline, scorer)
+    items = ItemTable(data.catalogue, _item_ids(cases), side, scorer)
     chooser = Chooser(store, items, settings)
     jobs = [_Job(method, some, chooser.shortlist(method, some)) for method, some in methods]
     store.render(
