@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pigeon_rec._cli.options import AsJson
-from pigeon_rec._cli.output import as_table, print_json, print_summary
+from pigeon_rec._cli.output import as_table, print_json, print_result, print_summary
 
 if TYPE_CHECKING:
     from pigeon_rec.model.inventory import Inventory
@@ -18,6 +18,11 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="Inspect a bundled, a saved or a published model.")
 
 _MEMORIES = ("float32", "bfloat16", "int8", "int4")
+_LAYOUTS = {
+    "pigeon": "saved by pigeon-rec",
+    "ip_adapter": "of diffusers, with an IP-Adapter (ip_adapter)",
+    "janus": "of transformers (janus)",
+}
 _COLUMNS = ("part", "parameters", "stored as", *_MEMORIES)
 
 
@@ -29,11 +34,22 @@ def _group() -> None:
 @app.command()
 def info(
     model: Annotated[
-        str, typer.Argument(metavar="NAME|DIR", help="Bundled model, or folder of a model.")
+        str,
+        typer.Argument(
+            metavar="NAME|DIR|MODULE:FUNCTION", help="Bundled model, folder, or own backbone."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show parts, parameters, memory per number type, and missing files; loads no weights."""
+    """Show kind, parts, parameters, memory per number type, and missing files; loads no weights.
+
+    A backbone of your own says what it is.
+    """
+    from pigeon_rec.model.backbones.kinds import is_function
+
+    if is_function(model):
+        _show_own(model, as_json=as_json)
+        return
     from pigeon_rec.model.inventory import take_inventory
 
     found = take_inventory(model)
@@ -45,12 +61,34 @@ def info(
 
 def _facts(found: Inventory) -> dict[str, Any]:
     totals = {name: found.total(name) for name in ("parameters", *_MEMORIES)}
-    return {**dataclasses.asdict(found), "complete": found.complete, "total": totals}
+    facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    return {
+        **facts,
+        "parts": [dataclasses.asdict(part) for part in found.parts],
+        "options": dict(found.options),
+        "bit_exact": {"cpu": True, "accelerator": False},
+        "complete": found.complete,
+        "total": totals,
+    }
+
+
+def _show_own(model: str, *, as_json: bool) -> None:
+    from pigeon_rec.model.backbones.load import load_backbone
+
+    own = load_backbone(model)
+    facts = {"kind": "function", "version": own.version, "image_size": own.image_size}
+    print_result(f"model {model}", facts | {"bit_exact": own.bit_exact}, as_json=as_json)
 
 
 def _show(found: Inventory) -> None:
-    layout = "in the published layout" if found.published else "saved by pigeon-rec"
+    layout = "in the published layout" if found.published else _LAYOUTS[found.kind]
     facts = {"folder": found.folder, "layout": layout, "complete": _yes(found.complete)}
+    if found.image_size is not None:
+        facts["side of its pictures"] = f"{found.image_size} pixels"
+    if found.options:
+        options = (f"{name}: {value!r}" for name, value in found.options.items())
+        facts["options and defaults"] = ", ".join(options)
+    facts["same bytes in any batch"] = "on a CPU; on an accelerator the last bit may differ"
     if found.problem:
         facts["problem"] = found.problem
     print_summary(f"model {found.folder.name}", facts)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pigeon_rec.errors import ModelError
+from pigeon_rec.model.backbones.kinds import DEFAULTS, Kind, drawn_size, kind_of
+from pigeon_rec.model.backbones.weights import weights_of
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.parts import saved_weights, untrained_parts
 from pigeon_rec.model.paths import is_published, model_folder
@@ -67,6 +70,9 @@ class Inventory:
     Attributes:
         folder: The model's folder.
         published: Whether it has LaVIT's layout.
+        kind: `pigeon`, or the kind of another backbone.
+        image_size: Side in pixels of the pictures that it is given; None where it is not read.
+        options: Options of a backbone other than Pigeon, with their defaults.
         parts: The parts whose files exist.
         missing: Missing files and folders.
         problem: Any other reason that it cannot be loaded, found in headers and settings.
@@ -77,6 +83,9 @@ class Inventory:
     parts: tuple[PartFacts, ...]
     missing: tuple[str, ...]
     problem: str | None = None
+    kind: Kind = "pigeon"
+    image_size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -91,13 +100,30 @@ class Inventory:
 
 
 def take_inventory(name_or_path: str | Path) -> Inventory:
-    """Inspects a bundled model, a saved one or a published folder.
+    """Inspects a bundled model, a saved one, a published folder or that of another backbone.
 
     Raises:
         ModelError: There is no such model, or a file is damaged.
     """
-    folder = model_folder(name_or_path)
+    kind, folder = kind_of(name_or_path), model_folder(name_or_path)
+    if kind != "pigeon":
+        return _backbone(kind, folder)
     return _published(folder) if is_published(folder) else _saved(folder)
+
+
+def _backbone(kind: Kind, folder: Path) -> Inventory:
+    """Parts of a backbone of a library; only the library knows which keys they must have."""
+    parts, missing, problem, side = [], list[str](), None, None
+    try:
+        side = drawn_size(kind, folder)
+        files, missing = weights_of(kind, folder)
+        missing += [path for its in files.values() for path in _absent(its.paths)]
+        present = {name: its for name, its in files.items() if not _absent(its.paths)}
+        parts = [_facts(name, None, its.headers(), KeyMap()) for name, its in present.items()]
+    except ModelError as error:
+        problem = str(error)
+    options = DEFAULTS[kind]
+    return Inventory(folder, False, tuple(parts), tuple(missing), problem, kind, side, options)
 
 
 def _saved(folder: Path) -> Inventory:
@@ -112,7 +138,8 @@ def _saved(folder: Path) -> Inventory:
             parts.append(_facts(name, saved_weights(module, config), headers, KeyMap()))
         else:
             missing.append(str(path))
-    return Inventory(folder, False, tuple(parts), tuple(missing))
+    side = config.tokenizer.image_size
+    return Inventory(folder, False, tuple(parts), tuple(missing), image_size=side)
 
 
 def _published(root: Path) -> Inventory:

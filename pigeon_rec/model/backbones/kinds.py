@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,19 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pigeon_rec.config import BackboneConfig
-from pigeon_rec.errors import ConfigError, ModelError, error_text
+from pigeon_rec.errors import ConfigError, ModelError
+from pigeon_rec.model.backbones.folders import DiffusersFolder, janus_image_size, read_config
 from pigeon_rec.model.paths import BACKBONE, PIPELINE, model_folder
 
-__all__ = ["DEFAULTS", "Kind", "check_options", "is_function", "kind_of", "options_of"]
+__all__ = [
+    "DEFAULTS",
+    "Kind",
+    "check_options",
+    "drawn_size",
+    "is_function",
+    "kind_of",
+    "options_of",
+]
 
 Kind = Literal["pigeon", "ip_adapter", "janus", "function"]
 
@@ -52,7 +60,7 @@ def kind_of(model: str | Path) -> Kind:
         return "function"
     folder = model_folder(model)
     if (folder / BACKBONE).is_file():
-        kind = _read(folder / BACKBONE).get("kind")
+        kind = read_config(folder / BACKBONE).get("kind")
         if kind == "ip_adapter" or kind == "janus":
             return kind
         raise ModelError(
@@ -69,7 +77,7 @@ def check_options(kind: Kind, options: BackboneConfig) -> None:
     """Checks that a kind has the options that are given.
 
     Raises:
-        ConfigError: It does not, or they leave img2img without a step.
+        ConfigError: It does not, or the values cannot be drawn with.
     """
     unknown = sorted(set(options.given) - set(DEFAULTS[kind]))
     if unknown:
@@ -79,6 +87,12 @@ def check_options(kind: Kind, options: BackboneConfig) -> None:
             f"a model of kind {kind!r} has no option {', '.join(unknown)}",
             location=", ".join(f"backbone.{name}" for name in unknown),
             remedy=f"Leave them out: {own.get(kind, f'its options are {known}')}",
+        )
+    if kind == "janus" and options_of(kind, options)["guidance"] <= 1.0:
+        raise ConfigError(
+            "Janus draws with guidance only",
+            location="backbone.guidance",
+            remedy="Give a number above 1, such as 5",
         )
     if kind == "ip_adapter":
         steps, strength = (options_of(kind, options)[name] for name in ("steps", "strength"))
@@ -90,6 +104,15 @@ def check_options(kind: Kind, options: BackboneConfig) -> None:
             )
 
 
+def drawn_size(kind: Kind, folder: Path) -> int:
+    """Returns the side in pixels of the pictures of a backbone of a library, from its files.
+
+    Raises:
+        ModelError: A file is missing or damaged.
+    """
+    return janus_image_size(folder) if kind == "janus" else DiffusersFolder.find(folder).image_size
+
+
 def options_of(kind: Kind, options: BackboneConfig) -> dict[str, Any]:
     """Returns all options of a kind: those given, and the defaults of the others."""
     return {**DEFAULTS[kind], **options.given}
@@ -97,18 +120,6 @@ def options_of(kind: Kind, options: BackboneConfig) -> dict[str, Any]:
 
 def _is_janus(config: Path) -> bool:
     try:
-        return _read(config).get("model_type") == "janus"
+        return read_config(config).get("model_type") == "janus"
     except ModelError:  # whoever reads it as Pigeon's says what is wrong with it
         return False
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the file cannot be read ({error_text(error)})",
-            location=str(path),
-            remedy="Restore the model folder",
-        ) from error
-    return found if isinstance(found, dict) else {}

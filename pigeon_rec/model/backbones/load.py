@@ -10,6 +10,7 @@ from pigeon_rec.model.backbones.own import load_own
 from pigeon_rec.model.backbones.pigeon import PigeonBackbone
 from pigeon_rec.model.backbones.protocol import Backbone
 from pigeon_rec.model.loading import load_pipeline
+from pigeon_rec.model.paths import model_folder
 from pigeon_rec.placement import Placement
 
 __all__ = ["load_backbone"]
@@ -36,4 +37,13 @@ def load_backbone(
     check_options(kind, options)
     if kind == "function":
         return load_own(str(model), placement)
+    folder = model_folder(model)
+    if kind == "ip_adapter":
+        from pigeon_rec.model.backbones.ip_adapter import IPAdapterBackbone
+
+        return IPAdapterBackbone.load(folder, placement, options)
+    if kind == "janus":
+        from pigeon_rec.model.backbones.janus import JanusBackbone
+
+        return JanusBackbone.load(folder, placement, options)
     return PigeonBackbone(load_pipeline(model, placement=placement), model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from typing import Final
+from typing import Any, Final
 
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.errors import ConfigError
@@ -66,15 +66,14 @@ def _check(name: str, found: object) -> None:
     if not isinstance(found, Backbone):
         lacks = [part for part in _PARTS if not hasattr(found, part)]
         raise _unusable(name, f"returned a {type(found).__name__} without {', '.join(lacks)}")
-    if not isinstance(found.version, str) or not _VERSION.fullmatch(found.version):
-        raise _unusable(
-            name, f"has the version {found.version!r}, not 1 to 100 letters, digits, `.+-_`"
-        )
-    side = found.image_size
+    facts: tuple[Any, ...] = (found.version, found.image_size, found.bit_exact)
+    version, side, exact = facts  # of any type: nothing but their names has been checked
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise _unusable(name, f"has the version {version!r}, not 1 to 100 letters, digits, `.+-_`")
     if not isinstance(side, int) or isinstance(side, bool) or side < 1:
         raise _unusable(name, f"has the image_size {side!r}, not a number of pixels")
-    if not isinstance(found.bit_exact, bool):
-        raise _unusable(name, f"has bit_exact {found.bit_exact!r}, neither true nor false")
+    if not isinstance(exact, bool):
+        raise _unusable(name, f"has bit_exact {exact!r}, neither true nor false")
 
 
 _PARTS: Final = ("version", "image_size", "bit_exact", "draw")
