@@ -22,6 +22,8 @@ from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.data.settings import BUNDLED
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.texts import described_texts
+from pigeon_rec.errors import ConfigError
+from pigeon_rec.evaluation.baselines import check_models, missing_baselines
 from pigeon_rec.evaluation.candidates import CandidateStore
 from pigeon_rec.evaluation.cases import cases_of
 from pigeon_rec.evaluation.choose import Chooser
@@ -108,6 +110,7 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
         TrainingError: There are too few pictures to fit judges on.
     """
     set_threads(settings.threads)
+    check_models(settings)
     data, scorer = evaluation_data(settings), load_scorer(settings.scorer_model)
     store = CandidateStore(settings, _models(settings), scorer, data, out / "pictures")
     pipeline = store.drawer("full").pipeline
@@ -123,6 +126,8 @@ def evaluate(settings: EvaluationSettings, out: Path, *, progress: Progress = si
         **not_measurable(data, judges, cases),
     }
     methods = _methods_with_cases(settings, cases, missing)
+    if not methods:
+        raise _nothing_to_do(missing)
     copies = [] if judges.style is not None else _mere_copies(cases, settings)
     store.write(
         [
@@ -221,9 +226,15 @@ def _models(settings: EvaluationSettings) -> dict[str, str]:
 
 def _missing_methods(settings: EvaluationSettings) -> dict[str, str]:
     """Methods in the settings that cannot be run -> what they lack."""
+    missing = missing_baselines(settings)
     if "stage1" in settings.methods and settings.stage1_model is None:
-        return {"stage1": "give the model without its second stage as `stage1_model`"}
-    return {}
+        missing["stage1"] = "give the model without its second stage as `stage1_model`"
+    return missing
+
+
+def _nothing_to_do(missing: Mapping[str, str]) -> ConfigError:
+    reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+    return ConfigError(f"no method can be evaluated: {reasons}", location="methods")
 
 
 def _methods_with_cases(
