@@ -22,10 +22,9 @@ from pigeon_rec.data.recommendations import load_recommendations
 from pigeon_rec.data.world import WORLDS
 from pigeon_rec.errors import PlanError
 from pigeon_rec.inputs.prepare import prepare_inputs
-from pigeon_rec.model.backbones.kinds import drawn_size, is_function, kind_of
+from pigeon_rec.model.backbones.kinds import check_options, drawn_size, is_function, kind_of
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.paths import is_published, model_folder
-from pigeon_rec.placement import Placement
 from pigeon_rec.retrieval import shared_pictures
 from pigeon_rec.runtime.progress import Progress, silent
 from pigeon_rec.runtime.work_dir import warehouse_file
@@ -124,13 +123,13 @@ def check_inputs(
         progress: Receives the number of items and pictures read.
 
     Raises:
-        ConfigError: There is no such scenario or model.
+        ConfigError: There is no such scenario or model, or the model has no such option.
         CatalogueError, InteractionError, PlanError: A table is unusable as a whole.
     """
     prepared = prepare_inputs(config, refresh=True, progress=progress)
     budget = night_budget(config.plan, warehouse_file(config.work_dir), until.date(), "", "")
     config = prepared.config
-    prompt, size = load_prompt(config.scenario), _image_size(config.model, config.placement)
+    prompt, size = load_prompt(config.scenario), _image_size(config)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
     prompt.check_columns(catalogue.text_columns, config.catalogue)
     rows, problems = load_interactions(config.interactions, catalogue, until=until)
@@ -304,15 +303,17 @@ def _recommendations(config: NightlyConfig) -> tuple[pl.DataFrame | None, list[P
     return load_recommendations(Path(config.recommendations))
 
 
-def _image_size(model: str, placement: Placement) -> int:
+def _image_size(config: NightlyConfig) -> int:
+    """Side of the night's pictures; an unusable model or option ends the night here."""
+    model = config.model
     if is_function(model):
         from pigeon_rec.model.backbones.load import load_backbone
 
-        return load_backbone(model, placement).image_size
-    if model == "serving":
-        model = "sticker-64"
-    folder = model_folder(model)
+        return load_backbone(model, config.placement, config.backbone).image_size
+    folder = model_folder("sticker-64" if model == "serving" else model)
     kind = kind_of(folder)
+    if model != "serving":  # the plan asks the registry which model that is
+        check_options(kind, config.backbone)
     if kind != "pigeon":
         return drawn_size(kind, folder)
     if is_published(folder):

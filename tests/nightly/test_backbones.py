@@ -187,4 +187,4 @@ def test_unusable_settings_end_the_night_before_work(
     config = settings(shop, tmp_path, model, backbone=backbone)
     with pytest.raises(ConfigError, match=message):
         run_night(config, NIGHT)
-    assert not NightPaths.of(config, NIGHT).plan.exists()
+    assert not NightPaths.of(config, NIGHT).recommendations.exists()

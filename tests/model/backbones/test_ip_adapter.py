@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from pigeon_rec.config import BackboneConfig
 from pigeon_rec.errors import ConfigError, ModelError
 from pigeon_rec.model.backbones.load import load_backbone
+from pigeon_rec.model.backbones.protocol import Images
 from tests.model.backbones.test_library_backbones import PICTURES, apart, draw, requests
 from tests.model.backbones.tiny import write_sd
 
@@ -31,7 +32,7 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
-def drawn(folder: Path, **options: object) -> np.ndarray:
+def drawn(folder: Path, **options: object) -> Images:
     backbone = load_backbone(folder, options=BackboneConfig.model_validate(QUICK | options))
     return draw(backbone, requests("a"))
 

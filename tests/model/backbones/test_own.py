@@ -40,7 +40,12 @@ def own(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_function_gets_the_placement_and_draws(own: ModuleType) -> None:
     made: list[Mean] = []
-    own.load = lambda placement: made.append(Mean(placement=placement)) or made[-1]  # type: ignore[attr-defined]
+
+    def load(placement: Placement) -> Mean:
+        made.append(Mean(placement=placement))
+        return made[-1]
+
+    own.load = load  # type: ignore[attr-defined]
     backbone = load_backbone("shop_draws:load", Placement(dtype="float16"))
     assert made[0].placement == Placement(dtype="float16")
     assert (backbone.version, backbone.image_size) == ("shop_draws:load-1", 32)
