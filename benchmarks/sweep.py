@@ -117,7 +117,7 @@ def sweep(settings: SweepSettings, folder: Path) -> list[Row]:
     set_threads(settings.threads)
     cases = cases_with_histories(settings.cases, settings.seed, scorer=settings.model)
     drawer = Drawer.load(settings.model, gate=settings.gate)
-    items = ItemTable(drawer.catalogue, _item_ids(cases), drawer.pipeline, drawer.scorer)
+    items = ItemTable(drawer.catalogue, _item_ids(cases), drawer.backbone.image_size, drawer.scorer)
     suite = metric_suite(items, cases, Judges.load(), drawer.scorer, load_dataset())
     requests = _requests(cases, settings.seed)
     fixed = settings.model_dump(mode="json", include={"seed", "gate"})
@@ -141,7 +141,7 @@ def draw(drawer: Drawer, requests: Sequence[Request], items: ItemTable, file: Pa
     The seconds are without reading, tokenising and embedding the items, which is done once.
     """
     if not file.exists():
-        _ = items.codes, items.embeddings
+        _ = drawer.codes(items), items.embeddings
         started = time.process_time()
         assets = drawer.draw(requests, items)
         seconds = time.process_time() - started

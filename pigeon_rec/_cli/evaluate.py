@@ -64,6 +64,21 @@ JudgesIn = Annotated[
 Methods = Annotated[
     str | None, typer.Option("--methods", metavar="A,B", help="Methods to evaluate (default: all).")
 ]
+IPAdapter = Annotated[
+    str | None,
+    typer.Option(
+        "--ip-adapter", metavar="DIR", help="Pipeline with IP-Adapter, of the method ip_adapter."
+    ),
+]
+Janus = Annotated[
+    str | None, typer.Option("--janus", metavar="DIR", help="Model of the method janus.")
+]
+OwnBackbone = Annotated[
+    str | None,
+    typer.Option(
+        "--own-backbone", metavar="MODULE:FUNCTION", help="Backbone of the method own_backbone."
+    ),
+]
 Curves = Annotated[str | None, typer.Option("--curves", metavar="A,B|all", help="Curves to add.")]
 CurveCases = Annotated[
     int | None, typer.Option("--curve-cases", min=1, help="Cases of each point of a curve.")
@@ -93,6 +108,9 @@ def evaluate(
     judges: JudgesIn = None,
     cases: Cases = None,
     methods: Methods = None,
+    ip_adapter: IPAdapter = None,
+    janus: Janus = None,
+    own_backbone: OwnBackbone = None,
     curves: Curves = None,
     curve_cases: CurveCases = None,
     threads: Threads = None,
@@ -117,6 +135,9 @@ def evaluate(
         "judges": judges,
         "cases": cases,
         "methods": _names(methods),
+        "ip_adapter": ip_adapter,
+        "janus": janus,
+        "own_backbone": own_backbone,
         "curves": tuple(CURVES) if curves == "all" else _names(curves),
         "curve_cases": curve_cases,
         "threads": threads,

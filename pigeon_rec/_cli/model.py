@@ -19,6 +19,11 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="Inspect a model, write its card, upload it.")
 
 _MEMORIES = ("float32", "bfloat16", "int8", "int4")
+_LAYOUTS = {
+    "pigeon": "saved by pigeon-rec",
+    "ip_adapter": "of diffusers, with an IP-Adapter (ip_adapter)",
+    "janus": "of transformers (janus)",
+}
 _COLUMNS = ("part", "parameters", "stored as", *_MEMORIES)
 
 
@@ -34,8 +39,8 @@ def info(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|DIR|OWNER/NAME",
-            help="Bundled model, folder of a model, or repository of the Hugging Face Hub.",
+            metavar="NAME|DIR|OWNER/NAME|MODULE:FUNCTION",
+            help="Bundled model, folder, repository of the Hugging Face Hub, or own backbone.",
         ),
     ],
     revision: Annotated[
@@ -46,7 +51,15 @@ def info(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show parts, parameters, memory, missing files and the card; loads no weights."""
+    """Show kind, parts, parameters, memory, missing files and the card; loads no weights.
+
+    A backbone of your own says what it is.
+    """
+    from pigeon_rec.model.backbones.kinds import is_function
+
+    if is_function(model):
+        _show_own(model, as_json=as_json)
+        return
     from pigeon_rec.model.inventory import take_inventory
 
     found = take_inventory(model, revision)
@@ -127,21 +140,43 @@ def push(
 
 def _facts(found: Inventory) -> dict[str, Any]:
     totals = {name: found.total(name) for name in ("parameters", *_MEMORIES)}
-    return {**dataclasses.asdict(found), "complete": found.complete, "total": totals}
+    facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    return {
+        **facts,
+        "parts": [dataclasses.asdict(part) for part in found.parts],
+        "options": dict(found.options),
+        "bit_exact": {"cpu": True, "accelerator": False},
+        "complete": found.complete,
+        "total": totals,
+    }
+
+
+def _show_own(model: str, *, as_json: bool) -> None:
+    from pigeon_rec.model.backbones.load import load_backbone
+
+    own = load_backbone(model)
+    facts = {"kind": "function", "version": own.version, "image_size": own.image_size}
+    print_result(f"model {model}", facts | {"bit_exact": own.bit_exact}, as_json=as_json)
 
 
 def _show(found: Inventory) -> None:
     from pigeon_rec.model.paths import model_name
 
-    layout = "in the published layout" if found.published else "saved by pigeon-rec"
+    layout = "in the published layout" if found.published else _LAYOUTS[found.kind]
     facts: dict[str, Any] = {
         "folder": found.folder,
         "hub": found.hub,
         "version": found.version,
         "layout": layout,
         "complete": _yes(found.complete),
-        "problem": found.problem,
     }
+    if found.image_size is not None:
+        facts["side of its pictures"] = f"{found.image_size} pixels"
+    if found.options:
+        options = (f"{name}: {value!r}" for name, value in found.options.items())
+        facts["options and defaults"] = ", ".join(options)
+    facts["same bytes in any batch"] = "on a CPU; on an accelerator the last bit may differ"
+    facts["problem"] = found.problem
     if found.card is not None:
         facts |= {
             "license": found.card.license,

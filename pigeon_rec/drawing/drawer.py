@@ -1,28 +1,32 @@
-"""Drawing requests with one model: write, preview, shortlist, render, score, choose.
+"""Drawing requests with one backbone: draw candidates, score, choose.
 
-Night, evaluation, pair maker and benchmarks all draw through `Drawer`, as a whole (`draw`) or step
-by step. A candidate's bytes depend on its request, mask ratio and settings only: not on the batch
-it is drawn in.
+Night, evaluation, pair maker and benchmarks all draw through `Drawer`, as a whole (`draw`) or, with
+Pigeon, step by step: write, preview, shortlist, render. A candidate's bytes depend on its request,
+mask ratio and settings only: not on the batch it is drawn in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pigeon_rec.config import GenerationConfig, QualityGateConfig
+from pigeon_rec.config import BackboneConfig, GenerationConfig, QualityGateConfig
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
 from pigeon_rec.data.prompts import PromptTemplate, load_prompt
 from pigeon_rec.drawing.choice import Choice, Conditions, choose
 from pigeon_rec.drawing.items import ItemTable
+from pigeon_rec.drawing.models import scorer_source
 from pigeon_rec.drawing.request import Request
 from pigeon_rec.drawing.texts import described_texts, history_texts, target_texts
-from pigeon_rec.model.loading import load_pipeline
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.backbones.load import load_backbone
+from pigeon_rec.model.backbones.pigeon import PigeonBackbone
+from pigeon_rec.model.backbones.protocol import Backbone, Candidates, PictureRequests
 from pigeon_rec.model.pipeline import Pipeline
-from pigeon_rec.model.requests import CodedRequests
 from pigeon_rec.placement import Placement
 from pigeon_rec.scoring import SafetyChecker, load_safety_checker, shortlist
 from pigeon_rec.scoring.scorer import Scorer, load_scorer
@@ -56,7 +60,7 @@ class Drawer:
     """A model, its scorer and a catalogue, with the settings they draw by.
 
     Attributes:
-        pipeline: Writes, previews and renders.
+        backbone: Draws the candidates.
         scorer: Scores, shortlists and feeds the quality gate.
         catalogue: Source of pictures and texts.
         prompt: The scenario.
@@ -65,7 +69,7 @@ class Drawer:
         unsafe: Checker of unsafe content, if any.
     """
 
-    pipeline: Pipeline
+    backbone: Backbone
     scorer: Scorer
     catalogue: Catalogue
     prompt: PromptTemplate
@@ -74,7 +78,7 @@ class Drawer:
     unsafe: SafetyChecker | None = None
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 - one argument per part of a night's settings
         cls,
         model: str,
         *,
@@ -83,16 +87,20 @@ class Drawer:
         generation: GenerationConfig | None = None,
         gate: QualityGateConfig | None = None,
         placement: Placement | None = None,
+        scorer: str | None = None,
+        backbone: BackboneConfig | None = None,
     ) -> Drawer:
         """Loads a model with its scorer, and a catalogue.
 
         Args:
-            model: Name of a bundled model, or folder of a saved one.
+            model: Name of a bundled model, folder of a model, or `module:function`.
             catalogue: `bundled`, or the path of an `items.parquet`.
             scenario: Name of a bundled scenario, or path of a scenario's file.
             generation: How to draw; a night's defaults if left out.
             gate: Limits of the quality gate; a night's defaults if left out.
             placement: Device and numeric type.
+            scorer: Bundled name or folder of the scorer; the model's own if left out.
+            backbone: Options of a backbone other than Pigeon.
 
         Raises:
             PigeonError: Model, scorer, catalogue or scenario cannot be loaded.
@@ -100,8 +108,8 @@ class Drawer:
         gate = gate or QualityGateConfig()
         unsafe, prompt = load_safety_checker(gate.safety), load_prompt(scenario)
         return cls(
-            pipeline=load_pipeline(model, placement=placement),
-            scorer=load_scorer(model),
+            backbone=load_backbone(model, placement, backbone),
+            scorer=load_scorer(scorer_source(model, scorer)),
             catalogue=load_catalogue(catalogue, prompt.aspect),
             prompt=prompt,
             generation=generation or GenerationConfig(),
@@ -116,7 +124,26 @@ class Drawer:
     def items(self, requests: Iterable[Request]) -> ItemTable:
         """Reads every picture that the requests need."""
         item_ids = {item for request in requests for item in request.items}
-        return ItemTable(self.catalogue, item_ids, self.pipeline, self.scorer)
+        return ItemTable(self.catalogue, item_ids, self.backbone.image_size, self.scorer)
+
+    @property
+    def pigeon(self) -> PigeonBackbone:
+        """The backbone, for whoever draws with Pigeon step by step.
+
+        Raises:
+            ModelError: It is another one.
+        """
+        if not isinstance(self.backbone, PigeonBackbone):
+            raise ModelError(
+                f"the backbone {self.backbone.version!r} cannot be drawn with step by step",
+                remedy="Use one of Pigeon's models: this works on their visual tokens",
+            )
+        return self.backbone
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Pigeon's pipeline; raises as `pigeon`."""
+        return self.pigeon.pipeline
 
     def draw(self, requests: Sequence[Request], items: ItemTable) -> list[DrawnAsset]:
         """Draws the requests, in their order; their pictures must be usable.
@@ -130,19 +157,38 @@ class Drawer:
         return [drawn[row] for row in range(len(requests))]
 
     def _draw(self, requests: Sequence[Request], items: ItemTable) -> list[DrawnAsset]:
-        codes, conditions = self.write(requests, items), self.conditions(requests, items)
-        places = self.shortlist(codes, conditions)
-        images = self.render(codes, requests, places)
-        choices = self.choose(images, requests, items, conditions)
+        conditions = self.conditions(requests, items)
+        shown = replace(self.shown(requests, items), shortlist=partial(self._best, conditions))
+        drawn = self.backbone.draw(shown, self.generation)
+        _check_count(drawn, requests, self.backbone)
+        choices = self.choose(drawn.images, requests, items, conditions)
         return [
             DrawnAsset(
                 request,
-                images[row, choice.place],
-                self.generation.mask_ratios[places[row, choice.place]],
+                drawn.images[row, choice.place],
+                drawn.mask_ratio(row, choice.place),
                 choice,
             )
             for row, (request, choice) in enumerate(zip(requests, choices, strict=True))
         ]
+
+    def shown(self, requests: Sequence[Request], items: ItemTable) -> PictureRequests:
+        """The requests as the backbone gets them; their histories are of one length."""
+        described = self.catalogue.rows([request.described_by for request in requests])
+        histories = [request.history for request in requests]
+        return PictureRequests(
+            pictures=items.images,
+            history_rows=np.stack([items.rows(history) for history in histories]),
+            reference_rows=items.rows([request.reference for request in requests]),
+            targets=target_texts(self.prompt, described),
+            keys=[request.key for request in requests],
+            scenario=self.prompt,
+            history_texts=history_texts(self.prompt, self.catalogue, histories),
+        )
+
+    def codes(self, items: ItemTable) -> Codes:
+        """Visual codes int64 `[n, P]` of the items, as Pigeon sees them."""
+        return self.pigeon.codes(items.images)
 
     def write(self, requests: Sequence[Request], items: ItemTable) -> Codes:
         """Writes every candidate's visual tokens, int64 `[requests, ratios, P]`.
@@ -151,17 +197,7 @@ class Drawer:
             requests: With histories of one length.
             items: From `items`.
         """
-        described = self.catalogue.rows([request.described_by for request in requests])
-        histories = [request.history for request in requests]
-        coded = CodedRequests(
-            history=items.codes[np.stack([items.rows(history) for history in histories])],
-            reference=items.codes[items.rows([request.reference for request in requests])],
-            targets=target_texts(self.prompt, described),
-            keys=[request.key for request in requests],
-            scenario=self.prompt,
-            history_texts=history_texts(self.prompt, self.catalogue, histories),
-        )
-        return self.pipeline.write(coded, self.generation)
+        return self.pigeon.write(self.shown(requests, items), self.generation)
 
     def conditions(self, requests: Sequence[Request], items: ItemTable) -> Conditions:
         """What the requests' candidates are scored against."""
@@ -174,16 +210,11 @@ class Drawer:
         )
 
     def shortlist(self, codes: Codes, conditions: Conditions) -> Places:
-        """Places of the candidates to render, int64 `[requests, n]`.
+        """Places of the candidates to render, int64 `[requests, n]` (`PigeonBackbone.places`)."""
+        return self.pigeon.places(codes, self.generation, partial(self._best, conditions))
 
-        These are the `generation.rendered` candidates whose previews score best; all of them if
-        there are no more, or if the model has no previews.
-        """
-        count, rendered = codes.shape[1], self.generation.rendered
-        if rendered is None or rendered >= count or not self.pipeline.has_previews:
-            return np.broadcast_to(np.arange(count), codes.shape[:2])
-        scores = conditions.scores(self.embed(self.pipeline.preview(codes)))
-        return shortlist(scores["selection_score"], rendered)
+    def _best(self, conditions: Conditions, images: Images, count: int) -> Places:
+        return shortlist(conditions.scores(self.embed(images))["selection_score"], count)
 
     def render(
         self, codes: Codes, requests: Sequence[Request], places: Places | None = None
@@ -220,3 +251,12 @@ class Drawer:
             )
             for row in range(len(requests))
         ]
+
+
+def _check_count(drawn: Candidates, requests: Sequence[Request], backbone: Backbone) -> None:
+    if len(drawn.images) != len(requests):
+        raise ModelError(
+            f"{len(drawn.images)} requests were drawn instead of {len(requests)}",
+            location=f"backbone {backbone.version!r}",
+            remedy="Its `draw` must return candidates of every request, in their order",
+        )

@@ -26,7 +26,7 @@ from pigeon_rec.drawing.calibrations import (
     find_calibration,
     make_calibration,
 )
-from pigeon_rec.drawing.models import model_source
+from pigeon_rec.drawing.models import model_source, scorer_source
 from pigeon_rec.errors import PlanError, error_text
 from pigeon_rec.runtime.files import read_json
 from pigeon_rec.runtime.progress import Progress, silent
@@ -164,7 +164,7 @@ def night_gate(
     """
     if config.catalogue == BUNDLED:
         return NightGate(gate_limits(config.gate))
-    model = model_source(config.model, config.work_dir)
+    model = _scorer_model(config)
     originals = Originals(catalogue, prompt.scenario, model)
     return calibrated_gate(
         config.gate, originals, scorer, [config.work_dir], compare=compare, progress=progress
@@ -206,7 +206,12 @@ def calibrate_gate(config: NightlyConfig, *, progress: Progress = silent) -> Kep
     """
     from pigeon_rec.scoring.scorer import load_scorer
 
-    prompt, model = load_prompt(config.scenario), model_source(config.model, config.work_dir)
+    prompt, model = load_prompt(config.scenario), _scorer_model(config)
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
     originals = Originals(catalogue, prompt.scenario, model)
     return make_calibration(config.work_dir, originals, load_scorer(model), progress)
+
+
+def _scorer_model(config: NightlyConfig) -> str:
+    """Name or folder of the model whose scorer the night uses."""
+    return scorer_source(model_source(config.model, config.work_dir), config.scorer)

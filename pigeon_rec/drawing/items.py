@@ -1,4 +1,4 @@
-"""The items of some requests: each picture is read, tokenised and embedded once."""
+"""The items of some requests: each picture is read and embedded once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 
 from pigeon_rec.data.catalogue import Catalogue
 from pigeon_rec.drawing.request import Request
-from pigeon_rec.model.pipeline import Pipeline
 from pigeon_rec.scoring.scorer import Scorer
 
 __all__ = ["ItemTable"]
 
 
 class ItemTable:
-    """Pictures, codes and embeddings of catalogue items, one row each; repeated ids share a row.
+    """Pictures and embeddings of catalogue items, one row each; repeated ids share a row.
+
+    Args:
+        catalogue: Source of the pictures.
+        item_ids: Ids that requests name.
+        side: Side of the squares in pixels.
+        scorer: Embeds the pictures.
 
     Attributes:
         catalogue: Source of the pictures.
@@ -30,15 +35,15 @@ class ItemTable:
         self,
         catalogue: Catalogue,
         item_ids: Iterable[str],
-        pipeline: Pipeline,
+        side: int,
         scorer: Scorer,
     ) -> None:
         wanted = sorted(set(item_ids))
         codes = catalogue.code_of(wanted)
         unique = [item_id for item_id, code in zip(wanted, codes, strict=True) if code >= 0]
         self._row = {item_id: row for row, item_id in enumerate(unique)}
-        self.catalogue, self._pipeline, self._scorer = catalogue, pipeline, scorer
-        self.images, problems = catalogue.images(unique, size=pipeline.config.tokenizer.image_size)
+        self.catalogue, self._scorer = catalogue, scorer
+        self.images, problems = catalogue.images(unique, size=side)
         gone = dict.fromkeys(set(wanted) - set(unique), "the item is not in the catalogue")
         self.broken = gone | {problem.subject: problem.message for problem in problems}
 
@@ -49,11 +54,6 @@ class ItemTable:
     def fault(self, request: Request) -> str | None:
         """What is wrong with the first unusable picture of a request; None if all are usable."""
         return next((f"{i}: {self.broken[i]}" for i in request.items if i in self.broken), None)
-
-    @cached_property
-    def codes(self) -> NDArray[np.int64]:
-        """Visual codes int64 `[n, P]`."""
-        return self._pipeline.encode_images(self.images)
 
     @cached_property
     def embeddings(self) -> NDArray[np.float32]:

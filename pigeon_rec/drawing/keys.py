@@ -58,21 +58,29 @@ class KeyContext:
 
 
 def settings_hash(
-    config: NightlyConfig, prompt: PromptTemplate, gate: QualityGateConfig | None = None
+    config: NightlyConfig,
+    prompt: PromptTemplate,
+    gate: QualityGateConfig | None = None,
+    scorer: str | None = None,
 ) -> str:
     """Hashes all settings that decide how a request is drawn and which candidate is published.
 
     The quality gate is part of it, because it decides between the candidates of a request: under
     another gate, an earlier choice or rejection no longer holds. `gate` has the limits of a
-    calibrated night; left out, they are those of `config`.
+    calibrated night; left out, they are those of `config`. `scorer` is the encoder id of a scorer
+    that is not the model's own, whose digest is in the model's version.
     """
     decides = {
         "generation": _hashed(config.generation, _GENERATION),
         "gate": _hashed(gate or gate_limits(config.gate), _GATE),
         "prompt": [prompt.scenario, prompt.prefix, prompt.response, *_lengths(prompt)],
     }
-    arithmetic = config.placement.arithmetic
-    return digest(decides | {"arithmetic": arithmetic} if arithmetic else decides)
+    further = {
+        "arithmetic": config.placement.arithmetic,
+        "backbone": config.backbone.given,
+        "scorer": scorer,
+    }
+    return digest(decides | {name: value for name, value in further.items() if value})
 
 
 def _hashed(settings: Settings, always: frozenset[str]) -> dict[str, Any]:

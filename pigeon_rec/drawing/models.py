@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import ModelError, WarehouseError
+from pigeon_rec.model.backbones.kinds import check_options, is_function, kind_of
 from pigeon_rec.model.hub import PREFIX, cached_model
 from pigeon_rec.model.paths import model_folder
 from pigeon_rec.model.version import model_version
@@ -30,7 +32,9 @@ __all__ = [
     "ChosenModel",
     "chosen_model",
     "model_source",
+    "night_model",
     "register_by_hand",
+    "scorer_source",
 ]
 
 SERVING: Final = "serving"
@@ -52,8 +56,39 @@ class ChosenModel:
     version: str
 
 
+def night_model(config: NightlyConfig, version: str | None = None) -> ChosenModel:
+    """Resolves the model of a night, and checks its options; arguments as of `chosen_model`.
+
+    Raises:
+        ConfigError: The model has no such option, or the function that it names is unusable.
+        PigeonError: As `chosen_model`.
+    """
+    model = config.model
+    if is_function(model):
+        from pigeon_rec.model.backbones.load import load_backbone
+
+        return ChosenModel(model, load_backbone(model, config.placement, config.backbone).version)
+    chosen = chosen_model(model, config.work_dir, version)
+    check_options(kind_of(chosen.source), config.backbone)
+    return chosen
+
+
+def scorer_source(model: str, scorer: str | None) -> str:
+    """Returns the model whose scorer is used: the one that is given, or `model` itself.
+
+    A backbone other than Pigeon that has no scorer in its folder is scored by the bundled one.
+    """
+    if scorer is not None:
+        return scorer
+    kind = kind_of(model)
+    without = kind != "pigeon" and (
+        kind == "function" or not (model_folder(model) / "scorer").is_dir()
+    )
+    return FALLBACK if without else model
+
+
 def chosen_model(model: str, work_dir: Path, version: str | None = None) -> ChosenModel:
-    """Resolves the setting `model`.
+    """Resolves the setting `model` of a folder or name.
 
     Args:
         model: Name of a bundled model, the folder of a saved one, `hf://owner/name` of the Hub, or

@@ -22,10 +22,13 @@ from pigeon_rec.data.dataset import Dataset
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer
 from pigeon_rec.drawing.texts import target_texts
+from pigeon_rec.evaluation.baselines import baseline_models, baseline_version, load_baseline
 from pigeon_rec.evaluation.conditioning import conditioned
-from pigeon_rec.evaluation.methods import Candidate
+from pigeon_rec.evaluation.methods import BASELINES, Candidate
 from pigeon_rec.evaluation.settings import EvaluationSettings
-from pigeon_rec.model.loading import load_pipeline
+from pigeon_rec.model.backbones.load import load_backbone
+from pigeon_rec.model.backbones.pigeon import PigeonBackbone
+from pigeon_rec.model.backbones.protocol import Backbone
 from pigeon_rec.model.version import model_version
 from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import replacing
@@ -67,7 +70,7 @@ class CandidateStore:
     """Drawn candidates in a folder, and the models that draw them.
 
     Args:
-        settings: Generation settings and the limits of the quality gate; mask ratios come from the
+        settings: Generation settings, quality gate and baselines; mask ratios come from the
             candidates.
         models: What `Candidate.model` names: bundled models, or folders.
         scorer: Shortlists and chooses, whichever model draws.
@@ -85,7 +88,9 @@ class CandidateStore:
     ) -> None:
         self._settings = settings
         self._models = dict(models)
+        self._baselines = baseline_models(settings)
         self._versions = {name: model_version(path) for name, path in models.items()}
+        self._versions |= {name: baseline_version(own) for name, own in self._baselines.items()}
         self._scorer = scorer
         self._data = data
         self._folder = folder
@@ -96,7 +101,7 @@ class CandidateStore:
         if self._loaded is None or self._loaded[0] != model:
             gate = gate_limits(self._settings.gate)
             drawer = Drawer(
-                pipeline=load_pipeline(self._models[model]),
+                backbone=self._backbone(model),
                 scorer=self._scorer,
                 catalogue=self._data.catalogue,
                 prompt=self._data.prompt,
@@ -107,11 +112,18 @@ class CandidateStore:
             self._loaded = (model, drawer)
         return self._loaded[1]
 
+    def _backbone(self, model: str) -> Backbone:
+        if model in self._baselines:
+            return load_baseline(self._baselines[model])
+        return load_backbone(self._models[model])
+
     def write(self, candidates: Sequence[Candidate], *, progress: Progress = silent) -> None:
         """Writes the visual tokens of the candidates that have none yet.
 
-        Candidates may repeat. Progress counts stored ones as done.
+        Candidates may repeat. Progress counts stored ones as done. Those of other backbones than
+        Pigeon have no tokens.
         """
+        candidates = [one for one in candidates if one.model not in BASELINES]
         missing, done, total = _missing(candidates, self._codes_file)
         progress("candidates written", done, total)
         for batch in _batches(missing):
@@ -130,15 +142,20 @@ class CandidateStore:
         missing, done, total = _missing(candidates, self._rendering_file)
         progress("renderings", done, total)
         for candidate in sorted(missing, key=lambda candidate: candidate.model):
-            drawer = self.drawer(candidate.model).with_generation(
-                mask_ratios=(candidate.mask_ratio,)
-            )
-            codes = self.codes([candidate])[None]
-            image = drawer.render(codes, [candidate.request], np.zeros((1, 1), np.int64))[0, 0]
+            image = self._rendered(candidate)
             with replacing(self._rendering_file(candidate)) as path:
                 Image.fromarray(image).save(path, format="PNG")
             done += 1
             progress("renderings", done, total)
+
+    def _rendered(self, candidate: Candidate) -> Images:
+        request = candidate.request
+        drawer = self.drawer(candidate.model)
+        if candidate.model in BASELINES:  # it chooses among its own candidates, as in a night
+            return drawer.draw([request], drawer.items([request]))[0].image
+        drawer = drawer.with_generation(mask_ratios=(candidate.mask_ratio,))
+        codes = self.codes([candidate])[None]
+        return drawer.render(codes, [request], np.zeros((1, 1), np.int64))[0, 0]
 
     def codes(self, candidates: Sequence[Candidate]) -> NDArray[np.int64]:
         """Visual tokens of written candidates, int64 `[n, P]`."""
@@ -174,8 +191,9 @@ class CandidateStore:
         drawer, first = self.drawer(batch.first.model), batch.first
         items = drawer.items(batch.requests)
         if first.round_trip:
-            return items.codes[items.rows([r.reference for r in batch.requests])][:, None]
-        drawer = replace(drawer, pipeline=conditioned(drawer.pipeline, first.conditioning))
+            return drawer.codes(items)[items.rows([r.reference for r in batch.requests])][:, None]
+        pipeline = conditioned(drawer.pipeline, first.conditioning)
+        drawer = replace(drawer, backbone=PigeonBackbone(pipeline))
         return drawer.with_generation(
             mask_ratios=batch.ratios, history_mask_ratio=first.history_mask_ratio
         ).write(batch.requests, items)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.items import ItemTable
+from pigeon_rec.evaluation.baselines import resized
 from pigeon_rec.evaluation.candidates import CandidateStore
 from pigeon_rec.evaluation.methods import Candidate, Method
 from pigeon_rec.evaluation.settings import EvaluationSettings
@@ -70,7 +71,10 @@ class Chooser:
         images = np.stack([self.store.renderings(own) for own in candidates])
         if method.kind == "round_trip":
             return Chosen(images[:, 0], ungated)
-        drawer, requests = self.store.drawer(method.model), _requests(candidates)
+        model = method.model
+        if method.kind == "backbone":  # scoring needs no backbone: any drawer does
+            images, model = resized(images[:, 0], self.items.images.shape[1])[:, None], "full"
+        drawer, requests = self.store.drawer(model), _requests(candidates)
         conditions = drawer.conditions(requests, self.items)
         choices = drawer.choose(images, requests, self.items, conditions)
         places = [choice.place for choice in choices]

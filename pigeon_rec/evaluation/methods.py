@@ -13,12 +13,28 @@ from typing import Any, Final, Literal
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.drawing import Request
 
-__all__ = ["CURVES", "FULL", "METHODS", "Candidate", "Method", "curve_methods"]
+__all__ = [
+    "BASELINES",
+    "CURVES",
+    "DEFAULT_METHODS",
+    "FULL",
+    "METHODS",
+    "Candidate",
+    "Method",
+    "curve_methods",
+]
 
-Kind = Literal["original", "round_trip", "drawn"]
+Kind = Literal["original", "round_trip", "drawn", "backbone"]
 Conditioning = Literal["history", "no_history", "averaged_history"]
 Source = Literal["retrieved_ids", "recent_ids", "random_ids"]
-Model = Literal["full", "stage1"]
+Model = Literal["full", "stage1", "ip_adapter", "janus", "own_backbone"]
+
+BASELINES: Final[Mapping[str, str]] = {
+    "ip_adapter": "ip_adapter",
+    "janus": "janus",
+    "own_backbone": "function",
+}
+"""Methods that draw with another backbone than Pigeon, and its kind."""
 
 RATIOS: Final = tuple(round(0.1 * step, 1) for step in range(11))
 
@@ -51,7 +67,8 @@ class Method:
     Attributes:
         name: Stable name; a point of a curve is named `<curve>/<x>`.
         label: Label in tables and plots.
-        kind: `original` artwork, its tokenizer `round_trip`, or `drawn` by the model.
+        kind: `original` artwork, its tokenizer `round_trip`, `drawn` by the model, or drawn and
+            chosen by another `backbone`.
         artwork: Whose artwork, for the first two kinds.
         conditioning: How the history enters, for drawn pictures.
         source: Where the history comes from.
@@ -92,6 +109,9 @@ class Method:
         if self.kind == "round_trip":
             request = Request(key, history=(), reference=str(case[self.artwork]))
             return [Candidate("full", "history", request, 0.0, 0.0, round_trip=True)]
+        if self.kind == "backbone":  # its candidates are its own matter
+            request = Request(key, self.history(case), str(case["reference_id"]))
+            return [Candidate(self.model, "history", request, 0.0, 0.0)]
         masked = settings.history_mask_ratio if self.history_ratio is None else self.history_ratio
         history, reference = self.history(case), str(case["reference_id"])
         return [
@@ -126,8 +146,14 @@ METHODS: Final[Mapping[str, Method]] = {
         Method("no_mask", "no mask", history_ratio=0.0, ratios=(0.0,),
                draws=None),
         FULL,
+        Method("ip_adapter", "IP-Adapter", "backbone", model="ip_adapter"),
+        Method("janus", "Janus", "backbone", model="janus"),
+        Method("own_backbone", "own backbone", "backbone", model="own_backbone"),
     )
 }  # fmt: skip
+
+DEFAULT_METHODS: Final = tuple(name for name in METHODS if name not in BASELINES)
+"""The methods of Pigeon itself; baselines need models of their own."""
 
 CURVES: Final[Mapping[str, str]] = {
     "noise": "strangers in the history (%)",

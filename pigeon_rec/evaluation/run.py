@@ -24,6 +24,8 @@ from pigeon_rec.data.settings import BUNDLED
 from pigeon_rec.drawing.gate import NightGate
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.texts import described_texts
+from pigeon_rec.errors import ConfigError
+from pigeon_rec.evaluation.baselines import check_models, missing_baselines
 from pigeon_rec.evaluation.candidates import CandidateStore
 from pigeon_rec.evaluation.cases import cases_of
 from pigeon_rec.evaluation.choose import Chooser
@@ -118,6 +120,7 @@ def evaluate(
         TrainingError: There are too few pictures to fit judges on.
     """
     set_threads(settings.threads)
+    check_models(settings)
     data, scorer = evaluation_data(settings), load_scorer(settings.scorer_model)
     if gate is None:
         given = GivenGate(settings.gate, settings.scorer_model, settings.work_dir, out)
@@ -138,6 +141,8 @@ def evaluate(
         **not_measurable(data, judges, cases),
     }
     methods = _methods_with_cases(settings, cases, missing)
+    if not methods:
+        raise _nothing_to_do(missing)
     copies = [] if judges.style is not None else _mere_copies(cases, settings)
     store.write(
         [
@@ -152,7 +157,7 @@ def evaluate(
         progress=progress,
     )
     pretrained = load_pretrained()
-    items = ItemTable(data.catalogue, _item_ids(cases), pipeline, scorer)
+    items = ItemTable(data.catalogue, _item_ids(cases), side, scorer)
     chooser = Chooser(store, items, settings)
     jobs = [_Job(method, some, chooser.shortlist(method, some)) for method, some in methods]
     store.render(
@@ -237,9 +242,15 @@ def _models(settings: EvaluationSettings) -> dict[str, str]:
 
 def _missing_methods(settings: EvaluationSettings) -> dict[str, str]:
     """Methods in the settings that cannot be run -> what they lack."""
+    missing = missing_baselines(settings)
     if "stage1" in settings.methods and settings.stage1_model is None:
-        return {"stage1": "give the model without its second stage as `stage1_model`"}
-    return {}
+        missing["stage1"] = "give the model without its second stage as `stage1_model`"
+    return missing
+
+
+def _nothing_to_do(missing: Mapping[str, str]) -> ConfigError:
+    reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+    return ConfigError(f"no method can be evaluated: {reasons}", location="methods")
 
 
 def _methods_with_cases(

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pigeon_rec.config import GenerationConfig, NightlyConfig, NightlyGateConfig
+from pigeon_rec.config import BackboneConfig, GenerationConfig, NightlyConfig, NightlyGateConfig
 from pigeon_rec.data.settings import BUNDLED, TableSettings
-from pigeon_rec.evaluation.methods import CURVES, METHODS
+from pigeon_rec.evaluation.methods import BASELINES, CURVES, DEFAULT_METHODS, METHODS
+from pigeon_rec.placement import Placement
 from pigeon_rec.runtime.settings import (
     Count,
     LocalPath,
@@ -21,13 +22,25 @@ from pigeon_rec.runtime.settings import (
     read_settings,
 )
 
-__all__ = ["BUNDLED_MODEL", "EvaluationSettings", "load_settings"]
+__all__ = ["BUNDLED_MODEL", "BaselineConfig", "EvaluationSettings", "load_settings"]
 
 BUNDLED_MODEL: Final = "sticker-64"
 
 
 def _in_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+class BaselineConfig(BackboneConfig):
+    """A backbone to compare with, its options (see `backbone` of a night), and where it computes.
+
+    Attributes:
+        model: Its folder, or `module:function`; null leaves the method out, reported as missing.
+        placement: Devices and dtype.
+    """
+
+    model: Annotated[str, path_or(bare_names=True)] | None = None
+    placement: Placement = Placement()
 
 
 class EvaluationSettings(TableSettings):
@@ -50,7 +63,10 @@ class EvaluationSettings(TableSettings):
         until: Reads interactions before this time only; a time without a zone is in UTC.
         cases: Most held-out cases.
         seed: Decides the cases and all pictures.
-        methods: Names from `METHODS`.
+        methods: Names from `METHODS`; by default all but the other backbones.
+        ip_adapter: The backbone of the method `ip_adapter`.
+        janus: The backbone of the method `janus`.
+        own_backbone: The backbone of the method `own_backbone`.
         cases_of: Method -> its number of cases, if not `cases`.
         curves: Names from `CURVES`.
         curve_cases: Cases of each point of a curve.
@@ -73,7 +89,10 @@ class EvaluationSettings(TableSettings):
     until: Annotated[datetime, AfterValidator(_in_utc)] | None = None
     cases: Positive = 500
     seed: int = 0
-    methods: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(METHODS)
+    methods: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_METHODS
+    ip_adapter: BaselineConfig = BaselineConfig()
+    janus: BaselineConfig = BaselineConfig()
+    own_backbone: BaselineConfig = BaselineConfig()
     cases_of: Mapping[str, Positive] = {}
     curves: tuple[str, ...] = ()
     curve_cases: Positive = 100
@@ -122,4 +141,7 @@ def load_settings(
     of_night = {} if night is None else {"gate": night.gate, "work_dir": night.work_dir}
     taken = {name: value for name, value in of_night.items() if name not in own}
     values = settings.model_dump() | taken | dict(given)
+    for name in BASELINES:
+        if isinstance(values[name], str):  # an option names the model only
+            values[name] = getattr(settings, name).model_dump() | {"model": values[name]}
     return check_settings(EvaluationSettings, values, str(path or "options"))

@@ -22,7 +22,7 @@ from pigeon_rec.data.recommendations import load_recommendations
 from pigeon_rec.data.world import WORLDS
 from pigeon_rec.drawing.gate import NightGate
 from pigeon_rec.drawing.keys import settings_hash
-from pigeon_rec.drawing.models import chosen_model
+from pigeon_rec.drawing.models import night_model
 from pigeon_rec.errors import ConfigError, PlanError
 from pigeon_rec.inputs.estimate import Estimate, estimate_night
 from pigeon_rec.inputs.gate import GateCheck, gate_check, gate_of_check
@@ -124,11 +124,11 @@ def check_inputs(
         progress: Receives the number of items and pictures read.
 
     Raises:
-        ConfigError: There is no such scenario.
+        ConfigError: There is no such scenario, or the model has no such option.
         ModelError: There is no such model, or it has no scorer.
         CatalogueError, InteractionError, PlanError: A table is unusable as a whole.
     """
-    model = chosen_model(config.model, config.work_dir)
+    model = night_model(config)
     prepared = prepare_inputs(config, refresh=True, progress=progress)
     config = prepared.config
     prompt = load_prompt(config.scenario)

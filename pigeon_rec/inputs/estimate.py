@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pigeon_rec.config import NightlyConfig
+from pigeon_rec.model.backbones.kinds import drawn_size, kind_of
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.warehouse.budget import START_SECONDS, Budget
@@ -56,7 +57,7 @@ def estimate_night(config: NightlyConfig, model: str, budget: Budget, users: int
     if not budget.measured_nights:
         shards = min(config.plan.shards, pictures)
         seconds = seconds / config.processes + shards * START_SECONDS
-    side = _image_size(model)
+    side = _image_size(config, model)
     return Estimate(
         pictures=pictures,
         image_size=side,
@@ -67,8 +68,15 @@ def estimate_night(config: NightlyConfig, model: str, budget: Budget, users: int
     )
 
 
-def _image_size(model: str) -> int:
+def _image_size(config: NightlyConfig, model: str) -> int:
+    kind = kind_of(model)
+    if kind == "function":
+        from pigeon_rec.model.backbones.load import load_backbone
+
+        return load_backbone(model, config.placement, config.backbone).image_size
     folder = model_folder(model)
+    if kind != "pigeon":
+        return drawn_size(kind, folder)
     if is_published(folder):
         return _PUBLISHED_SIZE
     return PigeonConfig.load(folder).tokenizer.image_size

@@ -11,6 +11,7 @@ from pigeon_rec.data.prompts import PromptTemplate
 from pigeon_rec.data.settings import BUNDLED
 from pigeon_rec.drawing.calibrations import Originals, drop_outdated
 from pigeon_rec.drawing.gate import NightGate, night_gate
+from pigeon_rec.drawing.models import scorer_source
 from pigeon_rec.runtime.progress import Progress
 from pigeon_rec.runtime.work_dir import warehouse_file
 from pigeon_rec.warehouse.planning import has_nights
@@ -70,9 +71,10 @@ def gate_of_check(
         return night_gate(config, catalogue, prompt, None, progress)
     from pigeon_rec.scoring.scorer import load_scorer
 
-    scorer = load_scorer(model)
+    used = scorer_source(model, config.scorer)
+    scorer = load_scorer(used)
     if not has_nights(warehouse_file(config.work_dir)):
-        originals = Originals(catalogue, prompt.scenario, model)
+        originals = Originals(catalogue, prompt.scenario, used)
         drop_outdated(config.work_dir, originals, scorer.encoder_id)
     return night_gate(config, catalogue, prompt, scorer, progress, compare=True)
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pigeon_rec.errors import ModelError
+from pigeon_rec.model.backbones.kinds import DEFAULTS, Kind, drawn_size, kind_of
+from pigeon_rec.model.backbones.weights import weights_of
 from pigeon_rec.model.card import CardFacts, read_card
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.hub import cached_model
@@ -70,6 +73,9 @@ class Inventory:
     Attributes:
         folder: The model's folder.
         published: Whether it has LaVIT's layout.
+        kind: `pigeon`, or the kind of another backbone.
+        image_size: Side in pixels of the pictures that it is given; None where it is not read.
+        options: Options of a backbone other than Pigeon, with their defaults.
         parts: The parts whose files exist.
         missing: Missing files and folders.
         problem: Any other reason that it cannot be loaded, found in headers and settings.
@@ -86,6 +92,9 @@ class Inventory:
     version: str | None = None
     hub: str | None = None
     card: CardFacts | None = None
+    kind: Kind = "pigeon"
+    image_size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -100,19 +109,45 @@ class Inventory:
 
 
 def take_inventory(name_or_path: str | Path, revision: str | None = None) -> Inventory:
-    """Inspects a bundled model, a saved one, a published folder, or a model of the Hub.
+    """Inspects a bundled model, a saved or published one, one of the Hub, or another backbone.
 
     Raises:
         ModelError: There is no such model, or a file is damaged.
     """
     folder = model_folder(name_or_path, revision)
-    found = _published(folder) if is_published(folder) else _saved(folder)
-    source = cached_model(folder)
+    kind, source = kind_of(folder), cached_model(folder)
+    if kind != "pigeon":
+        found = _backbone(kind, folder)
+    else:
+        found = _published(folder) if is_published(folder) else _saved(folder)
     return replace(
         found,
         version=model_version(folder),
         hub=None if source is None else str(source),
         card=read_card(folder),
+    )
+
+
+def _backbone(kind: Kind, folder: Path) -> Inventory:
+    """Parts of a backbone of a library; only the library knows which keys they must have."""
+    parts, missing, problem, side = [], list[str](), None, None
+    try:
+        side = drawn_size(kind, folder)
+        files, missing = weights_of(kind, folder)
+        missing += [path for its in files.values() for path in _absent(its.paths)]
+        present = {name: its for name, its in files.items() if not _absent(its.paths)}
+        parts = [_facts(name, None, its.headers(), KeyMap()) for name, its in present.items()]
+    except ModelError as error:
+        problem = str(error)
+    return Inventory(
+        folder,
+        published=False,
+        parts=tuple(parts),
+        missing=tuple(missing),
+        problem=problem,
+        kind=kind,
+        image_size=side,
+        options=DEFAULTS[kind],
     )
 
 
@@ -128,7 +163,8 @@ def _saved(folder: Path) -> Inventory:
             parts.append(_facts(name, saved_weights(module, config), headers, KeyMap()))
         else:
             missing.append(str(path))
-    return Inventory(folder, False, tuple(parts), tuple(missing))
+    side = config.tokenizer.image_size
+    return Inventory(folder, False, tuple(parts), tuple(missing), image_size=side)
 
 
 def _published(root: Path) -> Inventory:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pigeon_rec.errors import ModelError
+from pigeon_rec.model.backbones.kinds import kind_of
 from pigeon_rec.model.base import BATCH_SIZE
 from pigeon_rec.model.paths import is_published, model_folder
 from pigeon_rec.model.pipeline import PigeonPipeline, Pipeline
@@ -30,6 +32,13 @@ def load_pipeline(
             or the placement is not possible on this machine or with this model.
     """
     folder = model_folder(name_or_path, revision)
+    kind = kind_of(folder)
+    if kind != "pigeon":
+        raise ModelError(
+            f"a backbone of kind {kind!r} is none of Pigeon's models",
+            location=str(folder),
+            remedy="It can be the `model` of a night; training and alignment need one of Pigeon's",
+        )
     if is_published(folder):
         return load_published(folder, batch_size=batch_size, placement=placement)
     return PigeonPipeline.from_pretrained(folder, batch_size, placement)

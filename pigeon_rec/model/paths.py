@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pigeon_rec.errors import ModelError
 from pigeon_rec.model.hub import PREFIX, cached_model, download, parse
 
-__all__ = ["is_published", "model_folder", "model_name"]
+__all__ = ["BACKBONE", "PIPELINE", "is_backbone", "is_published", "model_folder", "model_name"]
+
+BACKBONE: Final = "backbone.json"
+"""Names the kind of a backbone other than Pigeon, in its folder."""
+PIPELINE: Final = "model_index.json"
+"""Marks a pipeline in diffusers' layout."""
 
 _BUNDLED = Path(__file__).parent / "weights"
 
@@ -19,7 +25,7 @@ def model_folder(name_or_path: str | Path, revision: str | None = None) -> Path:
     the Hub only; without the prefix it is asked if there is no folder `owner` either.
 
     Args:
-        name_or_path: Name of a bundled model, folder of a saved or published one, or
+        name_or_path: Name of a bundled model, folder of any model, or
             `owner/name` or `owner/name@revision` of the Hub.
         revision: Branch, tag or commit hash of a Hub model.
 
@@ -28,7 +34,7 @@ def model_folder(name_or_path: str | Path, revision: str | None = None) -> Path:
             give it, as `pigeon_rec.model.hub.download`.
     """
     for folder in (_BUNDLED / str(name_or_path), Path(name_or_path)):
-        if (folder / "config.json").is_file() or is_published(folder):
+        if _holds_model(folder):
             if revision is not None:
                 raise ModelError(
                     f"only models of the Hugging Face Hub have revisions, received {revision!r}",
@@ -57,10 +63,20 @@ def model_name(folder: Path) -> str:
     return folder.name if found is None else str(found)
 
 
+def is_backbone(folder: Path) -> bool:
+    """Whether a file of the folder says that it is a backbone other than Pigeon."""
+    return any((folder / name).is_file() for name in (BACKBONE, PIPELINE))
+
+
 def is_published(folder: Path) -> bool:
     """Whether the folder has the layout of LaVIT's published weights (docs/published.md)."""
     settings = folder / "language_model" / "config.json"
-    return settings.is_file() and not (folder / "config.json").is_file()
+    ours = (folder / "config.json").is_file() or is_backbone(folder)
+    return settings.is_file() and not ours
+
+
+def _holds_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() or is_published(folder) or is_backbone(folder)
 
 
 def _begins_a_path(text: str) -> bool:
@@ -72,7 +88,7 @@ def _begins_a_path(text: str) -> bool:
 
 
 def _checked(folder: Path, text: str) -> Path:
-    if not (folder / "config.json").is_file() and not is_published(folder):
+    if not _holds_model(folder):
         raise ModelError(
             f"the repository {text!r} holds no model of this package",
             location=str(folder),

@@ -115,6 +115,8 @@ def dispatch(name: str, module: nn.Module, location: DeviceMap, placement: Place
     """
     from accelerate import dispatch_model
 
+    if location == {"": "disk"}:  # accelerate saves the weights of named modules only
+        location = {part: "disk" for part, _ in module.named_children()}
     folder = None
     if "disk" in location.values() and placement.offload is not None:
         placement.offload.mkdir(parents=True, exist_ok=True)

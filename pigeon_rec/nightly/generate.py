@@ -22,7 +22,7 @@ from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.attempt import attempt, check_failures
 from pigeon_rec.drawing.drawer import Drawer, DrawnAsset
 from pigeon_rec.drawing.gate import read_night_gate
-from pigeon_rec.drawing.models import chosen_model
+from pigeon_rec.drawing.models import night_model
 from pigeon_rec.errors import PlanError
 from pigeon_rec.model.placing import set_threads
 from pigeon_rec.nightly.files import PLAN_SCHEMA, SHARD_SCHEMA, read_table
@@ -73,7 +73,7 @@ def generate_shard(
     if missing.is_empty():
         return _summary(paths, shard, kept, generated=0)
     version = plan["model_version"][0]
-    model = chosen_model(config.model, config.work_dir, version)
+    model = night_model(config, version)
     began = monotonic()
     gate = read_night_gate(paths.gate, config).limits
     new = _draw(missing, config, model.source, gate, progress)
@@ -166,6 +166,8 @@ def _draw_part(
         generation=config.generation,
         gate=gate,
         placement=config.placement,
+        scorer=config.scorer,
+        backbone=config.backbone,
     )
     requests = [_request(row, config.seed) for row in plan.iter_rows(named=True)]
     items = drawer.items(requests)

@@ -134,7 +134,7 @@ def _usable(
         if items.fault(request) is not None or broken & {row["chosen_key"], row["rejected_key"]}:
             left_out["have a picture that cannot be read"] += 1
             continue
-        own = items.codes[items.rows([row["item_id"]])[0]]
+        own = drawer.codes(items)[items.rows([row["item_id"]])[0]]
         chosen, rejected = codes[row["chosen_key"]], codes.get(row["rejected_key"], own)
         if np.array_equal(chosen, rejected):
             left_out["have pictures of the same visual codes"] += 1

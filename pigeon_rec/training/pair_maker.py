@@ -18,6 +18,7 @@ from pigeon_rec.drawing.choice import Conditions
 from pigeon_rec.drawing.drawer import Drawer
 from pigeon_rec.drawing.items import ItemTable
 from pigeon_rec.drawing.texts import target_texts
+from pigeon_rec.model.backbones.pigeon import PigeonBackbone
 from pigeon_rec.placement import Placement
 from pigeon_rec.scoring import combine_scores
 from pigeon_rec.scoring.scorer import ImageTextEncoder, Scorer
@@ -263,10 +264,10 @@ class PairMaker:
         drawn: dict[int, Codes] = {}
         if strange:
             drawn = dict(zip(strange, one.write([*strange.values()], items)[:, 0], strict=True))
-        twos = []
+        twos, known = [], self.drawer.codes(items)
         for row, kind in enumerate(batch.negatives):
             if kind is not None:
-                copy = items.codes[items.rows([batch.requests[row].reference])[0]]
+                copy = known[items.rows([batch.requests[row].reference])[0]]
                 best = int(scores[row].argmax())
                 both = np.stack([codes[row, best], drawn.get(row, copy)])
                 twos.append(_Two(row, kind, best, None, both))
@@ -306,7 +307,7 @@ def load_drawer(config: TrainingConfig, folder: Path, data: Dataset) -> Drawer:
     encoder = ImageTextEncoder(config.scorer)
     load_part(encoder, folder, "scorer")
     return Drawer(
-        pipeline=pipeline,
+        backbone=PigeonBackbone(pipeline),
         scorer=Scorer(encoder, pipeline.text, "scorer"),
         catalogue=data.catalogue,
         prompt=data.prompt,
@@ -320,9 +321,9 @@ def conditioning(
     drawer: Drawer, request: Request, items: ItemTable, ratio: float
 ) -> dict[str, list[Any]]:
     """History and reference codes, and which of them the candidate at `ratio` is shown."""
-    device = drawer.pipeline.placement.device
-    history = torch.from_numpy(items.codes[items.rows(request.history)])[None].to(device)
-    reference = torch.from_numpy(items.codes[items.rows([request.reference])]).to(device)
+    device, codes = drawer.pipeline.placement.device, drawer.codes(items)
+    history = torch.from_numpy(codes[items.rows(request.history)])[None].to(device)
+    reference = torch.from_numpy(codes[items.rows([request.reference])]).to(device)
     share = drawer.generation.history_mask_ratio
     history_keep, (reference_keep,) = drawer.pipeline.masks(
         history, reference, [request.key], share, [ratio]

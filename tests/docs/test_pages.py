@@ -20,6 +20,7 @@ from tests.docs.pages import PAGES, blocks, name_of
 # Tests that run each page's Python, SQL or commands beyond what this file checks.
 RUN_BY = {
     "README.md": "tests/test_readme.py",
+    "docs/backbones.md": "tests/nightly/test_backbones.py",
     "docs/evaluation.md": None,  # commands only
     "docs/feedback.md": "tests/docs/test_feedback.py",
     "docs/method.md": "tests/docs/test_examples.py",

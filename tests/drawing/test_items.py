@@ -14,8 +14,8 @@ def test_every_item_is_read_tokenised_and_embedded_once(tmp_path: Path) -> None:
     drawer = tiny_drawer(tmp_path)
     items = drawer.items([*REQUESTS, *REQUESTS])
     assert items.images.shape == (6, 16, 16, 3)
-    assert items.codes is items.codes
-    assert np.array_equal(items.codes, drawer.pipeline.encode_images(items.images))
+    assert drawer.codes(items) is drawer.codes(items)
+    assert np.array_equal(drawer.codes(items), drawer.pipeline.encode_images(items.images))
     assert np.array_equal(items.embeddings, drawer.scorer.encode_images(items.images))
     assert items.rows(["i05", "i00", "i05"]).tolist() == [5, 0, 5]
     assert items.broken == {}

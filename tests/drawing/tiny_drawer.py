@@ -14,6 +14,7 @@ from pigeon_rec.data.catalogue import load_catalogue
 from pigeon_rec.data.prompts import load_prompt
 from pigeon_rec.drawing import Request
 from pigeon_rec.drawing.drawer import Drawer
+from pigeon_rec.model.backbones.pigeon import PigeonBackbone
 from pigeon_rec.model.pipeline import PigeonPipeline
 from tests.model.tiny import QUICK, tiny_pipeline
 from tests.small_world import write_catalogue
@@ -54,7 +55,7 @@ def tiny_drawer(
 ) -> Drawer:
     """Draws with random weights from six pictures that are written to `folder`."""
     return Drawer(
-        pipeline=pipeline or tiny_pipeline(),
+        backbone=PigeonBackbone(pipeline or tiny_pipeline()),
         scorer=PixelScorer(),  # type: ignore[arg-type]
         catalogue=load_catalogue(write_catalogue(folder, 6)),
         prompt=load_prompt("sticker"),

@@ -46,7 +46,7 @@ def test_a_case_and_a_request_with_the_same_key_give_the_same_bytes(
     table = ItemTable(
         drawer.catalogue,
         [*ids[:20], ids[300], *ids[4000:4010], ids[5000]],
-        drawer.pipeline,
+        drawer.backbone.image_size,
         drawer.scorer,
     )
     chooser = Chooser(store, table, settings)

@@ -21,7 +21,7 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.drawing.gate import night_gate
 from pigeon_rec.drawing.keys import KeyContext, asset_keys, settings_hash
-from pigeon_rec.drawing.models import chosen_model
+from pigeon_rec.drawing.models import night_model, scorer_source
 from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.files import PLAN_SCHEMA
 from pigeon_rec.nightly.paths import NightPaths
@@ -140,13 +140,17 @@ def plan_night(
     paths.plan_info.unlink(missing_ok=True)
     paths.plan.unlink(missing_ok=True)
     inputs = read_inputs(config, paths)
+    foreign = config.scorer is not None
     if encoder is None or model_version is None:
-        model = chosen_model(config.model, config.work_dir)
-        encoder = encoder or _load_encoder(model.source)
+        model = night_model(config)
+        scorer = scorer_source(model.source, config.scorer)
+        encoder, foreign = encoder or _load_encoder(scorer), scorer != model.source
         model_version = model_version or model.version
     gate = night_gate(config, inputs.catalogue, inputs.prompt, encoder, progress)
     write_json(gate.facts(), paths.gate)
-    settings = settings_hash(config, inputs.prompt, gate.limits)
+    settings = settings_hash(
+        config, inputs.prompt, gate.limits, encoder.encoder_id if foreign else None
+    )
     context = KeyContext(model_version, settings, config.seed)
     embeddings = embed_items(
         inputs.catalogue,
