@@ -46,6 +46,9 @@ class PictureFiles:
         out: Folder of the catalogue, for pictures that come inside the table.
         images: Whether addresses are read.
         memory: Parquet file of hashes of earlier imports; it need not exist.
+
+    Attributes:
+        missing: Path of a picture that was asked for and is not there, if any.
     """
 
     def __init__(self, folder: Path, out: Path, images: ImagesConfig, memory: Path) -> None:
@@ -56,6 +59,7 @@ class PictureFiles:
         self._known = _read_memory(memory)
         self._seen: dict[str, tuple[str, str]] = {}
         self._by_stem: dict[str, str] | None = None
+        self.missing: str | None = None
 
     def check(self, pictures: Iterable[str | bytes | None]) -> list[CheckedPicture]:
         """Reads pictures, given as path, address or encoded bytes."""
@@ -98,6 +102,8 @@ class PictureFiles:
                 check(data)
                 sha256 = hashlib.sha256(data).hexdigest()
         except BrokenImage as broken:
+            if broken.kind == "image_missing":
+                self.missing = uri
             return CheckedPicture(uri, "", broken)
         self._seen[uri] = (stamp, sha256)
         return CheckedPicture(uri, sha256)

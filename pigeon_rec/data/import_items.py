@@ -129,11 +129,10 @@ def import_items(
         first = f"; the first: {problems[0].message} [{problems[0].location}]" if problems else ""
         count = rows.count + len(rows.lines)
         pictureless = any(problem.kind in ("image_missing", "image_path") for problem in problems)
-        elsewhere = "name another folder with --images, or in the YAML file as images.folder"
         raise CatalogueError(
             f"none of {count} items is usable{first}",
             location=rows.location,
-            remedy=f"Pictures are read in {folder}; {elsewhere}" if pictureless else None,
+            remedy=_where_else(folder, pictures.missing) if pictureless else None,
         )
     note = images.model_copy(update={"folder": _relative(pictures.root(items), out)})
     pictures.save_memory()
@@ -150,6 +149,16 @@ def import_items(
         problems=_counts(problems),
         first_problems=tuple(problems[:5]),
     )
+
+
+def _where_else(folder: Path, missing: str | None) -> str:
+    """What to do where no picture was found: names a folder below that has one of them."""
+    elsewhere = "name another folder with --images, or in the YAML file as images.folder"
+    name = Path(missing or "").name
+    below = (Path(uri) for uri in list_pictures(folder)[0])
+    found = next((uri.parent for uri in below if uri.name == name), None)
+    there = "" if found is None else f" (there is a file {name!r} in {folder / found})"
+    return f"Pictures are read in {folder}{there}; {elsewhere}"
 
 
 def _folder_of(path: Path, columns: ItemColumns, *, is_folder: bool) -> Path:

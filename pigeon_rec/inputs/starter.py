@@ -229,7 +229,7 @@ def _columns_of(
     opened: Table, columns: TableColumns, table: str, error: type[PigeonError]
 ) -> dict[str, object]:
     """The columns of a table, and what else is said about it."""
-    remedy = f"Name it: --columns {table}.WHAT=COLUMN"
+    remedy = f"Name it: --columns {table}.WHAT=COLUMN (may be repeated)"
     found = find_columns(opened, columns, _REQUIRED[table], _OPTIONAL[table], error, remedy)
     return {**found, **columns.model_dump(mode="json", exclude_defaults=True)}
 

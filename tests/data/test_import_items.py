@@ -276,3 +276,11 @@ def test_an_unusable_table_is_refused(
     table.write_text(text, encoding="utf-8")
     with pytest.raises(CatalogueError, match=message):
         do_import(table, **columns)
+
+
+def test_the_folder_of_the_pictures_is_named_where_it_is_another(tmp_path: Path) -> None:
+    save_picture(tmp_path / "photos" / "a.png")
+    (tmp_path / "items.csv").write_text("id,image\n1,a.png\n", encoding="utf-8")
+    with pytest.raises(CatalogueError) as refused:
+        do_import(tmp_path / "items.csv")
+    assert f"there is a file 'a.png' in {tmp_path / 'photos'}" in str(refused.value.remedy)
