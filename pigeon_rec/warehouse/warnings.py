@@ -74,7 +74,8 @@ def _refused(night: ServedNight, plan: Mapping[str, Any], gate: QualityGateConfi
     ]
     yield (
         f"The quality gate refuses {found['rate']:.0%} of {found['requests']} requests: "
-        f"{_listed(causes)}. {'; '.join(limits)}."
+        f"{_listed(causes)}. {'; '.join(limits)}. A looser limit serves more pictures and worse "
+        "ones; a model trained on the catalogue draws better ones."
     )
 
 

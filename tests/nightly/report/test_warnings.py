@@ -52,7 +52,8 @@ def test_many_refusals_are_a_warning_that_says_why(config: NightlyConfig) -> Non
     assert refused == (
         "The quality gate refuses 70% of 10 requests: copy_of_reference 2, off_target 5. "
         "gate.max_reference_similarity is 0.99; gate.min_reference_difference is 4.0; "
-        "gate.min_text_score is 0.02."
+        "gate.min_text_score is 0.02. A looser limit serves more pictures and worse ones; a model "
+        "trained on the catalogue draws better ones."
     )
     assert given_up.startswith(
         "Requests left out because they failed in 3 nights: drawing_failed 2. "
