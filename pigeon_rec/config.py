@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from pigeon_rec.columns import ColumnsConfig, ImagesConfig
 from pigeon_rec.placement import Placement
-from pigeon_rec.runtime.openmetrics import is_label_name
+from pigeon_rec.publishing import ReportConfig, WarehouseConfig
 from pigeon_rec.runtime.settings import (
     Count,
     Fraction,
@@ -268,81 +268,6 @@ def gate_limits(gate: NightlyGateConfig | QualityGateConfig) -> QualityGateConfi
         return gate
     left_out = {"min_text_score"} if gate.min_text_score == "auto" else set[str]()
     return QualityGateConfig.model_validate(gate.model_dump(exclude=left_out))
-
-
-class ReportConfig(Settings):
-    """What is told about a night.
-
-    Attributes:
-        max_users: Users shown on the gallery page; the rest is only counted.
-        max_assets_per_user: Pictures shown of each of them.
-        metrics: Where to write a copy of the night's `metrics.prom`, such as a file in the folder
-            of node_exporter's textfile collector, which reads names that end with `.prom`.
-        metrics_labels: Labels of every metric, such as `{shop: toys}`, where several nights are
-            watched on one machine.
-    """
-
-    max_users: Positive = 60
-    max_assets_per_user: Positive = 2
-    metrics: LocalPath | None = None
-    metrics_labels: Mapping[str, str] = {}
-
-    @field_validator("metrics_labels")
-    @classmethod
-    def _are_labels(cls, labels: Mapping[str, str]) -> Mapping[str, str]:
-        if own := sorted({"kind", "reason", "source", "step", "version"} & labels.keys()):
-            raise ValueError(f"metrics have labels of this name already: {', '.join(own)}")
-        if wrong := sorted(name for name in labels if not is_label_name(name)):
-            raise ValueError(
-                f"{wrong[0]!r} is no name of a label: letters, digits and `_`, no digit first, and "
-                "`__` is reserved"
-            )
-        return labels
-
-
-class WarehouseConfig(Settings):
-    """Where published pictures are stored, how they are marked, and the mirror for other machines.
-
-    Attributes:
-        images: `table` keeps their bytes in the warehouse. An fsspec location
-            (`file:///srv/pictures`, `s3://bucket/pictures`) stores the pictures of later nights
-            there, and the tables hold their locations.
-        marking: Mark of the pictures of later nights: `metadata` writes IPTC's digital source type,
-            the model version and the asset key into the files, `c2pa` (extra `c2pa`) signs them as
-            well; null for none. Keys and content hashes are those of the unmarked pictures.
-        certificate: PEM file with the certificate for `c2pa` and those of its authorities.
-        key: PEM file with its private key, unencrypted.
-        mirror: `parquet` copies the served tables to `mirror_address` after every promotion, as
-            parquet files by date and bucket of users; null for no mirror.
-        mirror_address: An fsspec location that holds nothing else.
-        mirror_buckets: Number of buckets. Every bucket is one search through the snapshot, and has
-            one file for each 16 MB of pictures.
-        mirror_grace_hours: Hours that the files of a night stay after another one replaced it, for
-            readers that began with it.
-    """
-
-    images: Annotated[str, location_or("table")] = "table"
-    marking: Literal["metadata", "c2pa"] | None = "metadata"
-    certificate: LocalPath | None = None
-    key: LocalPath | None = None
-    mirror: Literal["parquet"] | None = None
-    mirror_address: Annotated[str, location_or()] | None = None
-    mirror_buckets: Annotated[int, Field(ge=1, le=4096)] = 16
-    mirror_grace_hours: Annotated[float, Field(ge=0.0, le=24.0 * 365)] = 24.0
-
-    @model_validator(mode="after")
-    def _check_files(self) -> WarehouseConfig:
-        if self.marking == "c2pa" and not (self.certificate and self.key):
-            raise ValueError("marking c2pa needs the files certificate and key")
-        return self
-
-    @model_validator(mode="after")
-    def _has_address(self) -> Self:
-        if self.mirror is not None and self.mirror_address is None:
-            raise ValueError("`mirror` needs `mirror_address`, such as s3://bucket/mirror")
-        if self.mirror_address is not None and self.mirror_address == self.images:
-            raise ValueError("`mirror_address` must differ from `images`: a mirror is alone there")
-        return self
 
 
 _WORLDS: Final = ("bundled", "posters")

@@ -55,6 +55,7 @@ TOP_MAY_IMPORT: Mapping[str, set[str]] = {
     "__init__": set(PACKAGES) - {"_cli", "demo"},  # the public names, imported lazily
     "cli": {"_cli"},
     "columns": {"runtime"},
+    "publishing": {"runtime"},
     "config": {"runtime"},
     "errors": set(),
     "_version": set(),

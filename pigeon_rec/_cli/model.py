@@ -145,6 +145,7 @@ def _facts(found: Inventory) -> dict[str, Any]:
         **facts,
         "parts": [dataclasses.asdict(part) for part in found.parts],
         "options": dict(found.options),
+        "card": None if found.card is None else dataclasses.asdict(found.card),
         "bit_exact": {"cpu": True, "accelerator": False},
         "complete": found.complete,
         "total": totals,

@@ -75,8 +75,7 @@ def run_night(
     """Checks, recommends, plans, draws, publishes, promotes and reports one night.
 
     Raises:
-        ConfigError: The date is after tomorrow (UTC), and `future` is false; or pictures cannot be
-            signed.
+        ConfigError: The date is after tomorrow (UTC) without `future`, or nothing can be signed.
         WorkDirBusyError: Another run works in the same folder.
         PigeonError: A step failed. Earlier publications are unchanged, unless the night itself
             was published.

@@ -78,8 +78,7 @@ def _run_step(
     # Shards may be drawn in parallel; a whole night takes the lock itself.
     alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
     # Shards have times of their own, and a run measures its steps.
-    unmeasured = step in ("generate", "run")
-    with alone, nullcontext() if unmeasured else timed(paths.seconds, step):
+    with alone, nullcontext() if step in ("generate", "run") else timed(paths.seconds, step):
         if step in ("check", "recommend"):  # either may be the first of a night
             sweep(paths.work_dir)
         summary = _plain(STEPS[step](config, date, shard, progress))

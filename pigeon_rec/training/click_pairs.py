@@ -127,7 +127,7 @@ def _usable(
         for row in candidates
     ]
     items = drawer.items(requests)
-    known = drawer.codes(items)
+    own_codes = drawer.codes(items)
     texts = target_texts(drawer.prompt, drawer.catalogue.rows([r.reference for r in requests]))
     validated = for_validation(r.reference for r in requests)
     pairs = []
@@ -135,7 +135,7 @@ def _usable(
         if items.fault(request) is not None or broken & {row["chosen_key"], row["rejected_key"]}:
             left_out["have a picture that cannot be read"] += 1
             continue
-        own = known[items.rows([row["item_id"]])[0]]
+        own = own_codes[items.rows([row["item_id"]])[0]]
         chosen, rejected = codes[row["chosen_key"]], codes.get(row["rejected_key"], own)
         if np.array_equal(chosen, rejected):
             left_out["have pictures of the same visual codes"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def test_backbones_of_libraries_and_of_ones_own_are_known(
     assert (facts["kind"], facts["complete"], facts["bit_exact"]["cpu"]) == ("janus", True, True)
     (tmp_path / "shop_draws.py").write_text(OWN, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "shop_draws", raising=False)
     facts = json.loads(pigeon("model", "info", "shop_draws:load", "--json").out)
     assert facts == {
         "kind": "function", "version": "shop_draws:load-7", "image_size": 48, "bit_exact": False,

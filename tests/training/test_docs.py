@@ -39,7 +39,10 @@ def test_commands_exist_with_their_options(pigeon: Callable[..., Any]) -> None:
 
 
 def test_yaml_is_a_valid_configuration(tmp_path: Path) -> None:
-    (text,) = blocks("yaml")
+    text, trackers = blocks("yaml")
+    (tmp_path / "tracked.yaml").write_text(trackers + text, "utf-8")
+    tracked = load_training_config(tmp_path / "tracked.yaml").trackers
+    assert tracked == ("tensorboard", "mlflow")
     (tmp_path / "mine.yaml").write_text(text, "utf-8")
     config = load_training_config(tmp_path / "mine.yaml")
     assert config.loops["reconstruct"].accumulate == 2

@@ -77,8 +77,7 @@ def report_night(config: NightlyConfig, date: dt.date) -> ReportSummary:
     catalogue = load_catalogue(config.catalogue, prompt.aspect)
     plan = read_plan_info(paths)
     gate = read_night_gate(paths.gate, config)
-    of_gate = map(str, gate.warnings())
-    warnings = (*night_warnings(night, plan, gate.limits, config.plan), *of_gate)
+    warnings = (*night_warnings(night, plan, gate.limits, config.plan), *map(str, gate.warnings()))
     for warning in warnings:
         logger.warning("%s: %s", paths.run_id, warning)
     page = build_page(night, skipped, catalogue, config, prompt, gate.limits)
