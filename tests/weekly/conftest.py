@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,10 @@ from tests.training.tiny import CONFIG, handful
 SUNDAY = dt.date(2026, 6, 7)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _small_world() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def _small_world(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipes, "load_artwork", handful)
-        yield
+    monkeypatch.setattr(recipes, "load_artwork", handful)
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +40,11 @@ def trained(training_file: Path, tmp_path_factory: pytest.TempPathFactory) -> We
         start="scratch",
         work_dir=tmp_path_factory.mktemp("trained") / "var",
     )
-    for step in (prepare, reconstruct, pairs, prefer, bundle):
-        step(config, SUNDAY)
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "load_artwork", handful)
+        for step in (prepare, reconstruct, pairs, prefer, bundle):
+            step(config, SUNDAY)
     return config
 
 
