@@ -14,7 +14,7 @@ __all__ = ["ReportConfig", "WarehouseConfig"]
 
 
 class ReportConfig(Settings):
-    """What is told about a night.
+    """What is reported of a night.
 
     Attributes:
         max_users: Users shown on the gallery page; the rest is only counted.

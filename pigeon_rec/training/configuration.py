@@ -113,7 +113,7 @@ class TrainingConfig(Settings):
         adopt: Recipe -> least PSNR in dB. `train all --start MODEL` adopts the model's part
             unchanged if it redraws the catalogue's pictures that well, and trains it otherwise;
             parts that are not named are trained.
-        trackers: Trackers that are told the metrics of every recipe besides `metrics.jsonl`:
+        trackers: Trackers that receive the metrics of every recipe besides `metrics.jsonl`:
             `tensorboard`, and `mlflow` if it is installed.
     """
 
