@@ -15,6 +15,7 @@ from pigeon_rec.errors import ConfigError
 if TYPE_CHECKING:
     from pigeon_rec.data.import_interactions import PairImport
     from pigeon_rec.data.import_items import ItemImport
+    from pigeon_rec.inputs.exposures import ExposureImport
 
 __all__ = ["item_facts", "pair_facts", "register"]
 
@@ -293,10 +294,8 @@ def exposures(
     )  # fmt: skip
     given = _source(source, query, database)
     imported = import_exposures(given, night_settings(config, work_dir), columns)
-    facts = dataclasses.asdict(imported)
-    facts["left_out"] = list(facts.pop("faults"))
-    title = f"imported {source or database}"
-    print_result(title, _shown(facts), as_json=as_json, quiet=quiet)
+    facts = _shown(_with_left_out(imported))
+    print_result(f"imported {source or database}", facts, as_json=as_json, quiet=quiet)
 
 
 def item_facts(imported: ItemImport) -> dict[str, Any]:
@@ -306,11 +305,16 @@ def item_facts(imported: ItemImport) -> dict[str, Any]:
 
 def pair_facts(imported: PairImport) -> dict[str, Any]:
     """Returns what an import of interactions or recommendations reports, for `print_result`."""
-    facts = dataclasses.asdict(imported)
-    facts["left_out"] = list(facts.pop("faults"))
+    facts = _with_left_out(imported)
     if imported.first is None:
         del facts["first"], facts["last"]
     return _shown(facts)
+
+
+def _with_left_out(imported: PairImport | ExposureImport) -> dict[str, Any]:
+    facts = dataclasses.asdict(imported)
+    facts["left_out"] = list(facts.pop("faults"))
+    return facts
 
 
 def _source(source: str | None, query: str | None, database: Path | None) -> str:

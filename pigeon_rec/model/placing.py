@@ -18,6 +18,7 @@ __all__ = [
     "check_device",
     "device_maps",
     "dispatch",
+    "refuse_quantisation",
     "set_threads",
     "torch_dtype",
     "weight_bytes",
@@ -38,6 +39,20 @@ def torch_dtype(placement: Placement) -> torch.dtype:
     dtype = getattr(torch, placement.dtype)
     assert isinstance(dtype, torch.dtype)  # noqa: S101 - for the type checker
     return dtype
+
+
+def refuse_quantisation(placement: Placement, what: str) -> None:
+    """Checks that a model that cannot be quantised is not to be; `what` names it in the message.
+
+    Raises:
+        ModelError: The placement asks for quantisation.
+    """
+    if placement.quantisation is not None:
+        raise ModelError(
+            f"{what} cannot be quantised here",
+            location="placement.quantisation",
+            remedy="Leave it out, or take a smaller dtype",
+        )
 
 
 def check_device(name: str) -> torch.device:

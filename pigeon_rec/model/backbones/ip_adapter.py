@@ -31,6 +31,7 @@ from pigeon_rec.model.placing import (
     check_device,
     device_maps,
     dispatch,
+    refuse_quantisation,
     torch_dtype,
     weight_bytes,
 )
@@ -87,12 +88,7 @@ class IPAdapterBackbone:
         Raises:
             ModelError: A file is missing or does not fit, or the placement is not possible.
         """
-        if placement.quantisation is not None:
-            raise ModelError(
-                "a pipeline of diffusers cannot be quantised here",
-                location="placement.quantisation",
-                remedy="Leave it out, or take a smaller dtype",
-            )
+        refuse_quantisation(placement, "a pipeline of diffusers")
         check_device(placement.device)
         files = DiffusersFolder.find(folder)
         try:

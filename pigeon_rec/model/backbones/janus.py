@@ -27,6 +27,7 @@ from pigeon_rec.model.placing import (
     check_device,
     device_maps,
     dispatch,
+    refuse_quantisation,
     torch_dtype,
     weight_bytes,
 )
@@ -70,12 +71,7 @@ class JanusBackbone:
         Raises:
             ModelError: A file is missing or does not fit, or the placement is not possible.
         """
-        if placement.quantisation is not None:
-            raise ModelError(
-                "a Janus model cannot be quantised here",
-                location="placement.quantisation",
-                remedy="Leave it out, or take a smaller dtype",
-            )
+        refuse_quantisation(placement, "a Janus model")
         check_device(placement.device)
         try:
             with quiet_libraries():
