@@ -84,6 +84,7 @@ RECIPES = {
     "autoencoder": "Latent autoencoder of the image generator (backbone).",
     "scorer": "CLIP-like scorer of images and texts (backbone).",
     "renderer": "Denoising UNet; needs tokenizer and autoencoder (backbone).",
+    "distil": "Renderer for one or two solver steps; needs the renderer (backbone).",
     "language-model": "Language model and adapter; needs the tokenizer (backbone).",
     "reconstruct": "Stage 1, masked preference reconstruction; needs the language model.",
     "align": "Stage 2, pairwise preference alignment; needs the preference pairs.",

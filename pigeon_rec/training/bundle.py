@@ -31,6 +31,11 @@ def newest_stage(folder: Path) -> str:
     return next(done, "language-model")
 
 
+def newest_renderer(folder: Path) -> str:
+    """`distil` if that recipe is finished in `folder`, else `renderer`."""
+    return "distil" if (folder / "distil" / "model.safetensors").is_file() else "renderer"
+
+
 def bundle(config: TrainingConfig, folder: Path, destination: Path) -> Path:
     """Writes the pipeline and its scorer to `destination` in half precision.
 
@@ -76,7 +81,7 @@ def assemble(
     pipeline = PigeonPipeline(config.model, parts, text, placement=placement)
     load_part(pipeline.tokenizer, folder, "tokenizer", "tokenizer.")
     load_part(pipeline.decoder, folder, "tokenizer", "decoder.")
-    load_part(pipeline.generator, folder, "renderer")
+    load_part(pipeline.generator, folder, newest_renderer(folder))
     language_model = pipeline.personalisation.language_model
     if stage in _STAGES:
         add_lora(language_model)

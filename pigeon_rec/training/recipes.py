@@ -16,6 +16,7 @@ from pigeon_rec.training.autoencoder import AutoencoderRecipe
 from pigeon_rec.training.configuration import TrainingConfig, load_training_config
 from pigeon_rec.training.data import folder_data
 from pigeon_rec.training.devices import new_accelerator
+from pigeon_rec.training.distil import DistilRecipe
 from pigeon_rec.training.language_model import LanguageModelRecipe
 from pigeon_rec.training.loop import train
 from pigeon_rec.training.recipe import Recipe
@@ -51,6 +52,7 @@ RECIPES: dict[str, Callable[[TrainingConfig, TrainingArtwork, Path], Recipe]] = 
         config.scorer, artwork, text_tokenizer(folder, artwork, config), config.style
     ),
     "renderer": lambda config, artwork, folder: RendererRecipe(config.model, artwork, folder),
+    "distil": lambda config, artwork, folder: DistilRecipe(config.model, artwork, folder),
     "language-model": lambda config, artwork, folder: LanguageModelRecipe(
         config.model, artwork, text_tokenizer(folder, artwork, config), folder
     ),
@@ -61,8 +63,9 @@ RECIPES: dict[str, Callable[[TrainingConfig, TrainingArtwork, Path], Recipe]] = 
         config.model, config.align, artwork.data, folder
     ),
 }
-"""In the order they run: the renderer needs tokenizer and autoencoder, reconstruct the language
-model, and align the preference pairs that `pairs.make_pairs` makes with reconstruct's model."""
+"""In the order they run: the renderer needs tokenizer and autoencoder, distil the renderer,
+reconstruct the language model, and align the preference pairs that `pairs.make_pairs` makes with
+reconstruct's model."""
 
 
 def run_recipe(

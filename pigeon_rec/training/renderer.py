@@ -7,6 +7,7 @@ perfect, and some prompts are dropped for classifier-free guidance.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from pigeon_rec.model.configuration import PigeonConfig
 from pigeon_rec.model.image_generator import ImageGenerator
+from pigeon_rec.model.tokenizer_decoder import DecoderOutput
 from pigeon_rec.model.visual_tokenizer import NO_CODE
 from pigeon_rec.training.artwork import TrainingArtwork
 from pigeon_rec.training.code_recipe import CodeRecipe
@@ -91,15 +93,23 @@ class RendererRecipe(CodeRecipe):
         with torch.no_grad():
             latents = codec.posterior(truth).mode().float()
             latents = (latents - codec.latent_mean) / codec.latent_std
-            decoded = self.decoder(self.rows[codes.clamp(min=0)], codes != NO_CODE)
-        prompt = decoded.prompt * kept[:, None, None]
-        pooled = None if decoded.pooled is None else decoded.pooled * kept[:, None]
+        decoded = self._decoded(codes, kept)
         noise = torch.randn(latents.shape, generator=random, device=self.device)
         steps = self.schedule.config.num_train_timesteps
         time = torch.randint(steps, (len(latents),), generator=random, device=self.device)
         noisy = self.schedule.add_noise(latents, noise, time)
-        predicted = self.generator.renderer(noisy, time, prompt, pooled).float()
+        predicted = self._predicted(noisy, time, decoded)
         return {"loss": F.mse_loss(predicted, self._prediction_target(latents, noise, time))}
+
+    @torch.no_grad()
+    def _decoded(self, codes: Tensor, kept: Tensor) -> DecoderOutput:
+        """The prompts of codes `[B, P]`; zeros where `kept`, float `[B]`, is 0."""
+        decoded = self.decoder(self.rows[codes.clamp(min=0)], codes != NO_CODE)
+        pooled = None if decoded.pooled is None else decoded.pooled * kept[:, None]
+        return replace(decoded, prompt=decoded.prompt * kept[:, None, None], pooled=pooled)
+
+    def _predicted(self, noisy: Tensor, time: Tensor, decoded: DecoderOutput) -> Tensor:
+        return self.generator.renderer(noisy, time, decoded.prompt, decoded.pooled).float()
 
     def _prediction_target(self, latents: Tensor, noise: Tensor, time: Tensor) -> Tensor:
         """The tensor that the UNet should predict: velocity, noise or latents."""

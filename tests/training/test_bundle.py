@@ -27,6 +27,7 @@ from tests.model.tiny import QUICK, TINY, seeded
 from tests.training.tiny import CONFIG
 
 STAGES = shutil.ignore_patterns("reconstruct", "align")
+UNDISTILLED = shutil.ignore_patterns("distil", "reconstruct", "align")
 
 
 @pytest.mark.parametrize("stage", ["align", "reconstruct"])
@@ -90,7 +91,7 @@ def test_weights_are_in_half_precision_and_configurations_saved(model: Path) -> 
 
 @pytest.mark.parametrize("missing", ["tokenizer", "renderer", "scorer", "language-model"])
 def test_a_missing_recipe_is_named(trained: Path, tmp_path: Path, missing: str) -> None:
-    shutil.copytree(trained, tmp_path / "run", ignore=STAGES)
+    shutil.copytree(trained, tmp_path / "run", ignore=UNDISTILLED)
     (tmp_path / "run" / missing / "model.safetensors").unlink()
     with pytest.raises(TrainingError, match=f"pigeon-rec train {missing}"):
         bundle(CONFIG, tmp_path / "run", tmp_path / "model")
