@@ -84,6 +84,9 @@ BASES: Final[Mapping[str, Mapping[str, Any]]] = {
 """RecBole settings of each base: small enough for one CPU core, with negative sampling. VBPR is the
 visual baseline, which gets the item vectors by RecBole's own settings."""
 
+_WITHOUT_CHANCE: Final = frozenset({"EASE"})
+"""Bases that are the same for every seed; they are trained and ranked once."""
+
 _SHARED: Final[Mapping[str, Any]] = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
     "eval_args": {
@@ -136,11 +139,14 @@ class Experiment:
 
     def checkpoint(self, base: str, seed: int) -> Path:
         """File of the trained base."""
-        return self.folder / "checkpoints" / f"{self.dataset}-{base}-{seed}.pth"
+        return self.folder / "checkpoints" / f"{self._run(base, seed)}.pth"
 
     def ranks(self, base: str, seed: int, variant: str) -> Path:
         """File of the ranks of one variant."""
-        return self.folder / "ranks" / f"{self.dataset}-{base}-{seed}-{variant}.parquet"
+        return self.folder / "ranks" / f"{self._run(base, seed)}-{variant}.parquet"
+
+    def _run(self, base: str, seed: int) -> str:
+        return f"{self.dataset}-{base}-{0 if base in _WITHOUT_CHANCE else seed}"
 
 
 def rank_base(experiment: Experiment, base: str, seed: int) -> pl.DataFrame:

@@ -146,3 +146,13 @@ def test_ease_is_ranked_as_a_base(experiment: Experiment) -> None:
     base = rank_base(experiment, "EASE", 0)
     item = rank_visual(experiment, "EASE", 0, "item")
     assert base.height == item.height == N_USERS
+
+
+def test_a_base_without_chance_is_trained_for_all_seeds_at_once(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    base = rank_base(experiment, "EASE", 0)
+    fresh = Experiment(tmp_path, experiment.data_path, experiment.dataset, experiment.overrides)
+    assert rank_base(fresh, "EASE", 7).equals(base)  # trained anew, with another seed
+    assert experiment.ranks("EASE", 7, "item") == experiment.ranks("EASE", 0, "item")
+    assert experiment.checkpoint("BPR", 7) != experiment.checkpoint("BPR", 0)
