@@ -87,6 +87,7 @@ def recommend(
             "source": source,
             "recommender": config.recommender.model_dump(mode="json"),
             "seed": config.seed,
+            "users_per_part": config.plan.users_per_part,
             "interactions_sha256": frame_sha256(interactions),
         }
         kept = _kept(paths, made_from)
