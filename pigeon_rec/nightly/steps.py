@@ -171,7 +171,10 @@ def _plan_part(
     from pigeon_rec.nightly.plan import plan_parts
 
     planned = plan_parts(config, date, part, progress=progress)
-    return {"parts": [dataclasses.asdict(summary) for summary in planned]}
+    return {
+        "parts": [summary.part for summary in planned],
+        "pairs": sum(summary.pairs for summary in planned),
+    }
 
 
 def _plan(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
