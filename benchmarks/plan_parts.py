@@ -9,6 +9,7 @@ tenth and three tenths of the users show how time and memory grow in parts of th
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -25,10 +26,11 @@ from benchmarks.runner import main
 from pigeon_rec.config import CohortConfig, NightlyConfig, PlanConfig
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan import plan_night, plan_parts, recommend, split_users
+from pigeon_rec.nightly.plan.inputs import night_parts
 from pigeon_rec.runtime.digests import digest, frame_sha256
 from pigeon_rec.runtime.files import read_parquet
 
-__all__ = ["Cost", "measure", "planned_in_parts"]
+__all__ = ["Cost", "in_parts", "measure", "planned_in_parts"]
 
 T = TypeVar("T")
 USERS = 1_000_000
@@ -38,6 +40,7 @@ MOST_MEMORY = 2.0  # GB of any process of a night in parts
 MOST_EXPONENT = 1.05
 MOST_EXTRA = 1.1  # time in parts, of the time in one piece
 _RECOMMENDATIONS, _INTERACTIONS, _ITEMS = 2, 8, 2_000  # as `benchmarks.capacity`
+_ROOM = 1.03
 _FILES = ("plan", "explained", "skipped", "cohorts", "problems")
 _PLAN = PlanConfig(
     max_assets=11_000,
@@ -66,10 +69,9 @@ class Cost:
 def planned_in_parts(config: NightlyConfig) -> tuple[list[Cost], str]:
     """Plans a night as the DAG does; returns the cost of each process and a hash of their rows."""
     costs = [_in_process("recommend", _recommend, config), _in_process("split", _split, config)]
-    number = 0
-    while NightPaths.of(config, NIGHT).part(number).folder.is_dir():
-        costs.append(_in_process("plan-part", _part, config, number))
-        number += 1
+    parts = len(night_parts(NightPaths.of(config, NIGHT)))
+    numbers = range(parts) if parts > 1 else ()
+    costs += [_in_process("plan-part", _part, config, number) for number in numbers]
     costs.append(_in_process("plan", _plan, config))
     return costs, _in_spawned(_content, config)
 
@@ -82,7 +84,7 @@ def measure(folder: Path, scale: float) -> Result:
     nights: dict[int, list[Cost]] = {}
     hashes: set[str] = set()
     for parts in PARTS:
-        divided = _limited(config, -(-users // parts) + (parts == 1))
+        divided = in_parts(config, users, parts)
         nights[parts], found = planned_in_parts(divided)
         hashes.add(found)
         figures += _figures(f"{parts} parts", nights[parts])
@@ -138,8 +140,10 @@ def _peak(costs: Sequence[Cost]) -> float:
     return max(cost.memory for cost in costs)
 
 
-def _limited(config: NightlyConfig, users_per_part: int) -> NightlyConfig:
-    plan = config.plan.model_copy(update={"users_per_part": users_per_part})
+def in_parts(config: NightlyConfig, users: int, parts: int) -> NightlyConfig:
+    """Returns the settings of a night in a number of parts, whose sizes are estimates."""
+    most = math.ceil(_ROOM * users / parts) if parts > 1 else 2 * users
+    plan = config.plan.model_copy(update={"users_per_part": most})
     return config.model_copy(update={"plan": plan})
 
 
