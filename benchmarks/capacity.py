@@ -4,8 +4,9 @@ Each plan is a run of the night's planner (`recommend` and `plan`, as in `benchm
 synthetic users, with cohorts and a budget. A scenario with more users than are simulated plans for
 a sample: the budget for users' own assets is scaled down to the sample, and the number planned is
 scaled up again; the number of cohort assets does not depend on the number of users. The planner's
-processor time and memory for such a scenario are extrapolated by a power law fitted to the runs of
-this command (linear until there are two sizes).
+processor time for such a scenario is extrapolated by a power law fitted to the runs of this command
+(linear until there are two sizes). Its memory is that of the sample, which has several parts of the
+usual size: more users are more parts.
 
 The time to draw an asset is not measured here: `--night` reads it from the `plan.json` of a night
 that follows measured ones, `--seconds` sets it, and the planner's default is used otherwise.
@@ -20,7 +21,7 @@ import math
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -98,7 +99,7 @@ class Scenario:
 SCENARIOS = (
     Scenario(10_000, 10_000, own=100, cohorts=8, references=10),
     Scenario(1_000_000, 1_000_000, own=10_000, cohorts=50, references=20),
-    Scenario(100_000_000, 100_000, own=1_000_000, cohorts=100, references=50),
+    Scenario(100_000_000, 400_000, own=1_000_000, cohorts=100, references=50),
 )
 
 
@@ -211,11 +212,8 @@ def _row(outcome: Outcome, outcomes: Sequence[Outcome], seconds: float) -> str:
     own = f"{round(outcome.own * outcome.factor):,}"
     if sampled:
         own += f" ({outcome.own:,} x {outcome.factor:,.0f})"
-    exponent = _exponents(outcomes)
-    planner = (
-        f"{outcome.processor * outcome.factor ** exponent('processor'):,.0f} s, "
-        f"{outcome.memory * outcome.factor ** exponent('memory'):,.1f} GB"
-    )
+    exponent = _exponent(outcomes)
+    planner = f"{outcome.processor * outcome.factor**exponent:,.0f} s, {outcome.memory:,.1f} GB"
     cells = (
         f"{scenario.users:,}",
         f"{scenario.simulated:,}",
@@ -230,15 +228,11 @@ def _row(outcome: Outcome, outcomes: Sequence[Outcome], seconds: float) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _exponents(outcomes: Sequence[Outcome]) -> Callable[[str], float]:
-    """Returns a function from a cost's name to its exponent in the number of simulated users."""
+def _exponent(outcomes: Sequence[Outcome]) -> float:
+    """Returns the exponent of the processor time in the number of simulated users."""
     sizes = [outcome.scenario.simulated for outcome in outcomes]
-
-    def exponent(cost: str) -> float:
-        fitted = fitted_exponent(sizes, [getattr(outcome, cost) for outcome in outcomes])
-        return fitted if math.isfinite(fitted) else 1.0
-
-    return exponent
+    fitted = fitted_exponent(sizes, [outcome.processor for outcome in outcomes])
+    return fitted if math.isfinite(fitted) else 1.0
 
 
 def main() -> None:

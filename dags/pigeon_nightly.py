@@ -39,6 +39,7 @@ def table(name: str) -> Asset:
 
 CATALOGUE, INTERACTIONS = table("catalogue"), table("interactions")
 CHECKED = data("input_check", "night/check")
+PARTS, PLANNED_PARTS = data("parts", "night/parts"), data("planned_parts", "night/planned_parts")
 RECOMMENDATIONS = data("recommendations", "night/recommendations")
 PLAN = data("plan", "night/plan")
 DRAWN_PICTURES = data("drawn_pictures", "night/shards")
@@ -78,7 +79,10 @@ SETTINGS = {
 DOC = """
 ### One night of personalised visuals
 
-`check -> recommend -> plan -> generate (one task per shard) -> publish -> promote -> report`
+`check -> recommend -> split -> plan_part (one task per part of the users) -> plan -> generate (one
+task per shard) -> publish -> promote -> report`
+
+With fewer users than `plan.users_per_part` there are no parts, and `plan` does it all.
 
 The run at 02:00 UTC is for the day that has just ended, its *logical date*. Steps exchange files in
 the night's folder `<work dir>/runs/<date>/`, so a failed task can be cleared and run again;
@@ -172,7 +176,31 @@ def pigeon_nightly() -> None:
 
     @task.external_python(
         **IN_PRODUCT,
-        inlets=[CATALOGUE, INTERACTIONS, RECOMMENDATIONS, SERVING_MODEL, ASSETS],
+        inlets=[CATALOGUE, INTERACTIONS, RECOMMENDATIONS, SERVING_MODEL],
+        outlets=[PARTS],
+    )
+    def split(date: str, config: str, work_dir: str) -> list[int]:
+        from pigeon_rec.nightly.steps import run_in_airflow
+
+        # One mapped task per part; none if there are few users: then `plan` does it all.
+        return list(run_in_airflow("split", date, config, work_dir)["parts"])
+
+    @task.external_python(
+        **IN_PRODUCT,
+        map_index_template="part {{ task.op_kwargs['part'] }}",
+        inlets=[PARTS, CATALOGUE, RECOMMENDATIONS],
+        outlets=[PLANNED_PARTS],
+    )
+    def plan_part(date: str, config: str, work_dir: str, part: int) -> dict[str, Any]:
+        from pigeon_rec.nightly.steps import run_in_airflow
+
+        return run_in_airflow("plan-part", date, config, work_dir, part)
+
+    # Not "all succeeded": without parts, the mapped task counts as skipped.
+    @task.external_python(
+        **IN_PRODUCT,
+        trigger_rule="none_failed",
+        inlets=[CATALOGUE, INTERACTIONS, RECOMMENDATIONS, PLANNED_PARTS, SERVING_MODEL, ASSETS],
         outlets=[PLAN],
     )
     def plan(date: str, config: str, work_dir: str) -> list[int]:
@@ -222,10 +250,11 @@ def pigeon_nightly() -> None:
 
         return run_in_airflow("report", date, config, work_dir)
 
-    recommendations = recommend(**SETTINGS)
+    parts = split(**SETTINGS)
     shards = plan(**SETTINGS)
     pictures = generate.partial(**SETTINGS).expand(shard=shards)
-    check(**SETTINGS) >> recommendations >> shards
+    check(**SETTINGS) >> recommend(**SETTINGS) >> parts
+    plan_part.partial(**SETTINGS).expand(part=parts) >> shards
     pictures >> publish(**SETTINGS) >> promote(**SETTINGS) >> report(**SETTINGS)
 
 

@@ -116,6 +116,8 @@ class PlanConfig(Settings):
             cannot be read, too little memory) before it is left out and the next one takes its
             place.
         shards: Number of parts that are drawn independently.
+        users_per_part: Users that are planned together; more are planned in several parts, each in
+            little memory, and with the same result.
         cohorts: Groups of users that are drawn for besides single users.
     """
 
@@ -126,6 +128,7 @@ class PlanConfig(Settings):
     placeholder_share: Fraction = 0.02
     max_attempts: Positive = 3
     shards: Positive = 4
+    users_per_part: Positive = 100_000
     cohorts: CohortConfig = CohortConfig()
 
 

@@ -22,7 +22,7 @@ PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 TOP_MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 TREES = ("pigeon_rec", "benchmarks", "dags", "tests")
 MOST_LINES = 400
-MOST_LINES_OF_NIGHTLY = 2_500
+MOST_LINES_OF_NIGHTLY = 3_400
 
 # cli, dags -> nightly, weekly, evaluation -> inputs, training -> drawing -> model, scoring,
 # retrieval, warehouse -> data -> runtime. `demo` is imported only by the command line, tests and

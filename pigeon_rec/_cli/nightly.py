@@ -23,6 +23,10 @@ Shard = Annotated[
     int | None,
     typer.Option("--shard", min=0, metavar="N", help="Shard to draw; default: all."),
 ]
+Part = Annotated[
+    int | None,
+    typer.Option("--part", min=0, metavar="N", help="Part to plan; default: all."),
+]
 Future = Annotated[bool, typer.Option("--future", help="Accept a date after tomorrow (UTC).")]
 
 
@@ -37,6 +41,19 @@ def generate(
 ) -> None:
     """Draw, score and gate the assets of one shard, or of all."""
     _run("generate", config, date, work_dir, shard, future=future, as_json=as_json, quiet=quiet)
+
+
+def plan_part(
+    config: Config = None,
+    date: Date = None,
+    work_dir: WorkDir = None,
+    part: Part = None,
+    future: Future = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Plan one part of the users that `split` has divided, or all."""
+    _run("plan-part", config, date, work_dir, part, future=future, as_json=as_json, quiet=quiet)
 
 
 def command_for(step: str) -> Callable[..., None]:
@@ -60,7 +77,7 @@ def _run(
     config: Path | None,
     date: str | None,
     work_dir: Path | None,
-    shard: int | None,
+    number: int | None,
     *,
     future: bool,
     as_json: bool,
@@ -75,13 +92,15 @@ def _run(
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     night = yesterday if date is None else parse_date(date)
     progress = choose_progress(quiet=quiet)
-    summary = run_step(step, settings, night, shard=shard, progress=progress, future=future)
+    summary = run_step(step, settings, night, number=number, progress=progress, future=future)
     print_result(f"{step} {night}", summary, as_json=as_json, quiet=quiet)
 
 
 for _step, _help in {
     "check": "Prepare and check the tables; a night with nothing to draw ends here.",
     "recommend": "Make recommendations: train the recommender, or validate the given file.",
+    "split": "Divide many users into parts, which can be planned side by side.",
+    "plan-part": None,
     "plan": "Choose the requests to draw and split them into shards.",
     "generate": None,
     "publish": "Write the night into the warehouse, in one transaction.",
@@ -89,4 +108,5 @@ for _step, _help in {
     "report": "Write the night's report and its gallery page.",
     "run": "Run all steps in this process.",
 }.items():
-    app.command(_step, help=_help)(generate if _step == "generate" else command_for(_step))
+    _numbered = {"generate": generate, "plan-part": plan_part}
+    app.command(_step, help=_help)(_numbered.get(_step) or command_for(_step))

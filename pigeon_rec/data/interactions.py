@@ -6,7 +6,9 @@ as `Problem`s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,9 +20,14 @@ from pigeon_rec.data._rows import LAST_SECOND, first_fault, row_location
 from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.data.world import WORLDS, load_world
 from pigeon_rec.errors import InteractionError, may_pass
-from pigeon_rec.runtime.files import read_parquet
 
-__all__ = ["INTERACTION_SCHEMA", "LAST_SECOND", "load_interactions"]
+__all__ = [
+    "INTERACTION_SCHEMA",
+    "LAST_SECOND",
+    "InteractionTable",
+    "load_interactions",
+    "scan_interactions",
+]
 
 INTERACTION_SCHEMA = pl.Schema(
     {"user_id": pl.String(), "item_id": pl.String(), "timestamp": pl.Datetime("us", "UTC")}
@@ -36,6 +43,36 @@ _FAULT = first_fault(
         "timestamp is not in seconds since 1970": pl.col("timestamp").is_null(),
     }
 )
+
+
+@dataclass(frozen=True)
+class InteractionTable:
+    """A checked table of interactions whose rows are read when they are needed.
+
+    Attributes:
+        path: The file.
+        rows: `row` (from 1), `user_id, item_id, timestamp` and `fault` (null for a usable row).
+        known_ids: Ids of the catalogue.
+    """
+
+    path: Path
+    rows: pl.LazyFrame
+    known_ids: pl.Series
+
+    def known(self) -> pl.LazyFrame:
+        """Returns the usable rows with known items, as `INTERACTION_SCHEMA`, in any order."""
+        usable = self.rows.filter(pl.col("fault").is_null(), self._is_known)
+        return usable.select(INTERACTION_SCHEMA.names())
+
+    def problems(self) -> list[Problem]:
+        """Returns what is left out, as `load_interactions`."""
+        bad = self.rows.filter(pl.col("fault").is_not_null())
+        strange = self.rows.filter(pl.col("fault").is_null(), ~self._is_known)
+        return [*_bad(bad, self.path), *_unknown(strange, self.path)]
+
+    @property
+    def _is_known(self) -> pl.Expr:
+        return pl.col("item_id").is_in(self.known_ids.implode())
 
 
 def load_interactions(
@@ -59,57 +96,78 @@ def load_interactions(
         InteractionError: The file cannot be read, a column is missing or of another type, or no
             row is usable.
     """
+    table = scan_interactions(source, catalogue, until=until, in_memory=True)
+    return table.known().collect().sort("user_id", "timestamp", "item_id"), table.problems()
+
+
+def scan_interactions(
+    source: str | Path,
+    catalogue: Catalogue,
+    *,
+    until: datetime | None = None,
+    in_memory: bool = False,
+) -> InteractionTable:
+    """Checks interactions as `load_interactions`, without holding them in memory.
+
+    With `in_memory` the file is read once and held, which is faster if it fits.
+
+    Raises:
+        InteractionError: As `load_interactions`.
+    """
     if until is not None and until.tzinfo is None:
         raise InteractionError(f"until = {until} has no time zone", remedy="Give it in UTC")
     path = load_world(str(source)).interactions if source in WORLDS else Path(source)
     atomic = path.suffix == ".inter"
-    rows = (_read_atomic(path) if atomic else _read_parquet(path)).with_row_index("row", offset=1)
-    if atomic:  # blank lines count, but hold nothing
-        rows = rows.filter(~pl.all_horizontal(pl.col(INTERACTION_SCHEMA.names()).is_null()))
-    rows = rows.with_columns(_times(rows.schema["timestamp"], path)).with_columns(_FAULT)
-    bad, usable = rows.drop_nulls("fault"), rows.filter(pl.col("fault").is_null())
-    if usable.is_empty() and bad.height:
+    with _readable(path):
+        rows = (_scan_atomic(path) if atomic else _scan_parquet(path)).with_row_index(
+            "row", offset=1
+        )
+        if atomic:  # blank lines count, but hold nothing
+            rows = rows.filter(~pl.all_horizontal(pl.col(INTERACTION_SCHEMA.names()).is_null()))
+        time = _times(rows.collect_schema()["timestamp"], path)
+        rows = rows.with_columns(time).with_columns(_FAULT).drop("torn")
+        if in_memory:
+            rows = rows.collect().lazy()
+        bad = pl.col("fault").is_not_null()
+        first = pl.col("row", "fault").filter(bad).first()
+        counts = rows.select(pl.len(), bad.sum().alias("bad"), first).collect(engine="streaming")
+    height, unusable, row, fault = counts.row(0)
+    if height == unusable and unusable:
         raise InteractionError(
-            f"none of the {bad.height} rows is usable; the first: {bad['fault'][0]}",
-            location=row_location(path, bad["row"][0]),
+            f"none of the {unusable} rows is usable; the first: {fault}",
+            location=row_location(path, row),
         )
     if until is not None:
-        usable = usable.filter(pl.col("timestamp") < until)
-        bad = bad.filter((pl.col("timestamp") < until).fill_null(value=True))
-    known = pl.col("item_id").is_in(catalogue.items["item_id"].implode())
-    problems = [*_bad(bad, path), *_unknown(usable.filter(~known), path)]
-    kept = usable.filter(known).select(INTERACTION_SCHEMA.names())
-    return kept.sort("user_id", "timestamp", "item_id"), problems
+        rows = rows.filter(bad & pl.col("timestamp").is_null() | (pl.col("timestamp") < until))
+    return InteractionTable(path, rows, catalogue.items["item_id"])
 
 
-def _read_atomic(path: Path) -> pl.DataFrame:
+def _scan_atomic(path: Path) -> pl.LazyFrame:
+    # All text and no quoting, as in RecBole; types are checked row by row below.
+    rows = pl.scan_csv(path, separator="\t", quote_char=None, infer_schema=False, glob=False)
     try:
-        # All text and no quoting, as in RecBole; types are checked row by row below.
-        try:
-            rows = pl.read_csv(
-                path, separator="\t", quote_char=None, infer_schema=False, glob=False
-            )
-            torn: pl.Expr | pl.Series = pl.lit(value=False).alias("torn")
-        except pl.exceptions.ComputeError:  # of some line; the others can still be read
-            rows, torn = _read_lossy(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise _unreadable(path, error) from error
+        rows.select(pl.all().null_count()).collect(engine="streaming")
+        rows = rows.with_columns(torn=pl.lit(value=False))
+    except pl.exceptions.ComputeError:  # of some line; the others can still be read
+        rows = _scan_lossy(path)
+    columns = rows.collect_schema().names()
     for name, header in _ATOMIC_HEADERS.items():
-        given = [column for column in rows.columns if column.split(":")[0] == name]
+        given = [column for column in columns if column.split(":")[0] == name]
         if given != [header]:
             raise InteractionError(
                 f"the header has {', '.join(given) or 'nothing'} for {name}, not {header}",
                 location=f"{path}, line 1",
                 remedy="An atomic file starts with tab-separated name:type fields",
             )
-    named = (pl.col(header).alias(name) for name, header in _ATOMIC_HEADERS.items())
-    return rows.select(*named, torn)
+    return rows.select(
+        *(pl.col(header).alias(name) for name, header in _ATOMIC_HEADERS.items()), "torn"
+    )
 
 
-def _read_lossy(path: Path) -> tuple[pl.DataFrame, pl.Series]:
-    """Returns the rows as far as they can be read, and which have bad bytes or too many fields."""
-    read = partial(
-        pl.read_csv,
+def _scan_lossy(path: Path) -> pl.LazyFrame:
+    """Scans the rows as far as they can be read; `torn` have bad bytes or too many fields."""
+    scan = partial(
+        pl.scan_csv,
         path,
         quote_char=None,
         infer_schema=False,
@@ -117,28 +175,38 @@ def _read_lossy(path: Path) -> tuple[pl.DataFrame, pl.Series]:
         encoding="utf8-lossy",
         truncate_ragged_lines=True,
     )
-    rows, lines = read(separator="\t"), read(separator="\x1e").to_series().fill_null("")
-    torn = lines.str.contains("\ufffd") | (lines.str.count_matches("\t") >= rows.width)
-    return rows, torn.alias("torn")
+    rows, lines = scan(separator="\t"), scan(separator="\x1e")
+    names = rows.collect_schema().names()
+    line = pl.first().fill_null("")
+    torn = line.str.contains("\ufffd") | (line.str.count_matches("\t") >= len(names))
+    return pl.concat([rows, lines.select(torn.alias("torn"))], how="horizontal")
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
-        rows = read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise _unreadable(path, error) from error
-    missing = [name for name in INTERACTION_SCHEMA if name not in rows.columns]
+def _scan_parquet(path: Path) -> pl.LazyFrame:
+    rows = pl.scan_parquet(path, glob=False)
+    schema = rows.collect_schema()
+    missing = [name for name in INTERACTION_SCHEMA if name not in schema]
     if missing:
         raise InteractionError(f"columns are missing: {', '.join(missing)}", location=str(path))
-    rows = rows.select(*INTERACTION_SCHEMA.names(), pl.lit(value=False).alias("torn"))
     for name in ("user_id", "item_id"):
-        if rows.schema[name] != pl.String():
+        if schema[name] != pl.String():
             raise InteractionError(
-                f"column {name} holds {rows.schema[name]}, not strings",
+                f"column {name} holds {schema[name]}, not strings",
                 location=str(path),
                 remedy="Ids are strings: cast the column",
             )
-    return rows
+    return rows.select(*INTERACTION_SCHEMA.names(), pl.lit(value=False).alias("torn"))
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what reading the file raises into an `InteractionError`."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _unreadable(path, error) from error
+    except pl.exceptions.PanicException as error:
+        raise _unreadable(path, pl.exceptions.ComputeError("the file is damaged")) from error
 
 
 def _times(kind: pl.DataType, path: Path) -> pl.Expr:
@@ -157,7 +225,7 @@ def _times(kind: pl.DataType, path: Path) -> pl.Expr:
     return micros.cast(pl.Int64).cast(pl.Datetime("us", "UTC")).alias("timestamp")
 
 
-def _bad(rows: pl.DataFrame, path: Path) -> list[Problem]:
+def _bad(rows: pl.LazyFrame, path: Path) -> list[Problem]:
     subject = pl.col("user_id").fill_null("").replace("", "?")
     groups = rows.group_by(subject, "fault").agg(pl.col("row").min(), pl.len().alias("count"))
     return [
@@ -168,12 +236,12 @@ def _bad(rows: pl.DataFrame, path: Path) -> list[Problem]:
             message=f"{fault}; left out ({count})",
             rows=count,
         )
-        for user, fault, row, count in groups.sort("row").iter_rows()
+        for user, fault, row, count in groups.collect(engine="streaming").sort("row").iter_rows()
     ]
 
 
-def _unknown(rows: pl.DataFrame, path: Path) -> list[Problem]:
-    by_id = rows.group_by("item_id").agg(pl.col("row").min(), pl.len().alias("count")).sort("row")
+def _unknown(rows: pl.LazyFrame, path: Path) -> list[Problem]:
+    by_id = rows.group_by("item_id").agg(pl.col("row").min(), pl.len().alias("count"))
     return [
         Problem(
             kind="unknown_item",
@@ -183,7 +251,7 @@ def _unknown(rows: pl.DataFrame, path: Path) -> list[Problem]:
             f"({count})",
             rows=count,
         )
-        for item_id, row, count in by_id.iter_rows()
+        for item_id, row, count in by_id.collect(engine="streaming").sort("row").iter_rows()
     ]
 
 

@@ -11,6 +11,49 @@ from pigeon_rec.runtime.work_dir import serving_file, warehouse_file
 __all__ = ["NightPaths", "end_of_day"]
 
 
+class SplitPaths:
+    """Paths of what all parts of a plan share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.info = folder / "split.json"
+        """Versions, settings and number of the parts; written last."""
+        self.items = folder / "items.parquet"
+        """The items that the users of all parts have: `item_id, broken`."""
+        self.vectors = folder / "items.npy"
+        """Their vectors, in the same order."""
+        self.centroids = folder / "cohorts.npy"
+        """The taste cohorts."""
+        self.problems = folder / "problems.parquet"
+        """Problems of catalogue, pictures and tables."""
+
+
+class PartPaths:
+    """Paths of one part of a plan."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.interactions = folder / "interactions.parquet"
+        """Interactions of its users; a single part reads them from their source."""
+        self.pairs = folder / "pairs.parquet"
+        """The pairs that can be drawn, with history, best first."""
+        self.explained = folder / "explained.parquet"
+        """All recommendations, and which of them cannot be drawn."""
+        self.skipped = folder / "skipped.parquet"
+        """The recommendations that cannot be drawn."""
+        self.problems = folder / "problems.parquet"
+        """Users and items that these are due to."""
+        self.members = folder / "cohorts.parquet"
+        """The cohort of each user."""
+        self.item_users = folder / "item_users.parquet"
+        """How many users of each cohort have each item."""
+        self.views = folder / "views.parquet"
+        """How often each cohort is expected to view each reference."""
+        self.priorities = folder / "priorities.parquet"
+        """How many pairs within the limit per user have each priority."""
+        self.info = folder / "part.json"
+        """Its numbers; written last."""
+
+
 class NightPaths:
     """Paths of one logical date below a work directory.
 
@@ -30,10 +73,18 @@ class NightPaths:
         """What was found in the inputs."""
         self.recommendations = night / "recommendations.parquet"
         """The recommender's top-K: `user_id, item_id, score, rank`."""
+        self.recommendation_parts = night / "recommendations"
+        """Folder of the same, one file per part, if there are too many users for one part."""
         self.recommendation_problems = night / "recommendation_problems.parquet"
         """Recommendations that were left out, as rows of `problems`."""
         self.recommendations_info = night / "recommendations.json"
-        """Hashes of the recommender's inputs: unchanged inputs need no new training."""
+        """How the users are divided into parts, and hashes of the recommender's inputs: unchanged
+        inputs need no new training."""
+        self.parts = night / "parts"
+        """Folder of what the parts share, and of what was found for each; kept until the plan is
+        written."""
+        self.split = SplitPaths(self.parts)
+        """What all parts share."""
         self.plan = night / "plan.parquet"
         """The requests of the night, each to be generated or reused."""
         self.skipped = night / "skipped.parquet"
@@ -75,6 +126,16 @@ class NightPaths:
     def of(cls, config: NightlyConfig, date: dt.date) -> NightPaths:
         """Returns the paths of `date` in the work directory of `config`."""
         return cls(config.work_dir, date)
+
+    def recommendations_of(self, part: int, parts: int) -> Path:
+        """Recommendations of one part."""
+        if parts == 1:
+            return self.recommendations
+        return self.recommendation_parts / f"part-{part:04d}.parquet"
+
+    def part(self, number: int) -> PartPaths:
+        """Files of one part."""
+        return PartPaths(self.parts / f"part-{number:04d}")
 
     def shard(self, number: int) -> Path:
         """File of one generated shard."""

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["STEPS", "erase", "night_settings", "run_in_airflow", "run_step"]
 
 
+_SIDE_BY_SIDE: Final = ("plan-part", "generate")
+_UNTIMED: Final = (*_SIDE_BY_SIDE, "run")
+
+
 def night_settings(config: Path | None, work_dir: Path | None) -> NightlyConfig:
     """Reads the configuration (None: the defaults); `work_dir`, if given, replaces its own."""
     settings = load_config(config)
@@ -37,14 +41,15 @@ def run_step(
     config: NightlyConfig,
     date: dt.date,
     *,
-    shard: int | None = None,
+    number: int | None = None,
     progress: Progress = silent,
     future: bool = False,
 ) -> dict[str, Any]:
     """Runs one step of the night and returns its summary as plain JSON values.
 
-    `generate` draws one shard, or, if `shard` is None, every shard with pictures to draw. A date
-    after tomorrow (UTC) is accepted only with `future`.
+    `generate` draws the shard `number`, or, if that is None, every shard with pictures to draw;
+    `plan-part` plans the part `number`, or all that have not been planned yet. A date after
+    tomorrow (UTC) is accepted only with `future`.
 
     Raises:
         ConfigError: The date is in the future.
@@ -54,11 +59,11 @@ def run_step(
     if not future:
         check_date(date)
     with storage_errors(config.work_dir.absolute()):
-        return _run_step(step, config, date, shard, progress)
+        return _run_step(step, config, date, number, progress)
 
 
 def _run_step(
-    step: str, config: NightlyConfig, date: dt.date, shard: int | None, progress: Progress
+    step: str, config: NightlyConfig, date: dt.date, number: int | None, progress: Progress
 ) -> dict[str, Any]:
     from pigeon_rec.inputs.prepare import prepare_inputs
     from pigeon_rec.nightly.files import shards_to_draw
@@ -71,17 +76,17 @@ def _run_step(
     if step not in ("check", "run"):  # these two look for changes of the tables themselves
         config = prepare_inputs(config, refresh=False).config
     paths = NightPaths.of(config, date)
-    if step == "generate" and shard is None:
+    if step == "generate" and number is None:
         fetch(config.exchange, paths.night, [paths.gate, paths.plan])
         shards = shards_to_draw(config, date)
         return {"shards": [_run_step(step, config, date, n, progress) for n in shards]}
-    # Shards may be drawn in parallel; a whole night takes the lock itself.
-    alone = hold(paths, step, shared=step == "generate") if step != "run" else nullcontext()
+    # Parts and shards may be made in parallel; a whole night takes the lock itself.
+    alone = hold(paths, step, shared=step in _SIDE_BY_SIDE) if step != "run" else nullcontext()
     # Shards have times of their own, and a run measures its steps.
-    with alone, nullcontext() if step in ("generate", "run") else timed(paths.seconds, step):
+    with alone, nullcontext() if step in _UNTIMED else timed(paths.seconds, step):
         if step in ("check", "recommend"):  # either may be the first of a night
             sweep(paths.work_dir)
-        summary = _plain(STEPS[step](config, date, shard, progress))
+        summary = _plain(STEPS[step](config, date, number, progress))
     if step == "plan":
         summary["shards_to_draw"] = shards_to_draw(config, date)
     return summary
@@ -112,7 +117,7 @@ def erase(config: Path | None, work_dir: Path | None, users: Sequence[str]) -> E
 
 
 def run_in_airflow(
-    step: str, date: str, config: str, work_dir: str, shard: int | None = None
+    step: str, date: str, config: str, work_dir: str, number: int | None = None
 ) -> dict[str, Any]:
     """Runs one step inside an Airflow task; see `pigeon_rec.runtime.airflow_step`.
 
@@ -124,7 +129,7 @@ def run_in_airflow(
 
     def run(day: dt.date, progress: Progress) -> dict[str, Any]:
         given = (Path(text) if text else None for text in (config, work_dir))
-        return run_step(step, night_settings(*given), day, shard=shard, progress=progress)
+        return run_step(step, night_settings(*given), day, number=number, progress=progress)
 
     return run_airflow_step(step, date, run)
 
@@ -152,6 +157,24 @@ def _recommend(config: NightlyConfig, date: dt.date, _: int | None, progress: Pr
     from pigeon_rec.nightly.plan import recommend
 
     return recommend(config, date, progress=progress)
+
+
+def _split(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
+    from pigeon_rec.nightly.plan import split_users
+
+    return {"parts": split_users(config, date, progress=progress)}
+
+
+def _plan_part(
+    config: NightlyConfig, date: dt.date, part: int | None, progress: Progress
+) -> object:
+    from pigeon_rec.nightly.plan import plan_parts
+
+    planned = plan_parts(config, date, part, progress=progress)
+    return {
+        "parts": [summary.part for summary in planned],
+        "pairs": sum(summary.pairs for summary in planned),
+    }
 
 
 def _plan(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress) -> object:
@@ -214,6 +237,8 @@ def _run(config: NightlyConfig, date: dt.date, _: int | None, progress: Progress
 STEPS: Final[Mapping[str, Callable[[NightlyConfig, dt.date, int | None, Progress], object]]] = {
     "check": _check,
     "recommend": _recommend,
+    "split": _split,
+    "plan-part": _plan_part,
     "plan": _plan,
     "generate": _generate,
     "publish": _publish,

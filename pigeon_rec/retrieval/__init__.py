@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pigeon_rec.retrieval.cohorts import COHORT_PREFIX, Cohorts, find_cohorts, refit_moment
+from pigeon_rec.retrieval.cohorts import (
+    COHORT_PREFIX,
+    Cohorts,
+    fit_cohorts,
+    popular_items,
+    refit_moment,
+    sample_users,
+)
 from pigeon_rec.retrieval.embeddings import EmbeddingCache, Encode, embed_catalogue
 from pigeon_rec.retrieval.history import HistoryRetriever
 from pigeon_rec.retrieval.items import ImageEncoder, ItemEmbeddings, embed_items
@@ -19,7 +26,9 @@ __all__ = [
     "SharedPictures",
     "embed_catalogue",
     "embed_items",
-    "find_cohorts",
+    "fit_cohorts",
+    "popular_items",
     "refit_moment",
+    "sample_users",
     "shared_pictures",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import polars as pl
 from pigeon_rec.errors import RetrievalError
 from pigeon_rec.retrieval.embeddings import Vectors
 
-__all__ = ["Codes", "UserItems", "check_embeddings", "codes_of", "group_by_user"]
+__all__ = ["Codes", "UserItems", "check_embeddings", "codes_of", "group_by_user", "whole_groups"]
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 
@@ -89,7 +89,7 @@ def group_by_user(
     # A few users at a time, so that intermediate arrays stay small.
     parts = [
         _group(rank[codes[rows]], owners[rows], times[rows], half_life_days)
-        for rows in _whole_users(owners)
+        for rows in whole_groups(owners, _ROWS)
     ]
     sizes, ranks, recency = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return UserItems(users, np.append(0, np.cumsum(sizes)), order[ranks], recency)
@@ -183,11 +183,11 @@ def _int64(codes: pl.Series) -> Codes:
     return codes.cast(pl.Int64()).to_numpy()
 
 
-def _whole_users(owners: Codes) -> Iterator[slice]:
-    """Yields slices of about `_ROWS` sorted rows; all rows of a user are in one slice."""
+def whole_groups(owners: npt.NDArray[Any], rows: int) -> Iterator[slice]:
+    """Yields slices of about `rows` sorted owners; all rows of an owner are in one slice."""
     start = 0
     while start < len(owners):
-        last = min(start + _ROWS, len(owners)) - 1
+        last = min(start + rows, len(owners)) - 1
         end = int(np.searchsorted(owners, owners[last], side="right"))
         yield slice(start, end)
         start = end

@@ -2,14 +2,15 @@
 
 A profile is the normalised mean of a user's item vectors. The clusters are fitted to the
 interactions before one instant, the last refit, so that a cohort, its history and its assets stay
-the same from night to night; tonight's profile decides which cohort a user belongs to. The result
-does not depend on the order of rows, on earlier nights or on a clock.
+the same from night to night; tonight's profile decides which cohort a user belongs to. Of many
+users, a sample by the hash of their ids is fitted to. The result does not depend on the order of
+rows, on how users are divided into parts, on earlier nights or on a clock.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,9 +20,21 @@ import numpy.typing as npt
 import polars as pl
 
 from pigeon_rec.config import CohortConfig
+from pigeon_rec.retrieval._inner_products import inner_products
+from pigeon_rec.retrieval._user_items import whole_groups
 from pigeon_rec.retrieval.embeddings import Vectors
+from pigeon_rec.runtime.digests import id_hashes
 
-__all__ = ["COHORT_PREFIX", "Cohorts", "Profiles", "find_cohorts", "refit_moment", "user_profiles"]
+__all__ = [
+    "COHORT_PREFIX",
+    "Cohorts",
+    "Profiles",
+    "fit_cohorts",
+    "popular_items",
+    "refit_moment",
+    "sample_users",
+    "user_profiles",
+]
 
 COHORT_PREFIX: Final = "cohort:"
 """Prefix of the user ids that stand for cohorts; reserved, no real user may have it."""
@@ -29,7 +42,10 @@ COHORT_PREFIX: Final = "cohort:"
 _ITERATIONS: Final = 25
 _STARTS: Final = 5  # random initialisations; the best is kept
 _FIT_USERS: Final = 2048  # per cohort; a larger sample does not improve k-means
+_FIT_SIZES: Final = 10  # a cohort's smallest sizes that its share of the sample has at least
+_MOST_FIT_USERS: Final = 1 << 18  # of all cohorts; more would only take memory
 _COHORT_ITEMS: Final = 50  # most popular items that a cohort's histories are retrieved from
+_ROWS: Final = 1 << 16  # item vectors gathered at once
 
 
 @dataclass(frozen=True)
@@ -47,18 +63,67 @@ class Profiles:
 
 @dataclass(frozen=True)
 class Cohorts:
-    """The cohorts of a night.
+    """The cohorts of a night, before it is known who belongs to them.
+
+    Users are assigned one by one, so they may be assigned in parts.
 
     Attributes:
-        members: `user_id, cohort`, one row per user with a profile tonight, by user; empty if
-            there are too few users for a cohort. Cohorts are named `cohort:0`, `cohort:1`, ...,
-            the largest first.
-        interactions: Each cohort's most popular items at the refit, as interactions of a user with
-            the cohort's name: `user_id, item_id, timestamp`, all with the same timestamp.
+        centroids: Unit float32 `[n_cohorts, dim]`, the largest cohort first: `cohort:0`. Empty if
+            there are too few users for a cohort.
+        known_before: The cohorts were fitted to interactions before this instant; `None`: to all.
     """
 
-    members: pl.DataFrame
-    interactions: pl.DataFrame
+    centroids: Vectors
+    known_before: dt.datetime | None
+
+    def members(
+        self, embeddings: Vectors, interactions: pl.DataFrame, item_ids: Sequence[str]
+    ) -> pl.DataFrame:
+        """Returns `user_id, cohort` of each user with a profile, by user; none without cohorts.
+
+        Args:
+            embeddings: Unit float32 `[n_items, dim]`.
+            interactions: Of some users, up to tonight: `user_id, item_id, timestamp`.
+            item_ids: Item of each row of `embeddings`, unique.
+        """
+        members = pl.DataFrame(schema={"user_id": pl.String(), "cohort": pl.String()})
+        if not len(self.centroids):
+            return members
+        names = pl.Series([f"{COHORT_PREFIX}{n}" for n in range(len(self.centroids))])
+        found = [
+            pl.DataFrame(
+                {
+                    "user_id": profiles.user_ids,
+                    "cohort": names.gather(_nearest(profiles.vectors, self.centroids)),
+                }
+            )
+            for profiles in _profiles(embeddings, interactions, item_ids)
+        ]
+        return pl.concat([members, *found])
+
+    def known(self, interactions: pl.DataFrame) -> pl.DataFrame:
+        """Returns the interactions that the cohorts were fitted to."""
+        if self.known_before is None:
+            return interactions
+        return interactions.filter(pl.col("timestamp") < self.known_before)
+
+    def item_users(
+        self, embeddings: Vectors, interactions: pl.DataFrame, item_ids: Sequence[str]
+    ) -> pl.DataFrame:
+        """Counts the users of each item in each cohort at the refit: `cohort, item_id, users`.
+
+        Counts of parts of the users can be added up. Arguments are those of `members`.
+        """
+        known = self.known(interactions)
+        usable = pl.Series(item_ids, dtype=pl.String())
+        return (
+            known.select("user_id", "item_id")
+            .unique()
+            .filter(pl.col("item_id").is_in(usable.implode()))
+            .join(self.members(embeddings, known, item_ids), on="user_id", how="inner")
+            .group_by("cohort", "item_id")
+            .agg(pl.len().cast(pl.Int64()).alias("users"))
+        )
 
 
 def user_profiles(
@@ -71,22 +136,39 @@ def user_profiles(
         interactions: Columns `user_id, item_id`; items that are not in `item_ids` are ignored.
         item_ids: Item of each row of `embeddings`, unique.
     """
+    parts = list(_profiles(embeddings, interactions, item_ids))
+    none = Profiles(
+        pl.Series("user_id", [], pl.String()), np.zeros((0, embeddings.shape[1]), dtype=np.float32)
+    )
+    return Profiles(
+        pl.concat([none.user_ids, *(part.user_ids for part in parts)]),
+        np.concatenate([none.vectors, *(part.vectors for part in parts)]),
+    )
+
+
+def _profiles(
+    embeddings: Vectors, interactions: pl.DataFrame, item_ids: Sequence[str]
+) -> Iterator[Profiles]:
+    """Yields the profiles of a few users at a time: all item vectors would take gigabytes."""
     rows = pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String()})
     owned = (
         interactions.select("user_id", "item_id")
         .unique()
         .join(rows.with_row_index("row"), on="item_id", how="inner")
+        .select("user_id", "row")
         .sort("user_id", "row")
     )
     if owned.is_empty():
-        return Profiles(owned["user_id"], np.zeros((0, embeddings.shape[1]), dtype=np.float32))
-    users = owned["user_id"].rle_id().to_numpy()
-    starts = np.flatnonzero(np.diff(users, prepend=-1))
-    sums = np.add.reduceat(embeddings[owned["row"].to_numpy()], starts, axis=0)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    has_taste = lengths[:, 0] > 0
-    vectors = (sums[has_taste] / lengths[has_taste]).astype(np.float32)
-    return Profiles(owned["user_id"].gather(starts).filter(pl.Series(has_taste)), vectors)
+        return
+    owners = owned["user_id"].rle_id().to_numpy()
+    for part in whole_groups(owners, _ROWS):
+        users, items = owned["user_id"][part], owned["row"][part].to_numpy()
+        starts = np.flatnonzero(np.diff(owners[part], prepend=-1))
+        sums = np.add.reduceat(embeddings[items], starts, axis=0)
+        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        has_taste = lengths[:, 0] > 0
+        vectors = (sums[has_taste] / lengths[has_taste]).astype(np.float32)
+        yield Profiles(users.gather(starts).filter(pl.Series(has_taste)), vectors)
 
 
 def refit_moment(date: dt.date, refit_days: int) -> dt.datetime:
@@ -98,7 +180,18 @@ def refit_moment(date: dt.date, refit_days: int) -> dt.datetime:
     return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
 
 
-def find_cohorts(
+def sample_users(user_ids: pl.Series, config: CohortConfig) -> pl.DataFrame:
+    """Returns `user_id, hash` of the users that the cohorts are fitted to: those of least hash.
+
+    All users, if there are few. The sample of several parts of the users is that of their samples.
+    """
+    share = max(_FIT_USERS, _FIT_SIZES * config.min_users)
+    known = user_ids.unique().alias("user_id")
+    hashed = known.to_frame().with_columns(hash=pl.Series(id_hashes(known)))
+    return hashed.sort("hash", "user_id").head(min(config.count * share, _MOST_FIT_USERS))
+
+
+def fit_cohorts(
     embeddings: Vectors,
     interactions: pl.DataFrame,
     item_ids: Sequence[str],
@@ -111,7 +204,8 @@ def find_cohorts(
 
     Args:
         embeddings: Unit float32 `[n_items, dim]`.
-        interactions: All interactions up to tonight: `user_id, item_id, timestamp`.
+        interactions: All interactions up to tonight of `sample_users`: `user_id, item_id,
+            timestamp`.
         item_ids: Item of each row of `embeddings`, unique.
         config: Number of cohorts and their smallest size.
         refit_at: The clusters are fitted to interactions before this instant, or to all of them if
@@ -120,14 +214,10 @@ def find_cohorts(
     """
     known = interactions.filter(pl.col("timestamp") < refit_at)
     fitted = user_profiles(embeddings, known, item_ids)
-    if len(fitted.vectors) < config.min_users:
-        known, fitted = interactions, user_profiles(embeddings, interactions, item_ids)
-    centroids = _centroids(fitted.vectors, config, seed)
-    if not len(centroids):
-        return _no_cohorts(interactions)
-    at_refit = _members(fitted, centroids)
-    tonight = user_profiles(embeddings, interactions, item_ids)
-    return Cohorts(_members(tonight, centroids), _popular_items(known, at_refit, item_ids))
+    if len(fitted.vectors) >= config.min_users:
+        return Cohorts(_centroids(fitted.vectors, config, seed), refit_at)
+    fitted = user_profiles(embeddings, interactions, item_ids)
+    return Cohorts(_centroids(fitted.vectors, config, seed), None)
 
 
 def _centroids(profiles: Vectors, config: CohortConfig, seed: int) -> Vectors:
@@ -148,7 +238,7 @@ def _centroids(profiles: Vectors, config: CohortConfig, seed: int) -> Vectors:
         seed=seed % 2**31,  # FAISS takes a C int
         spherical=True,
         min_points_per_centroid=1,
-        max_points_per_centroid=_FIT_USERS,
+        max_points_per_centroid=len(profiles),  # the sample has been taken
     )
     kmeans.train(np.ascontiguousarray(profiles))
     centroids: Vectors = np.asarray(kmeans.centroids, dtype=np.float32)
@@ -162,40 +252,34 @@ def _centroids(profiles: Vectors, config: CohortConfig, seed: int) -> Vectors:
 
 
 def _nearest(profiles: Vectors, centroids: Vectors) -> npt.NDArray[np.int64]:
-    index = faiss.IndexFlatIP(centroids.shape[1])
-    index.add(np.ascontiguousarray(centroids))
-    found: npt.NDArray[np.int64] = index.search(np.ascontiguousarray(profiles), 1)[1][:, 0]
-    return found
+    """Number of the centroid nearest to each profile; the first of equally near ones."""
+    nearest = np.zeros(len(profiles), dtype=np.int64)
+    every = np.arange(len(centroids))
+    step = max(1, _ROWS // len(centroids))
+    for start in range(0, len(profiles), step):
+        part = profiles[start : start + step]
+        products = inner_products(part, centroids, np.tile(every, (len(part), 1)))
+        nearest[start : start + step] = products.argmax(axis=1)
+    return nearest
 
 
-def _members(profiles: Profiles, centroids: Vectors) -> pl.DataFrame:
-    names = pl.Series([f"{COHORT_PREFIX}{n}" for n in range(len(centroids))], dtype=pl.String())
-    nearest = names.gather(_nearest(profiles.vectors, centroids))
-    return pl.DataFrame([profiles.user_ids.alias("user_id"), nearest.alias("cohort")])
+def popular_items(item_users: pl.DataFrame, moment: dt.datetime) -> pl.DataFrame:
+    """Returns each cohort's most popular items, as interactions of a user with its name.
 
+    Args:
+        item_users: `cohort, item_id, users`, as `Cohorts.item_users`, of all users.
+        moment: Time of the interactions.
 
-def _popular_items(
-    known: pl.DataFrame, members: pl.DataFrame, item_ids: Sequence[str]
-) -> pl.DataFrame:
-    usable = pl.Series(item_ids, dtype=pl.String())
+    Returns:
+        `user_id, item_id, timestamp`.
+    """
     popular = (
-        known.select("user_id", "item_id")
-        .unique()
-        .filter(pl.col("item_id").is_in(usable.implode()))
-        .join(members, on="user_id", how="inner")
-        .group_by("cohort", "item_id")
-        .len()
-        .sort("cohort", "len", "item_id", descending=[False, True, False])
+        item_users.sort("cohort", "users", "item_id", descending=[False, True, False])
         .group_by("cohort", maintain_order=True)
         .head(_COHORT_ITEMS)
     )
     return popular.select(
         pl.col("cohort").alias("user_id"),
         "item_id",
-        pl.lit(known["timestamp"].max()).cast(known.schema["timestamp"]).alias("timestamp"),
+        pl.lit(moment).cast(pl.Datetime("us", "UTC")).alias("timestamp"),
     )
-
-
-def _no_cohorts(interactions: pl.DataFrame) -> Cohorts:
-    members = pl.DataFrame(schema={"user_id": pl.String(), "cohort": pl.String()})
-    return Cohorts(members, interactions.clear().select("user_id", "item_id", "timestamp"))

@@ -20,13 +20,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
 from pigeon_rec.config import RetrievalConfig
+from pigeon_rec.retrieval._inner_products import inner_products
 from pigeon_rec.retrieval._user_items import Codes, check_embeddings, codes_of, group_by_user
 from pigeon_rec.retrieval.embeddings import Vectors
 
@@ -116,14 +116,14 @@ class HistoryRetriever:
         queries = anchors * np.float32(self._config.relevance_weight)
         if self._config.taste_weight:
             queries += np.float32(self._config.taste_weight) * self._tastes(users)
-        scores = _inner_products(queries, self._embeddings, items)
+        scores = inner_products(queries, self._embeddings, items)
         scores += np.float32(self._config.recency_weight) * recency
         scores[(items < 0) | (items == references[:, None])] = -np.inf
         # Items are sorted by id, so a stable sort breaks ties by id.
         best = np.argsort(-scores, axis=1, kind="stable")[:, : self._config.history_length]
         chosen = np.take_along_axis(scores, best, axis=1)
         rows = np.where(np.isfinite(chosen), np.take_along_axis(items, best, axis=1), _NO_ITEM)
-        return rows, chosen, _inner_products(anchors, self._embeddings, rows)
+        return rows, chosen, inner_products(anchors, self._embeddings, rows)
 
     def _tastes(self, users: Codes) -> Vectors:
         """Unit mean of each user's items, float32 `[users, dim]`; zero for a user without items."""
@@ -141,21 +141,6 @@ class HistoryRetriever:
         np.divide(sums, lengths, out=sums, where=lengths > 0)
         tastes: Vectors = sums[inverse]
         return tastes
-
-
-def _inner_products(queries: Vectors, vectors: Vectors, rows: Codes) -> Vectors:
-    """Inner products of `queries [n, dim]` with `vectors[rows]`, float32 `[n, k]`; 0 for row -1.
-
-    The FAISS kernel takes raw pointers: the arrays must be contiguous and stay alive.
-    """
-    queries, rows = np.ascontiguousarray(queries), np.ascontiguousarray(rows, dtype=np.int64)
-    products = np.zeros(rows.shape, dtype=np.float32)
-    arrays = (products, queries, vectors, rows)
-    faiss.fvec_inner_products_by_idx(
-        *(faiss.swig_ptr(array) for array in arrays), queries.shape[1], *rows.shape
-    )
-    products[rows < 0] = 0.0
-    return products
 
 
 def _as_lists(

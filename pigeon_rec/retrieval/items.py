@@ -14,6 +14,7 @@ import polars as pl
 from pigeon_rec.data.catalogue import Catalogue, Problem
 from pigeon_rec.retrieval.embeddings import EmbeddingCache, Vectors, embed_catalogue
 from pigeon_rec.retrieval.pictures import SharedPictures, shared_pictures
+from pigeon_rec.runtime.files import read_parquet, replacing, write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
 
 __all__ = ["ImageEncoder", "ItemEmbeddings", "embed_items"]
@@ -69,6 +70,20 @@ class ItemEmbeddings:
     def histories(self, interactions: pl.DataFrame) -> pl.DataFrame:
         """Returns the usable interactions, of each user's equal images only the latest."""
         return self.shared.once(self.usable(interactions))
+
+    def write(self, table: Path, vectors: Path) -> None:
+        """Writes items and vectors, for `read`."""
+        broken = pl.Series([self.broken.get(item) for item in self.item_ids], dtype=pl.String())
+        write_parquet(pl.DataFrame({"item_id": self.item_ids, "broken": broken}), table)
+        with replacing(vectors) as temporary:
+            np.save(temporary, self.vectors)
+
+    @classmethod
+    def read(cls, table: Path, vectors: Path, shared: SharedPictures) -> ItemEmbeddings:
+        """Reads what `write` wrote, without the problems, which have been told."""
+        items = read_parquet(table)
+        broken = dict(items.drop_nulls("broken").iter_rows())
+        return cls(items["item_id"].to_list(), np.load(vectors), broken, shared, ())
 
 
 def embed_items(

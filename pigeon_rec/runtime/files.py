@@ -27,6 +27,7 @@ __all__ = [
     "real_path",
     "replacing",
     "replacing_folder",
+    "sink_parquet",
     "storage_errors",
     "sync_folder",
     "write_bytes",
@@ -128,6 +129,17 @@ def write_parquet(
     with replacing(path) as temporary:
         try:
             frame.write_parquet(temporary, metadata=metadata)
+        except pl.exceptions.ComputeError as error:
+            raise _os_error(error, path) from error
+
+
+def sink_parquet(frame: pl.LazyFrame, path: Path) -> None:
+    """Writes the rows of a query as parquet atomically, without holding them in memory."""
+    import polars as pl
+
+    with replacing(path) as temporary:
+        try:
+            frame.sink_parquet(temporary, engine="streaming")
         except pl.exceptions.ComputeError as error:
             raise _os_error(error, path) from error
 

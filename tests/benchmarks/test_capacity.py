@@ -32,7 +32,7 @@ def test_the_table_follows_the_formula(tmp_path: Path) -> None:
         *("a", "<!-- capacity -->", "<!-- end of capacity -->", "b"),
     )
     assert lines[-3].split(" | ")[3:] == [
-        *("200 (10 x 20)", "6", "100%", "40 s, 10.0 GB (estimate)", "206", "26 |"),
+        *("200 (10 x 20)", "6", "100%", "40 s, 0.5 GB (estimate)", "206", "26 |"),
     ]
     bare = tmp_path / "bare.md"
     bare.write_text("no marks", "utf-8")

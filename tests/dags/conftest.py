@@ -18,7 +18,7 @@ SMALL_NIGHT = """
 interactions: {interactions}
 threads: 1
 recommender: {{epochs: 1, embedding_size: 8, top_k: 5}}
-plan: {{max_assets: 12, max_assets_per_user: 2, shards: 3}}
+plan: {{max_assets: 12, max_assets_per_user: 2, shards: 3, users_per_part: 4}}
 generation: {{mask_ratios: [0.3], diffusion_steps: 4}}
 gate: {{min_text_score: -1.0}}
 """
@@ -69,7 +69,7 @@ def dags_with_consumers(repository: Path, tmp_path_factory: pytest.TempPathFacto
 def night(
     airflow: Any, dags_with_consumers: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[str]]:
-    """A small night run twice through Airflow: its work directory and both outputs."""
+    """A small night in two parts, run twice by Airflow: its work directory and both outputs."""
     folder = tmp_path_factory.mktemp("night")
     interactions = write_first_users(folder / "few.inter")
     config = folder / "night.yaml"

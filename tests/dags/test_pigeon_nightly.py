@@ -37,7 +37,9 @@ def test_steps_follow_each_other(nightly: dict[str, Any]) -> None:
     assert {name: task["upstream"] for name, task in nightly["tasks"].items()} == {
         "check": [],
         "recommend": ["check"],
-        "plan": ["recommend"],
+        "split": ["recommend"],
+        "plan_part": ["split"],
+        "plan": ["plan_part"],
         "generate": ["plan"],
         "publish": ["generate"],
         "promote": ["publish"],
@@ -45,9 +47,11 @@ def test_steps_follow_each_other(nightly: dict[str, Any]) -> None:
     }
 
 
-def test_only_generate_is_mapped_and_takes_the_accelerator(nightly: dict[str, Any]) -> None:
+def test_parts_and_shards_are_mapped_and_only_shards_take_the_accelerator(
+    nightly: dict[str, Any],
+) -> None:
     tasks = nightly["tasks"].items()
-    assert [name for name, task in tasks if task["mapped"]] == ["generate"]
+    assert sorted(name for name, task in tasks if task["mapped"]) == ["generate", "plan_part"]
     assert [name for name, task in tasks if task["pool"] == "pigeon_accelerator"] == ["generate"]
 
 
@@ -58,7 +62,8 @@ def test_every_task_runs_in_the_product_and_is_retried_twice(nightly: dict[str, 
         assert task["retries"] == 2, name
 
 
-def test_a_night_without_shards_is_still_published(nightly: dict[str, Any]) -> None:
+def test_a_night_without_parts_or_shards_goes_on(nightly: dict[str, Any]) -> None:
+    assert nightly["tasks"]["plan"]["trigger_rule"] == "none_failed"
     assert nightly["tasks"]["publish"]["trigger_rule"] == "none_failed"
 
 
@@ -69,7 +74,15 @@ def test_lineage_leads_from_the_tables_to_what_is_served(nightly: dict[str, Any]
     assert lineage == {
         "check": (tables, ["pigeon_input_check"]),
         "recommend": (tables, ["pigeon_recommendations"]),
-        "plan": ([*tables, "pigeon_recommendations", model, "pigeon_assets"], ["pigeon_plan"]),
+        "split": ([*tables, "pigeon_recommendations", model], ["pigeon_parts"]),
+        "plan_part": (
+            ["pigeon_parts", tables[0], "pigeon_recommendations"],
+            ["pigeon_planned_parts"],
+        ),
+        "plan": (
+            [*tables, "pigeon_recommendations", "pigeon_planned_parts", model, "pigeon_assets"],
+            ["pigeon_plan"],
+        ),
         "generate": (["pigeon_plan", tables[0], model], ["pigeon_drawn_pictures"]),
         "publish": (["pigeon_plan", tables[0], "pigeon_drawn_pictures"], ["pigeon_assets"]),
         "promote": (["pigeon_assets"], ["pigeon_served_assets", "pigeon_serving_snapshot"]),
@@ -109,6 +122,7 @@ def test_a_wrong_setting_fails_the_run_at_once(airflow: Any, tmp_path: Path) -> 
 @pytest.mark.timeout(3000)
 def test_a_real_night_ends_in_served_pictures(night: tuple[Path, list[str]]) -> None:
     work_dir, (first, _) = night
+    assert first.count("starting task_id=plan_part") == 2
     assert first.count("starting task_id=generate") >= 2
     with duckdb.connect(str(work_dir / "warehouse" / "serving.duckdb"), read_only=True) as served:
         runs = served.execute("SELECT run_id, planned, served + rejected FROM runs").fetchall()

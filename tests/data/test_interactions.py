@@ -10,7 +10,11 @@ import polars as pl
 import pytest
 
 from pigeon_rec.data.catalogue import Catalogue, load_catalogue
-from pigeon_rec.data.interactions import INTERACTION_SCHEMA, load_interactions
+from pigeon_rec.data.interactions import (
+    INTERACTION_SCHEMA,
+    load_interactions,
+    scan_interactions,
+)
 from pigeon_rec.errors import InteractionError
 
 if TYPE_CHECKING:
@@ -275,3 +279,27 @@ def test_the_bundled_interactions_fit_the_bundled_catalogue() -> None:
     assert problems == []
     assert rows["user_id"].n_unique() >= 2000
     assert rows.height > 60_000
+
+
+@pytest.mark.parametrize("torn", ["", "u\tred\t1\tmore", "u\t\udcff\t1"])
+def test_a_file_that_is_not_held_gives_the_same_rows_and_problems(
+    catalogue: Catalogue, inter: Path, torn: str
+) -> None:
+    lines = [
+        "u\tred\t1",
+        "v\tgrey\t2",
+        torn,
+        "\tred\t2",
+        "v\tgreen\t90",
+        "a\tblue\t2",
+        "v\tgrey\t3",
+    ]
+    inter.write_bytes("\n".join([HEADER, *lines]).encode(errors="surrogateescape"))
+    until = datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+    rows, problems = load_interactions(inter, catalogue, until=until)
+    scanned = scan_interactions(inter, catalogue, until=until)
+    streamed = scanned.known().collect(engine="streaming").sort("user_id", "timestamp", "item_id")
+    assert streamed.equals(rows)
+    assert scanned.problems() == problems
+    assert rows["user_id"].to_list() == ["a", "u"]
+    assert len(problems) == 2 + bool(torn)

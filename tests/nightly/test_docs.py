@@ -62,7 +62,7 @@ def test_the_tables_have_the_documented_columns(served: Path) -> None:
 
 def test_the_benchmarks_can_be_run() -> None:
     modules = re.findall(r"python -m (benchmarks\.\w+)", PAGE)
-    assert len(modules) == 2
+    assert len(modules) == 3
     for module in modules:
         spec = importlib.util.find_spec(module)
         assert spec is not None

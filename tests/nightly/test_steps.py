@@ -114,7 +114,7 @@ def test_one_shard_is_drawn_when_asked_for(
     planned: NightlyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = replace_step(monkeypatch, "generate", None)
-    steps.run_step("generate", planned, NIGHT, shard=1)
+    steps.run_step("generate", planned, NIGHT, number=1)
     assert calls == [1]
 
 

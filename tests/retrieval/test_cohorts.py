@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pigeon_rec.config import CohortConfig
-from pigeon_rec.retrieval.cohorts import Cohorts, find_cohorts, refit_moment, user_profiles
+from pigeon_rec.retrieval import cohorts
+from pigeon_rec.retrieval.cohorts import (
+    fit_cohorts,
+    popular_items,
+    refit_moment,
+    sample_users,
+    user_profiles,
+)
 from pigeon_rec.retrieval.embeddings import Vectors
 
 REFIT = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -47,22 +55,40 @@ def interactions(
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def found(rows: pl.DataFrame, seed: int = 0, **settings: int) -> Cohorts:
+@dataclass(frozen=True)
+class Found:
+    """Members of tonight's cohorts, and their popular items."""
+
+    members: pl.DataFrame
+    interactions: pl.DataFrame
+
+
+def found(rows: pl.DataFrame, seed: int = 0, parts: int = 1, **settings: int) -> Found:
+    """Finds cohorts of users who are assigned in parts."""
     config = CohortConfig(**{"count": 3, "min_users": 5, **settings})
-    return find_cohorts(vectors(), rows, ITEMS, config, refit_at=REFIT, seed=seed)
+    owners = rows["user_id"].unique().sort()
+    divided = [owners.gather_every(parts, first) for first in range(parts)]
+    samples = pl.concat([sample_users(users, config)["user_id"] for users in divided])
+    sample = rows.filter(pl.col("user_id").is_in(sample_users(samples, config)["user_id"]))
+    cohorts = fit_cohorts(vectors(), sample, ITEMS, config, refit_at=REFIT, seed=seed)
+    tables = [rows.filter(pl.col("user_id").is_in(users)) for users in divided]
+    members = [cohorts.members(vectors(), table, ITEMS) for table in tables]
+    counts = pl.concat([cohorts.item_users(vectors(), table, ITEMS) for table in tables])
+    summed = counts.group_by("cohort", "item_id").agg(pl.col("users").sum())
+    return Found(pl.concat(members).sort("user_id"), popular_items(summed, REFIT))
 
 
-def groups(cohorts: Cohorts) -> dict[str, set[str]]:
+def groups(night: Found) -> dict[str, set[str]]:
     """Tastes (from the users' names) in each cohort."""
-    members = cohorts.members.with_columns(taste=pl.col("user_id").str.slice(0, 2))
+    members = night.members.with_columns(taste=pl.col("user_id").str.slice(0, 2))
     by_cohort = members.group_by("cohort").agg("taste")
     return {cohort: set(tastes) for cohort, tastes in by_cohort.iter_rows()}
 
 
 def test_users_of_one_taste_form_a_cohort_and_the_largest_cohort_comes_first() -> None:
-    cohorts = found(interactions((10, 30, 20), day=-1))
-    assert groups(cohorts) == {"cohort:0": {"u1"}, "cohort:1": {"u2"}, "cohort:2": {"u0"}}
-    assert cohorts.members["user_id"].to_list() == sorted(cohorts.members["user_id"])
+    night = found(interactions((10, 30, 20), day=-1))
+    assert groups(night) == {"cohort:0": {"u1"}, "cohort:1": {"u2"}, "cohort:2": {"u0"}}
+    assert night.members["user_id"].to_list() == sorted(night.members["user_id"])
 
 
 def test_a_cohort_has_the_most_popular_items_of_its_users() -> None:
@@ -86,6 +112,31 @@ def test_neither_row_order_nor_repeats_matter(order: object, repeats: int) -> No
     assert first.interactions.equals(second.interactions)
 
 
+@pytest.mark.parametrize("parts", [2, 5])
+@pytest.mark.parametrize("most", [30, 1 << 18])
+def test_parts_of_the_users_do_not_matter(
+    monkeypatch: pytest.MonkeyPatch, parts: int, most: int
+) -> None:
+    monkeypatch.setattr(cohorts, "_MOST_FIT_USERS", most)
+    rows = pl.concat([interactions((10, 30, 20), day=-1), interactions((5, 30), day=2, seed=2)])
+    whole, divided = found(rows), found(rows, parts=parts)
+    assert whole.members.equals(divided.members)
+    assert whole.interactions.equals(divided.interactions)
+
+
+def test_the_sample_has_all_of_few_users_and_the_same_of_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    users = pl.Series([f"u{n}" for n in range(100)])
+    assert set(sample_users(users, CohortConfig())["user_id"]) == set(users)
+    monkeypatch.setattr(cohorts, "_FIT_USERS", 10)
+    few = sample_users(users, CohortConfig(count=3, min_users=1))
+    assert few.height == 30
+    assert few.equals(sample_users(users.reverse(), CohortConfig(count=3, min_users=1)))
+    assert sample_users(users, CohortConfig(count=3, min_users=2)).height == 60
+    assert sample_users(users, CohortConfig(count=0)).is_empty()
+
+
 @settings(max_examples=30)
 @given(
     sizes=st.tuples(*[st.integers(0, 12)] * TASTES),
@@ -96,26 +147,26 @@ def test_neither_row_order_nor_repeats_matter(order: object, repeats: int) -> No
 def test_every_user_has_one_cohort_and_no_cohort_is_smaller_than_allowed(
     sizes: tuple[int, ...], count: int, least: int, seed: int
 ) -> None:
-    cohorts = found(interactions(sizes, day=-1), seed=seed, count=count, min_users=least)
-    counts = cohorts.members["cohort"].value_counts()
+    night = found(interactions(sizes, day=-1), seed=seed, count=count, min_users=least)
+    counts = night.members["cohort"].value_counts()
     if sum(sizes) < least or not count:
-        assert cohorts.members.is_empty()
-        assert cohorts.interactions.is_empty()
+        assert night.members.is_empty()
+        assert night.interactions.is_empty()
         return
-    assert cohorts.members["user_id"].n_unique() == cohorts.members.height == sum(sizes)
+    assert night.members["user_id"].n_unique() == night.members.height == sum(sizes)
     assert counts["count"].min() >= least  # type: ignore[operator]
     assert len(counts) <= count
     named = sorted(counts["cohort"], key=lambda name: int(name.split(":")[1]))
     assert named == [f"cohort:{number}" for number in range(len(named))]
-    assert set(cohorts.interactions["user_id"]) == set(named)
+    assert set(night.interactions["user_id"]) == set(named)
 
 
 def test_empty_clusters_are_dissolved() -> None:
     rows = interactions((1,), day=-1)
     same = pl.concat([rows.with_columns(user_id=pl.lit(f"u{n}")) for n in range(40)])
-    cohorts = found(same, count=8, min_users=1)
-    assert cohorts.members["cohort"].unique().to_list() == ["cohort:0"]
-    assert cohorts.members.height == 40
+    night = found(same, count=8, min_users=1)
+    assert night.members["cohort"].unique().to_list() == ["cohort:0"]
+    assert night.members.height == 40
 
 
 def test_interactions_after_the_refit_move_users_between_unchanged_cohorts() -> None:

@@ -115,7 +115,7 @@ def test_every_step_stops_before_it_changes_anything(paths: NightPaths, step: st
     config = NightlyConfig(work_dir=paths.work_dir)
     with other_process(paths.work_dir, "run"):
         with pytest.raises(WorkDirBusyError):
-            run_step(step, config, NIGHT, shard=0)
+            run_step(step, config, NIGHT, number=0)
         assert [path.name for path in paths.work_dir.iterdir()] == ["night.lock"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pigeon_rec.nightly.files import PLAN_SCHEMA
-from pigeon_rec.nightly.plan.planner import PlanSummary, plan_night
+from pigeon_rec.nightly.plan.planner import PlanSummary, plan_night, plan_parts, split_users
 from pigeon_rec.nightly.plan.recommendations import recommend
 from pigeon_rec.warehouse.budget import DEFAULT_SECONDS, Budget, night_budget
 
@@ -14,5 +14,7 @@ __all__ = [
     "PlanSummary",
     "night_budget",
     "plan_night",
+    "plan_parts",
     "recommend",
+    "split_users",
 ]

@@ -8,6 +8,7 @@ the same budget, by the same priority.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,9 +23,14 @@ __all__ = [
     "PAIR",
     "Choice",
     "choose",
+    "choose_among",
+    "decide",
     "expected_views",
+    "left_out",
+    "placed",
     "prioritise",
     "screen",
+    "threshold",
     "usable_counts",
 ]
 
@@ -34,7 +40,7 @@ _PLANNED: Final = "planned"
 
 PAIR: Final = ["user_id", "item_id"]
 _REFUSED: Final = dict.fromkeys((*PAIR, "reason", "detail", "cause"), pl.String())
-_PLACE: Final = pl.int_range(1, pl.len() + 1).over("user_id").alias("place")
+_PLACE: Final = pl.int_range(1, pl.len() + 1, dtype=pl.Int32()).over("user_id").alias("place")
 IS_COHORT: Final = pl.col("user_id").str.starts_with(COHORT_PREFIX)
 _DECIMALS: Final = 6  # further digits differ between machines
 
@@ -43,29 +49,36 @@ LookUp = Callable[[pl.DataFrame], pl.DataFrame]
 could not serve and that are not to be drawn again."""
 
 
+Read = Callable[[float, int, pl.Series], pl.DataFrame]
+"""Reads pairs of users that contend for a place: those of a priority above the first argument, and
+as many of just that priority as the second says, the first by user and item. Pairs beyond the limit
+per user are left out, except those of the users in the third."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """The requests of the night, and the decision on every pair that could be drawn.
+    """The requests of the night.
 
     Attributes:
         requests: The chosen rows of users and cohorts, by falling priority, then user and item.
-        decisions: `user_id, item_id, reason, detail`, one row per drawable pair of a user:
-            `planned`, the limit that it exceeds, or why it is not drawn again.
-        refused_before: Number of requests of users and cohorts that are not drawn again, by the
-            reason that they were refused for.
+        refused: `user_id, item_id, reason, detail, cause` of the requests of users and cohorts that
+            would have been chosen, but are not drawn again.
+        contenders: Number of pairs of users within the limit per user, without the refused ones.
     """
 
     requests: pl.DataFrame
-    decisions: pl.DataFrame
-    refused_before: Mapping[str, int]
+    refused: pl.DataFrame
+    contenders: int
 
     @property
-    def left_out(self) -> Mapping[str, int]:
-        """Number of pairs that each limit excluded."""
-        return {
-            limit: int((self.decisions["reason"] == limit).sum())
-            for limit in (_OVER_USER_LIMIT, _OVER_BUDGET)
-        }
+    def refused_before(self) -> Mapping[str, int]:
+        """Number of refused requests, by the reason that they were refused for."""
+        return dict(sorted(self.refused["cause"].value_counts().iter_rows()))
+
+    @property
+    def affected(self) -> pl.Series:
+        """Users with a refused request."""
+        return self.refused.filter(~IS_COHORT)["user_id"].unique().sort()
 
 
 def usable_counts(interactions: pl.DataFrame) -> pl.DataFrame:
@@ -143,12 +156,70 @@ def prioritise(recommendations: pl.DataFrame, histories: pl.DataFrame) -> pl.Dat
     )
 
 
+def placed(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Sorts pairs by falling priority, user and item, and numbers those of each user: `place`."""
+    return _best_first(pairs).with_columns(_PLACE)
+
+
+def choose_among(
+    priorities: pl.DataFrame,
+    read: Read,
+    shared: pl.DataFrame,
+    config: PlanConfig,
+    budget: int,
+    refused: LookUp,
+) -> Choice:
+    """Takes the best pairs as `choose`, of more than can be held: only the best are read.
+
+    Args:
+        priorities: `priority, count`: how many pairs of users within the limit per user have each
+            priority.
+        read: Reads the best pairs.
+        shared: Pairs of cohorts, as `prioritise` returns them.
+        config: Limits per user and for cohorts.
+        budget: Number of pictures that the night may plan in total.
+        refused: Looks up requests; may be asked for the same ones again.
+    """
+    wanted, affected = budget, pl.Series("user_id", [], pl.String())
+    while True:
+        lowest, ties = threshold(priorities, wanted)
+        choice = choose(read(lowest, ties, affected), shared, config, budget, refused)
+        gave_way = pl.concat([affected, choice.affected]).unique().sort()
+        missing = budget - choice.contenders
+        if len(gave_way) > len(affected):  # these users' next pairs may contend
+            affected = gave_way
+        elif missing > 0 and lowest > -math.inf:
+            wanted += max(missing, wanted - budget)
+        else:
+            return choice
+
+
+def threshold(priorities: pl.DataFrame, wanted: int) -> tuple[float, int]:
+    """Returns the priority of the last of the best `wanted` pairs, and how many of them have it.
+
+    If there are no more pairs than wanted, the first is minus infinity.
+
+    Args:
+        priorities: `priority, count`.
+        wanted: Number of pairs.
+    """
+    if wanted <= 0:
+        return math.inf, 0
+    falling = priorities.sort("priority", descending=True)
+    total = falling["count"].cum_sum()
+    if falling.is_empty() or total[-1] <= wanted:
+        return -math.inf, 0
+    last = int(total.search_sorted(wanted, side="left"))
+    above = int(total[last]) - int(falling["count"][last])
+    return float(falling["priority"][last]), wanted - above
+
+
 def choose(
     ranked: pl.DataFrame,
     shared: pl.DataFrame,
     config: PlanConfig,
     budget: int,
-    refused: LookUp | None = None,
+    refused: LookUp,
 ) -> Choice:
     """Takes the best pairs within the limits per user, per night and for cohorts.
 
@@ -161,50 +232,68 @@ def choose(
     ordered, for_cohorts = _best_first(ranked), _best_first(shared)
     checked = left_out = pl.DataFrame(schema=_REFUSED)
     while True:
-        requests = _within_limits(ordered, for_cohorts, config, budget)
+        within = ordered.with_columns(_PLACE).filter(pl.col("place") <= config.max_assets_per_user)
+        of_cohorts = for_cohorts.head(int(config.cohorts.max_share * budget))
+        contenders = pl.concat([within, of_cohorts], how="diagonal")
+        requests = _best_first(contenders).head(budget).drop("place")
         new = requests.join(checked, on=PAIR, how="anti", maintain_order="left")
-        found = left_out.clear() if refused is None or new.is_empty() else refused(new)
+        found = refused(new) if new.height else left_out.clear()
         if found.is_empty():
-            break
+            return Choice(requests, left_out, within.height)
         checked = pl.concat([checked.select(PAIR), new.select(PAIR)])
         left_out = pl.concat([left_out, found])
         ordered, for_cohorts = (
             pairs.join(found, on=PAIR, how="anti", maintain_order="left")
             for pairs in (ordered, for_cohorts)
         )
-    causes = dict(sorted(left_out["cause"].value_counts().iter_rows()))
-    known = left_out.filter(~IS_COHORT).select(*PAIR, "reason", "detail")
-    decisions = _decisions(ordered, requests, config.max_assets_per_user)
-    return Choice(requests, pl.concat([decisions, known]), causes)
 
 
-def _within_limits(
-    ordered: pl.DataFrame, for_cohorts: pl.DataFrame, config: PlanConfig, budget: int
-) -> pl.DataFrame:
-    within = ordered.with_columns(_PLACE).filter(pl.col("place") <= config.max_assets_per_user)
-    shared = for_cohorts.head(int(config.cohorts.max_share * budget))
-    contenders = pl.concat([within, shared], how="diagonal")
-    return _best_first(contenders).head(budget).drop("place")
+def decide(
+    pairs: pl.LazyFrame, of_affected: pl.DataFrame, choice: Choice, limit: int
+) -> pl.LazyFrame:
+    """Adds `reason` and `detail` of the decision on each pair, without holding the pairs.
 
-
-def _decisions(ordered: pl.DataFrame, requests: pl.DataFrame, limit: int) -> pl.DataFrame:
-    """Returns the reason and detail of every pair of a user."""
-    chosen = requests.select(*PAIR, pl.lit(value=True).alias("chosen"))
-    lowest = pl.lit(requests["priority"].min()).cast(pl.Float64()).fill_null(0.0)
+    Args:
+        pairs: `user_id, item_id, priority, place`, and `reason, detail` of those that cannot be
+            drawn (null for the others).
+        of_affected: `user_id, item_id, priority` of all drawable pairs of `choice.affected`: they
+            move up where a refused one gives way.
+        choice: The requests.
+        limit: Largest number of requests of a user.
+    """
+    moved = placed(of_affected.join(choice.refused, on=PAIR, how="anti"))
+    refused = choice.refused.select(*PAIR, why="reason", how="detail")
+    lowest = pl.lit(choice.requests["priority"].min()).cast(pl.Float64()).fill_null(0.0)
     below = pl.format("priority {}; the last pair within the budget has {}", "priority", lowest)
     over = pl.format("number {} of the user's pairs; {} are planned", "place", pl.lit(limit))
+    decided = [
+        (_PLANNED, pl.col("chosen"), pl.lit(None, pl.String())),
+        (_OVER_USER_LIMIT, pl.col("place") > limit, over),
+        (_OVER_BUDGET, pl.lit(value=True), below),
+    ]
+    joined = pairs
+    for facts in (
+        choice.requests.select(*PAIR, pl.lit(value=True).alias("chosen")),
+        moved.select(*PAIR, moved="place"),
+        refused,
+    ):
+        joined = joined.join(facts.lazy(), on=PAIR, how="left", maintain_order="left")
+    reason, detail = _first_match(*decided)
+    is_open = pl.col("reason").is_null() & pl.col("why").is_null()
     return (
-        ordered.with_columns(_PLACE)
-        .join(chosen, on=PAIR, how="left", maintain_order="left")
+        joined.with_columns(pl.coalesce("moved", "place").alias("place"))
         .with_columns(
-            _first_match(
-                (_PLANNED, pl.col("chosen"), pl.lit(None, pl.String())),
-                (_OVER_USER_LIMIT, pl.col("place") > limit, over),
-                (_OVER_BUDGET, pl.lit(value=True), below),
-            )
+            pl.when(is_open).then(reason).otherwise(pl.coalesce("reason", "why")).alias("reason"),
+            pl.when(is_open).then(detail).otherwise(pl.coalesce("detail", "how")).alias("detail"),
         )
-        .select(*PAIR, "reason", "detail")
+        .drop("chosen", "moved", "why", "how")
     )
+
+
+def left_out(reasons: pl.DataFrame) -> Mapping[str, int]:
+    """Number of pairs that each limit excluded, of `reason, count` of all recommendations."""
+    counts = dict(reasons.select("reason", "count").iter_rows())
+    return {limit: int(counts.get(limit, 0)) for limit in (_OVER_USER_LIMIT, _OVER_BUDGET)}
 
 
 def _best_first(pairs: pl.DataFrame) -> pl.DataFrame:

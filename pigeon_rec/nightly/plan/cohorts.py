@@ -1,62 +1,74 @@
-"""Taste cohorts of the night: their members, and the requests that may be drawn for them."""
+"""Requests that may be drawn for the taste cohorts of the night."""
 
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.plan.choice import IS_COHORT, prioritise
-from pigeon_rec.nightly.plan.inputs import PlanInputs
-from pigeon_rec.retrieval import HistoryRetriever, ItemEmbeddings, find_cohorts, refit_moment
+from pigeon_rec.nightly.plan.split import Split
+from pigeon_rec.retrieval import HistoryRetriever, ItemEmbeddings, popular_items
 
-__all__ = ["plan_cohorts"]
+__all__ = ["cohort_requests", "expected_views_of"]
+
+_NANO: Final = 1e9
+_MOMENT: Final = dt.timedelta(microseconds=1)
 
 
-def plan_cohorts(
-    config: NightlyConfig, date: dt.date, inputs: PlanInputs, embeddings: ItemEmbeddings
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Finds the cohorts of a night and the most viewed references of each.
+def expected_views_of(
+    members: pl.DataFrame, recommendations: pl.DataFrame, items: ItemEmbeddings
+) -> pl.DataFrame:
+    """Sums how often the users of each cohort are expected to view each reference.
 
     Every recommendation with a usable reference counts, also those of users with too little
     history for pictures of their own.
 
     Returns:
-        `user_id, cohort` of the members, by user; and the cohorts' requests with history and
-        priority, like those of users, whose `user_id` is the cohort's name.
+        `cohort, item_id, views`; views are whole billionths, since sums of floats depend on their
+        order. Sums of parts of the users can be added up.
     """
-    settings = config.plan.cohorts
-    cohorts = find_cohorts(
-        embeddings.vectors,
-        embeddings.histories(inputs.interactions),
-        embeddings.item_ids,
-        settings,
-        refit_at=refit_moment(date, settings.refit_days),
-        seed=config.seed,
-    )
-    known = pl.col("item_id").is_in(embeddings.item_ids)
-    recommendations = embeddings.usable(inputs.recommendations).filter(known, ~IS_COHORT)
-    popular = _most_viewed(recommendations, cohorts.members, settings.references)
-    retriever = HistoryRetriever(
-        embeddings.vectors,
-        embeddings.histories(cohorts.interactions),
-        embeddings.item_ids,
-        config.retrieval,
-        inputs.as_of,
-    )
-    return cohorts.members, prioritise(popular, retriever.retrieve(popular))
-
-
-def _most_viewed(recommendations: pl.DataFrame, members: pl.DataFrame, count: int) -> pl.DataFrame:
-    """Returns the references that the users of each cohort are expected to view most often."""
+    known = pl.col("item_id").is_in(items.item_ids)
+    views = (pl.col("expected_views") * _NANO).round().cast(pl.Int64())
     return (
-        recommendations.join(members, on="user_id", how="inner")
+        items.usable(recommendations)
+        .filter(known, ~IS_COHORT)
+        .join(members, on="user_id", how="inner")
         .group_by("cohort", "item_id")
-        # Sorted, because sums of floats depend on their order.
-        .agg(pl.col("expected_views").sort().sum())
-        .sort("cohort", "expected_views", "item_id", descending=[False, True, False])
-        .group_by("cohort", maintain_order=True)
-        .head(count)
-        .select(pl.col("cohort").alias("user_id"), "item_id", "expected_views")
+        .agg(views.sum().alias("views"))
     )
+
+
+def cohort_requests(
+    config: NightlyConfig, split: Split, item_users: pl.DataFrame, views: pl.DataFrame
+) -> pl.DataFrame:
+    """Returns the requests of cohorts for their most viewed references.
+
+    Args:
+        config: Settings of the night.
+        split: Items and time.
+        item_users: `cohort, item_id, users` of all users, as `Cohorts.item_users`.
+        views: `cohort, item_id, views` of all users, as `expected_views_of`.
+
+    Returns:
+        Requests with history and priority, like those of users, whose `user_id` is the cohort's
+        name.
+    """
+    most_viewed = (
+        views.sort("cohort", "views", "item_id", descending=[False, True, False])
+        .group_by("cohort", maintain_order=True)
+        .head(config.plan.cohorts.references)
+        .select(
+            pl.col("cohort").alias("user_id"),
+            "item_id",
+            (pl.col("views") / _NANO).alias("expected_views"),
+        )
+    )
+    items = split.items
+    popular = popular_items(item_users, split.as_of - _MOMENT)
+    retriever = HistoryRetriever(
+        items.vectors, items.histories(popular), items.item_ids, config.retrieval, split.as_of
+    )
+    return prioritise(most_viewed, retriever.retrieve(most_viewed))

@@ -1,8 +1,10 @@
 """Planning a night: which requests are drawn, from which history and in which shard.
 
-1. Recommendations that cannot be personalised are skipped, with a reason.
-2. Retrieval finds a history for each remaining pair and for the requests of taste cohorts.
-3. The requests of highest priority within the budget are chosen.
+1. What all users share is made: item vectors, taste cohorts, versions (`split`).
+2. In each part of the users, recommendations that cannot be personalised are skipped, with a
+   reason, and retrieval finds a history for each of the others (`part`).
+3. Of all parts and the cohorts, the requests of highest priority within the budget are chosen
+   (`merge`).
 4. A key over everything that determines a picture decides whether the warehouse has it already.
 """
 
@@ -11,46 +13,41 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
+import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import polars as pl
 
 from pigeon_rec.config import NightlyConfig
-from pigeon_rec.drawing.gate import night_gate
-from pigeon_rec.drawing.keys import KeyContext, asset_keys, settings_hash
-from pigeon_rec.drawing.models import night_model, scorer_source
+from pigeon_rec.data.ids import unmet_ids
+from pigeon_rec.data.interactions import INTERACTION_SCHEMA
+from pigeon_rec.data.recommendations import RECOMMENDATION_SCHEMA
+from pigeon_rec.drawing.keys import KeyContext
 from pigeon_rec.errors import PlanError
 from pigeon_rec.nightly.files import PLAN_SCHEMA
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.nightly.plan.choice import (
-    IS_COHORT,
-    PAIR,
-    Choice,
-    choose,
-    prioritise,
-    screen,
-    usable_counts,
+from pigeon_rec.nightly.plan.choice import IS_COHORT, PAIR, left_out
+from pigeon_rec.nightly.plan.inputs import night_parts, recommendation_source
+from pigeon_rec.nightly.plan.merge import (
+    KeyedRequests,
+    choose_requests,
+    shared_requests,
+    write_decisions,
+    write_users,
 )
-from pigeon_rec.nightly.plan.cohorts import plan_cohorts
-from pigeon_rec.nightly.plan.inputs import (
-    PlanInputs,
-    problem_rows,
-    read_inputs,
-    recommendation_source,
-)
-from pigeon_rec.retrieval import HistoryRetriever, ImageEncoder, ItemEmbeddings, embed_items
-from pigeon_rec.runtime.digests import frame_sha256
+from pigeon_rec.nightly.plan.part import PartSummary, plan_part, read_part
+from pigeon_rec.nightly.plan.split import Split, read_split, split_night
+from pigeon_rec.retrieval import ImageEncoder
+from pigeon_rec.runtime.digests import RowsSum, frame_sha256
 from pigeon_rec.runtime.files import write_json, write_parquet
 from pigeon_rec.runtime.progress import Progress, silent
-from pigeon_rec.scoring import load_safety_checker
-from pigeon_rec.warehouse import NIGHT_SCHEMAS, known_assets
+from pigeon_rec.warehouse import known_assets
 from pigeon_rec.warehouse.budget import night_budget
-from pigeon_rec.warehouse.planning import refused_before
 
-__all__ = ["PlanSummary", "plan_night"]
+__all__ = ["PlanSummary", "plan_night", "plan_parts", "split_users"]
 
 
 _WITHOUT_FAULT = (
@@ -80,8 +77,8 @@ class PlanSummary:
         shard_sizes: Pictures to draw in each shard.
         encoder_id: Encoder that found the histories.
         settings_hash: Hash of how pictures are drawn, chosen and gated.
-        recommendations_sha256: Hash of the recommendations.
-        interactions_sha256: Hash of their users' interactions up to the end of the date.
+        recommendations_sha256: Hash of the recommendations, whatever their order.
+        interactions_sha256: The same of their users' interactions up to the end of the date.
         requests_sha256: Hash of the requests and their keys, whether reused or not.
     """
 
@@ -126,6 +123,9 @@ def plan_night(
     with a budget in minutes their drawing times. Interactions after the end of `date` (UTC) are not
     read.
 
+    Parts that have been planned (`plan_parts`) are taken as they are, the others are planned here.
+    The result does not depend on the number of parts. Their files are removed at the end.
+
     Histories are found by `encoder` and keys contain `model_version`; by default they are the
     scorer and the version of `config.model`.
 
@@ -134,174 +134,149 @@ def plan_night(
         PlanError: There are no recommendations, or none that can be personalised. The skipped ones
             are still written; the plan of an earlier run is removed.
     """
-    load_safety_checker(config.gate.safety)  # an unusable checker must end the night before work
     paths = NightPaths.of(config, date)
     # If this run fails, no later step may use the plan of an earlier one.
     paths.plan_info.unlink(missing_ok=True)
     paths.plan.unlink(missing_ok=True)
-    inputs = read_inputs(config, paths)
-    foreign = config.scorer is not None
-    if encoder is None or model_version is None:
-        model = night_model(config)
-        scorer = scorer_source(model.source, config.scorer)
-        encoder, foreign = encoder or _load_encoder(scorer), scorer != model.source
-        model_version = model_version or model.version
-    gate = night_gate(config, inputs.catalogue, inputs.prompt, encoder, progress)
-    write_json(gate.facts(), paths.gate)
-    settings = settings_hash(
-        config, inputs.prompt, gate.limits, encoder.encoder_id if foreign else None
+    made = read_split(config, date, encoder=encoder, model_version=model_version)
+    split = made or split_night(
+        config, date, progress=progress, encoder=encoder, model_version=model_version
     )
-    context = KeyContext(model_version, settings, config.seed)
-    embeddings = embed_items(
-        inputs.catalogue,
-        pl.concat([inputs.recommendations["item_id"], inputs.interactions["item_id"]]),
-        encoder,
-        paths.embeddings,
-        config.plan.placeholder_share,
-        progress,
-    )
-
-    # 1. Which pairs can be drawn, and from which history.
-    pairs, skipped, problems = _drawable(config, inputs, embeddings)
-    members, of_cohorts = plan_cohorts(config, date, inputs, embeddings)
-    write_parquet(skipped, paths.skipped)
-    write_parquet(problems, paths.problems)
-    if pairs.is_empty() and of_cohorts.is_empty():
-        raise _nothing_to_plan(config, paths, inputs, embeddings, skipped)
-
-    # 2. The best of them within the budget, and which of their pictures exist already.
-    budget = night_budget(config.plan, paths.warehouse, date, model_version, context.settings)
-    choice = choose(
-        pairs,
-        of_cohorts,
-        config.plan,
-        budget.assets,
-        partial(_refused_before, inputs, context, paths, config.plan.max_attempts),
-    )
-    plan = _plan(choice.requests, inputs, context, paths, config.plan.shards)
-    write_parquet(members, paths.cohorts)
-    write_parquet(_explained(inputs, pairs, skipped, choice), paths.explained)
-    write_parquet(plan, paths.plan)
-
-    summary = PlanSummary(
-        run_id=paths.run_id,
-        recommendations=inputs.recommendations.height,
-        cohorts=members["cohort"].n_unique(),
-        budget=budget.assets,
-        seconds_per_asset=budget.seconds_per_asset,
-        measured_nights=budget.measured_nights,
-        skipped=skipped.height,
-        reasons=_by_reason(skipped),
-        left_out=choice.left_out,
-        refused_before=choice.refused_before,
-        problems=problems.height,
-        model_version=model_version,
-        encoder_id=encoder.encoder_id,
-        settings_hash=context.settings,
-        seed=config.seed,
-        recommendations_sha256=frame_sha256(inputs.recommendations),
-        interactions_sha256=frame_sha256(inputs.interactions),
-        **_plan_facts(plan, config.plan.shards),
-    )
+    summary = _merged(config, paths, split, _planned_parts(config, paths, split, progress))
     write_json(dataclasses.asdict(summary), paths.plan_info)
+    shutil.rmtree(paths.parts)
     return summary
 
 
-def _drawable(
-    config: NightlyConfig, inputs: PlanInputs, embeddings: ItemEmbeddings
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Returns pairs with history and priority, the skipped ones, and all problems."""
-    usable = embeddings.histories(inputs.interactions)
-    fit, skipped = screen(
-        inputs.recommendations,
-        inputs.catalogue.items["item_id"],
-        usable_counts(usable),
-        {"broken_image": embeddings.broken, "placeholder_image": embeddings.shared.placeholders},
-        config.plan.min_interactions,
-    )
-    of_fit = usable.join(
-        fit.select("user_id").unique(), on="user_id", how="semi", maintain_order="left"
-    )
-    retriever = HistoryRetriever(
-        embeddings.vectors, of_fit, embeddings.item_ids, config.retrieval, inputs.as_of
-    )
-    histories = retriever.retrieve(fit.select(PAIR))
-    # The reference itself is never part of the history.
-    without_history = histories.filter(pl.col("history_ids").list.len() == 0).select(
-        *PAIR,
-        pl.lit("short_history").alias("reason"),
-        pl.lit("no item but the reference itself").alias("detail"),
-    )
-    skipped = pl.concat([skipped, without_history]).sort(PAIR)
-    of_images = problem_rows(embeddings.problems)
-    problems = pl.concat([inputs.problems, of_images, _skip_problems(config, skipped)])
-    return prioritise(fit, histories), skipped, problems.unique().sort(problems.columns)
+def split_users(
+    config: NightlyConfig,
+    date: dt.date,
+    *,
+    progress: Progress = silent,
+    encoder: ImageEncoder | None = None,
+    model_version: str | None = None,
+) -> list[int]:
+    """Divides the users of a night into parts, for `plan_parts`, and returns their numbers.
+
+    A night with a single part is left to `plan_night`: there are no numbers then, and nothing is
+    written. For the arguments see `plan_night`.
+
+    Raises:
+        PigeonError: An input is missing or malformed.
+    """
+    count = len(night_parts(NightPaths.of(config, date)))
+    if count == 1:
+        return []
+    split_night(config, date, progress=progress, encoder=encoder, model_version=model_version)
+    return list(range(count))
 
 
-def _skip_problems(config: NightlyConfig, skipped: pl.DataFrame) -> pl.DataFrame:
-    """Returns a problem per unknown item and per user with too little history."""
+def plan_parts(
+    config: NightlyConfig,
+    date: dt.date,
+    part: int | None = None,
+    *,
+    progress: Progress = silent,
+    encoder: ImageEncoder | None = None,
+    model_version: str | None = None,
+) -> list[PartSummary]:
+    """Plans one part of a night that has been split, or all that have not been planned yet.
 
-    def rows(reason: str, subject: str, location: str, message: pl.Expr) -> pl.DataFrame:
-        return skipped.filter(pl.col("reason") == reason).select(
-            pl.col("reason").alias("kind"),
-            pl.col(subject).alias("subject"),
-            pl.lit(location).alias("location"),
-            message.alias("message"),
+    For the other arguments see `plan_night`.
+
+    Raises:
+        PlanError: The night has not been split with these settings and tables, or has no such part.
+    """
+    paths = NightPaths.of(config, date)
+    split = read_split(config, date, encoder=encoder, model_version=model_version)
+    if split is None:
+        raise PlanError(
+            "the users are not divided into parts, or settings or tables have changed since",
+            location=str(paths.split.info),
+            remedy="Run `pigeon-rec nightly split` for this date first; a night with a single part "
+            "needs only `pigeon-rec nightly plan`",
         )
+    if part is not None:
+        return [plan_part(config, paths, split, part)]
+    return _planned_parts(config, paths, split, progress)
 
-    unknown = pl.format("item '{}' is recommended but not in the catalogue", "item_id")
-    short = pl.format("user '{}' has too little history: {}", "user_id", "detail")
-    return pl.concat(
-        [
-            rows("unknown_item", "item_id", recommendation_source(config), unknown),
-            rows("short_history", "user_id", config.interactions, short),
-        ]
+
+def _planned_parts(
+    config: NightlyConfig, paths: NightPaths, split: Split, progress: Progress
+) -> list[PartSummary]:
+    """Returns the numbers of all parts, and plans those that have not been planned."""
+    count, found = len(split.parts), list[PartSummary]()
+    for number in range(count):
+        known = read_part(paths.part(number))
+        found.append(known or plan_part(config, paths, split, number))
+        if count > 1:
+            progress("parts planned", number + 1, count)
+    return found
+
+
+def _merged(
+    config: NightlyConfig, paths: NightPaths, split: Split, summaries: Sequence[PartSummary]
+) -> PlanSummary:
+    parts = [paths.part(number) for number in range(len(summaries))]
+    problems = write_users(paths, parts, split.problems)
+    reasons = Counter[str]()
+    for part in summaries:
+        reasons.update(part.reasons)
+    context = split.context
+    budget = night_budget(
+        config.plan, paths.warehouse, paths.date, context.model_version, context.settings
     )
-
-
-def _explained(
-    inputs: PlanInputs, pairs: pl.DataFrame, skipped: pl.DataFrame, choice: Choice
-) -> pl.DataFrame:
-    """Returns one row of the table `plan_pairs` per recommendation, by user and rank."""
-    decisions = pl.concat([choice.decisions, skipped])
-    gains = pairs.select(*PAIR, "expected_gain")
-    return (
-        inputs.recommendations.join(decisions, on=PAIR, how="left", maintain_order="left")
-        .join(gains, on=PAIR, how="left", maintain_order="left")
-        .select(pl.col(name).cast(kind) for name, kind in NIGHT_SCHEMAS["plan_pairs"].items())
+    requests = KeyedRequests(split, paths, config.plan.max_attempts)
+    shared = shared_requests(config, parts, split)
+    if shared.is_empty() and not any(part.pairs for part in summaries):
+        raise _nothing_to_plan(config, paths, split, summaries, reasons)
+    choice = choose_requests(config.plan, parts, shared, requests, budget.assets)
+    plan = _plan(
+        choice.requests, requests.keys(choice.requests), context, paths, config.plan.shards
     )
-
-
-def _refused_before(
-    inputs: PlanInputs,
-    context: KeyContext,
-    paths: NightPaths,
-    max_attempts: int,
-    requests: pl.DataFrame,
-) -> pl.DataFrame:
-    """Returns `user_id, item_id, reason, detail, cause` of requests not to be drawn again."""
-    keys = asset_keys(requests, inputs.catalogue, inputs.prompt, context)
-    known = refused_before(paths.warehouse, keys, before=paths.date, max_attempts=max_attempts)
-    keyed = requests.select(*PAIR, pl.Series("asset_key", keys, dtype=pl.String()))
-    return keyed.join(known, on="asset_key", maintain_order="left").drop("asset_key")
+    decisions = write_decisions(paths, parts, choice, config.plan.max_assets_per_user)
+    write_parquet(plan, paths.plan)
+    recommendations = sum((part.recommendations for part in summaries), RowsSum())
+    interactions = sum((part.interactions for part in summaries), RowsSum())
+    cohorts = pl.scan_parquet(paths.cohorts).select(pl.col("cohort").n_unique())
+    return PlanSummary(
+        run_id=paths.run_id,
+        recommendations=recommendations.rows,
+        cohorts=int(cohorts.collect(engine="streaming").item()),
+        budget=budget.assets,
+        seconds_per_asset=budget.seconds_per_asset,
+        measured_nights=budget.measured_nights,
+        skipped=reasons.total(),
+        reasons=dict(sorted(reasons.items())),
+        left_out=left_out(decisions),
+        refused_before=choice.refused_before,
+        problems=problems,
+        model_version=context.model_version,
+        encoder_id=split.encoder_id,
+        settings_hash=context.settings,
+        seed=config.seed,
+        recommendations_sha256=recommendations.sha256(list(RECOMMENDATION_SCHEMA)),
+        interactions_sha256=interactions.sha256(list(INTERACTION_SCHEMA)),
+        **_plan_facts(plan, config.plan.shards),
+    )
 
 
 def _plan(
-    requests: pl.DataFrame, inputs: PlanInputs, context: KeyContext, paths: NightPaths, shards: int
+    requests: pl.DataFrame, keys: pl.Series, context: KeyContext, paths: NightPaths, shards: int
 ) -> pl.DataFrame:
     """Returns the requests as `PLAN_SCHEMA`, in the same order.
 
     With reuse there are fewer shards, not smaller ones: each shard loads the model once.
     """
-    keys = asset_keys(requests, inputs.catalogue, inputs.prompt, context)
-    known = known_assets(paths.warehouse, keys)["asset_key"]
-    to_draw = len(set(keys)) - known.len()
-    shards = max(1, math.ceil(shards * to_draw / max(1, len(set(keys)))))
+    known = known_assets(paths.warehouse, keys.to_list())["asset_key"]
+    different = keys.n_unique()
+    shards = max(1, math.ceil(shards * (different - known.len()) / max(1, different)))
     reused = pl.col("asset_key").is_in(known.implode())
+    shard = keys.str.head(8).str.to_integer(base=16, dtype=pl.Int64()) % shards
     return (
         requests.with_columns(
-            pl.Series("asset_key", keys, dtype=pl.String()),
-            pl.Series("shard", [int(key[:8], 16) % shards for key in keys], dtype=pl.Int32()),
+            keys.alias("asset_key"),
+            shard.cast(pl.Int32()).alias("shard"),
             pl.lit(context.model_version).alias("model_version"),
             pl.lit(context.settings).alias("settings_hash"),
         )
@@ -327,29 +302,38 @@ def _plan_facts(plan: pl.DataFrame, shards: int) -> dict[str, Any]:
     }
 
 
-def _by_reason(skipped: pl.DataFrame) -> dict[str, int]:
-    return dict(sorted(skipped["reason"].value_counts().iter_rows()))
-
-
 def _nothing_to_plan(
     config: NightlyConfig,
     paths: NightPaths,
-    inputs: PlanInputs,
-    embeddings: ItemEmbeddings,
-    skipped: pl.DataFrame,
+    split: Split,
+    summaries: Sequence[PartSummary],
+    reasons: Counter[str],
 ) -> PlanError:
-    reasons = ", ".join(f"{reason} {count}" for reason, count in _by_reason(skipped).items())
-    why, remedy = embeddings.fault() or inputs.fault() or _WITHOUT_FAULT
+    count = sum(part.recommendations.rows for part in summaries)
+    counted = ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items()))
+    why, remedy = split.items.fault() or _unmet(paths, split) or _WITHOUT_FAULT
     return PlanError(
-        f"nothing to plan for {paths.run_id}: 0 of {inputs.recommendations.height} recommendations "
-        f"can be personalised ({reasons}){why}",
+        f"nothing to plan for {paths.run_id}: 0 of {count} recommendations "
+        f"can be personalised ({counted}){why}",
         location=f"recommendations of {recommendation_source(config)}; "
         f"each pair's reason in {paths.skipped}",
         remedy=remedy,
     )
 
 
-def _load_encoder(model: str) -> ImageEncoder:
-    from pigeon_rec.scoring.scorer import load_scorer
-
-    return load_scorer(model)
+def _unmet(paths: NightPaths, split: Split) -> tuple[str, str] | None:
+    """Says which ids do not meet, and what to do, if that leaves nothing to plan."""
+    remedy = "Write the ids alike in both tables"
+    skipped = pl.scan_parquet(paths.skipped)
+    wanted, users = (
+        skipped.select(name).unique().collect(engine="streaming")[name].sort()
+        for name in ("item_id", "user_id")
+    )
+    known = split.catalogue.item_ids
+    if not wanted.is_in(known).any():
+        apart = unmet_ids("the recommendations", wanted, "the catalogue", known)
+        return f": their items are not in the catalogue; {apart}", remedy
+    if split.strangers:
+        apart = unmet_ids("the recommendations", users, "the interactions", split.strangers)
+        return f": none of their users has an interaction; {apart}", remedy
+    return None

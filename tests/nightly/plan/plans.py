@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,7 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan import PlanSummary, plan_night, recommend
-from pigeon_rec.warehouse import NIGHT_SCHEMAS
+from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords, open_warehouse, publish
 from tests.small_world import NIGHT, PixelEncoder
 
 ITEMS = [f"i{number:02d}" for number in range(16)]
@@ -55,3 +56,30 @@ def with_recommendations(
 ) -> NightlyConfig:
     path = write_recommendations(tmp_path / "other.parquet", rows)
     return config.model_copy(update={"recommendations": path})
+
+
+def publish_rejections(
+    config: NightlyConfig, date: dt.date, refused: Collection[tuple[str, str]], reason: str
+) -> None:
+    """Publishes a night that rejected some of its planned pairs; the others are left out."""
+    plan = planned(config, date).filter(
+        pl.struct("user_id", "item_id").map_elements(
+            lambda pair: (pair["user_id"], pair["item_id"]) in refused, pl.Boolean
+        )
+    )
+    rejections = plan.select(
+        "user_id", "item_id", "asset_key", reason=pl.lit(reason), detail=pl.lit("why")
+    )
+    empty = {name: pl.DataFrame(schema=schema) for name, schema in NIGHT_SCHEMAS.items()}
+    night = NightRecords(
+        logical_date=date,
+        model_version="model-1",
+        settings_hash="settings",
+        seed=0,
+        config={},
+        planned=rejections.height,
+        skipped=0,
+        **{**empty, "rejections": rejections},
+    )
+    with open_warehouse(NightPaths.of(config, date).warehouse) as connection:
+        publish(connection, night)

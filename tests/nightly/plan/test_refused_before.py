@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +11,7 @@ import pytest
 from pigeon_rec.config import CohortConfig, NightlyConfig
 from pigeon_rec.nightly.paths import NightPaths
 from pigeon_rec.nightly.plan import PlanSummary
-from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords, open_warehouse, publish
-from tests.nightly.plan.plans import planned, run
+from tests.nightly.plan.plans import planned, publish_rejections, run
 from tests.small_world import NIGHT
 
 DAY = dt.timedelta(days=1)
@@ -22,33 +20,6 @@ Pairs = set[tuple[str, str]]
 
 def pairs(config: NightlyConfig, date: dt.date) -> Pairs:
     return set(planned(config, date).select("user_id", "item_id").rows())
-
-
-def publish_rejections(
-    config: NightlyConfig, date: dt.date, refused: Collection[tuple[str, str]], reason: str
-) -> None:
-    """Publishes a night that rejected some of its planned pairs; the others are left out."""
-    plan = planned(config, date).filter(
-        pl.struct("user_id", "item_id").map_elements(
-            lambda pair: (pair["user_id"], pair["item_id"]) in refused, pl.Boolean
-        )
-    )
-    rejections = plan.select(
-        "user_id", "item_id", "asset_key", reason=pl.lit(reason), detail=pl.lit("why")
-    )
-    empty = {name: pl.DataFrame(schema=schema) for name, schema in NIGHT_SCHEMAS.items()}
-    night = NightRecords(
-        logical_date=date,
-        model_version="model-1",
-        settings_hash="settings",
-        seed=0,
-        config={},
-        planned=rejections.height,
-        skipped=0,
-        **{**empty, "rejections": rejections},
-    )
-    with open_warehouse(NightPaths.of(config, date).warehouse) as connection:
-        publish(connection, night)
 
 
 def decisions(config: NightlyConfig, date: dt.date) -> dict[tuple[str, str], tuple[str, str]]:
