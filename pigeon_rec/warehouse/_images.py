@@ -12,8 +12,10 @@ from typing import Final
 import polars as pl
 from PIL import Image
 
-__all__ = ["FORMATS", "MAX_PIXELS", "UNREADABLE", "image_faults"]
+__all__ = ["FORMATS", "MAX_PIXELS", "UNREADABLE", "image_faults", "image_slices"]
 
+_SLICE_BYTES: Final = 64 << 20
+_SLICE_ROWS: Final = 1 << 16
 FORMATS: Final = ("png", "webp")
 MAX_PIXELS: Final = 4096 * 4096
 
@@ -46,6 +48,21 @@ def image_faults(assets: pl.DataFrame) -> pl.DataFrame:
     found = [(key, fault) for key, *picture in rows for fault in _faults(*picture)]
     schema = {"asset_key": pl.String, "detail": pl.String}
     return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def image_slices(assets: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yields the rows in their order, in frames of at most 64 MB of pictures and 65,536 rows.
+
+    A larger picture is alone in its frame. Without rows there is one empty frame.
+    """
+    ends = assets["image"].bin.size("b").cum_sum().to_numpy()
+    start = 0
+    while start < assets.height or not start:
+        full = (int(ends[start - 1]) if start else 0) + _SLICE_BYTES
+        end = min(start + _SLICE_ROWS, int(ends.searchsorted(full, side="right")))
+        end = max(end, start + 1)
+        yield assets.slice(start, end - start)
+        start = end
 
 
 def _faults(
