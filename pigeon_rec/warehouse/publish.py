@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+import glob
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import polars as pl
 from duckdb import DuckDBPyConnection
 
+from pigeon_rec.runtime.files import write_parquet
 from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.warehouse._checks import check_images, check_night
 from pigeon_rec.warehouse._content import night_sha256
@@ -108,14 +111,13 @@ def publish(
         if content == before:
             return dataclasses.replace(published, changed=False)
         at = published_at or dt.datetime.now(dt.UTC)
-        row = _run_row(facts, published, at)
-        run_script(connection, sql_text("publish/remove_night"), row)
-        for pictures in source.pictures():
-            _write_pictures(connection, pictures, marker, store, row)
-        # A night that is published for the first time replaces nothing.
-        dropping = () if before is None else ("drop_unreferenced",)
-        steps = ("insert_night", "list_generated", "replace_plan", *dropping, "settle")
-        run_script(connection, "".join(sql_text(f"publish/{step}") for step in steps), row)
+        row = _run_row(facts, published, at) | {"store": store and store.address}
+        with _night_assets(connection, source, marker, store):
+            # A night that is published for the first time replaces nothing.
+            dropping = () if before is None else ("drop_unreferenced",)
+            steps = ("remove_night", "insert_night", "list_generated", "replace_plan", *dropping)
+            script = "".join(sql_text(f"publish/{step}") for step in (*steps, "settle"))
+            run_script(connection, script, row)
     return published
 
 
@@ -147,24 +149,35 @@ def _published_content(connection: DuckDBPyConnection, run_id: str) -> str | Non
     return str(rows[0][0]) if rows else None
 
 
-def _write_pictures(
+@contextmanager
+def _night_assets(
     connection: DuckDBPyConnection,
-    pictures: pl.DataFrame,
+    source: StagedNight | _InMemory,
     marker: Marker | None,
     store: PictureStore | None,
-    row: Mapping[str, object],
-) -> None:
-    """Writes those of some pictures of a resolved night that are new."""
-    with registered(connection, staged_part=pictures):
-        new = select(connection, sql_text("publish/new_pictures"))
-    if new.is_empty():
+) -> Iterator[None]:
+    """Makes the new rows of `assets` readable as `night_assets`, within the block.
+
+    Pictures that are marked or stored elsewhere go through in frames of bounded size, into files:
+    one insertion of all of them needs less memory than many small ones.
+    """
+    if marker is None and store is None:
+        run_script(connection, sql_text("publish/plain_assets"), {})
+        yield
         return
-    if store:
-        claim(connection, store)
-    placed = _placed(marked(new, marker), store)
-    with registered(connection, new_assets=placed):
-        address = {"store": store.address if store else None}
-        run_script(connection, sql_text("publish/insert_pictures"), {**row, **address})
+    with source.scratch() as folder:
+        files: list[str] = []
+        for pictures in source.pictures():
+            with registered(connection, staged_part=pictures):
+                new = select(connection, sql_text("publish/new_pictures"))
+            if store and new.height and not files:
+                claim(connection, store)
+            if new.height or not files:  # one file at least, whose columns can be read
+                file = folder / f"part-{len(files):05d}.parquet"
+                write_parquet(_placed(marked(new, marker), store), file)
+                files.append(glob.escape(str(file)))
+        run_script(connection, sql_text("publish/made_assets"), {"files": files})
+        yield
 
 
 def _placed(pictures: pl.DataFrame, store: PictureStore | None) -> pl.DataFrame:
@@ -207,6 +220,11 @@ class _InMemory:
 
     def pictures(self) -> Iterator[pl.DataFrame]:
         return image_slices(self.facts.assets)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
 
     @contextmanager
     def opened(self, connection: DuckDBPyConnection) -> Iterator[None]:

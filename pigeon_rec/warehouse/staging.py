@@ -12,6 +12,7 @@ import datetime as dt
 import glob
 import itertools
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,6 +65,20 @@ class StagedNight:
     def pictures(self) -> Iterator[pl.DataFrame]:
         """Yields the rows of `assets` in frames of bounded size."""
         return map(read_parquet, self.files("assets"))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yields an empty folder beside the staging folder, and removes it after the block.
+
+        `sweep` finds it by its suffix if the process is killed.
+        """
+        folder = self.folder.with_name("marked.new")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def reasons(self) -> dict[str, int]:
         """Returns the number of rejections by reason."""

@@ -1,4 +1,11 @@
--- Writes the other rows of a resolved night, after its pictures.
+-- Writes the rows of a resolved night. Pictures outside the table have been written to $store, which is
+-- null without one.
+INSERT INTO assets BY NAME
+SELECT *, $run_id AS first_run_id FROM night_assets;
+
+INSERT OR IGNORE INTO image_stores
+SELECT $store::VARCHAR WHERE $store IS NOT NULL AND EXISTS (FROM night_assets);
+
 INSERT INTO asset_scores BY NAME
 SELECT * FROM new_scores;
 
@@ -27,11 +34,3 @@ SELECT
     $skipped::BIGINT AS skipped,
     $content_sha256 AS content_sha256,
     $published_at::TIMESTAMPTZ AS published_at;
-
--- The pictures that were written, for list_generated.
-CREATE OR REPLACE TEMP VIEW night_assets AS
-SELECT image_sha256, drawn_sha256, marking, model_version
-FROM assets
-SEMI JOIN (
-    FROM staged_assets ANTI JOIN (FROM stored_pictures WHERE kept) USING (asset_key)
-) USING (asset_key);

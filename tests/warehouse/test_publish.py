@@ -304,26 +304,19 @@ def test_a_bad_night_leaves_the_tables_unchanged(warehouse: DuckDBPyConnection, 
     assert publish(warehouse, night_of([CAT], date=SECOND, version="v2")).changed
 
 
-# Statements of each script that writes a night, in their order.
-SCRIPTS = {"remove_night": 6, "insert_pictures": 2, "insert_night": 25}
-
-
-@pytest.mark.parametrize(
-    ("script", "statements"),
-    [(name, place) for name, count in SCRIPTS.items() for place in range(1, count + 1)],
-)
+@pytest.mark.parametrize("statements", range(1, 32))
 def test_an_exception_in_the_transaction_leaves_the_tables_unchanged(
-    warehouse: DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, script: str, statements: int
+    warehouse: DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, statements: int
 ) -> None:
     publish(warehouse, night_of([ANN, BEN], rejected=[CAT], problems=2))
     before = contents(warehouse)
-    real, begins = publish_module.run_script, sql_text(f"publish/{script}")
+    real, begins = publish_module.run_script, sql_text("publish/remove_night")
 
     def stops_early(connection: DuckDBPyConnection, sql: str, params: dict[str, object]) -> None:
         if not sql.startswith(begins):
             return real(connection, sql, params)
         parts = [statement.query for statement in connection.extract_statements(sql)]
-        assert len(parts) == SCRIPTS[script]
+        assert len(parts) == 32
         real(connection, "".join(parts[:statements]), params)
         assert contents(connection) != before
         raise RuntimeError("the machine is going down")
