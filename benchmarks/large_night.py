@@ -107,7 +107,7 @@ def _plan(shard: pl.DataFrame, number: int) -> pl.DataFrame:
         shard=pl.lit(number),
         model_version=pl.lit(_MODEL),
         settings_hash=pl.lit("benchmark"),
-    ).cast(dict(PLAN_SCHEMA))
+    ).cast(PLAN_SCHEMA)
 
 
 def _explained(plan: pl.LazyFrame) -> pl.LazyFrame:
@@ -121,7 +121,7 @@ def _explained(plan: pl.LazyFrame) -> pl.LazyFrame:
         expected_gain=pl.lit(0.5),
         reason=pl.lit("planned"),
         detail=pl.lit(None),
-    ).cast(dict(schema))
+    ).cast(schema)
 
 
 def publish_large(folder: Path, count: int) -> Result:

@@ -75,7 +75,7 @@ class WarehouseConfig(Settings):
     mirror_address: Annotated[str, location_or()] | None = None
     mirror_buckets: Annotated[int, Field(ge=1, le=4096)] = 16
     mirror_grace_hours: Annotated[float, Field(ge=0.0, le=24.0 * 365)] = 24.0
-    memory_gb: Annotated[float, Field(ge=0.25)] = 2.5
+    memory_gb: Annotated[float, Field(ge=0.25)] = 2.0
 
     @model_validator(mode="after")
     def _check_files(self) -> WarehouseConfig:

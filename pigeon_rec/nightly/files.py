@@ -184,7 +184,7 @@ def read_shard(path: Path) -> pl.DataFrame:
         PlanError: It is damaged.
     """
     with file_errors(path, "generate"):
-        return read_parquet(path).cast(_REQUIRED)  # type: ignore[arg-type]
+        return read_parquet(path).cast(_REQUIRED)
 
 
 def read_drawing_times(paths: NightPaths, shards: Iterable[int]) -> pl.DataFrame:

@@ -128,7 +128,7 @@ def stage_parts(
         folder: The staging folder.
         parts: Pictures with all rows that belong to them: the frames `assets`, `run_assets`,
             `scores` and `rejections`. The pictures have been checked; all else is checked here.
-        tables: The other tables; they are streamed.
+        tables: The other tables; they are streamed, without columns that the warehouse lacks.
         connection: Checks what spans the parts, within its limit of memory.
 
     Raises:
@@ -139,10 +139,13 @@ def stage_parts(
         written = _Parts(fresh)
         # The first part gives every table a file, whose columns can be read.
         for frames in itertools.chain([_EMPTY], parts):
-            written.add(check_night(NightRecords(**_facts(night), **frames)))
+            fields: dict[str, Any] = {**_facts(night), **frames}
+            written.add(check_night(NightRecords(**fields)))
         for name, table in tables.items():
             file = _file(fresh, name, 0)
-            sink_parquet(check_table(night, name, table), file)
+            names = table.collect_schema().names()
+            known = table.select(column for column in names if column in NIGHT_SCHEMAS[name])
+            sink_parquet(check_table(night, name, known), file)
             nulls = pl.scan_parquet(file, glob=False).null_count().collect(engine="streaming")
             check_nulls(night, name, nulls.row(0, named=True))
         with _opened(connection, fresh):

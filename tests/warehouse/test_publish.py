@@ -314,7 +314,8 @@ def test_an_exception_in_the_transaction_leaves_the_tables_unchanged(
 
     def stops_early(connection: DuckDBPyConnection, sql: str, params: dict[str, object]) -> None:
         if not sql.startswith(begins):
-            return real(connection, sql, params)
+            real(connection, sql, params)
+            return
         parts = [statement.query for statement in connection.extract_statements(sql)]
         assert len(parts) == 32
         real(connection, "".join(parts[:statements]), params)

@@ -31,7 +31,7 @@ from pigeon_rec.nightly.files import (
     scan_table,
 )
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.warehouse import NIGHT_SCHEMAS, open_warehouse, publish
+from pigeon_rec.warehouse import open_warehouse, publish
 from pigeon_rec.warehouse.connection import limit_memory
 from pigeon_rec.warehouse.drawn import drawn_parts
 from pigeon_rec.warehouse.marking import marker_of
@@ -124,7 +124,7 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         limit_memory(connection, config.warehouse.memory_gb)
         parts = drawn_parts(connection, paths.plan, shards, read_shard, date)
         with file_errors(paths.night, "plan"):
-            staged = stage_parts(facts, paths.staged, parts, _columns(tables), connection)
+            staged = stage_parts(facts, paths.staged, parts, tables, connection)
         published = publish(connection, staged, images=config.warehouse.images, marker=marker)
     return PublishSummary(
         **dataclasses.asdict(published),
@@ -138,14 +138,6 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
 def promote_night(config: NightlyConfig) -> Path:
     """Makes the published nights visible to readers, as `promote_and_mirror`."""
     return promote_and_mirror(config.work_dir, config.warehouse)
-
-
-def _columns(tables: Mapping[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
-    # Staging checks that no column is missing.
-    return {
-        name: table.select(c for c in table.collect_schema().names() if c in NIGHT_SCHEMAS[name])
-        for name, table in tables.items()
-    }
 
 
 def _height(table: pl.LazyFrame) -> int:

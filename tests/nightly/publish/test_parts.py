@@ -24,6 +24,7 @@ from pigeon_rec.warehouse import (
     snapshots,
     staging,
 )
+from pigeon_rec.warehouse.marks import mark_picture
 from tests.nightly import made_night
 from tests.nightly.made_night import NIGHT, MadeNight, Pair
 
@@ -183,7 +184,7 @@ def test_a_fault_in_the_second_part_of_the_pictures_changes_nothing(
     with open_reader(paths.warehouse) as connection:
         before = content_digest(connection)
     calls = 0
-    real = marking.mark_picture
+    real = mark_picture
 
     def fails(*arguments: object) -> bytes:
         nonlocal calls
