@@ -15,7 +15,7 @@ from PIL import Image
 from pigeon_rec.data.world import load_world
 from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords
 
-__all__ = ["SIDE", "made_images", "made_night"]
+__all__ = ["SIDE", "commented", "made_images", "made_night", "small_artwork"]
 
 SIDE = 24
 """Width and height of an image in pixels, that of a thumbnail."""
@@ -27,8 +27,21 @@ _METRICS = ("selection_score", "text_score", "history_score")
 
 def made_images(count: int) -> list[bytes]:
     """PNG files of bundled artwork, made distinct by a comment in each."""
-    artwork = [_small(image) for image in load_world("bundled").artwork()["image"].head(_ARTWORK)]
-    return [_commented(artwork[n % len(artwork)], str(n).encode()) for n in range(count)]
+    artwork = small_artwork(SIDE)
+    return [commented(artwork[n % len(artwork)], str(n).encode()) for n in range(count)]
+
+
+def small_artwork(side: int) -> list[bytes]:
+    """PNG files of bundled artwork, `side` pixels wide and high."""
+    artwork = load_world("bundled").artwork()["image"].head(_ARTWORK)
+    return [_small(image, side) for image in artwork]
+
+
+def commented(png: bytes, comment: bytes) -> bytes:
+    """The same picture with a comment in its file."""
+    body = b"tEXtComment\x00" + comment
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:-_END] + chunk + png[-_END:]
 
 
 def made_night(count: int, *, items_per_user: int = 20) -> NightRecords:
@@ -85,14 +98,8 @@ def made_night(count: int, *, items_per_user: int = 20) -> NightRecords:
     )
 
 
-def _small(encoded: bytes) -> bytes:
+def _small(encoded: bytes, side: int) -> bytes:
     stream = io.BytesIO()
     with Image.open(io.BytesIO(encoded)) as image:
-        image.convert("RGB").resize((SIDE, SIDE)).save(stream, "PNG")
+        image.convert("RGB").resize((side, side)).save(stream, "PNG")
     return stream.getvalue()
-
-
-def _commented(png: bytes, comment: bytes) -> bytes:
-    body = b"tEXtComment\x00" + comment
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return png[:-_END] + chunk + png[-_END:]

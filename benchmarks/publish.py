@@ -101,7 +101,7 @@ def _insert_bulk(staged: Path, folder: Path) -> None:
     with _fresh(folder / "inserted.duckdb") as connection:
         connection.begin()
         for name, statement in _BULK.items():
-            connection.execute(statement, {"path": str(staged / f"{name}.parquet")}).fetchall()
+            connection.execute(statement, {"path": str(staged / name / "*.parquet")}).fetchall()
         connection.commit()
 
 

@@ -62,6 +62,9 @@ class WarehouseConfig(Settings):
             one file for each 16 MB of pictures.
         mirror_grace_hours: Hours that the files of a night stay after another one replaced it, for
             readers that began with it.
+        memory_gb: Gigabytes of memory that DuckDB may use while a night is published or promoted;
+            what needs more is spilled to the disk beside the warehouse. One shard and 0.5 GB come
+            on top. An index of 0.11 GB for each million stored pictures must fit.
     """
 
     images: Annotated[str, location_or("table")] = "table"
@@ -72,6 +75,7 @@ class WarehouseConfig(Settings):
     mirror_address: Annotated[str, location_or()] | None = None
     mirror_buckets: Annotated[int, Field(ge=1, le=4096)] = 16
     mirror_grace_hours: Annotated[float, Field(ge=0.0, le=24.0 * 365)] = 24.0
+    memory_gb: Annotated[float, Field(ge=0.25)] = 2.0
 
     @model_validator(mode="after")
     def _check_files(self) -> WarehouseConfig:

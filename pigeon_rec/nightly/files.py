@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,21 +13,24 @@ import polars as pl
 from pigeon_rec.config import NightlyConfig
 from pigeon_rec.errors import PlanError, may_pass
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.runtime.files import read_json, read_parquet
+from pigeon_rec.runtime.files import read_json, read_parquet, scan_parquet
 from pigeon_rec.warehouse import NIGHT_SCHEMAS
+from pigeon_rec.warehouse.drawn import not_drawn
 
 __all__ = [
     "PLAN_SCHEMA",
     "SHARD_SCHEMA",
     "SKIPPED_SCHEMA",
+    "drawn_shards",
+    "file_errors",
     "read_drawing_times",
     "read_plan_info",
-    "read_shards",
+    "read_shard",
     "read_table",
+    "scan_table",
     "shards_to_draw",
 ]
 
-_EXAMPLES: Final = 3
 PLAN_SCHEMA: Final = pl.Schema(
     {
         "asset_key": pl.String(),
@@ -84,11 +87,34 @@ def read_table(
     Raises:
         PlanError: The file is missing or damaged; the remedy names the `step` that writes it.
     """
-    try:
+    with file_errors(path, step):
         table = read_parquet(path)
         if schema is None:
             return table
         return table.select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+def scan_table(
+    path: Path, step: str, schema: Mapping[str, pl.DataType] | None = None
+) -> pl.LazyFrame:
+    """Opens one parquet file of the night as `read_table`, without reading its rows.
+
+    Raises:
+        PlanError: As `read_table`, as far as the head of the file tells.
+    """
+    with file_errors(path, step):
+        table = scan_parquet(path)
+        if schema is not None:
+            table = table.select(pl.col(name).cast(kind) for name, kind in schema.items())
+        table.collect_schema()
+        return table
+
+
+@contextlib.contextmanager
+def file_errors(path: Path, step: str) -> Iterator[None]:
+    """Turns what polars raises for a file of the night into a `PlanError` that names its `step`."""
+    try:
+        yield
     except (OSError, pl.exceptions.PolarsError) as error:
         missing = isinstance(error, FileNotFoundError)
         raise PlanError(
@@ -129,61 +155,44 @@ def shards_to_draw(config: NightlyConfig, date: dt.date) -> list[int]:
     return plan.filter(pl.col("status") == "generate")["shard"].unique().sort().to_list()
 
 
-def read_shards(paths: NightPaths, plan: pl.DataFrame) -> pl.DataFrame:
-    """Reads the pictures that the plan wants drawn, one row per `asset_key`, from all shards.
-
-    Rows of an older plan are left out.
+def drawn_shards(paths: NightPaths, plan: pl.LazyFrame) -> dict[int, Path]:
+    """Returns the files of the shards with pictures to draw, by number.
 
     Raises:
-        PlanError: A shard is damaged, or a planned picture is in no shard; the message names the
-            shards.
+        PlanError: A file is missing, damaged or lacks columns; missing ones are named.
     """
-    to_draw = plan.filter(pl.col("status") == "generate")
-    numbers = to_draw["shard"].unique().sort().to_list()
-    shards = [_read_shard(paths.shard(n)) for n in numbers if paths.shard(n).is_file()]
-    drawn = pl.concat([pl.DataFrame(schema=_REQUIRED), *shards], how="diagonal_relaxed")
-    drawn = drawn.join(to_draw, on="asset_key", how="semi", maintain_order="left").unique(
-        "asset_key", keep="first", maintain_order=True
-    )
-    missing = to_draw.join(drawn, on="asset_key", how="anti")
-    if missing.height:
-        raise _incomplete(paths, missing)
-    return drawn
+    to_draw = plan.filter(pl.col("status") == "generate").group_by("shard").len().sort("shard")
+    counts = dict(to_draw.collect(engine="streaming").iter_rows())
+    shards = {shard: paths.shard(shard) for shard in counts}
+    if missing := {shard: counts[shard] for shard in shards if not shards[shard].is_file()}:
+        raise not_drawn(missing, shards, paths.shards)
+    for path in shards.values():
+        found = scan_table(path, "generate").collect_schema()
+        if lacking := [name for name in _REQUIRED if name not in found]:
+            raise PlanError(
+                f"a shard lacks the columns {', '.join(lacking)}",
+                location=str(path),
+                remedy="Remove the file and run `pigeon-rec nightly generate` again",
+            )
+    return shards
 
 
-def read_drawing_times(paths: NightPaths, plan: pl.DataFrame) -> pl.DataFrame:
+def read_shard(path: Path) -> pl.DataFrame:
+    """Reads a file of `drawn_shards`.
+
+    Raises:
+        PlanError: It is damaged.
+    """
+    with file_errors(path, "generate"):
+        return read_parquet(path).cast(_REQUIRED)
+
+
+def read_drawing_times(paths: NightPaths, shards: Iterable[int]) -> pl.DataFrame:
     """Reads `shard, assets, seconds` of the measured shards; damaged files are left out."""
     measured: list[tuple[int, int, float]] = []
-    for shard in plan.filter(pl.col("status") == "generate")["shard"].unique().sort():
+    for shard in shards:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
             time = read_json(paths.drawing_time(shard))
             measured.append((shard, int(time["assets"]), float(time["seconds"])))
     times = pl.DataFrame(measured, schema=NIGHT_SCHEMAS["drawing_times"], orient="row")
     return times.filter(pl.col("assets") > 0, pl.col("seconds") > 0, pl.col("seconds").is_finite())
-
-
-def _read_shard(path: Path) -> pl.DataFrame:
-    shard = read_table(path, "generate")
-    missing = [name for name in _REQUIRED if name not in shard.columns]
-    if missing:
-        raise PlanError(
-            f"a shard lacks the columns {', '.join(missing)}",
-            location=str(path),
-            remedy="Remove the file and run `pigeon-rec nightly generate` again",
-        )
-    return shard.cast(_REQUIRED)
-
-
-def _incomplete(paths: NightPaths, missing: pl.DataFrame) -> PlanError:
-    by_shard = missing["shard"].value_counts().sort("shard")
-    shards = [
-        f"{paths.shard(number).name} ({count} requests"
-        f"{'' if paths.shard(number).is_file() else ', no such file'})"
-        for number, count in by_shard.iter_rows()
-    ]
-    more = f" and {len(shards) - _EXAMPLES} more shards" if len(shards) > _EXAMPLES else ""
-    return PlanError(
-        f"{missing.height} planned pictures were not drawn: {', '.join(shards[:_EXAMPLES])}{more}",
-        location=str(paths.shards),
-        remedy="Run `pigeon-rec nightly generate` for the missing shards, then publish again",
-    )

@@ -27,6 +27,7 @@ __all__ = [
     "real_path",
     "replacing",
     "replacing_folder",
+    "scan_parquet",
     "sink_parquet",
     "storage_errors",
     "sync_folder",
@@ -133,14 +134,16 @@ def write_parquet(
             raise _os_error(error, path) from error
 
 
-def sink_parquet(frame: pl.LazyFrame, path: Path) -> None:
-    """Writes the rows of a query as parquet atomically, without holding them in memory."""
+def sink_parquet(table: pl.LazyFrame, path: Path) -> None:
+    """Writes a table as parquet atomically, in a stream that does not hold it in memory."""
     import polars as pl
 
     with replacing(path) as temporary:
         try:
-            frame.sink_parquet(temporary, engine="streaming")
+            table.sink_parquet(temporary, engine="streaming")
         except pl.exceptions.ComputeError as error:
+            if "os error" not in str(error):  # of what is read
+                raise
             raise _os_error(error, path) from error
 
 
@@ -157,6 +160,23 @@ def read_parquet(path: str | Path) -> pl.DataFrame:
         return pl.read_parquet(path, glob=False)
     except pl.exceptions.PanicException as error:
         raise pl.exceptions.ComputeError("the file is damaged") from error
+
+
+def scan_parquet(path: Path) -> pl.LazyFrame:
+    """Opens a parquet file to be read in a stream, and reads its head.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+        PolarsError: It is no parquet file, or its head is damaged.
+    """
+    import polars as pl
+
+    try:
+        table = pl.scan_parquet(path, glob=False)
+        table.collect_schema()
+    except pl.exceptions.PanicException as error:
+        raise pl.exceptions.ComputeError("the file is damaged") from error
+    return table
 
 
 def read_json(path: Path) -> Any:

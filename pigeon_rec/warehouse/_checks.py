@@ -1,18 +1,21 @@
-"""Checks of a night that need no warehouse."""
+"""Checks of a night, or of one part of it, that need no warehouse."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 import polars as pl
+from duckdb import DuckDBPyConnection
 
 from pigeon_rec.errors import WarehouseError
+from pigeon_rec.warehouse._frames import fetch_each
 from pigeon_rec.warehouse._images import image_faults
-from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightRecords
+from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightFacts, NightRecords
+from pigeon_rec.warehouse.sql_files import sql_text
 
-__all__ = ["check_night"]
+__all__ = ["check_across", "check_images", "check_night", "check_nulls", "check_table"]
 
 _NULLABLE: Final = {"image_uri", "detail", "location", "expected_gain"}
 _OPTIONAL: Final = {"image_uri"}
@@ -28,10 +31,11 @@ _UNIQUE: Final = {
 }
 _ORIGINS: Final = ("generated", "reused")
 _SHOWN: Final = 3
+_BOTH: Final = "are both served and rejected"
 
 
 def check_night(night: NightRecords) -> NightRecords:
-    """Checks a night and returns it with its frames in the exact schema.
+    """Checks a night, apart from its pictures, and returns it with frames in the exact schema.
 
     Users can share an `asset_key`; equal pictures and scores are kept once.
 
@@ -47,26 +51,66 @@ def check_night(night: NightRecords) -> NightRecords:
     checked: NightRecords = dataclasses.replace(night, **frames)
     _check_values(checked)
     _check_references(checked)
-    _check_images(checked)
     return checked
 
 
-def _shaped(night: NightRecords, name: str) -> pl.DataFrame:
-    """Returns a frame with columns in order and type, without repeated pictures and scores."""
-    schema = NIGHT_SCHEMAS[name]
-    frame: pl.DataFrame = getattr(night, name)
-    missing = [c for c in schema if c not in frame.columns and c not in _OPTIONAL]
-    unknown = [c for c in frame.columns if c not in schema]
+def check_images(night: NightRecords) -> None:
+    """Checks hash, size and decoding of every picture.
+
+    Raises:
+        WarehouseError: Naming the night and the first few keys at fault.
+    """
+    faults = image_faults(night.assets)
+    if faults.height:
+        shown = [f"{key} ({detail})" for key, detail in faults.rows()]
+        raise _fault(night, f"pictures are damaged: {_named(shown)}", "assets", ("image",))
+
+
+def check_across(connection: DuckDBPyConnection, night: NightFacts) -> None:
+    """Checks what spans the parts of a night, whose `staged_*` tables are readable.
+
+    Raises:
+        WarehouseError: A key is in two parts, or one part serves what another one rejects.
+    """
+    for script, what in (("repeated", "occur more than once"), ("both_verdicts", _BOTH)):
+        for table, column, count, first in fetch_each(connection, sql_text(f"publish/{script}")):
+            if count:
+                raise _fault(night, f"{_named(first, count)} {what}", table, (column,))
+
+
+def check_table(night: NightFacts, name: str, table: pl.LazyFrame) -> pl.LazyFrame:
+    """Returns a table with columns in order and type, missing optional ones as nulls.
+
+    Raises:
+        WarehouseError: A column is missing or unknown.
+    """
+    schema, columns = NIGHT_SCHEMAS[name], table.collect_schema().names()
+    missing = [c for c in schema if c not in columns and c not in _OPTIONAL]
+    unknown = [c for c in columns if c not in schema]
     if missing or unknown:
         raise _fault(night, f"columns missing: {missing}, columns unknown: {unknown}", name)
-    added = [pl.lit(None).alias(c) for c in schema if c not in frame.columns]
+    added = [pl.lit(None).alias(c) for c in schema if c not in columns]
+    return table.with_columns(added).select(pl.col(c).cast(t) for c, t in schema.items())
+
+
+def check_nulls(night: NightFacts, name: str, nulls: Mapping[str, int]) -> None:
+    """Checks the numbers of nulls in the columns of a table.
+
+    Raises:
+        WarehouseError: A column that must have values lacks some.
+    """
+    wrong = [column for column, count in nulls.items() if count and column not in _NULLABLE]
+    if wrong:
+        raise _fault(night, f"columns hold nulls: {wrong}", name)
+
+
+def _shaped(night: NightRecords, name: str) -> pl.DataFrame:
+    """Returns a frame as `check_table`, without repeated pictures and scores."""
     try:
-        frame = frame.with_columns(added).select(pl.col(c).cast(t) for c, t in schema.items())
+        frame = check_table(night, name, getattr(night, name).lazy()).collect()
     except pl.exceptions.PolarsError as error:
         raise _fault(night, f"a column has the wrong type: {error}", name) from error
-    nulls = [c for c in schema if c not in _NULLABLE and frame[c].null_count()]
-    if nulls:
-        raise _fault(night, f"columns hold nulls: {nulls}", name)
+    check_nulls(night, name, {column: frame[column].null_count() for column in frame.columns})
     if name == "assets":
         return frame.unique(["asset_key", "image_sha256"], keep="first", maintain_order=True)
     return frame.unique(maintain_order=True) if name == "scores" else frame
@@ -112,8 +156,8 @@ def _broken_references(night: NightRecords) -> Iterator[tuple[str, str, list[str
     pair = ["user_id", "item_id"]
     shared = served.join(rejected, on=pair, how="semi").select(pl.concat_str(pair, separator=" / "))
 
-    yield "rejections", "are both served and rejected", _keys(served, rejected, "semi")
-    yield "rejections", "are both served and rejected", shared.to_series().to_list()
+    yield "rejections", _BOTH, _keys(served, rejected, "semi")
+    yield "rejections", _BOTH, shared.to_series().to_list()
     yield "assets", "are not served to any user", _keys(assets, served, "anti")
     yield "scores", "are neither served nor rejected", _keys(scores, gated, "anti")
     yield "scores", "have no selection_score", _keys(assets, selected, "anti")
@@ -124,15 +168,8 @@ def _keys(frame: pl.DataFrame, other: pl.DataFrame, how: Literal["semi", "anti"]
     return keys.unique().sort().to_list()
 
 
-def _check_images(night: NightRecords) -> None:
-    faults = image_faults(night.assets)
-    if faults.height:
-        shown = [f"{key} ({detail})" for key, detail in faults.rows()]
-        raise _fault(night, f"pictures are damaged: {_named(shown)}", "assets", ("image",))
-
-
 def _fault(
-    night: NightRecords, what: str, frame: str, columns: tuple[str, ...] = ()
+    night: NightFacts, what: str, frame: str, columns: tuple[str, ...] = ()
 ) -> WarehouseError:
     return WarehouseError(
         what,
@@ -141,6 +178,6 @@ def _fault(
     )
 
 
-def _named(keys: list[str]) -> str:
-    more = len(keys) - _SHOWN
+def _named(keys: list[str], count: int | None = None) -> str:
+    more = (len(keys) if count is None else count) - _SHOWN
     return ", ".join(keys[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -12,7 +12,7 @@ from duckdb import DuckDBPyConnection
 
 from pigeon_rec.warehouse._arrow import ArrowStream
 
-__all__ = ["fetch", "registered", "run_script", "select"]
+__all__ = ["fetch", "fetch_each", "registered", "run_script", "select"]
 
 
 @contextlib.contextmanager
@@ -54,3 +54,9 @@ def run_script(connection: DuckDBPyConnection, sql: str, params: Mapping[str, ob
     for statement in connection.extract_statements(sql):
         values = {name: params[name] for name in statement.named_parameters}
         connection.execute(statement, values or None).fetchall()
+
+
+def fetch_each(connection: DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows of every SELECT of a script, which has no parameters."""
+    for statement in connection.extract_statements(sql):
+        yield from connection.execute(statement).fetchall()

@@ -29,6 +29,7 @@ __all__ = [
     "connect_memory",
     "driver_errors",
     "is_missing",
+    "limit_memory",
     "open_private",
     "open_reader",
     "sibling",
@@ -64,6 +65,12 @@ def connect(path: Path, *, read_only: bool = False) -> DuckDBPyConnection:
 def connect_memory() -> DuckDBPyConnection:
     """Opens an empty database in memory."""
     return _settled(duckdb.connect())
+
+
+def limit_memory(connection: DuckDBPyConnection, gigabytes: float) -> None:
+    """Limits the memory of the instance; what needs more is spilled to the disk."""
+    limit = {"limit": f"{round(gigabytes * 1000)}MB"}
+    fetch(connection, sql_text("internal/memory_limit"), limit)
 
 
 def sibling(connection: DuckDBPyConnection) -> DuckDBPyConnection:

@@ -10,8 +10,10 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from xml.etree import ElementTree as Xml
+from xml.sax.saxutils import escape
 
 from PIL import Image
 
@@ -34,6 +36,8 @@ _META: Final = "adobe:ns:meta/"
 _PREFIXES: Final = {"rdf": _RDF, "Iptc4xmpExt": _IPTC, "dc": _DC, "x": _META}
 
 _TEXTS: Final = ("DigitalSourceType", "ModelVersion", "AssetKey")
+_PLACE: Final = "asset_key"
+_ESCAPED: Final = {'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"}
 _UNWRITABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold."""
 
@@ -59,7 +63,8 @@ def mark_picture(image: bytes, encoding: str, mark: Mark) -> bytes:
         _UNWRITABLE.sub("\ufffd", v or "") for v in (mark.model_version, mark.asset_key)
     )
     texts = dict(zip(_TEXTS, (mark.source_type, version, key), strict=True))
-    return with_metadata(unmark_picture(image, encoding), encoding, _packet(texts), texts)
+    packet = _packet(mark.source_type, version, key)
+    return with_metadata(unmark_picture(image, encoding), encoding, packet, texts)
 
 
 def unmark_picture(image: bytes, encoding: str) -> bytes:
@@ -92,22 +97,30 @@ def read_mark(image: bytes) -> Mark | None:
     return None
 
 
-def _packet(texts: Mapping[str, str]) -> bytes:
+def _packet(source_type: str, version: str, key: str) -> bytes:
+    before, after = _packet_around(source_type, version)
+    return f"{before}{escape(key, _ESCAPED)}{after}".encode()
+
+
+@lru_cache(maxsize=16)
+def _packet_around(source_type: str, version: str) -> tuple[str, str]:
+    """Returns a packet before and after the key: that of most pictures differs in nothing else."""
     for prefix, address in _PREFIXES.items():
         Xml.register_namespace(prefix, address)
     meta = Xml.Element(f"{{{_META}}}xmpmeta")
     rdf = Xml.SubElement(meta, f"{{{_RDF}}}RDF")
-    source_type, version, key = texts.values()
     properties = {
         f"{{{_RDF}}}about": "",
         f"{{{_IPTC}}}DigitalSourceType": source_type,
         f"{{{_IPTC}}}AISystemUsed": _SYSTEM,
         f"{{{_IPTC}}}AISystemVersionUsed": version,
-        f"{{{_DC}}}identifier": key,
+        f"{{{_DC}}}identifier": _PLACE,
     }
     Xml.SubElement(rdf, f"{{{_RDF}}}Description", properties)
     head = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
-    return f'{head}{Xml.tostring(meta, "unicode")}\n<?xpacket end="r"?>'.encode()
+    packet = f'{head}{Xml.tostring(meta, "unicode")}\n<?xpacket end="r"?>'
+    before, _, after = packet.rpartition(_PLACE)  # the key is the last of the properties
+    return before, after
 
 
 def _from_packet(packet: Any) -> Mark | None:

@@ -92,7 +92,7 @@ def promote_and_mirror(work_dir: Path, config: WarehouseConfig) -> Path:
             written, and its readers keep the night they have.
     """
     warehouse, link = warehouse_file(work_dir), serving_file(work_dir)
-    snapshot = promote(warehouse, link)
+    snapshot = promote(warehouse, link, memory_gb=config.memory_gb)
     if (mirror := mirror_of(config)) is not None:
         mirror_served(warehouse, link, mirror)
     return snapshot

@@ -1,4 +1,4 @@
-"""What planning reads of earlier nights: whether there are any, known keys, refusals, times."""
+"""What planning reads of earlier nights: whether there are any, refusals, times."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-from duckdb import DuckDBPyConnection
 
 from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.warehouse._frames import fetch, registered, select
 from pigeon_rec.warehouse.connection import driver_errors, is_missing, open_reader
 from pigeon_rec.warehouse.sql_files import sql_text
 
-__all__ = ["ATTEMPT_DAYS", "drawing_times", "has_nights", "known_before", "refused_before"]
+__all__ = ["ATTEMPT_DAYS", "drawing_times", "has_nights", "refused_before"]
 
 ATTEMPT_DAYS: Final = 30
 """Days in which failed attempts to draw a request are counted."""
@@ -63,20 +62,6 @@ def drawing_times(path: Path, *, before: dt.date) -> pl.DataFrame:
             return pl.DataFrame(schema=_TIMES)
         times = select(connection, sql_text("plan/drawing_times"), {"before": before})
     return times.select(pl.col(name).cast(kind) for name, kind in _TIMES.items())
-
-
-def known_before(
-    connection: DuckDBPyConnection, asset_keys: Sequence[str], before: dt.date
-) -> pl.Series:
-    """Returns the keys that a night before a date has published, or rejected for good.
-
-    Raises:
-        WarehouseError: The warehouse cannot be read.
-    """
-    wanted = pl.DataFrame({"asset_key": asset_keys}, schema={"asset_key": pl.String}).unique()
-    facts = {"before": before, "failures": sorted(FAILURES)}
-    with driver_errors("known keys"), registered(connection, wanted_keys=wanted):
-        return select(connection, sql_text("plan/known_before"), facts)["asset_key"]
 
 
 def refused_before(

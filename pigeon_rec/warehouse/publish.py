@@ -1,23 +1,30 @@
-"""Publishing: a night is checked, then written in one transaction."""
+"""Publishing: a checked night is written in one transaction."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import glob
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 from duckdb import DuckDBPyConnection
 
+from pigeon_rec.runtime.files import write_parquet
 from pigeon_rec.runtime.reasons import FAILURES
-from pigeon_rec.warehouse._checks import check_night
+from pigeon_rec.warehouse._checks import check_images, check_night
+from pigeon_rec.warehouse._content import night_sha256
 from pigeon_rec.warehouse._frames import fetch, registered, run_script, select
+from pigeon_rec.warehouse._images import image_slices
 from pigeon_rec.warehouse._owners import claim
-from pigeon_rec.warehouse._resolve import ResolvedNight, resolve
+from pigeon_rec.warehouse._resolve import resolved
 from pigeon_rec.warehouse.connection import driver_errors, is_missing, open_reader, transaction
 from pigeon_rec.warehouse.marking import Marker, marked
-from pigeon_rec.warehouse.records import NightRecords
+from pigeon_rec.warehouse.records import NIGHT_SCHEMAS, NightFacts, NightRecords
 from pigeon_rec.warehouse.sql_files import sql_text
 from pigeon_rec.warehouse.staging import StagedNight
 from pigeon_rec.warehouse.stores import IN_TABLE, PictureStore
@@ -68,7 +75,8 @@ def publish(
 
     Equal content is not written again. Other nights never change: a picture that one of them serves
     keeps its bytes and scores. Pictures that no night refers to any more are removed in the same
-    transaction.
+    transaction. The tables of a staged night stay in its files, and its pictures pass through in
+    frames of bounded size: memory does not grow with the night beyond the limit of the connection.
 
     Args:
         connection: From `open_warehouse`, outside any transaction.
@@ -87,25 +95,30 @@ def publish(
             every error.
     """
     store = None if images == IN_TABLE else PictureStore(images)
-    night = night.night if isinstance(night, StagedNight) else check_night(night)
-    with driver_errors(f"night {night.run_id}"), transaction(connection):
-        resolved = resolve(connection, night)
-        content = resolved.content_sha256()
-        before = _published_content(connection, night.run_id)
-        changed = content != before
-        if changed:
-            at = published_at or dt.datetime.now(dt.UTC)
-            facts = {"content_sha256": content, "published_at": at}
-            pictures = marked(resolved.new_assets, marker)
-            _replace(connection, resolved, pictures, store, facts, first_time=before is None)
-    return PublishedNight(
-        run_id=night.run_id,
-        content_sha256=content,
-        changed=changed,
-        generated=resolved.count("generated"),
-        reused=resolved.count("reused"),
-        rejected=night.rejections.height,
-    )
+    source = night if isinstance(night, StagedNight) else _InMemory.checked(night)
+    facts = source.facts
+    with (
+        driver_errors(f"night {facts.run_id}"),
+        source.opened(connection),
+        transaction(connection),
+        resolved(connection, facts),
+    ):
+        content = night_sha256(connection, facts)
+        [counts] = fetch(connection, sql_text("publish/counts"))
+        generated, reused, rejected = counts
+        published = PublishedNight(facts.run_id, content, True, generated, reused, rejected)
+        before = _published_content(connection, facts.run_id)
+        if content == before:
+            return dataclasses.replace(published, changed=False)
+        at = published_at or dt.datetime.now(dt.UTC)
+        row = _run_row(facts, published, at) | {"store": store and store.address}
+        with _night_assets(connection, source, marker, store):
+            # A night that is published for the first time replaces nothing.
+            dropping = () if before is None else ("drop_unreferenced",)
+            steps = ("remove_night", "insert_night", "list_generated", "replace_plan", *dropping)
+            script = "".join(sql_text(f"publish/{step}") for step in (*steps, "settle"))
+            run_script(connection, script, row)
+    return published
 
 
 def known_assets(source: DuckDBPyConnection | Path, asset_keys: Sequence[str]) -> pl.DataFrame:
@@ -136,37 +149,35 @@ def _published_content(connection: DuckDBPyConnection, run_id: str) -> str | Non
     return str(rows[0][0]) if rows else None
 
 
-def _replace(
+@contextmanager
+def _night_assets(
     connection: DuckDBPyConnection,
-    resolved: ResolvedNight,
-    pictures: pl.DataFrame,
+    source: StagedNight | _InMemory,
+    marker: Marker | None,
     store: PictureStore | None,
-    facts: Mapping[str, object],
-    *,
-    first_time: bool,
-) -> None:
-    night = resolved.night
-    stores = [store.address] if store and pictures.height else []
-    if store and stores:
-        claim(connection, store)
-    with registered(
-        connection,
-        night_assets=_placed(pictures, store),
-        night_stores=pl.DataFrame({"address": stores}, schema={"address": pl.String}),
-        night_scores=resolved.new_scores,
-        night_run_assets=night.run_assets,
-        night_rejections=night.rejections,
-        night_problems=night.problems,
-        night_cohorts=night.cohorts,
-        night_plan_pairs=night.plan_pairs,
-        night_originals=night.originals,
-        night_drawing_times=night.drawing_times,
-    ):
-        # A night that is published for the first time replaces nothing.
-        dropping = () if first_time else ("drop_unreferenced",)
-        steps = ("replace_night", "list_generated", "replace_plan", *dropping, "settle")
-        script = "".join(sql_text(f"publish/{step}") for step in steps)
-        run_script(connection, script, {**_run_row(resolved), **facts})
+) -> Iterator[None]:
+    """Makes the new rows of `assets` readable as `night_assets`, within the block.
+
+    Pictures that are marked or stored elsewhere go through in frames of bounded size, into files:
+    one insertion of all of them needs less memory than many small ones.
+    """
+    if marker is None and store is None:
+        run_script(connection, sql_text("publish/plain_assets"), {})
+        yield
+        return
+    with source.scratch() as folder:
+        files: list[str] = []
+        for pictures in source.pictures():
+            with registered(connection, staged_part=pictures):
+                new = select(connection, sql_text("publish/new_pictures"))
+            if store and new.height and not files:
+                claim(connection, store)
+            if new.height or not files:  # one file at least, whose columns can be read
+                file = folder / f"part-{len(files):05d}.parquet"
+                write_parquet(_placed(marked(new, marker), store), file)
+                files.append(glob.escape(str(file)))
+        run_script(connection, sql_text("publish/made_assets"), {"files": files})
+        yield
 
 
 def _placed(pictures: pl.DataFrame, store: PictureStore | None) -> pl.DataFrame:
@@ -177,8 +188,7 @@ def _placed(pictures: pl.DataFrame, store: PictureStore | None) -> pl.DataFrame:
     return sized.with_columns(image=pl.lit(None, pl.Binary), image_uri=store.put(pictures))
 
 
-def _run_row(resolved: ResolvedNight) -> dict[str, object]:
-    night = resolved.night
+def _run_row(night: NightFacts, published: PublishedNight, at: dt.datetime) -> dict[str, object]:
     return {
         "run_id": night.run_id,
         "logical_date": night.logical_date,
@@ -187,9 +197,37 @@ def _run_row(resolved: ResolvedNight) -> dict[str, object]:
         "seed": night.seed,
         "config": night.config_json(),
         "planned": night.planned,
-        "generated": resolved.count("generated"),
-        "reused": resolved.count("reused"),
-        "rejected": night.rejections.height,
-        "served": night.run_assets.height,
+        "generated": published.generated,
+        "reused": published.reused,
+        "rejected": published.rejected,
         "skipped": night.skipped,
+        "content_sha256": published.content_sha256,
+        "published_at": at,
     }
+
+
+@dataclass(frozen=True)
+class _InMemory:
+    """A checked night in memory, to be read as `StagedNight`."""
+
+    facts: NightRecords
+
+    @classmethod
+    def checked(cls, night: NightRecords) -> _InMemory:
+        checked = check_night(night)
+        check_images(checked)
+        return cls(checked)
+
+    def pictures(self) -> Iterator[pl.DataFrame]:
+        return image_slices(self.facts.assets)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+    @contextmanager
+    def opened(self, connection: DuckDBPyConnection) -> Iterator[None]:
+        frames = {f"staged_{name}": getattr(self.facts, name) for name in NIGHT_SCHEMAS}
+        with registered(connection, **frames):
+            yield

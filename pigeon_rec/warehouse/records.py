@@ -12,7 +12,7 @@ import polars as pl
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.runtime.digests import canonical_json
 
-__all__ = ["NIGHT_SCHEMAS", "NightRecords"]
+__all__ = ["NIGHT_SCHEMAS", "NightFacts", "NightRecords"]
 
 NIGHT_SCHEMAS: Final[Mapping[str, pl.Schema]] = {
     "assets": pl.Schema(
@@ -87,11 +87,8 @@ def _empty(name: str) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class NightRecords:
-    """One night, ready to be published.
-
-    Columns and types of the frames are in `NIGHT_SCHEMAS`; `image_uri`, `detail`, `location` and
-    `expected_gain` may be null, and `image_uri` may be left out.
+class NightFacts:
+    """What a night is, apart from its tables.
 
     Attributes:
         logical_date: The date the night is for; its ISO form is the run id.
@@ -101,16 +98,6 @@ class NightRecords:
         config: The configuration, as JSON values.
         planned: Pairs in the plan.
         skipped: Recommendations that could not be planned.
-        assets: Assets that this night drew and serves, one row per `asset_key`; `image` holds
-            encoded PNG or WebP bytes. Reused assets are not repeated.
-        run_assets: Every served pair with its `asset_key`; `origin` is `generated` or `reused`.
-        scores: Scores of the pictures drawn this night, rejected ones included, in long form.
-        rejections: Pairs whose picture was rejected, with a stable reason code.
-        problems: Bad items, images, users and rows that were left out.
-        cohorts: The cohort of each user; a cohort's assets have its name as `user_id`.
-        plan_pairs: The plan's decision on each recommendation.
-        originals: The catalogue's own pictures.
-        drawing_times: Time spent on each shard that was drawn; not part of the content hash.
     """
 
     logical_date: dt.date
@@ -120,15 +107,6 @@ class NightRecords:
     config: Mapping[str, object]
     planned: int
     skipped: int
-    assets: pl.DataFrame
-    run_assets: pl.DataFrame
-    scores: pl.DataFrame
-    rejections: pl.DataFrame
-    problems: pl.DataFrame
-    cohorts: pl.DataFrame = field(default_factory=lambda: _empty("cohorts"))
-    plan_pairs: pl.DataFrame = field(default_factory=lambda: _empty("plan_pairs"))
-    originals: pl.DataFrame = field(default_factory=lambda: _empty("originals"))
-    drawing_times: pl.DataFrame = field(default_factory=lambda: _empty("drawing_times"))
 
     @property
     def run_id(self) -> str:
@@ -149,3 +127,34 @@ class NightRecords:
                 location=f"night {self.run_id}",
                 remedy="Pass `config.model_dump(mode='json')`",
             ) from error
+
+
+@dataclass(frozen=True)
+class NightRecords(NightFacts):
+    """One night, or a part of it with all that belongs to its pictures, in memory.
+
+    Columns and types of the frames are in `NIGHT_SCHEMAS`; `image_uri`, `detail`, `location` and
+    `expected_gain` may be null, and `image_uri` may be left out.
+
+    Attributes:
+        assets: Assets that this night drew and serves, one row per `asset_key`; `image` holds
+            encoded PNG or WebP bytes. Reused assets are not repeated.
+        run_assets: Every served pair with its `asset_key`; `origin` is `generated` or `reused`.
+        scores: Scores of the pictures drawn this night, rejected ones included, in long form.
+        rejections: Pairs whose picture was rejected, with a stable reason code.
+        problems: Bad items, images, users and rows that were left out.
+        cohorts: The cohort of each user; a cohort's assets have its name as `user_id`.
+        plan_pairs: The plan's decision on each recommendation.
+        originals: The catalogue's own pictures.
+        drawing_times: Time spent on each shard that was drawn; not part of the content hash.
+    """
+
+    assets: pl.DataFrame
+    run_assets: pl.DataFrame
+    scores: pl.DataFrame
+    rejections: pl.DataFrame
+    problems: pl.DataFrame = field(default_factory=lambda: _empty("problems"))
+    cohorts: pl.DataFrame = field(default_factory=lambda: _empty("cohorts"))
+    plan_pairs: pl.DataFrame = field(default_factory=lambda: _empty("plan_pairs"))
+    originals: pl.DataFrame = field(default_factory=lambda: _empty("originals"))
+    drawing_times: pl.DataFrame = field(default_factory=lambda: _empty("drawing_times"))

@@ -18,7 +18,13 @@ from duckdb import DuckDBPyConnection
 from pigeon_rec.errors import WarehouseError, storage_error
 from pigeon_rec.runtime.files import storage_errors, sync_folder
 from pigeon_rec.warehouse._frames import fetch
-from pigeon_rec.warehouse.connection import WarehouseBusyError, connect, driver_errors, is_missing
+from pigeon_rec.warehouse.connection import (
+    WarehouseBusyError,
+    driver_errors,
+    is_missing,
+    limit_memory,
+    open_private,
+)
 from pigeon_rec.warehouse.migrations import open_warehouse
 from pigeon_rec.warehouse.sql_files import sql_text
 
@@ -29,7 +35,13 @@ SNAPSHOTS_KEPT: Final = 3
 _COPY_BYTES: Final = 1 << 20
 
 
-def promote(writer_path: Path, serving_link: Path, *, keep: int = SNAPSHOTS_KEPT) -> Path:
+def promote(
+    writer_path: Path,
+    serving_link: Path,
+    *,
+    keep: int = SNAPSHOTS_KEPT,
+    memory_gb: float | None = None,
+) -> Path:
     """Points the serving link to a snapshot of the present warehouse.
 
     Does nothing if that content is promoted already. The warehouse is locked during the copy.
@@ -39,6 +51,7 @@ def promote(writer_path: Path, serving_link: Path, *, keep: int = SNAPSHOTS_KEPT
         serving_link: The link to swap; snapshots lie in the folder `snapshots` beside it.
         keep: Number of snapshots to keep, newest first; the served one is always kept. Keep at
             least 2 if there are long-lived readers: one may be opening the previous snapshot.
+        memory_gb: Gigabytes of memory that DuckDB may use; None leaves it to DuckDB.
 
     Returns:
         The snapshot that the link now points to.
@@ -50,10 +63,10 @@ def promote(writer_path: Path, serving_link: Path, *, keep: int = SNAPSHOTS_KEPT
         StorageError: The snapshot cannot be written. The link is unchanged.
     """
     with storage_errors(serving_link.parent):
-        return _promote(writer_path, serving_link, keep)
+        return _promote(writer_path, serving_link, keep, memory_gb)
 
 
-def _promote(writer_path: Path, serving_link: Path, keep: int) -> Path:
+def _promote(writer_path: Path, serving_link: Path, keep: int, memory_gb: float | None) -> Path:
     _check_arguments(writer_path, serving_link, keep)
     snapshots = serving_link.parent / "snapshots"
     snapshots.mkdir(parents=True, exist_ok=True)
@@ -61,12 +74,13 @@ def _promote(writer_path: Path, serving_link: Path, keep: int) -> Path:
     # file drops all POSIX locks that this process has on it, DuckDB's among them.
     with writer_path.open("rb") as source, open_warehouse(writer_path) as connection:
         with driver_errors(writer_path):
+            _limit(connection, memory_gb)
             fetch(connection, sql_text("internal/checkpoint"))
             digest = content_digest(connection)
             snapshot = snapshots / f"{_newest_run(connection, writer_path)}-{digest[:16]}.duckdb"
         _remove_unfinished(snapshots)
-        if not _holds(snapshot, digest):
-            _copy(source, snapshot, digest)
+        if not _holds(snapshot, digest, memory_gb):
+            _copy(source, snapshot, digest, memory_gb)
         _point(serving_link, snapshot)
         _prune(snapshots, keep, served=snapshot)
     return snapshot
@@ -111,18 +125,25 @@ def _newest_run(connection: DuckDBPyConnection, writer_path: Path) -> str:
     return str(rows[0][0])
 
 
-def _holds(snapshot: Path, digest: str) -> bool:
+def _limit(connection: DuckDBPyConnection, memory_gb: float | None) -> None:
+    if memory_gb is not None:
+        limit_memory(connection, memory_gb)
+
+
+def _holds(snapshot: Path, digest: str, memory_gb: float | None) -> bool:
     """Returns whether the file exists, opens read-only and has this content."""
     if not snapshot.is_file():
         return False
     try:
-        with connect(snapshot, read_only=True) as connection, driver_errors(snapshot):
+        # An instance of its own, so that the limit concerns no reader of this process.
+        with open_private(snapshot) as connection, driver_errors(snapshot):
+            _limit(connection, memory_gb)
             return content_digest(connection) == digest
     except WarehouseError:
         return False
 
 
-def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
+def _copy(source: BinaryIO, snapshot: Path, digest: str, memory_gb: float | None) -> None:
     """Copies under a temporary name, checks the copy, then renames it."""
     # Not `runtime.files.replacing`: a copy left by a kill must not be listed as a snapshot, and is
     # found by its suffix.
@@ -137,7 +158,7 @@ def _copy(source: BinaryIO, snapshot: Path, digest: str) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)  # a full disk needs its space
         raise storage_error(error, str(snapshot)) from error
-    if not (whole and _holds(unfinished, digest)):
+    if not (whole and _holds(unfinished, digest, memory_gb)):
         unfinished.unlink()
         raise WarehouseBusyError(
             "the copy of the warehouse differs from it",

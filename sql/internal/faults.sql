@@ -70,5 +70,17 @@ faults AS (
     UNION ALL
     SELECT 'unknown night', concat_ws(' / ', run_id, user_id), 'has a cohort of a night that is not in runs'
     FROM cohorts ANTI JOIN runs USING (run_id)
+    UNION ALL
+    SELECT 'repeated row', asset_key, 'is in assets more than once'
+    FROM assets GROUP BY asset_key HAVING count(*) > 1
+    UNION ALL
+    SELECT 'repeated row', concat_ws(' / ', asset_key, metric), 'is in asset_scores more than once'
+    FROM asset_scores GROUP BY asset_key, metric HAVING count(*) > 1
+    UNION ALL
+    SELECT 'repeated row', concat_ws(' / ', run_id, user_id, item_id), 'is in run_assets more than once'
+    FROM run_assets GROUP BY run_id, user_id, item_id HAVING count(*) > 1
+    UNION ALL
+    SELECT 'repeated row', concat_ws(' / ', run_id, user_id, item_id), 'is in rejections more than once'
+    FROM rejections GROUP BY run_id, user_id, item_id HAVING count(*) > 1
 )
 SELECT kind, subject, detail FROM faults ORDER BY kind, subject, detail;

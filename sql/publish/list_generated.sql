@@ -1,5 +1,5 @@
 -- Lists pictures as they are stored and as they were drawn, so that one who has such a file can ask for it
--- at any later time. The caller registers `night_assets`.
+-- at any later time. The caller makes `night_assets` readable.
 INSERT INTO generated_pictures BY NAME
 SELECT digest, any_value(marking) AS marking, min(model_version) AS model_version
 FROM (
@@ -9,6 +9,6 @@ FROM (
     FROM night_assets
     WHERE drawn_sha256 IS NOT NULL
 )
-WHERE digest NOT IN (SELECT digest FROM generated_pictures)
+ANTI JOIN generated_pictures AS known USING (digest)
 GROUP BY digest
 ORDER BY digest;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+
 from benchmarks.made_assets import SIDE, made_night
 from pigeon_rec.warehouse import image_faults, stage
 
@@ -13,4 +15,5 @@ def test_synthetic_nights_pass_every_check(tmp_path: Path) -> None:
     assert image_faults(night.assets).rows() == []
     assert night.assets["image_sha256"].n_unique() == 500
     assert night.assets.select("width", "height").unique().rows() == [(SIDE, SIDE)]
-    assert stage(night, tmp_path / "staged").night.run_assets.height == 500
+    staged = stage(night, tmp_path / "staged")
+    assert pl.read_parquet(staged.files("run_assets")).height == 500

@@ -52,6 +52,14 @@ BROKEN = {
     },
     "UPDATE assets SET marking = 'c2pa' WHERE user_id = 'ann'": {"wrong mark"},
     "UPDATE assets SET model_version = 'x' WHERE user_id = 'ann'": {"wrong mark"},
+    "INSERT INTO assets FROM assets WHERE user_id = 'ann'": {"repeated row"},
+    "INSERT INTO asset_scores FROM asset_scores WHERE metric = 'history_score'": {
+        *("repeated row", "wrong serving row"),
+    },
+    "INSERT INTO run_assets FROM run_assets WHERE user_id = 'ben'": {
+        *("repeated row", "wrong count", "wrong serving row"),
+    },
+    "INSERT INTO rejections FROM rejections": {"repeated row", "wrong count"},
 }
 
 

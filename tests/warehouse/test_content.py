@@ -8,17 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeon_rec.warehouse import NightRecords
+from pigeon_rec.warehouse import NIGHT_SCHEMAS, NightRecords
 from pigeon_rec.warehouse._content import night_sha256
+from pigeon_rec.warehouse._frames import registered
+from pigeon_rec.warehouse.connection import connect_memory
 from tests.warehouse.nights import night_of
 
 ANN, BEN, CAT = ("ann", "noto/apple"), ("ben", "noto/apple"), ("cat", "noto/pear")
 NIGHT = night_of([ANN, BEN], rejected=[CAT], problems=2)
-PINNED = "673c0be485ea735d571fafc8356471a99ea60bd124a90e4c430fc9bc226f8356"
+PINNED = "4799a5bf3f5f7dc546f701bc21d491892ed5f849ffd479c73d9b4113f8f8c2e4"
 
 
 def hash_of(night: NightRecords) -> str:
-    return night_sha256(night, night.assets.drop("image"), night.scores)
+    """The hash in an empty warehouse, where all pictures and scores are new."""
+    frames = {f"staged_{name}": getattr(night, name) for name in NIGHT_SCHEMAS}
+    resolved = {
+        "night_pictures": night.assets,
+        "night_scores": night.scores,
+        "night_run_assets": night.run_assets,
+    }
+    with connect_memory() as connection, registered(connection, **frames, **resolved):
+        return night_sha256(connection, night)
 
 
 def with_problem(subject: str, message: str, location: str | None = None) -> NightRecords:

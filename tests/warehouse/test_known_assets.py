@@ -11,7 +11,7 @@ from duckdb import DuckDBPyConnection
 from pigeon_rec.errors import WarehouseError
 from pigeon_rec.runtime.reasons import FAILURES
 from pigeon_rec.warehouse import NightRecords, known_assets, open_warehouse, publish
-from pigeon_rec.warehouse.planning import known_before, refused_before
+from pigeon_rec.warehouse.planning import refused_before
 from tests.warehouse.nights import FIRST, SECOND, file_hash, key_of, night_of
 
 ANN, BEN, CAT = ("ann", "noto/apple"), ("ben", "noto/apple"), ("cat", "noto/pear")
@@ -81,7 +81,6 @@ def failing(pairs: list[tuple[str, str]], reason: str, date: dt.date = FIRST) ->
 def test_failures_are_no_verdicts(warehouse: DuckDBPyConnection, reason: str) -> None:
     publish(warehouse, failing([ANN, BEN], reason))
     assert known_assets(warehouse, [key_of(ANN), key_of(BEN)]).is_empty()
-    assert known_before(warehouse, [key_of(ANN)], SECOND).is_empty()
     publish(warehouse, night_of([ANN], date=SECOND))
     publish(warehouse, failing([ANN], reason, THIRD))
     assert known_assets(warehouse, [key_of(ANN)])["verdict"].to_list() == ["asset"]

@@ -28,7 +28,7 @@ from pigeon_rec.warehouse import (
 )
 from pigeon_rec.warehouse._frames import registered, select
 from pigeon_rec.warehouse.connection import connect
-from pigeon_rec.warehouse.planning import drawing_times, known_before
+from pigeon_rec.warehouse.planning import drawing_times
 from tests.warehouse.nights import FIRST, SECOND, Pair, key_of, night_of
 
 USERS = ("ann", "ben", "cat")
@@ -256,13 +256,6 @@ def test_the_first_drawing_time_is_kept(writer_path: Path) -> None:
     assert (night["logical_date"], night["assets"], night["seconds"]) == (FIRST, 6, 6.0)
     assert (night["model_version"], night["settings_hash"]) == ("sticker-64@1", "5e77")
     assert drawing_times(writer_path, before=FIRST).is_empty()
-
-
-def test_keys_are_known_from_earlier_nights_only(warehouse: DuckDBPyConnection) -> None:
-    publish(warehouse, NIGHT)
-    keys = [key_of(("ann", "a")), key_of(("ben", "a")), key_of(("new", "a"))]
-    assert known_before(warehouse, keys, FIRST).to_list() == []
-    assert known_before(warehouse, keys, SECOND).to_list() == sorted(keys[:2])
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])

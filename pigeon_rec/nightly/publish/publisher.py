@@ -2,7 +2,8 @@
 
 The plan lists the requests to be served. Shards hold the pictures drawn in this night; reused ones
 are looked up in the warehouse, with the verdict they got there. A picture that does not decode is
-recorded as rejected; a missing shard stops the step before anything is written.
+recorded as rejected; a missing shard stops the step before anything is written. One shard is in
+memory at a time.
 """
 
 from __future__ import annotations
@@ -22,24 +23,21 @@ from pigeon_rec.data.prompts import scenario_name
 from pigeon_rec.drawing.gate import read_night_gate
 from pigeon_rec.nightly.files import (
     PLAN_SCHEMA,
+    drawn_shards,
+    file_errors,
     read_drawing_times,
     read_plan_info,
-    read_shards,
-    read_table,
+    read_shard,
+    scan_table,
 )
 from pigeon_rec.nightly.paths import NightPaths
-from pigeon_rec.warehouse import (
-    NIGHT_SCHEMAS,
-    NightRecords,
-    known_assets,
-    open_warehouse,
-    publish,
-    stage,
-)
-from pigeon_rec.warehouse.drawn import asset_tables
+from pigeon_rec.warehouse import open_warehouse, publish
+from pigeon_rec.warehouse.connection import limit_memory
+from pigeon_rec.warehouse.drawn import drawn_parts
 from pigeon_rec.warehouse.marking import marker_of
 from pigeon_rec.warehouse.mirror import promote_and_mirror
-from pigeon_rec.warehouse.planning import known_before
+from pigeon_rec.warehouse.records import NightFacts
+from pigeon_rec.warehouse.staging import stage_parts
 
 __all__ = ["PublishSummary", "promote_night", "publish_night"]
 
@@ -97,49 +95,43 @@ def publish_night(config: NightlyConfig, date: dt.date) -> PublishSummary:
         WarehouseError: The warehouse is locked or rejects the night; its tables are unchanged.
     """
     paths, marker = NightPaths.of(config, date), marker_of(config.warehouse)
-    plan = read_table(paths.plan, "plan", PLAN_SCHEMA)
-    drawn = read_shards(paths, plan)
+    plan = scan_table(paths.plan, "plan", PLAN_SCHEMA)
+    shards = drawn_shards(paths, plan)
     info = read_plan_info(paths)
-    facts: dict[str, Any] = {
-        "model_version": info["model_version"],
-        "settings_hash": info["settings_hash"],
-        "planned": plan.height,
-        "skipped": read_table(paths.skipped, "plan").height,
-    }
+    facts = NightFacts(
+        logical_date=date,
+        model_version=info["model_version"],
+        settings_hash=info["settings_hash"],
+        seed=config.seed,
+        config={
+            **config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
+            # Whatever folder its file is in; what it says is part of the settings' hash.
+            "scenario": scenario_name(config.scenario),
+            "gate": read_night_gate(paths.gate, config).limits.model_dump(mode="json"),
+        },
+        planned=_height(plan),
+        skipped=_height(scan_table(paths.skipped, "plan")),
+    )
     tables = {
-        "problems": read_table(paths.problems, "plan"),
-        "cohorts": read_table(paths.cohorts, "plan"),
-        "plan_pairs": read_table(paths.explained, "plan"),
-        "originals": load_catalogue(config.catalogue).items,
-        "drawing_times": read_drawing_times(paths, plan),
+        "problems": scan_table(paths.problems, "plan"),
+        "cohorts": scan_table(paths.cohorts, "plan"),
+        "plan_pairs": scan_table(paths.explained, "plan"),
+        "originals": load_catalogue(config.catalogue).items.lazy(),
+        "drawing_times": read_drawing_times(paths, shards).lazy(),
     }
-    keys = plan["asset_key"].to_list()
-    # Opening creates the warehouse, so all files of the night are read before.
+    # Opening creates the warehouse, so the heads of all files of the night are read before.
     with open_warehouse(paths.warehouse) as connection:
-        earlier = known_before(connection, keys, date)
-        known = known_assets(connection, keys).with_columns(
-            earlier=pl.col("asset_key").is_in(earlier.implode())
-        )
-        records = NightRecords(
-            logical_date=date,
-            seed=config.seed,
-            config={
-                **config.model_dump(mode="json", exclude=dict(_WITHOUT_EFFECT)),
-                # Whatever folder its file is in; what it says is part of the settings' hash.
-                "scenario": scenario_name(config.scenario),
-                "gate": read_night_gate(paths.gate, config).limits.model_dump(mode="json"),
-            },
-            **facts,
-            **_columns({**tables, **asset_tables(plan, drawn, known)}),
-        )
-        staged = stage(records, paths.staged)
+        limit_memory(connection, config.warehouse.memory_gb)
+        parts = drawn_parts(connection, paths.plan, shards, read_shard, date)
+        with file_errors(paths.night, "plan"):
+            staged = stage_parts(facts, paths.staged, parts, tables, connection)
         published = publish(connection, staged, images=config.warehouse.images, marker=marker)
     return PublishSummary(
         **dataclasses.asdict(published),
         served=published.served,
-        planned=records.planned,
-        skipped=records.skipped,
-        reasons=dict(sorted(records.rejections["reason"].value_counts().iter_rows())),
+        planned=facts.planned,
+        skipped=facts.skipped,
+        reasons=staged.reasons(),
     )
 
 
@@ -148,9 +140,5 @@ def promote_night(config: NightlyConfig) -> Path:
     return promote_and_mirror(config.work_dir, config.warehouse)
 
 
-def _columns(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
-    # Staging checks that no column is missing.
-    return {
-        name: table.select(column for column in NIGHT_SCHEMAS[name] if column in table.columns)
-        for name, table in tables.items()
-    }
+def _height(table: pl.LazyFrame) -> int:
+    return int(table.select(pl.len()).collect(engine="streaming").item())

@@ -1,0 +1,1 @@
+SELECT DISTINCT shard FROM planned ORDER BY shard;

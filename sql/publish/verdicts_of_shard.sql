@@ -1,0 +1,1 @@
+SELECT * EXCLUDE (shard) FROM verdicts WHERE shard = $shard;
