@@ -166,12 +166,13 @@ def _night_assets(
         yield
         return
     with source.scratch() as folder:
-        files: list[str] = []
+        files, claimed = list[str](), False
         for pictures in source.pictures():
             with registered(connection, staged_part=pictures):
                 new = select(connection, sql_text("publish/new_pictures"))
-            if store and new.height and not files:
+            if store and new.height and not claimed:
                 claim(connection, store)
+                claimed = True
             if new.height or not files:  # one file at least, whose columns can be read
                 file = folder / f"part-{len(files):05d}.parquet"
                 write_parquet(_placed(marked(new, marker), store), file)

@@ -7,6 +7,7 @@ is staged part by part, so that memory does not grow with it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import glob
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import polars as pl
 from duckdb import DuckDBPyConnection
 
@@ -219,7 +221,8 @@ def _opened(connection: DuckDBPyConnection, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        run_script(connection, sql_text("publish/close_staged"), {})
+        with contextlib.suppress(duckdb.Error):  # an error may have closed the database
+            run_script(connection, sql_text("publish/close_staged"), {})
 
 
 def _facts(night: NightFacts) -> dict[str, Any]:

@@ -202,6 +202,7 @@ def test_a_fault_in_the_second_part_of_the_pictures_changes_nothing(
     with open_reader(paths.warehouse) as connection:
         assert content_digest(connection) == before
     assert list(paths.night.glob("*.new")) == []
+    assert len(list((config.work_dir.parent / "pictures" / "owners").iterdir())) == 1
     assert publish_night(config, date).generated == 16
     counts = "SELECT count(*), count(DISTINCT image_uri) FROM assets"
     assert ask(paths.warehouse, counts).rows() == [(32, 32)]
