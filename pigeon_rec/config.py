@@ -128,7 +128,7 @@ class PlanConfig(Settings):
     placeholder_share: Fraction = 0.02
     max_attempts: Positive = 3
     shards: Positive = 4
-    users_per_part: Positive = 100_000
+    users_per_part: Positive = 80_000
     cohorts: CohortConfig = CohortConfig()
 
 

@@ -35,7 +35,7 @@ class PartPaths:
         self.interactions = folder / "interactions.parquet"
         """Interactions of its users; a single part reads them from their source."""
         self.pairs = folder / "pairs.parquet"
-        """The pairs that can be drawn, with history, best first."""
+        """The pairs that can be drawn, with history, priority and place, by user and rank."""
         self.explained = folder / "explained.parquet"
         """All recommendations, and which of them cannot be drawn."""
         self.skipped = folder / "skipped.parquet"

@@ -157,8 +157,13 @@ def prioritise(recommendations: pl.DataFrame, histories: pl.DataFrame) -> pl.Dat
 
 
 def placed(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Sorts pairs by falling priority, user and item, and numbers those of each user: `place`."""
-    return _best_first(pairs).with_columns(_PLACE)
+    """Numbers the pairs of each user by falling priority and item: `place`, from 1.
+
+    Rows stay in their order: histories are many times as large as what is sorted.
+    """
+    keys = pairs.select(*PAIR, "priority").with_row_index("row")
+    places = _best_first(keys).select("row", _PLACE).sort("row")["place"]
+    return pairs.with_columns(places)
 
 
 def choose_among(

@@ -111,7 +111,7 @@ def choose_requests(
             if not ties:
                 break
             tied = pl.scan_parquet(part.pairs).filter(contends, pl.col("priority") == lowest)
-            found.append(tied.head(ties).collect(engine="streaming"))
+            found.append(tied.sort(PAIR).head(ties).collect(engine="streaming"))
             ties -= found[-1].height
         return pl.concat(found).drop("place")
 

@@ -52,7 +52,7 @@ _WITHOUT_EFFECT: Final[Mapping[str, Any]] = {
     "placement": True,
     "report": True,
     "warehouse": True,
-    "plan": {"shards"},
+    "plan": {"shards", "users_per_part"},
 }
 
 

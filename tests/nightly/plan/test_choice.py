@@ -61,9 +61,10 @@ def decisions(
     choice: Choice, own: dict[tuple[str, str], float], config: PlanConfig
 ) -> pl.DataFrame:
     """The decision on every pair of a user, best first."""
-    pairs = placed(table(own)).with_columns(
-        reason=pl.lit(None, pl.String), detail=pl.lit(None, pl.String)
+    pairs = placed(
+        table(own).sort("priority", "user_id", "item_id", descending=[True, False, False])
     )
+    pairs = pairs.with_columns(reason=pl.lit(None, pl.String), detail=pl.lit(None, pl.String))
     affected = pairs.filter(pl.col("user_id").is_in(choice.affected.implode()))
     decided = decide(pairs.lazy(), affected, choice, config.max_assets_per_user).collect()
     return decided.select("user_id", "item_id", "reason", "detail")
