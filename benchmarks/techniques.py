@@ -61,7 +61,7 @@ class Techniques:
     prefix: bool = field(metadata={"label": "shared-prefix key/value cache for all mask ratios"})
     batches: bool = field(metadata={"label": "eight cases in a batch"})
     previews: bool = field(metadata={"label": "only the shortlist of previews rendered"})
-    solver: bool = field(metadata={"label": "6 multistep solver steps, not 25 of DDIM"})
+    solver: bool = field(metadata={"label": "few multistep solver steps, not 25 of DDIM"})
     unguided: bool = field(metadata={"label": "no render guidance"})
     writing: bool = field(metadata={"label": "language guidance, lower temperature"})
     scorer: bool = field(metadata={"label": "one scorer, each picture embedded once"})

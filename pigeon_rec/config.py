@@ -151,7 +151,7 @@ class GenerationConfig(Settings):
         history_guidance: Classifier-free guidance of the visual tokens on the pictures of the
             history; 1 is none. At the value of `language_guidance` it costs little more than that
             alone; at any other, half as much again.
-        diffusion_steps: Solver steps of the renderer.
+        diffusion_steps: Solver steps of the renderer; the bundled one needs no more than two.
         render_guidance: Classifier-free guidance of the renderer; 1 is none.
         image_format: Format of the stored pictures; both are lossless.
     """
@@ -168,7 +168,7 @@ class GenerationConfig(Settings):
     top_k: Positive = 50
     language_guidance: Annotated[float, Field(ge=1.0)] = 2.0
     history_guidance: Annotated[float, Field(ge=1.0)] = 1.0
-    diffusion_steps: Positive = 6
+    diffusion_steps: Positive = 2
     render_guidance: Annotated[float, Field(ge=1.0)] = 1.0
     image_format: Literal["png", "webp"] = "png"
 

@@ -11,7 +11,7 @@ from pigeon_rec.training.bundle import bundle
 from pigeon_rec.training.configuration import TrainingConfig
 from pigeon_rec.training.data import folder_data
 from pigeon_rec.training.pairs import make_pairs
-from pigeon_rec.training.recipes import RECIPES, run_recipe, training_artwork
+from pigeon_rec.training.recipes import OPTIONAL, RECIPES, run_recipe, training_artwork
 from pigeon_rec.training.tracking import check_trackers
 
 __all__ = ["train_all"]
@@ -26,7 +26,7 @@ def train_all(
     progress: Progress = silent,
     show_progress: bool = False,
 ) -> Path:
-    """Trains every recipe that has a loop, makes preference pairs, and bundles `folder/model`.
+    """Trains every recipe with a loop but `OPTIONAL`, makes pairs, and bundles `folder/model`.
 
     Finished recipes are skipped, whatever their loop; an unfinished one continues from its
     checkpoint. The data are those of the folder (`pigeon_rec.training.data`).
@@ -50,8 +50,8 @@ def train_all(
     if start is not None:
         adopt_what_fits(config, folder, start, artwork)
     if minutes is not None:
-        config = config.with_minutes(minutes, adopted_in(folder))
-    for name in (name for name in RECIPES if name in config.loops):
+        config = config.with_minutes(minutes, (*adopted_in(folder), *OPTIONAL))
+    for name in (name for name in RECIPES if name in config.loops and name not in OPTIONAL):
         if (folder / name / "model.safetensors").is_file():
             continue
         if name == "align":

@@ -29,7 +29,14 @@ from pigeon_rec.training.tokenizer import TokenizerRecipe
 from pigeon_rec.training.tracking import check_trackers
 from pigeon_rec.training.windows import concepts_of
 
-__all__ = ["RECIPES", "TrainingConfig", "load_training_config", "run_recipe", "training_artwork"]
+__all__ = [
+    "OPTIONAL",
+    "RECIPES",
+    "TrainingConfig",
+    "load_training_config",
+    "run_recipe",
+    "training_artwork",
+]
 
 
 _LOG = logging.getLogger(__name__)
@@ -66,6 +73,9 @@ RECIPES: dict[str, Callable[[TrainingConfig, TrainingArtwork, Path], Recipe]] = 
 """In the order they run: the renderer needs tokenizer and autoencoder, distil the renderer,
 reconstruct the language model, and align the preference pairs that `pairs.make_pairs` makes with
 reconstruct's model."""
+
+OPTIONAL = ("distil",)
+"""Recipes that `train all` leaves out: a model is whole without them."""
 
 
 def run_recipe(

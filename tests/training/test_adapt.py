@@ -107,7 +107,7 @@ def test_adopted_recipes_take_no_minutes(
     monkeypatch.setattr("pigeon_rec.training.chain.make_pairs", lambda *_, **__: None)
     monkeypatch.setattr("pigeon_rec.training.chain.bundle", lambda *_: tmp_path)
     train_all(wanting(tokenizer=-10.0), tmp_path, start=model, minutes=7.0)
-    assert set(given) == set(CONFIG.loops) - {"tokenizer"}
+    assert set(given) == set(CONFIG.loops) - {"tokenizer", "distil"}
     # Six recipes and the pairs have equal shares.
     assert list(given.values()) == [1.0] * 6
 
