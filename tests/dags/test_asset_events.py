@@ -70,7 +70,10 @@ def test_the_snapshot_has_the_same_counts_and_no_partition(
 
 
 def test_every_step_of_the_night_left_an_event(airflow: Any, night: tuple[Path, list[str]]) -> None:
-    steps = ["check", "generate", "plan", "promote", "publish", "recommend", "report"]
+    steps = [
+        *("check", "generate", "plan", "plan_part", "promote", "publish", "recommend", "report"),
+        "split",
+    ]
     sources = "SELECT DISTINCT source_task_id FROM asset_event WHERE source_dag_id = "
     assert sorted(rows(airflow, f"{sources}'pigeon_nightly'")) == [(step,) for step in steps]
 

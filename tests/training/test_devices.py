@@ -20,6 +20,7 @@ TABLES = {
     "autoencoder": ["codec.latent_mean", "images.training"],
     "scorer": ["images.images", "ids", "mask", "topic", "words", "at"],
     "renderer": ["images.images", "rows", "near", "decoder.pos_embed"],
+    "distil": ["images.images", "rows", "near", "teacher.codec.latent_mean"],
     "language-model": [
         "images.at",
         "rows",

@@ -35,7 +35,7 @@ def table(trained: Path) -> pl.DataFrame:
 def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A training folder after stage 1, without pairs."""
     monkeypatch.setattr(recipes, "load_artwork", handful)
-    wanted = shutil.ignore_patterns("align", "checkpoint", "pairs*")
+    wanted = shutil.ignore_patterns("align", "checkpoint", "distil", "pairs*")
     shutil.copytree(trained, tmp_path / "run", ignore=wanted)
     return tmp_path / "run"
 
