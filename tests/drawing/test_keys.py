@@ -22,6 +22,7 @@ EARLIER: dict[str, dict[str, Any]] = {
         "mask_ratios": tuple(step / 50 for step in range(26)),
         "rendered": 3,
         "language_guidance": 2.5,
+        "diffusion_steps": 6,
     },
     "gate": {"min_text_score": 0.25, "max_reference_similarity": 0.995},
 }
