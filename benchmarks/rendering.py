@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.result import machine
+from benchmarks.sweep import shown_interval
 from pigeon_rec.config import GenerationConfig
 from pigeon_rec.data.dataset import load_dataset
 from pigeon_rec.evaluation.judges import Judges
@@ -26,7 +27,7 @@ from pigeon_rec.model.pipeline import PigeonPipeline
 from pigeon_rec.model.placing import set_threads
 from pigeon_rec.runtime.bootstrap import paired_interval
 
-__all__ = ["BEGIN", "END", "Artwork", "Row", "held_out_artwork", "rendered", "table"]
+__all__ = ["BEGIN", "END", "Artwork", "Row", "held_out_artwork", "judged", "rendered", "table"]
 
 BEGIN: Final = "<!-- rendering: begin -->"
 END: Final = "<!-- rendering: end -->"
@@ -127,7 +128,8 @@ def table(artwork: Row, rows: Sequence[Row]) -> str:
     ]
     for row in rows:
         shares = [
-            _share(values) + ("" if row is first else f" ({_apart(values, before)})")
+            _share(values)
+            + ("" if row is first else f" ({shown_interval(paired_interval(values, before))})")
             for values, before in ((row.style, first.style), (row.concept, first.concept))
         ]
         decibels = f"{-10 * np.log10(row.error).mean():.1f} dB"
@@ -137,11 +139,6 @@ def table(artwork: Row, rows: Sequence[Row]) -> str:
 
 def _share(values: Values) -> str:
     return f"{100 * values.mean():.1f}"
-
-
-def _apart(values: Values, before: Values) -> str:
-    apart = paired_interval(values, before)
-    return f"{100 * apart.low:+.1f} to {100 * apart.high:+.1f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -154,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     set_threads(options.threads)
     judges = Judges.load()
-    wanted = [(model, int(steps)) for model, steps in map(_parted, options.renderers)]
+    parted = (renderer.rpartition(":") for renderer in options.renderers)
+    wanted = [(model, int(steps)) for model, _, steps in parted]
     models = {model: PigeonPipeline.from_pretrained(model) for model, _ in wanted}
     side = models[wanted[0][0]].config.tokenizer.image_size
     artwork = held_out_artwork(judges, options.pictures, side)
@@ -169,11 +167,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("Other processes were running: the seconds are those of a busy machine.")
     if options.table is not None:
         write_between(shown, options.table, BEGIN, END)
-
-
-def _parted(text: str) -> tuple[str, str]:
-    model, _, steps = text.rpartition(":")
-    return model, steps
 
 
 if __name__ == "__main__":

@@ -38,7 +38,18 @@ from pigeon_rec.runtime.digests import digest
 from pigeon_rec.runtime.files import replacing, write_json
 from pigeon_rec.runtime.settings import Count, Positive, Settings, check_settings, read_settings
 
-__all__ = ["BEGIN", "END", "Drawn", "Row", "SweepSettings", "draw", "main", "sweep", "table"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "Drawn",
+    "Row",
+    "SweepSettings",
+    "draw",
+    "main",
+    "shown_interval",
+    "sweep",
+    "table",
+]
 
 BEGIN: Final = "<!-- sweep: begin -->"
 END: Final = "<!-- sweep: end -->"
@@ -172,7 +183,7 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         cells = [
             f"{100 * row.values[metric].mean():.1f}"
-            + ("" if row is first else f" ({_shown(_apart(row, first, metric))})")
+            + ("" if row is first else f" ({shown_interval(_apart(row, first, metric))})")
             for metric in COLUMNS
         ]
         lines.append(f"| {row.name} | {row.seconds:.2f} | " + " | ".join(cells) + " |")
@@ -205,7 +216,8 @@ def _apart(row: Row, first: Row, metric: str) -> Interval:
     return paired_interval(row.values[metric], first.values[metric])
 
 
-def _shown(apart: Interval) -> str:
+def shown_interval(apart: Interval) -> str:
+    """Both ends of a difference of shares, times 100 and with their signs."""
     return f"{100 * apart.low:+.1f} to {100 * apart.high:+.1f}"
 
 
